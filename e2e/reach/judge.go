@@ -1,0 +1,156 @@
+package reach
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Allows reports whether o is one of the prediction's outcomes.
+func (p Prediction) Allows(o Outcome) bool { return slices.Contains(p.Outcomes, o) }
+
+// Wants reports whether the prediction is that a backend answers, and nothing else is allowed.
+func (p Prediction) Wants() bool { return len(p.Outcomes) == 1 && p.Outcomes[0] == Reached }
+
+// Difference is one way in which a cell is not as predicted. Want and Got are short and printable.
+type Difference struct {
+	// Field is what differs: "outcome", "backend", "missing backend", "affinity", "source", "cname", "host header".
+	Field string `json:"field"`
+	Want  string `json:"want"`
+	Got   string `json:"got"`
+	// Count is how many of the cell's observations show it, of Of.
+	Count int `json:"count"`
+	Of    int `json:"of"`
+}
+
+// String says the difference in a line.
+func (d Difference) String() string {
+	return fmt.Sprintf("%s: want %s, got %s (%d of %d probes)", d.Field, d.Want, d.Got, d.Count, d.Of)
+}
+
+// Compare says how the observations differ from the prediction; nil when they do not. Cells that could not be
+// asked (ProbeFailed, Unprobed) never match nor differ: see Cell.Asked.
+func Compare(want Prediction, cell Cell) []Difference {
+	var (
+		diffs   []Difference
+		total   = len(cell.Observations)
+		seen    = map[string]bool{}
+		tallies = map[[3]string]int{}
+	)
+	note := func(field, want, got string) { tallies[[3]string{field, want, got}]++ }
+	for _, o := range cell.Observations {
+		if o.Outcome == ProbeFailed || o.Outcome == Unprobed {
+			continue
+		}
+		if !want.Allows(o.Outcome) {
+			note("outcome", joinOutcomes(want.Outcomes), string(o.Outcome))
+			continue
+		}
+		if want.CNAME != "" && o.CNAME != want.CNAME {
+			note("cname", want.CNAME, orNone(o.CNAME))
+		}
+		if o.Outcome != Reached {
+			continue
+		}
+		seen[o.Backend] = true
+		if want.Backends != nil && !slices.Contains(want.Backends, o.Backend) {
+			note("backend", orNone(strings.Join(want.Backends, " ")), orNone(o.Backend))
+		}
+		if len(want.Sources) > 0 && !containsAddr(want.Sources, o.Source) {
+			note("source", joinPrefixes(want.Sources), addrText(o.Source))
+		}
+		if want.HostSeen != "" && o.HostSeen != want.HostSeen {
+			note("host header", want.HostSeen, orNone(o.HostSeen))
+		}
+	}
+	for key, count := range tallies {
+		diffs = append(diffs, Difference{Field: key[0], Want: key[1], Got: key[2], Count: count, Of: total})
+	}
+	answered := len(seen) > 0
+	if answered && want.Sticky && len(seen) > 1 {
+		diffs = append(diffs, Difference{Field: "affinity", Want: "one backend for every connection",
+			Got: strings.Join(sortedKeys(seen), " "), Count: len(seen), Of: total})
+	}
+	if answered && !want.Sticky && !want.AnyBackend {
+		for _, backend := range want.Backends {
+			if !seen[backend] {
+				diffs = append(diffs, Difference{Field: "missing backend", Want: backend,
+					Got: strings.Join(sortedKeys(seen), " "), Count: total, Of: total})
+			}
+		}
+	}
+	slices.SortFunc(diffs, func(a, b Difference) int {
+		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Want, b.Want), cmp.Compare(a.Got, b.Got))
+	})
+	return diffs
+}
+
+// Asked says whether the cell's probes were all sent and reported. unprobed is the reason of a cell left out
+// on purpose, failed that of a prober that could not do its work; at most one of them is set.
+func (c Cell) Asked() (ok bool, unprobed, failed string) {
+	if len(c.Observations) == 0 {
+		return false, "", "no observation was reported"
+	}
+	for _, o := range c.Observations {
+		switch o.Outcome {
+		case ProbeFailed:
+			return false, "", o.Detail
+		case Unprobed:
+			unprobed = o.Detail
+		}
+	}
+	return unprobed == "", unprobed, ""
+}
+
+func containsAddr(prefixes []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+}
+
+func joinOutcomes(outcomes []Outcome) string {
+	texts := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		texts[i] = string(o)
+	}
+	return strings.Join(texts, " or ")
+}
+
+func joinPrefixes(prefixes []netip.Prefix) string {
+	texts := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		texts[i] = PrefixText(p)
+	}
+	return strings.Join(texts, " or ")
+}
+
+// PrefixText prints a prefix of one address as that address.
+func PrefixText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "none"
+	}
+	return a.String()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func sortedKeys(set map[string]bool) []string {
+	keys := make([]string, 0, len(set))
+	for k := range set {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

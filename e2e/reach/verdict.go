@@ -1,0 +1,162 @@
+package reach
+
+import (
+	"fmt"
+	"time"
+)
+
+// Result is the outcome of judging: of one cell, one check, one scenario or one run.
+type Result string
+
+// The results, and what a program that ends with one exits with: 0, 1, 2.
+const (
+	Pass         Result = "Pass"
+	Fail         Result = "Fail"
+	Inconclusive Result = "Inconclusive"
+	// Skipped is only for whole scenarios and for cells left out on purpose; it never stands for a pass.
+	Skipped Result = "Skipped"
+)
+
+// ExitCode is the process exit code for a run that ended with r.
+func (r Result) ExitCode() int {
+	switch r {
+	case Pass:
+		return 0
+	case Fail:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// Worse returns the graver of two results: Fail, then Inconclusive, then Pass, then Skipped.
+// A failure that was seen stays a failure though something else could not be asked.
+func Worse(a, b Result) Result {
+	rank := map[Result]int{Skipped: 0, Pass: 1, Inconclusive: 2, Fail: 3}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+// CellVerdict is one cell of a table after judging.
+type CellVerdict struct {
+	Cell Cell `json:"cell"`
+	// Oracle is what the oracle predicted; Written what the scenario's hand-written table says, nil where
+	// the probe has no such table (explain, fuzz).
+	Oracle  Prediction  `json:"oracle"`
+	Written *Prediction `json:"written,omitempty"`
+	Result  Result      `json:"result"`
+	// Alone names which of the three stands alone against the other two: "observation", "oracle",
+	// "written table"; "all three" when no two agree; empty on a pass.
+	Alone string `json:"alone,omitempty"`
+	// Differences are between the observation and what it should have been.
+	Differences []Difference `json:"differences,omitempty"`
+	// Why says in one sentence what is wrong, or why it is unprobed or inconclusive.
+	Why string `json:"why,omitempty"`
+}
+
+// Table is a judged reachability table: vantages × targets.
+type Table struct {
+	Title    string        `json:"title"`
+	Vantages []Vantage     `json:"vantages"`
+	Targets  []Target      `json:"targets"`
+	Cells    []CellVerdict `json:"cells"` // row-major: one vantage's targets after the other
+}
+
+// Result is the worst of the table's cells. A table in which nothing was asked is Inconclusive.
+func (t Table) Result() Result {
+	result := Skipped
+	for _, c := range t.Cells {
+		result = Worse(result, c.Result)
+	}
+	if result == Skipped {
+		return Inconclusive
+	}
+	return result
+}
+
+// Cell returns the cell of the named vantage and target.
+func (t Table) Cell(vantage, target string) (CellVerdict, bool) {
+	for _, c := range t.Cells {
+		if c.Cell.Vantage.Name == vantage && c.Cell.Target.Name() == target {
+			return c, true
+		}
+	}
+	return CellVerdict{}, false
+}
+
+// Step is one judged step of a scenario: a table, a check that is not a table, or both.
+type Step struct {
+	Name   string `json:"name"`
+	Result Result `json:"result"`
+	// Tables hold what was probed in the step.
+	Tables []Table `json:"tables,omitempty"`
+	// Lines are what a check that is no table found, one fact a line.
+	Lines []string `json:"lines,omitempty"`
+	// Why says what went wrong when the step did not pass.
+	Why     string        `json:"why,omitempty"`
+	Elapsed time.Duration `json:"elapsedNs"`
+}
+
+// Verdict is all that is known after one scenario.
+type Verdict struct {
+	Scenario   string        `json:"scenario"`
+	Title      string        `json:"title"`
+	Behaviours []string      `json:"behaviours"`
+	Result     Result        `json:"result"`
+	Steps      []Step        `json:"steps"`
+	Skip       string        `json:"skip,omitempty"` // why it was not run
+	Elapsed    time.Duration `json:"elapsedNs"`
+}
+
+// Judge compares one cell with the oracle's prediction and, where there is one, the hand-written
+// expectation. All three must agree; Alone says which one does not.
+func Judge(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
+	v := CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Pass}
+	if asked, unprobed, failed := cell.Asked(); !asked {
+		if failed != "" {
+			v.Result, v.Why = Inconclusive, "could not ask: "+failed
+		} else {
+			v.Result, v.Why = Skipped, unprobed
+		}
+		return v
+	}
+	byOracle := Compare(oracle, cell)
+	if written == nil {
+		if len(byOracle) > 0 {
+			v.Result, v.Alone, v.Differences = Fail, "observation", byOracle
+			v.Why = fmt.Sprintf("%s; expected because %s", byOracle[0], oracle.Reason)
+		}
+		return v
+	}
+	byWritten := Compare(*written, cell)
+	switch {
+	case len(byOracle) == 0 && len(byWritten) == 0:
+		return v
+	case len(byOracle) > 0 && len(byWritten) > 0:
+		v.Alone, v.Differences = "observation", byWritten
+		if !compatible(oracle, *written) {
+			v.Alone = "all three"
+		}
+		v.Why = fmt.Sprintf("%s; expected because %s", byWritten[0], oracle.Reason)
+	case len(byOracle) > 0:
+		v.Alone, v.Differences = "oracle", byOracle
+		v.Why = fmt.Sprintf("the cluster does what the written table says, but the oracle predicts otherwise (%s): %s", oracle.Rule, byOracle[0])
+	default:
+		v.Alone, v.Differences = "written table", byWritten
+		v.Why = fmt.Sprintf("the cluster does what the oracle predicts, but the written table says otherwise: %s", byWritten[0])
+	}
+	v.Result = Fail
+	return v
+}
+
+// compatible reports whether some observation could satisfy both predictions' outcomes.
+func compatible(a, b Prediction) bool {
+	for _, o := range a.Outcomes {
+		if b.Allows(o) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# What the scripts share: messages, the cache, content hashes, a heartbeat. Sourced, never run.
+
+scripts_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# What was built is kept by the content of what it was built from, outside the checkout: a fresh clone finds it.
+cache_dir=${SVCLAB_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/cache}/.cache}/svclab}
+
+say() { printf 'svclab: %s\n' "$*" >&2; }
+
+# A user error: what is wrong, then how to mend it. Exit code 2.
+die() {
+  printf 'svclab: error: %s\n' "$1" >&2
+  [[ $# -lt 2 ]] || printf 'svclab: fix: %s\n' "$2" >&2
+  exit 2
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# A short hash of the files and words given: every input of a build, nothing else.
+hash_of() {
+  local input
+  for input in "$@"; do
+    if [[ -f $input ]]; then sha256sum <"$input"; else printf '%s\n' "$input"; fi
+  done | sha256sum | cut -c1-12
+}
+
+# heartbeat "what" LOG command…: runs the command with its output in LOG, says every 15 s that it is still at work, and on
+# failure shows the end of the log. The command is stopped with us.
+heartbeat() {
+  local what=$1 log=$2 began=$SECONDS child status=0 ticks=0
+  shift 2
+  mkdir -p "$(dirname "$log")"
+  "$@" >"$log" 2>&1 &
+  child=$!
+  # shellcheck disable=SC2064 # the child is known now
+  trap "kill $child 2>/dev/null || true; exit 130" INT TERM
+  while kill -0 "$child" 2>/dev/null; do
+    sleep 0.2
+    ticks=$((ticks + 1))
+    if ((ticks % 75 == 0)); then say "  … $what, $((SECONDS - began)) s"; fi
+  done
+  wait "$child" || status=$?
+  trap - INT TERM
+  if ((status != 0)); then
+    printf 'svclab: error: %s failed (exit %d); the end of %s:\n' "$what" "$status" "$log" >&2
+    tail -n 20 "$log" >&2
+    if grep -qi 'no space left on device' "$log"; then die "the disk is full" "free some space (df -h ${cache_dir%/*}), then run the same command again: it goes on where it stopped"; fi
+    return "$status"
+  fi
+  say "  $what: $((SECONDS - began)) s"
+}
+
+# need_space GIB FOLDER: refuses to begin what could not end.
+need_space() {
+  local folder=$2 free
+  while [[ ! -d $folder ]]; do folder=$(dirname "$folder"); done
+  free=$(df --output=avail -k "$folder" | tail -n 1)
+  if ((free < $1 * 1024 * 1024)); then
+    die "$folder has $((free / 1024 / 1024)) GiB free, and $1 GiB are needed" "free some space, or name a roomier folder with SVCLAB_CACHE=… and SVCLAB_ENGINE_HOME=…"
+  fi
+}
+
+# setting KEY: a value of versions.env.
+setting() {
+  local value
+  value=$(sed -n "s/^$1=//p" "$scripts_dir/versions.env")
+  [[ -n $value ]] || die "scripts/versions.env has no $1"
+  printf '%s' "$value"
+}
