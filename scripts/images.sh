@@ -1,0 +1,347 @@
+#!/usr/bin/env bash
+# Makes sure that the images a cluster needs are in the engine, and says which they are.
+#
+# usage: [KUBERNETES=1.37] [IMAGES=auto|pull|build] scripts/images.sh
+#
+# IMAGES=pull   takes the published images, pinned by digest in versions.env
+# IMAGES=build  builds everything from Go modules and Debian packages; nothing is pulled
+# IMAGES=auto   pulls when the registries answer, builds otherwise (the default)
+# IMAGE_MIRROR  a registry to pull from instead, as HOST:PORT[/PREFIX] (its images are found by tag)
+#
+# What is built is cached by the content of its inputs; an interrupted build goes on where it stopped. Prints
+# KEY=VALUE lines on stdout: what was chosen; all else goes to stderr.
+set -o errexit -o nounset -o pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+minor=${KUBERNETES:-$(setting KUBERNETES_DEFAULT)}
+minor=${minor#v}
+mode=${IMAGES:-auto}
+components=$scripts_dir/components
+kubernetes=$components/kubernetes-$minor
+logs=$cache_dir/log
+agnhost_name=$(setting PULL_AGNHOST)
+agnhost_name=${agnhost_name%@*}
+case $mode in auto | pull | build) ;; *) die "IMAGES=$mode is unknown" "use IMAGES=auto, pull or build" ;; esac
+if [[ ! $minor =~ ^1\.[0-9]+$ || ! -d $kubernetes ]]; then
+  known=$(cd "$components" && echo kubernetes-* | sed 's/kubernetes-//g; s/ /, /g')
+  die "Kubernetes $minor is not supported" "use KUBERNETES=… with one of: $known"
+fi
+have docker || die "the docker command is missing" "make doctor"
+timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die "no Docker engine answers at ${DOCKER_HOST:-its default socket}" "make engine-up, then export the DOCKER_HOST it prints"
+
+# module_field COMPONENT MODULE FIELD: one field of a pinned module, from the go.mod that pins it.
+module_field() { (cd "$components/$1" && go list -mod=mod -m -f "{{.$3}}" "$2"); }
+# The same, with the module's source put into the module cache first.
+module_folder() { (cd "$components/$1" && go mod download "$2" && go list -mod=mod -m -f '{{.Dir}}' "$2"); }
+pinned() { sed -n "s#^\(require \)\?\t\?$2 \(v[^ ]*\).*#\2#p" "$components/$1/go.mod" | head -n 1; }
+
+# --- pull ----------------------------------------------------------------------------------------------------
+
+pull_all() {
+  local variable reference local_name node=PULL_NODE_${minor/./_} loads=()
+  for variable in "$node" PULL_COREDNS PULL_AGNHOST PULL_METALLB_CONTROLLER PULL_METALLB_SPEAKER; do
+    reference=$(setting "$variable")
+    local_name=svclab/pulled-$(basename "${reference%%@*}")
+    pull_one "$reference" "$local_name"
+    case $variable in
+      "$node") node_image=$local_name ;;
+      PULL_COREDNS) coredns_image=$local_name ;;
+      *) loads+=("$local_name=${reference%@*}") ;;
+    esac
+  done
+  load_images=${loads[*]}
+}
+
+# Pulls REPOSITORY:TAG@DIGEST and gives it a name of our own, so that no tag of the user's is moved.
+pull_one() {
+  local reference=$1 local_name=$2 source=$1
+  if [[ -n ${IMAGE_MIRROR:-} ]]; then
+    source=${reference%@*}
+    source=$IMAGE_MIRROR/${source#*/}
+  else
+    docker image inspect "$local_name" --format '{{join .RepoDigests " "}}' 2>/dev/null | grep -qF "${reference##*@}" && return
+    source=${reference%%:*}@${reference##*@}
+  fi
+  heartbeat "pull ${reference%@*}" "$logs/pull.log" docker pull "$source" || return 1
+  docker tag "$source" "$local_name"
+}
+
+# Whether every registry that would be pulled from answers at all.
+registries_answer() {
+  local host
+  [[ -n ${IMAGE_MIRROR:-} ]] && return
+  have curl || return 1
+  while read -r host; do
+    [[ $host == docker.io ]] && host=registry-1.docker.io
+    curl --silent --output /dev/null --max-time 5 "https://$host/v2/" </dev/null || return 1
+  done < <(sed -n 's/^PULL_[A-Z0-9_]*=\([^/]*\).*/\1/p' "$scripts_dir/versions.env" | sort -u)
+}
+
+# --- build ---------------------------------------------------------------------------------------------------
+
+# binaries COMPONENT TARGET [FLAG…]: builds a component's commands once per content; sets built to their folder.
+binaries() {
+  local component=$1 target=$2 key
+  shift 2
+  key=$(hash_of "$components/$component"/* "$target" "$*" "${CGO_ENABLED:-0}" "$go_version")
+  built=$cache_dir/bin/$component-$key
+  [[ -d $built ]] && return
+  rm -rf "$built".part.*
+  mkdir -p "$built.part.$$"
+  (cd "$components/$component" && CGO_ENABLED=${CGO_ENABLED:-0} heartbeat "build $component" "$logs/build-$component.log" \
+    go build -trimpath "$@" -o "$built.part.$$/" "$target") || die "building $component failed" "mend what the log names, then run this again"
+  mv "$built.part.$$" "$built"
+}
+
+kubernetes_version() { pinned "kubernetes-$minor" k8s.io/kubernetes; }
+
+build_kubernetes() {
+  local version flags="-s -w" package
+  version=$(kubernetes_version)
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor#1.}"
+    flags+=" -X $package.gitTreeState=archive -X $package.gitCommit=$version -X $package.buildDate=1970-01-01T00:00:00Z"
+  done
+  binaries "kubernetes-$minor" tool -ldflags "$flags"
+}
+
+# rootfs NAME: Debian's user space with the packages of DEBIAN_NAME_PACKAGES, imported as an image; sets rootfs_image.
+rootfs() {
+  local name=$1 packages suite key tar
+  # shellcheck disable=SC2016 # mmdebstrap's hook expands it
+  local slim='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/etc/resolv.conf "$1"/etc/hostname'
+  packages=$(setting "DEBIAN_${name^^}_PACKAGES")
+  suite=$(setting DEBIAN_SUITE)
+  key=$(hash_of "$packages" "$suite" rootfs-2)
+  rootfs_image=svclab/rootfs-$name:$key
+  docker image inspect "$rootfs_image" >/dev/null 2>&1 && return
+  tar=$cache_dir/rootfs/$name-$key.tar
+  if [[ ! -f $tar ]]; then
+    mkdir -p "${tar%/*}"
+    rm -f "$tar".part.*
+    heartbeat "Debian $suite for $name" "$logs/rootfs-$name.log" mmdebstrap --format=tar --variant=minbase --include="$packages" \
+      --aptopt='APT::Sandbox::User "root"' --dpkgopt=path-exclude=/usr/share/man/* --dpkgopt=path-exclude=/usr/share/doc/* \
+      --dpkgopt=path-exclude=/usr/share/locale/* --customize-hook="$slim" \
+      "$suite" "$tar.part.$$" || die "building a Debian $suite root file system failed" "the end of the log is above"
+    mv "$tar.part.$$" "$tar"
+  fi
+  docker import "$tar" "$rootfs_image" >/dev/null
+}
+
+# image NAME KEY FOLDER [ARG…]: builds FOLDER/Dockerfile as svclab/NAME:KEY, with the builder that needs no image of its own.
+image() {
+  local name=svclab/$1:$2 folder=$3
+  shift 3
+  DOCKER_BUILDKIT=0 heartbeat "image $name" "$logs/image.log" docker build --network none --tag "$name" "$@" "$folder" || die "building the image $name failed" "the end of the log is above"
+}
+
+# one_program NAME PROGRAM PATH BASE: an image of one program at PATH, which it runs; sets image_name.
+one_program() {
+  local name=$1 program=$2 path=$3 base=$4 key work
+  key=$(hash_of "$(sha_of "$program")" "$path" "$base" 1)
+  image_name=svclab/$name:$key
+  docker image inspect "$image_name" >/dev/null 2>&1 && return
+  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  cp "$program" "$work/program"
+  printf 'FROM %s\nCOPY program %s\nENTRYPOINT ["%s"]\n' "$base" "$path" "$path" >"$work/Dockerfile"
+  image "$name" "$key" "$work"
+  rm -rf "$work"
+}
+
+# The checksum of a built program; its folder's name already is the hash of its inputs, so that is enough.
+sha_of() { printf '%s/%s' "$(basename "$(dirname "$1")")" "$(basename "$1")"; }
+
+install_build_tools() {
+  local missing=()
+  have mmdebstrap || missing+=(mmdebstrap)
+  have gcc || missing+=(gcc libc6-dev)
+  have pkg-config || missing+=(pkg-config)
+  have pkg-config && pkg-config --exists libseccomp || missing+=(libseccomp-dev)
+  [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
+  ((${#missing[@]})) || return 0
+  if [[ $(id -u) != 0 ]] || ! have apt-get; then
+    die "building the images needs: ${missing[*]}" "install them (on Debian: sudo apt-get install ${missing[*]}), or use IMAGES=pull with a network"
+  fi
+  heartbeat "apt-get update" "$logs/apt.log" apt-get update
+  heartbeat "apt-get install ${missing[*]}" "$logs/apt.log" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# What decides the built node image. Everything under it is pinned by these.
+node_key() {
+  local files=("$scripts_dir"/images/* "$scripts_dir/versions.env" "$scripts_dir/images.sh") component
+  for component in etcd coredns containerd runc cni metallb pause kind "kubernetes-$minor"; do
+    files+=("$components/$component"/*)
+  done
+  hash_of "${files[@]}" "$go_version"
+}
+
+build_all() {
+  local key
+  have go || die "Go is missing" "install Go 1.26 or newer (https://go.dev/dl), or use IMAGES=pull"
+  go_version=$(go env GOVERSION GOARCH | tr '\n' ' ')
+  key=$(node_key)
+  node_image=svclab/node:$(kubernetes_version)-$key
+  coredns_image=svclab/coredns-for:$key
+  load_images=
+  if docker image inspect "$node_image" "$coredns_image" >/dev/null 2>&1; then return; fi
+  mkdir -p "$cache_dir" "$logs"
+  exec 7>"$cache_dir/build.lock"
+  if ! flock -n 7; then
+    say "another svclab builds images; waiting for it"
+    flock -w 1800 7 || die "another svclab has been building images for half an hour" "see $logs"
+    if docker image inspect "$node_image" "$coredns_image" >/dev/null 2>&1; then return; fi
+  fi
+  need_space 20 "$cache_dir"
+  install_build_tools
+  say "building the images for Kubernetes $(kubernetes_version) (about 12 minutes on 2 cores the first time; logs in $logs)"
+  local began=$SECONDS debian
+  (for name in node agnhost proxy; do rootfs "$name"; done) &
+  debian=$!
+  build_binaries
+  wait "$debian" || die "the Debian root file systems could not be built" "see $logs/rootfs-*.log"
+  build_images
+  preload
+  docker tag "$coredns_built" "$coredns_image"
+  rm -rf "$cache_dir"/work.*
+  say "images built in $((SECONDS - began)) s"
+}
+
+build_binaries() {
+  build_kubernetes && bin_kubernetes=$built
+  binaries etcd . -ldflags "-s -w" && bin_etcd=$built
+  binaries pause . -ldflags "-s -w" && bin_pause=$built
+  binaries coredns tool -ldflags "-s -w" && bin_coredns=$built
+  binaries metallb tool -ldflags "-s -w" && bin_metallb=$built
+  binaries cni tool -ldflags "-s -w" && bin_cni=$built
+  binaries containerd tool -tags "no_btrfs no_zfs no_devmapper" -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$(pinned containerd github.com/containerd/containerd/v2)" && bin_containerd=$built
+  CGO_ENABLED=1 binaries runc tool -tags seccomp -ldflags "-s -w" && bin_runc=$built
+}
+
+# Sets preloaded to NAME-HERE=NAME-IN-THE-CLUSTER for all that a node holds.
+build_images() {
+  local version tags proxy_base name
+  version=$(kubernetes_version)
+  tags=$("$bin_kubernetes/kubeadm" config images list --kubernetes-version "$version" 2>/dev/null)
+  preloaded=()
+  for name in kube-apiserver kube-controller-manager kube-scheduler; do
+    one_program "$name" "$bin_kubernetes/$name" "/usr/local/bin/$name" scratch
+    preloaded+=("$image_name=registry.k8s.io/$name:$version")
+  done
+  rootfs proxy && proxy_base=$rootfs_image
+  one_program kube-proxy "$bin_kubernetes/kube-proxy" /usr/local/bin/kube-proxy "$proxy_base"
+  preloaded+=("$image_name=registry.k8s.io/kube-proxy:$version")
+  one_program etcd "$bin_etcd/etcd" /usr/local/bin/etcd scratch
+  preloaded+=("$image_name=$(grep /etcd: <<<"$tags")")
+  one_program coredns "$bin_coredns/coredns" /coredns scratch
+  coredns_built=$image_name
+  preloaded+=("$image_name=$(grep /coredns: <<<"$tags")")
+  one_program pause "$bin_pause/pause" /pause scratch
+  pause_name=$(grep /pause: <<<"$tags")
+  preloaded+=("$image_name=$pause_name")
+  for name in controller speaker; do
+    one_program "metallb-$name" "$bin_metallb/$name" "/$name" scratch
+    preloaded+=("$image_name=quay.io/metallb/$name:$(pinned metallb go.universe.tf/metallb)")
+  done
+  agnhost_image_build
+  preloaded+=("$image_name=$agnhost_name")
+}
+
+agnhost_image_build() {
+  local work key source
+  rootfs agnhost
+  key=$(hash_of "$rootfs_image" "$(sha_of "$bin_kubernetes/agnhost")" "$scripts_dir/images/agnhost.Dockerfile")
+  image_name=svclab/agnhost:$key
+  docker image inspect "$image_name" >/dev/null 2>&1 && return
+  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  source=$(module_folder "kubernetes-$minor" k8s.io/kubernetes)/test/images/agnhost
+  mkdir "$work/porter"
+  cp "$source"/porter/localhost.* "$work/porter/"
+  cp "$bin_kubernetes/agnhost" "$work/"
+  cp "$scripts_dir/images/agnhost.Dockerfile" "$work/Dockerfile"
+  image agnhost "$key" "$work" --build-arg "ROOTFS=$rootfs_image"
+  rm -rf "$work"
+}
+
+# Builds the node's base, then starts it once to put the images into its containerd.
+preload() {
+  local work base container pair names=()
+  rootfs node
+  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  base=svclab/node-base:${node_image##*-}
+  kind_files=$(module_folder kind sigs.k8s.io/kind)/images/base/files
+  mkdir -p "$work"/{kind,bin,sbin,kubernetes,cni,svclab/etc/containerd,svclab/kind}
+  cp -r "$kind_files"/* "$work/kind/"
+  chmod -R u+w "$work/kind"
+  cp "$bin_containerd"/* "$work/bin/"
+  cp "$bin_runc/runc" "$work/sbin/"
+  cp "$bin_cni"/* "$work/cni/"
+  cp "$bin_kubernetes"/{kubeadm,kubelet,kubectl} "$work/kubernetes/"
+  cp "$scripts_dir/images/cni.conflist.template" "$work/svclab/etc/containerd/"
+  kubernetes_version >"$work/svclab/kind/version"
+  echo "$(kubernetes_version) ${node_image##*-}" >"$work/svclab/kind/svclab-offline"
+  sed -e "s#sandbox_image = .*#sandbox_image = \"$pause_name\"#" -e 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' \
+    "$kind_files/etc/containerd/config.toml" >"$work/svclab/etc/containerd/config.toml"
+  cat >>"$work/svclab/etc/containerd/config.toml" <<'TOML'
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+  # the pod network without kindnetd: written by containerd once the node has its pod ranges
+  bin_dir = "/opt/cni/bin"
+  conf_dir = "/etc/cni/net.d"
+  conf_template = "/etc/containerd/cni.conflist.template"
+TOML
+  cp "$scripts_dir/images/node.Dockerfile" "$work/Dockerfile"
+  image node-base "${node_image##*-}" "$work" --build-arg "ROOTFS=$rootfs_image"
+  rm -rf "$work"
+
+  container=svclab-preload-$$
+  # shellcheck disable=SC2064 # the name is known now
+  trap "docker rm -f $container >/dev/null 2>&1 || true" EXIT
+  docker run --detach --privileged --network none --name "$container" --entrypoint sleep "$base" infinity >/dev/null
+  docker exec --detach "$container" containerd
+  for _ in $(seq 100); do
+    if docker exec "$container" ctr version >/dev/null 2>&1; then break; fi
+    sleep 0.2
+  done
+  for pair in "${preloaded[@]}"; do names+=("${pair%%=*}"); done
+  # shellcheck disable=SC2016 # the inner shell expands it
+  heartbeat "put ${#names[@]} images into the node image" "$logs/preload.log" bash -c \
+    'docker save "${@:2}" | docker exec -i "$1" ctr -n k8s.io images import --all-platforms --no-unpack --digests -' _ "$container" "${names[@]}" ||
+    die "importing the images into the node image failed" "the end of the log is above"
+  for pair in "${preloaded[@]}"; do
+    docker exec "$container" sh -c "ctr -n k8s.io images tag docker.io/${pair%%=*} ${pair#*=} && ctr -n k8s.io images rm docker.io/${pair%%=*}" >>"$logs/preload.log" 2>&1
+  done
+  docker exec "$container" sh -c 'kill $(pidof containerd); while pidof containerd >/dev/null; do sleep 0.1; done; rm -rf /run/containerd /run/cni-ipam-state'
+  heartbeat "commit $node_image" "$logs/preload.log" docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' --change 'CMD []' "$container" "$node_image" ||
+    die "committing the node image failed" "the end of the log is above"
+  docker rm -f "$container" >/dev/null
+  trap - EXIT
+}
+
+# --- choose --------------------------------------------------------------------------------------------------
+
+if [[ $mode == auto ]]; then
+  if registries_answer; then mode=pull; else mode=build; fi
+fi
+mkdir -p "$cache_dir" "$logs"
+case $mode in
+  pull)
+    pull_all || die "an image could not be pulled" "see above; without a registry use IMAGES=build"
+    version=$(setting "PULL_NODE_${minor/./_}")
+    version=${version%@*}
+    version=${version##*:}
+    ;;
+  build)
+    build_all
+    version=$(kubernetes_version)
+    ;;
+esac
+cat <<END
+IMAGES=$mode
+KUBERNETES_VERSION=$version
+NODE_IMAGE=$node_image
+COREDNS_IMAGE=$coredns_image
+AGNHOST_IMAGE=$agnhost_name
+LOAD_IMAGES=$load_images
+METALLB_MANIFEST=$(module_folder metallb go.universe.tf/metallb)/config/manifests/metallb-native.yaml
+END
