@@ -96,9 +96,9 @@ func (c Cell) Asked() (ok bool, unprobed, failed string) {
 	for _, o := range c.Observations {
 		switch o.Outcome {
 		case ProbeFailed:
-			return false, "", o.Detail
+			return false, "", cmp.Or(o.Detail, "the prober gave no reason")
 		case Unprobed:
-			unprobed = o.Detail
+			unprobed = cmp.Or(o.Detail, "no reason was given")
 		}
 	}
 	return unprobed == "", unprobed, ""

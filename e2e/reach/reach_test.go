@@ -1,0 +1,165 @@
+package reach
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	client = netip.MustParseAddr("10.244.1.7")
+	other  = netip.MustParseAddr("172.18.0.3")
+)
+
+func reached(backend string, source netip.Addr) Observation {
+	return Observation{Outcome: Reached, Backend: backend, Source: source}
+}
+
+func want(backends ...string) Prediction {
+	return Prediction{Outcomes: []Outcome{Reached}, Backends: backends, Reason: "two ready endpoints"}
+}
+
+func TestCompare(t *testing.T) {
+	sourced := want("a", "b")
+	sourced.Sources = []netip.Prefix{netip.PrefixFrom(client, 32)}
+	sticky := want("a", "b")
+	sticky.Sticky = true
+	anyOf := want("a", "b")
+	anyOf.AnyBackend = true
+	alias := want("web")
+	alias.CNAME, alias.HostSeen = "example.com", "my-service"
+	denied := Prediction{Outcomes: []Outcome{Refused, TimedOut}}
+
+	for _, tc := range []struct {
+		name string
+		want Prediction
+		seen []Observation
+		diff []string // fields, sorted
+	}{
+		{"both answered", want("a", "b"), []Observation{reached("a", client), reached("b", client)}, nil},
+		{"one never answers", want("a", "b"), []Observation{reached("a", client), reached("a", client)}, []string{"missing backend"}},
+		{"a stranger answers", want("a"), []Observation{reached("a", client), reached("x", client)}, []string{"backend"}},
+		{"an empty name is a stranger", want("a"), []Observation{reached("", client), reached("a", client)}, []string{"backend"}},
+		{"one of many is refused", want("a"), []Observation{reached("a", client), {Outcome: Refused}}, []string{"outcome"}},
+		{"nothing answers", want("a"), []Observation{{Outcome: TimedOut}}, []string{"outcome"}},
+		{"a wrong answer is no answer", want("a"), []Observation{{Outcome: WrongAnswer}}, []string{"outcome"}},
+		{"source kept", sourced, []Observation{reached("a", client), reached("b", client)}, nil},
+		{"source kept, seen as mapped IPv6", sourced, []Observation{reached("a", netip.AddrFrom16(client.As16())), reached("b", client)}, nil},
+		{"source rewritten once", sourced, []Observation{reached("a", client), reached("b", other)}, []string{"source"}},
+		{"source not told", sourced, []Observation{reached("a", netip.Addr{}), reached("b", client)}, []string{"source"}},
+		{"sticky", sticky, []Observation{reached("b", client), reached("b", client)}, nil},
+		{"not sticky", sticky, []Observation{reached("a", client), reached("b", client)}, []string{"affinity"}},
+		{"any one will do", anyOf, []Observation{reached("b", client)}, nil},
+		{"any one, but of these", anyOf, []Observation{reached("c", client)}, []string{"backend"}},
+		{"denied one way or the other", denied, []Observation{{Outcome: Refused}, {Outcome: TimedOut}}, nil},
+		{"denied, yet reached", denied, []Observation{{Outcome: Refused}, reached("a", client)}, []string{"outcome"}},
+		{"alias", alias, []Observation{{Outcome: Reached, Backend: "web", CNAME: "example.com", HostSeen: "my-service"}}, nil},
+		{"alias to elsewhere", alias, []Observation{{Outcome: Reached, Backend: "web", CNAME: "example.org", HostSeen: "example.com"}}, []string{"cname", "host header"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			diffs := Compare(tc.want, Cell{Observations: tc.seen})
+			var fields []string
+			for _, d := range diffs {
+				fields = append(fields, d.Field)
+				if d.Of != len(tc.seen) || d.Count < 1 {
+					t.Errorf("%s: count %d of %d", d.Field, d.Count, d.Of)
+				}
+			}
+			if !slices.Equal(fields, tc.diff) {
+				t.Errorf("got %v, want %v", diffs, tc.diff)
+			}
+		})
+	}
+}
+
+func TestJudge(t *testing.T) {
+	ok := []Observation{reached("a", client)}
+	refuse := Prediction{Outcomes: []Outcome{Refused}, Reason: "no endpoint", Rule: "no-endpoints"}
+	yes := want("a")
+	timeout := Prediction{Outcomes: []Outcome{TimedOut}}
+	for _, tc := range []struct {
+		name    string
+		seen    []Observation
+		oracle  Prediction
+		written *Prediction
+		result  Result
+		alone   string
+	}{
+		{"all agree", ok, yes, &yes, Pass, ""},
+		{"oracle only, agrees", ok, yes, nil, Pass, ""},
+		{"oracle only, differs", ok, refuse, nil, Fail, "observation"},
+		{"the cluster is wrong", ok, refuse, &refuse, Fail, "observation"},
+		{"the oracle is wrong", ok, refuse, &yes, Fail, "oracle"},
+		{"the written table is wrong", ok, yes, &refuse, Fail, "written table"},
+		{"no two agree", ok, refuse, &timeout, Fail, "all three"},
+		{"the prober could not run", []Observation{{Outcome: ProbeFailed, Detail: "no shell"}}, yes, &yes, Inconclusive, ""},
+		{"some probes failed", append([]Observation{{Outcome: ProbeFailed}}, ok...), yes, &yes, Inconclusive, ""},
+		{"nothing came back", nil, yes, &yes, Inconclusive, ""},
+		{"left out", []Observation{{Outcome: Unprobed, Detail: "no route"}}, refuse, &refuse, Skipped, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := Judge(Cell{Observations: tc.seen}, tc.oracle, tc.written)
+			if v.Result != tc.result || v.Alone != tc.alone {
+				t.Errorf("got %s %q (%s), want %s %q", v.Result, v.Alone, v.Why, tc.result, tc.alone)
+			}
+			if (v.Result == Fail) != (len(v.Differences) > 0) {
+				t.Errorf("%s with differences %v", v.Result, v.Differences)
+			}
+		})
+	}
+}
+
+func TestResults(t *testing.T) {
+	if Worse(Inconclusive, Fail) != Fail || Worse(Pass, Inconclusive) != Inconclusive || Worse(Skipped, Pass) != Pass {
+		t.Error("a graver result was lost")
+	}
+	for result, code := range map[Result]int{Pass: 0, Fail: 1, Inconclusive: 2, Skipped: 2, Result(""): 2} {
+		if result.ExitCode() != code {
+			t.Errorf("%q exits with %d, want %d", result, result.ExitCode(), code)
+		}
+	}
+	if got := (Table{}).Result(); got != Inconclusive {
+		t.Errorf("an empty table is %s", got)
+	}
+	unprobed := Table{Cells: []CellVerdict{{Result: Skipped}}}
+	if got := unprobed.Result(); got != Inconclusive {
+		t.Errorf("a table in which nothing was asked is %s", got)
+	}
+}
+
+func TestTargetNamesAreUnique(t *testing.T) {
+	targets := []Target{
+		{Kind: ClusterIP, Service: "n/s", Host: "10.96.0.9", Port: 80, Protocol: TCP},
+		{Kind: ClusterIP, Service: "n/s", Host: "fd00::9", Port: 80, Protocol: TCP},
+		{Kind: ClusterIP, Service: "n/s", Host: "10.96.0.9", Port: 80, Protocol: UDP},
+		{Kind: NodePort, Service: "n/s", Host: "172.18.0.2", Port: 30080, Protocol: TCP, Slot: "worker"},
+		{Kind: NodePort, Service: "n/s", Host: "172.18.0.3", Port: 30080, Protocol: TCP, Slot: "worker2"},
+		{Kind: DNSName, Service: "n/s", Host: "s.n.svc.cluster.local", Port: 80, Protocol: TCP},
+		{Kind: DNSName, Service: "n/s", Host: "s", Port: 80, Protocol: TCP},
+		{Kind: Endpoint, Service: "n/s", Host: "10.244.1.2", Port: 8080, Protocol: TCP, Pod: "a"},
+		{Kind: Endpoint, Service: "n/s", Host: "10.244.1.3", Port: 8080, Protocol: TCP, Pod: "b"},
+	}
+	seen := map[string]bool{}
+	for _, target := range targets {
+		name := target.Name()
+		if seen[name] {
+			t.Errorf("%s stands for two targets", name)
+		}
+		if !strings.HasPrefix(name, "s ") {
+			t.Errorf("%s does not begin with the Service's name", name)
+		}
+		seen[name] = true
+	}
+}
+
+// TestImports keeps the package a leaf: every stage may import it.
+func TestImports(t *testing.T) {
+	for _, name := range []string{"reach.go", "judge.go", "verdict.go"} {
+		for _, path := range importsOf(t, name) {
+			if strings.Contains(path, ".") {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
+}
