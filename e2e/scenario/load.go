@@ -1,0 +1,242 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	scenariosDir = "scenarios"
+	appDir       = "app"
+	scenarioFile = "scenario.yaml"
+	expectFile   = "expect.yaml"
+)
+
+// namePattern keeps the namespace svclab-NAME-SUFFIX within 63 characters.
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+const maxName = 40
+
+// Option adds to what loading checks.
+type Option func(*loader)
+
+// WithChecks makes the names of the Go checks known that steps may ask for; without it any name is taken.
+func WithChecks(names ...string) Option { return func(l *loader) { l.checks = slices.Clone(names) } }
+
+type loader struct {
+	fsys   fs.FS
+	checks []string // nil: any name goes
+}
+
+// Names lists the scenarios in fsys, sorted. fsys is rooted at manifests.
+func Names(fsys fs.FS) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, scenariosDir)
+	if err != nil {
+		return nil, fmt.Errorf("list scenarios: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			return nil, fmt.Errorf("%s: a stray file: only folders stand here, one for each scenario", path.Join(scenariosDir, e.Name()))
+		}
+		names = append(names, e.Name())
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: no scenario is there", scenariosDir)
+	}
+	return names, nil
+}
+
+// LoadAll loads every scenario, in the order of their names, and reports all that is wrong with any.
+func LoadAll(fsys fs.FS, opts ...Option) ([]Scenario, error) {
+	names, err := Names(fsys)
+	if err != nil {
+		return nil, err
+	}
+	return load(fsys, names, opts)
+}
+
+// Load loads the named scenarios, in that order.
+func Load(fsys fs.FS, names []string, opts ...Option) ([]Scenario, error) {
+	known, err := Names(fsys)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("no scenario is called %q: there are %s", name, strings.Join(known, ", "))
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("scenario %q is named twice", name)
+		}
+	}
+	return load(fsys, names, opts)
+}
+
+func load(fsys fs.FS, names []string, opts []Option) ([]Scenario, error) {
+	l := loader{fsys: fsys}
+	for _, opt := range opts {
+		opt(&l)
+	}
+	var (
+		scenarios []Scenario
+		errs      []error
+		titles    = map[string]string{}
+	)
+	for _, name := range names {
+		s, err := l.scenario(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if other, taken := titles[s.Title]; taken {
+			errs = append(errs, fmt.Errorf("scenarios %s and %s have the same title %q", other, name, s.Title))
+		}
+		titles[s.Title] = name
+		scenarios = append(scenarios, s)
+	}
+	return scenarios, errors.Join(errs...)
+}
+
+// scenario loads one folder. Its errors name the file they are about.
+func (l loader) scenario(name string) (Scenario, error) {
+	dir := path.Join(scenariosDir, name)
+	s := Scenario{Name: name, Objects: map[string][]*unstructured.Unstructured{}}
+	if !namePattern.MatchString(name) || len(name) > maxName {
+		return s, fmt.Errorf("%s: a scenario's name is lower-case words joined by hyphens, at most %d characters", dir, maxName)
+	}
+	entries, err := fs.ReadDir(l.fsys, dir)
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", dir, err)
+	}
+	if len(entries) == 0 {
+		return s, fmt.Errorf("%s: the folder is empty: it needs at least %s", dir, scenarioFile)
+	}
+	if err := l.decode(path.Join(dir, scenarioFile), &s); err != nil {
+		return s, err
+	}
+	var expect struct {
+		Tables map[string]Table `json:"tables"`
+	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == expectFile }) {
+		if err := l.decode(path.Join(dir, expectFile), &expect); err != nil {
+			return s, err
+		}
+	}
+	s.Tables = expect.Tables
+
+	var errs []error
+	used := map[string]bool{scenarioFile: true, expectFile: true}
+	for _, file := range s.files() {
+		used[file] = true
+		objects, err := l.manifest(dir, file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.Objects[file] = objects
+	}
+	for _, e := range entries {
+		if !used[e.Name()] {
+			errs = append(errs, fmt.Errorf("%s: a stray file: no step applies it", path.Join(dir, e.Name())))
+		}
+	}
+	if err := s.validate(l.checks); err != nil {
+		errs = append(errs, prefixed(dir, err))
+	}
+	return s, errors.Join(errs...)
+}
+
+// decode reads one YAML file into out, strictly.
+func (l loader) decode(file string, out any) error {
+	data, err := fs.ReadFile(l.fsys, file)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	asJSON, err := yaml.YAMLToJSONStrict(data)
+	if err == nil {
+		err = DecodeStrict(asJSON, out)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+// manifest reads the file a step names: one of the scenario's own folder, or app/FILE.
+func (l loader) manifest(dir, file string) ([]*unstructured.Unstructured, error) {
+	full := path.Join(dir, file)
+	if strings.HasPrefix(file, appDir+"/") {
+		full = file
+	}
+	if strings.Contains(strings.TrimPrefix(file, appDir+"/"), "/") || path.Ext(file) != ".yaml" ||
+		file == scenarioFile || file == expectFile {
+		return nil, fmt.Errorf("%s: %q is no manifest: want NAME.yaml of this folder or %s/NAME.yaml", dir, file, appDir)
+	}
+	data, err := fs.ReadFile(l.fsys, full)
+	if err != nil {
+		return nil, fmt.Errorf("%s: read %s: %w", dir, file, err)
+	}
+	objects, err := DecodeManifest(data)
+	if err != nil {
+		return nil, prefixed(full, err)
+	}
+	return objects, nil
+}
+
+// prefixed puts a file's name before each line of err.
+func prefixed(name string, err error) error {
+	var errs []error
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		errs = append(errs, errors.New(name+": "+line))
+	}
+	return errors.Join(errs...)
+}
+
+// files are the manifests the steps name, each once, in the order of first use.
+func (s Scenario) files() []string {
+	var files []string
+	add := func(names ...string) {
+		for _, n := range names {
+			if !slices.Contains(files, n) {
+				files = append(files, n)
+			}
+		}
+	}
+	for _, step := range s.Steps {
+		add(step.Apply...)
+		if step.Reject != nil && step.Reject.Apply != "" {
+			add(step.Reject.Apply)
+		}
+	}
+	return files
+}
+
+// Lint checks all that can be checked without a cluster: every scenario loads, and every shared manifest
+// is used by one.
+func Lint(fsys fs.FS, opts ...Option) error {
+	scenarios, err := LoadAll(fsys, opts...)
+	errs := []error{err}
+	entries, dirErr := fs.ReadDir(fsys, appDir)
+	if dirErr != nil {
+		return errors.Join(err, fmt.Errorf("list %s: %w", appDir, dirErr))
+	}
+	if err != nil {
+		return err // what a broken scenario uses is not known
+	}
+	for _, e := range entries {
+		file := path.Join(appDir, e.Name())
+		if !slices.ContainsFunc(scenarios, func(s Scenario) bool { return slices.Contains(s.files(), file) }) {
+			errs = append(errs, fmt.Errorf("%s: a stray file: no scenario applies it", file))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,254 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+const goodScenario = `
+title: A Service answers
+behaviours: [clusterip.basic]
+needs: {nodes: 2, features: [outside]}
+claims: [nodePort/30080]
+steps:
+  - name: deploy
+    apply: [app/my-app.yaml, service.yaml]
+    timeout: 90s
+  - name: look
+    expect: inside
+`
+
+const goodExpect = `
+tables:
+  inside:
+    app: app=my-app
+    rows:
+      - from: pod
+        to: [clusterIP, dns]
+        outcome: Reached
+        by: all
+        sees: self
+      - from: [node, outside, host]
+        to: {kind: clusterIP, undeclared: true}
+        outcome: {byMode: {nftables: Refused, iptables: [TimedOut, Unreachable]}}
+`
+
+const goodService = `
+apiVersion: v1
+kind: Service
+metadata: {name: my-service}
+spec:
+  type: NodePort
+  selector: {app: my-app}
+  ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
+`
+
+const goodApp = `
+# a comment before the first document
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: my-app}
+`
+
+// good is a tree that loads; edits replace, add or (with an empty text) remove files.
+func good(edits map[string]string) fstest.MapFS {
+	tree := map[string]string{
+		"app/my-app.yaml":                  goodApp,
+		"scenarios/nodeport/scenario.yaml": goodScenario,
+		"scenarios/nodeport/expect.yaml":   goodExpect,
+		"scenarios/nodeport/service.yaml":  goodService,
+	}
+	for name, text := range edits {
+		tree[name] = text
+		if text == "" {
+			delete(tree, name)
+		}
+	}
+	fsys := fstest.MapFS{}
+	for name, text := range tree {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return fsys
+}
+
+func TestLoadAll(t *testing.T) {
+	scenarios, err := LoadAll(good(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := scenarios[0]
+	if s.Name != "nodeport" || time.Duration(s.Steps[0].Timeout) != 90*time.Second || len(s.Objects["app/my-app.yaml"]) != 1 {
+		t.Errorf("loaded %+v", s)
+	}
+	rows := s.Tables["inside"].Rows
+	if got := rows[0].To.Kind; len(got) != 2 || got[1] != reach.DNSName {
+		t.Errorf("short form of to: %v", got)
+	}
+	if got := rows[1].Outcome.For("iptables"); len(got) != 2 || got[0] != reach.TimedOut {
+		t.Errorf("outcomes in iptables mode: %v", got)
+	}
+	if got := rows[1].Outcome.For("unknown"); len(got) != 3 {
+		t.Errorf("outcomes in an unknown mode are all that are listed, got %v", got)
+	}
+	if err := Lint(good(nil)); err != nil {
+		t.Errorf("lint: %v", err)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	const dir = "scenarios/nodeport/"
+	step := func(text string) map[string]string {
+		return map[string]string{dir + "scenario.yaml": goodScenario + "  - name: more\n    " + text}
+	}
+	scenario := func(old, text string) map[string]string {
+		return map[string]string{dir + "scenario.yaml": strings.Replace(goodScenario, old, text, 1)}
+	}
+	expect := func(old, text string) map[string]string {
+		return map[string]string{dir + "expect.yaml": strings.Replace(goodExpect, old, text, 1)}
+	}
+	service := func(old, text string) map[string]string {
+		return map[string]string{dir + "service.yaml": strings.Replace(goodService, old, text, 1)}
+	}
+	for name, c := range map[string]struct {
+		edits map[string]string
+		want  string
+	}{
+		"unknown field":              {scenario("needs:", "neds:"), `unknown field "neds"`},
+		"field in the wrong case":    {scenario("title:", "Title:"), `unknown field "Title"`},
+		"field twice":                {scenario("title: A Service answers", "title: a\ntitle: b"), `"title" already set`},
+		"unknown step field":         {step("aply: [service.yaml]"), `unknown field "steps[2].aply"`},
+		"two actions":                {step("apply: [service.yaml]\n    expect: inside"), "want exactly one action, got 2 [apply expect]"},
+		"no action":                  {step("timeout: 3s"), "want exactly one action, got 0"},
+		"step name twice":            {scenario("name: look", "name: deploy"), "another step has the same name"},
+		"unknown behaviour":          {scenario("clusterip.basic", "clusterip.magic"), `behaviour "clusterip.magic"`},
+		"behaviour twice":            {scenario("[clusterip.basic]", "[clusterip.basic, clusterip.basic]"), "is there twice"},
+		"unknown feature":            {scenario("[outside]", "[moon]"), `feature "moon"`},
+		"no title":                   {scenario("title: A Service answers", "title: ''"), "title is missing"},
+		"nothing looked at":          {map[string]string{dir + "scenario.yaml": "title: a\nbehaviours: [udp]\nsteps: [{name: a, settle: {}}]\n", dir + "expect.yaml": "", dir + "service.yaml": ""}, "proves nothing"},
+		"missing manifest":           {map[string]string{dir + "service.yaml": ""}, "read service.yaml"},
+		"missing table":              {scenario("expect: inside", "expect: [inside, outside]"), `no table "outside"`},
+		"unused table":               {expect("tables:", "tables:\n  other: {rows: [{from: pod, to: dns, outcome: Refused}]}"), `no step expects table "other"`},
+		"stray file":                 {map[string]string{dir + "notes.yaml": goodApp}, "notes.yaml: a stray file"},
+		"stray file beside":          {map[string]string{"scenarios/README": "x"}, "scenarios/README: a stray file"},
+		"folder without scenario":    {map[string]string{"scenarios/empty/service.yaml": goodService}, "read scenarios/empty/scenario.yaml"},
+		"folder name":                {map[string]string{"scenarios/Node_Port/scenario.yaml": goodScenario}, "lower-case words"},
+		"same title":                 {map[string]string{"scenarios/other/scenario.yaml": "title: A Service answers\nbehaviours: [udp]\nsteps: [{name: a, run: {command: kubectl version}}]\n"}, "have the same title"},
+		"file outside the folder":    {step("apply: ../other/service.yaml"), "is no manifest"},
+		"bad timeout":                {scenario("90s", "90"), "want a duration"},
+		"no timeout at all":          {scenario("90s", "0s"), "more than nothing"},
+		"unclaimed node port":        {scenario("nodePort/30080", "nodePort/30081"), "node port 30080 is used but not claimed"},
+		"node port in a patch":       {step("patch: {object: service/a, body: {spec: {ports: [{nodePort: 30099}]}}}"), "node port 30099 is used but not claimed"},
+		"node port in a JSON patch":  {step("patch: {object: service/a, type: json, body: [{op: add, path: /spec/ports/0/nodePort, value: 30098}]}"), "node port 30098"},
+		"node port on the command":   {step("run: {command: kubectl create service nodeport a --tcp=80 --node-port=30097}"), "node port 30097"},
+		"load balancer, no feature":  {service("NodePort", "LoadBalancer"), "needs features: [loadBalancer]"},
+		"load balancer, pool":        {service("NodePort", "LoadBalancer"), "add loadBalancerPool to shares"},
+		"manifest: unknown field":    {service("selector:", "selektor:"), `unknown field "spec.selektor"`},
+		"manifest: wrong type":       {service("port: 80", "port: eighty"), "cannot unmarshal"},
+		"manifest: key twice":        {service("  type: NodePort", "  type: NodePort\n  type: ClusterIP"), `"type" already set`},
+		"manifest: namespace":        {service("{name: my-service}", "{name: my-service, namespace: x}"), "sets metadata.namespace"},
+		"manifest: no name":          {service("{name: my-service}", "{}"), "has no metadata.name"},
+		"manifest: status":           {service("spec:", "status: {}\nspec:"), "sets status"},
+		"manifest: unknown kind":     {service("kind: Service", "kind: Sevice"), "no kind \"Sevice\""},
+		"manifest: object twice":     {map[string]string{dir + "service.yaml": goodService + "---" + goodService}, "is there twice"},
+		"manifest: nothing in it":    {map[string]string{dir + "service.yaml": "# nothing\n"}, "it has no object"},
+		"row: unknown vantage":       {expect("from: pod", "from: pods"), `from "pods"`},
+		"row: unknown kind":          {expect("[clusterIP, dns]", "clusterIp"), `target kind "clusterIp"`},
+		"row: unknown outcome":       {expect("outcome: Reached", "outcome: Denied"), `outcome "Denied"`},
+		"row: ProbeFailed expected":  {expect("outcome: Reached", "outcome: ProbeFailed"), `outcome "ProbeFailed"`},
+		"row: unknown mode":          {expect("nftables:", "userspace:"), `proxy mode "userspace"`},
+		"row: nobody answers":        {expect("        by: all\n", ""), "by is missing"},
+		"row: unknown by":            {expect("by: all", "by: most"), `by "most"`},
+		"row: by where refused":      {expect("outcome: Reached", "outcome: Refused"), "say nothing where nothing is reached"},
+		"row: unknown source":        {expect("sees: self", "sees: me"), `sees "me"`},
+		"row: by of no app":          {expect("    app: app=my-app\n", ""), "the table's app, which is missing"},
+		"row: unknown field in to":   {expect("undeclared: true", "undeclard: true"), `unknown field "undeclard"`},
+		"run: not kubectl":           {step("run: {command: rm -r x}"), "want a kubectl command"},
+		"run: needs a shell":         {step("run: {command: kubectl get pods | head}"), "needs a shell"},
+		"run: another cluster":       {step("run: {command: kubectl --context=prod get pods}"), "leave out --context"},
+		"run: another namespace":     {step("run: {command: kubectl -n kube-system delete pods}"), "leaves the scenario's namespace"},
+		"patch: another namespace":   {step("patch: {object: kube-system/service/kube-dns, body: {}}"), "may be patched only with"},
+		"delete: another namespace":  {step("delete: [kube-system/service/kube-dns]"), "own namespace"},
+		"withhold without control":   {step("withhold: [a/b/c]"), "may be withheld only with"},
+		"node without control":       {step("node: {slot: worker, action: stop}"), "may be touched only with"},
+		"reject without reason":      {step("reject: {apply: service.yaml}"), "reject wants the reason"},
+		"traffic never stopped":      {step("traffic: {start: {name: t, from: outside, to: {kind: nodePort, service: a}, perSecond: 5}}"), "traffic t: the stop is missing"},
+		"traffic stopped, not begun": {step("traffic: {stop: {name: t, maxLost: 0}}"), "a stop without a start"},
+		"object: says nothing":       {step("object: {ref: service/a}"), "either absent: true or what"},
+		"unknown check":              {step("check: {name: nope}"), `check "nope": want one of [known]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := LoadAll(good(c.edits), WithChecks("known"))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v\nwant an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestLoadEmptyFolder(t *testing.T) {
+	fsys := good(nil)
+	fsys["scenarios/empty"] = &fstest.MapFile{Mode: 0o755 | 1<<31}
+	if _, err := LoadAll(fsys); err == nil || !strings.Contains(err.Error(), "scenarios/empty: the folder is empty") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := LoadAll(fstest.MapFS{"scenarios": &fstest.MapFile{Mode: 0o755 | 1<<31}}); err == nil || !strings.Contains(err.Error(), "no scenario is there") {
+		t.Errorf("no scenario at all: got %v", err)
+	}
+}
+
+func TestLoadNames(t *testing.T) {
+	if s, err := Load(good(nil), []string{"nodeport"}); err != nil || len(s) != 1 {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if _, err := Load(good(nil), []string{"nodport"}); err == nil || !strings.Contains(err.Error(), "there are nodeport") {
+		t.Errorf("a name that is not there: got %v", err)
+	}
+	if _, err := Load(good(nil), []string{"nodeport", "nodeport"}); err == nil {
+		t.Error("a name given twice is taken")
+	}
+}
+
+func TestLintFindsUnusedManifests(t *testing.T) {
+	err := Lint(good(map[string]string{"app/other.yaml": goodApp}))
+	if err == nil || !strings.Contains(err.Error(), "app/other.yaml: a stray file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWords(t *testing.T) {
+	got, err := Words("kubectl expose deployment my-app \\\n  --type=NodePort -p '{\"a\": [1]}' \"b \\\" c\" ''")
+	want := []string{"kubectl", "expose", "deployment", "my-app", "--type=NodePort", "-p", `{"a": [1]}`, `b " c`, ""}
+	if err != nil || strings.Join(got, "§") != strings.Join(want, "§") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, bad := range []string{"kubectl get 'a", "kubectl get $X", "kubectl a; b", `kubectl "$(x)"`, "kubectl \\"} {
+		if words, err := Words(bad); err == nil {
+			t.Errorf("%q is taken: %q", bad, words)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	scenarios, err := LoadAll(good(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := Describe(&out, scenarios[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"needs    2 nodes, outside", "claims   nodePort/30080",
+		"FROM                 TO                           OUTCOME", "clusterIP, dns", "every pod", "TimedOut or Unreachable in iptables"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("missing %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "CNAME") {
+		t.Errorf("a column that no row uses is printed:\n%s", out.String())
+	}
+}
