@@ -43,7 +43,7 @@ pull_all() {
   for variable in "$node" PULL_COREDNS PULL_AGNHOST PULL_METALLB_CONTROLLER PULL_METALLB_SPEAKER; do
     reference=$(setting "$variable")
     local_name=svclab/pulled-$(basename "${reference%%@*}")
-    pull_one "$reference" "$local_name"
+    pull_one "$reference" "$local_name" || die "${reference%@*} could not be pulled" "see above; without a registry use IMAGES=build"
     case $variable in
       "$node") node_image=$local_name ;;
       PULL_COREDNS) coredns_image=$local_name ;;
@@ -63,7 +63,7 @@ pull_one() {
     docker image inspect "$local_name" --format '{{join .RepoDigests " "}}' 2>/dev/null | grep -qF "${reference##*@}" && return
     source=${reference%%:*}@${reference##*@}
   fi
-  heartbeat "pull ${reference%@*}" "$logs/pull.log" docker pull "$source" || return 1
+  heartbeat "pull ${reference%@*}" "$logs/pull.log" docker pull "$source" || return
   docker tag "$source" "$local_name"
 }
 
@@ -326,7 +326,7 @@ fi
 mkdir -p "$cache_dir" "$logs"
 case $mode in
   pull)
-    pull_all || die "an image could not be pulled" "see above; without a registry use IMAGES=build"
+    pull_all
     version=$(setting "PULL_NODE_${minor/./_}")
     version=${version%@*}
     version=${version##*:}

@@ -1,0 +1,174 @@
+// Package setup makes a machine ready for a cluster: a Docker engine that starts privileged containers, and the
+// images in it. The work is done by the project's scripts, which also serve a person without this program; this
+// package runs them, shows what they say, and reads what they chose.
+package setup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options say what to make ready.
+type Options struct {
+	// Root is the checkout whose scripts are run; see Root.
+	Root string
+	// Kubernetes is a minor version, "1.37"; empty for the default of scripts/versions.env.
+	Kubernetes string
+	// Images is "auto", "pull" or "build"; empty for auto.
+	Images string
+	// Progress gets what the scripts say while they work.
+	Progress io.Writer
+}
+
+// Machine is what was made ready.
+type Machine struct {
+	// DockerHost is the engine's address, empty for docker's own default.
+	DockerHost string
+	// Built says that the images were built here, and are not the published ones.
+	Built bool
+	// KubernetesVersion is what the node image runs, "v1.37.2".
+	KubernetesVersion string
+	// NodeImage, CoreDNSImage name images in the engine, Agnhost the image that manifests name.
+	NodeImage, CoreDNSImage, Agnhost string
+	// Load are images to put into every node, by the engine's name; the value is the name in the cluster.
+	Load map[string]string
+	// MetalLBManifest is the path of MetalLB's own manifest.
+	MetalLBManifest string
+}
+
+// ErrNoCheckout is returned when the scripts cannot be found.
+var ErrNoCheckout = errors.New("svclab's scripts are not here; run svclab inside a checkout of the project, or name one with SVCLAB_ROOT")
+
+// Root finds the checkout: SVCLAB_ROOT, else the working directory or the nearest folder above it that holds the scripts.
+func Root() (string, error) {
+	if root := os.Getenv("SVCLAB_ROOT"); root != "" {
+		if isRoot(root) {
+			return root, nil
+		}
+		return "", fmt.Errorf("SVCLAB_ROOT=%s: %w", root, ErrNoCheckout)
+	}
+	folder, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: %w", err)
+	}
+	for {
+		if isRoot(folder) {
+			return folder, nil
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return "", ErrNoCheckout
+		}
+		folder = parent
+	}
+}
+
+func isRoot(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "scripts", "versions.env"))
+	return err == nil
+}
+
+// Prepare makes sure of the engine, then of the images. The first run on a machine without a registry builds
+// everything, which takes minutes; Progress tells.
+func Prepare(ctx context.Context, o Options) (Machine, error) {
+	engine, err := script(ctx, o, nil, "engine.sh", "up")
+	if err != nil {
+		return Machine{}, err
+	}
+	env := []string{"KUBERNETES=" + o.Kubernetes, "IMAGES=" + o.Images}
+	if host := engine["DOCKER_HOST"]; host != "" {
+		env = append(env, "DOCKER_HOST="+host)
+	}
+	images, err := script(ctx, o, env, "images.sh")
+	if err != nil {
+		return Machine{}, err
+	}
+	return machine(engine["DOCKER_HOST"], images)
+}
+
+// Engine returns the DOCKER_HOST of the engine in use, starting none.
+func Engine(ctx context.Context, o Options) (string, error) {
+	values, err := script(ctx, o, nil, "engine.sh", "env")
+	return values["DOCKER_HOST"], err
+}
+
+// EngineDown stops svclab's own engine, and no other.
+func EngineDown(ctx context.Context, o Options) error {
+	_, err := script(ctx, o, nil, "engine.sh", "down")
+	return err
+}
+
+func machine(dockerHost string, v map[string]string) (Machine, error) {
+	m := Machine{
+		DockerHost: dockerHost, Built: v["IMAGES"] == "build", KubernetesVersion: v["KUBERNETES_VERSION"],
+		NodeImage: v["NODE_IMAGE"], CoreDNSImage: v["COREDNS_IMAGE"], Agnhost: v["AGNHOST_IMAGE"],
+		MetalLBManifest: v["METALLB_MANIFEST"], Load: map[string]string{},
+	}
+	for name, value := range map[string]string{"NODE_IMAGE": m.NodeImage, "COREDNS_IMAGE": m.CoreDNSImage,
+		"AGNHOST_IMAGE": m.Agnhost, "METALLB_MANIFEST": m.MetalLBManifest, "KUBERNETES_VERSION": m.KubernetesVersion} {
+		if value == "" {
+			return Machine{}, fmt.Errorf("scripts/images.sh did not say which %s to use", name)
+		}
+	}
+	for _, pair := range strings.Fields(v["LOAD_IMAGES"]) {
+		here, there, ok := strings.Cut(pair, "=")
+		if !ok {
+			return Machine{}, fmt.Errorf("scripts/images.sh said LOAD_IMAGES=%s; %q is not HERE=THERE", v["LOAD_IMAGES"], pair)
+		}
+		m.Load[here] = there
+	}
+	return m, nil
+}
+
+// ScriptError is a script that ended with an error. The script has said on Progress what is wrong and how to mend it.
+type ScriptError struct {
+	Script string
+	Code   int
+}
+
+func (e *ScriptError) Error() string {
+	return fmt.Sprintf("scripts/%s ended with exit code %d; what it said is above", e.Script, e.Code)
+}
+
+// script runs one of the project's scripts and returns the KEY=VALUE lines it printed. On cancel it is asked to end, so
+// that it can end its children, and killed 20 s later.
+func script(ctx context.Context, o Options, env []string, name string, args ...string) (map[string]string, error) {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(o.Root, "scripts", name), args...)
+	cmd.Dir = o.Root
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = &out, o.Progress
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("run scripts/%s: %w", name, context.Cause(ctx))
+		}
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return nil, &ScriptError{Script: name, Code: exit.ExitCode()}
+		}
+		return nil, fmt.Errorf("run scripts/%s: %w", name, err)
+	}
+	return parse(out.String()), nil
+}
+
+// parse reads KEY=VALUE lines; other lines are passed over.
+func parse(text string) map[string]string {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "="); ok {
+			values[key] = value
+		}
+	}
+	return values
+}
