@@ -1,0 +1,96 @@
+package report
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// outcome makes a one-cell scenario in which everything is as predicted or, without ok, is not.
+func single(scenario string, o reach.Outcome, ok bool) reach.Verdict {
+	want := denied("made up", "rule", o)
+	if !ok {
+		want = denied("made up", "rule", reach.Unreachable)
+	}
+	table := tableOf("", places()[6:7], []reach.Target{nodePort("worker", "172.18.0.3")},
+		func(reach.Vantage, reach.Target) (seen, reach.Prediction, *reach.Prediction) {
+			return failures(o, "detail", 2), want, nil
+		})
+	return verdictOf(scenario, "", []string{scenario + ".behaviour"}, stepOf("ask", time.Second, table))
+}
+
+func twoRuns() (before, after Run) {
+	before = runOf(single("stays", reach.Refused, true), single("breaks", reach.Refused, true), single("mends", reach.TimedOut, false),
+		single("turns", reach.Refused, true), single("leaves", reach.Refused, true), single("vanishes", reach.Refused, true), unsure(), skipped())
+	gone := reach.Verdict{Scenario: "leaves", Behaviours: []string{"leaves.behaviour"}, Result: reach.Skipped, Skip: "no load-balancer controller"}
+	sctp := single("sctp", reach.Refused, true)
+	lb := unsure()
+	outside := &lb.Steps[0].Tables[0].Cells[5] // no longer asked
+	outside.Result, outside.Why = reach.Skipped, "outside has no route to the address"
+	lb.Result, lb.Steps[0].Result, lb.Steps[0].Why = reach.Fail, reach.Fail, "nobody announced the address"
+	after = runOf(single("stays", reach.Refused, true), single("breaks", reach.TimedOut, false), single("mends", reach.Unreachable, true),
+		single("turns", reach.TimedOut, true), gone, lb, sctp)
+	after.Cluster.ProxyMode = "iptables"
+	return before, after
+}
+
+func TestDiff(t *testing.T) {
+	before, after := twoRuns()
+	changes := Diff(before, after)
+	type key struct {
+		level Level
+		name  string
+	}
+	got := map[key]ChangeKind{}
+	for _, c := range changes.List {
+		got[key{c.Level, c.Name}] = c.Kind
+	}
+	cell := " / ask: my-service nodePort@worker:30080/TCP from outside"
+	want := map[key]ChangeKind{
+		{LevelCell, "loadbalancer / ask the address: my-service loadBalancer:80/TCP from outside"}: Gone,
+		{LevelBehaviour, "breaks.behaviour"}: Regression, {LevelScenario, "breaks"}: Regression, {LevelStep, "breaks / ask"}: Regression,
+		{LevelCell, "breaks" + cell}:        Regression,
+		{LevelBehaviour, "mends.behaviour"}: Fix, {LevelScenario, "mends"}: Fix, {LevelStep, "mends / ask"}: Fix, {LevelCell, "mends" + cell}: Fix,
+		{LevelCell, "turns" + cell}:          Altered,
+		{LevelBehaviour, "leaves.behaviour"}: Gone, {LevelScenario, "leaves"}: Gone, {LevelStep, "leaves / ask"}: Gone,
+		{LevelBehaviour, "vanishes.behaviour"}: Gone, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / ask"}: Gone,
+		{LevelBehaviour, "lb.assign"}: Regression, {LevelBehaviour, "lb.reach"}: Regression, {LevelScenario, "loadbalancer"}: Regression,
+		{LevelStep, "loadbalancer / ask the address"}: Regression,
+		{LevelScenario, "sctp"}:                       New, {LevelStep, "sctp / ask"}: New, {LevelBehaviour, "sctp.behaviour"}: New,
+	}
+	for k, kind := range want {
+		if got[k] != kind {
+			t.Errorf("%s %s: got %q, want %q", k.level, k.name, got[k], kind)
+		}
+	}
+	for k, kind := range got {
+		if _, ok := want[k]; !ok {
+			t.Errorf("%s %s is %s, and was not to be told", k.level, k.name, kind)
+		}
+	}
+	if !changes.Regressed() {
+		t.Error("a scenario broke, and the comparison does not say so")
+	}
+	golden(t, "diff.txt", func(w io.Writer) error { return changes.Text(w, Style{}) })
+	golden(t, "diff-plain.txt", func(w io.Writer) error { return changes.Text(w, Style{Plain: true, Width: 80}) })
+}
+
+func TestDiffOfRunsThatAreAlike(t *testing.T) {
+	slower := mixed()
+	slower.Elapsed *= 2
+	changes := Diff(mixed(), slower)
+	if len(changes.List) > 0 || changes.Regressed() {
+		t.Errorf("two runs with the same results differ: %+v", changes.List)
+	}
+	golden(t, "diff-none.txt", func(w io.Writer) error { return changes.Text(w, Style{}) })
+}
+
+// What only the second run has, or has no more, is no regression, even when it fails.
+func TestDiffNewFailureIsNoRegression(t *testing.T) {
+	changes := Diff(runOf(single("old", reach.Refused, true)), runOf(single("young", reach.TimedOut, false)))
+	if changes.Regressed() {
+		t.Errorf("a new scenario that fails and one that is gone count as regressions: %+v", changes.List)
+	}
+}

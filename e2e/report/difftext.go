@@ -1,0 +1,127 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// mostCells is how many cells a comparison lists of one kind unless Verbose.
+const mostCells = 20
+
+// Text writes the changes, regressions first, and what they come to.
+func (c Changes) Text(w io.Writer, style Style) error {
+	p := newPrinter(style)
+	p.row("before", p.runLine(c.Before))
+	p.row("after", p.runLine(c.After))
+	for _, kind := range []struct {
+		kind  ChangeKind
+		title string
+		ink   ink
+		mark  string
+	}{
+		{Regression, "Regressions", inkBad, p.bad},
+		{Fix, "Fixed", inkGood, p.good},
+		{New, "New", inkNone, "+"},
+		{Gone, "Gone", inkWarn, p.skipped},
+		{Altered, "Different, neither better nor worse", inkNone, p.altered()},
+	} {
+		p.changes(c, kind.kind, kind.title, kind.mark, kind.ink)
+	}
+	p.blank()
+	p.para(0, 2, c.ink(), c.summary())
+	return p.flush(w)
+}
+
+func (p *printer) altered() string {
+	if p.Plain {
+		return "~"
+	}
+	return "≠"
+}
+
+func (p *printer) runLine(run Run) string {
+	return fmt.Sprintf("%s, %s, %s", strings.TrimSpace(run.Tool+" "+run.Version), run.Started.UTC().Format("2006-01-02 15:04"), clusterLine(run.Cluster, p.dot))
+}
+
+func (p *printer) changes(c Changes, kind ChangeKind, title, mark string, i ink) {
+	titled := false
+	for _, level := range []Level{LevelBehaviour, LevelScenario, LevelStep, LevelCell} {
+		shown, hidden := 0, 0
+		for _, x := range c.List {
+			if x.Kind != kind || x.Level != level {
+				continue
+			}
+			if level == LevelCell && shown == mostCells && !p.Verbose {
+				hidden++
+				continue
+			}
+			if !titled {
+				p.blank()
+				p.line(0, p.paint(inkBold, title))
+				titled = true
+			}
+			if shown++; shown == 1 {
+				p.line(2, p.paint(inkDim, string(level)+"s"))
+			}
+			p.para(4, 2, i, fmt.Sprintf("%s %s: %s", mark, x.Name, x.words()))
+			// Its steps tell why a scenario or a behaviour regressed.
+			if x.Why != "" && (kind == Gone || level == LevelStep || level == LevelCell) {
+				p.para(6, 2, inkDim, x.Why)
+			}
+		}
+		if hidden > 0 {
+			p.line(4, p.paint(inkDim, fmt.Sprintf("and %d more", hidden)))
+		}
+	}
+}
+
+// words says from what to what: "Pass, now Fail".
+func (x Change) words() string {
+	switch {
+	case x.Kind == New && x.Before != "":
+		return fmt.Sprintf("was %s, now %s", strings.ToLower(x.Before), x.After)
+	case x.Kind == New:
+		return x.After
+	case x.Kind == Gone && x.After == "":
+		return "was " + x.Before
+	}
+	return fmt.Sprintf("was %s, now %s", x.Before, x.After)
+}
+
+func (c Changes) ink() ink {
+	if c.Regressed() {
+		return inkBad
+	}
+	return inkGood
+}
+
+// summary counts the changes by kind and level.
+func (c Changes) summary() string {
+	count := map[ChangeKind]map[Level]int{}
+	for _, x := range c.List {
+		if count[x.Kind] == nil {
+			count[x.Kind] = map[Level]int{}
+		}
+		count[x.Kind][x.Level]++
+	}
+	if len(c.List) == 0 {
+		return "no difference"
+	}
+	var parts []string
+	for _, k := range []struct {
+		kind ChangeKind
+		word string
+	}{{Regression, "regressed"}, {Fix, "fixed"}, {New, "new"}, {Gone, "gone"}, {Altered, "different"}} {
+		var levels []string
+		for _, level := range []Level{LevelBehaviour, LevelScenario, LevelStep, LevelCell} {
+			if n := count[k.kind][level]; n > 0 {
+				levels = append(levels, plural(n, string(level)))
+			}
+		}
+		if len(levels) > 0 {
+			parts = append(parts, k.word+": "+strings.Join(levels, ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
+}

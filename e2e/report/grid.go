@@ -1,0 +1,290 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// grid is a table laid out: targets down, vantages across, under their kinds.
+type grid struct {
+	rows    []gridRow
+	columns []gridColumn
+	label   int // width of the rows' labels
+	corner  string
+	// shortened are the columns whose names did not fit, with their full names.
+	shortened [][2]string
+}
+
+type gridRow struct {
+	label string
+	// target is the row's position in the view, -1 for a Service's heading.
+	target int
+}
+
+// gridColumn is one vantage, or several of a kind that saw the same at every target.
+type gridColumn struct {
+	head  string
+	subs  []string // one a line
+	width int
+	// vantage is the position of the first.
+	vantage int
+}
+
+const (
+	// slotWidth is the most that a column's name may take, fullLabel and shortLabel what a row's may.
+	slotWidth  = 16
+	fullLabel  = 58
+	shortLabel = 36
+)
+
+// layout lays v out for a line of at most room columns: as it is if that fits, else with short labels, else
+// with columns that say the same put together. What is still too wide is for the caller to cut: see bands.
+func (p *printer) layout(v *view, room int) grid {
+	var g grid
+	for _, try := range []struct{ short, merge bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		g = p.layoutWith(v, try.short, try.merge)
+		if g.span(g.columns) <= room {
+			break
+		}
+	}
+	return g
+}
+
+func (p *printer) layoutWith(v *view, short, merge bool) grid {
+	longest := fullLabel
+	if short {
+		longest = shortLabel
+	}
+	var g grid
+	kind := 0
+	for _, t := range v.table.Targets {
+		kind = max(kind, width(string(t.Kind)))
+	}
+	if len(v.services) == 1 {
+		g.corner = shorten(v.services[0], longest, p.ellipsis)
+	}
+	g.label = width(g.corner)
+	for i, ti := range v.byService {
+		t := v.table.Targets[ti]
+		if len(v.services) > 1 && (i == 0 || v.table.Targets[v.byService[i-1]].Service != t.Service) {
+			g.rows = append(g.rows, gridRow{label: shorten(t.Service, longest, p.ellipsis), target: -1})
+		}
+		label := padRight(string(t.Kind), kind) + " " + place(t, short, longest-kind-1, p.ellipsis)
+		g.rows = append(g.rows, gridRow{label: label, target: ti})
+	}
+	distinguish(g.rows, v)
+	for _, r := range g.rows {
+		g.label = max(g.label, width(r.label))
+	}
+	g.columns, g.shortened = p.columns(v, merge)
+	return g
+}
+
+func (p *printer) columns(v *view, merge bool) (columns []gridColumn, shortened [][2]string) {
+	same := map[string]int{} // what a column says → where it is
+	for vi, vantage := range v.table.Vantages {
+		head, sub := splitVantage(vantage.Name)
+		c := gridColumn{head: shorten(head, slotWidth, p.ellipsis), vantage: vi, width: 1}
+		cut := shorten(sub, slotWidth, p.ellipsis)
+		if c.head != head || cut != sub {
+			shortened = append(shortened, [2]string{strings.TrimSuffix(c.head+"/"+cut, "/"), vantage.Name})
+		}
+		said := head
+		for ti := range v.cells {
+			mark, text := p.gridCell(v.cells[ti][vi])
+			c.width = max(c.width, width(strings.TrimRight(mark+" "+text, " ")))
+			said += "\x00" + mark + text
+		}
+		at, known := same[said]
+		if !merge || !known || sub == "" {
+			columns = append(columns, c)
+			at = len(columns) - 1
+			same[said] = at
+		}
+		if sub != "" {
+			columns[at].subs = append(columns[at].subs, cut)
+			columns[at].width = max(columns[at].width, width(cut))
+		}
+	}
+	for i, c := range columns {
+		columns[i].subs = condense(c.subs)
+	}
+	widen(columns)
+	return columns, shortened
+}
+
+// condense keeps the head of a column of many vantages short.
+func condense(subs []string) []string {
+	const most = 4
+	if len(subs) <= most {
+		return subs
+	}
+	return append(slices.Clone(subs[:most-1]), fmt.Sprintf("%d more", len(subs)-most+1))
+}
+
+// distinguish gives rows whose labels became equal their targets' full names.
+func distinguish(rows []gridRow, v *view) {
+	type key struct{ service, label string }
+	count := map[key]int{}
+	of := func(r gridRow) key { return key{v.table.Targets[r.target].Service, r.label} }
+	for _, r := range rows {
+		if r.target >= 0 {
+			count[of(r)]++
+		}
+	}
+	for i, r := range rows {
+		if r.target >= 0 && count[of(r)] > 1 {
+			rows[i].label = v.table.Targets[r.target].Name()
+		}
+	}
+}
+
+// widen makes the columns of a kind together at least as wide as the kind's name.
+func widen(columns []gridColumn) {
+	for _, group := range byHead(columns) {
+		total := 2 * (len(group) - 1)
+		for _, c := range group {
+			total += c.width
+		}
+		group[len(group)-1].width += max(0, width(group[0].head)-total)
+	}
+}
+
+// byHead cuts the columns where the kind changes.
+func byHead(columns []gridColumn) [][]gridColumn {
+	var groups [][]gridColumn
+	start := 0
+	for i := range columns {
+		if i > start && columns[i].head != columns[start].head {
+			groups = append(groups, columns[start:i])
+			start = i
+		}
+	}
+	if len(columns) > 0 {
+		groups = append(groups, columns[start:])
+	}
+	return groups
+}
+
+// span is the width of a line with these columns: a bar takes three, a gap two.
+func (g grid) span(columns []gridColumn) int {
+	total := g.label
+	for _, group := range byHead(columns) {
+		total += 3 + 2*(len(group)-1)
+		for _, c := range group {
+			total += c.width
+		}
+	}
+	return total
+}
+
+// bands cuts the columns into as few runs as fit into room, each at least one column.
+func (g grid) bands(room int) [][]gridColumn {
+	var bands [][]gridColumn
+	start := 0
+	for i := range g.columns {
+		if i > start && g.span(g.columns[start:i+1]) > room {
+			bands = append(bands, g.columns[start:i])
+			start = i
+		}
+	}
+	if start < len(g.columns) {
+		bands = append(bands, g.columns[start:])
+	}
+	return bands
+}
+
+// gridCell is a cell's mark and word.
+func (p *printer) gridCell(c *reach.CellVerdict) (mark, text string) {
+	switch {
+	case c == nil:
+		return " ", ""
+	case c.Result == reach.Pass && !reached(*c):
+		return " ", word(*c)
+	}
+	return p.mark(c.Result), word(*c)
+}
+
+func cellInk(c *reach.CellVerdict) ink {
+	if c == nil || c.Result == reach.Pass && !reached(*c) {
+		return inkNone
+	}
+	return inkFor(c.Result)
+}
+
+// printGrid prints the table, in bands when it is too wide for one.
+func (p *printer) printGrid(indent int, v *view) {
+	room := p.width() - indent
+	g := p.layout(v, room)
+	for i, band := range g.bands(room) {
+		if i > 0 {
+			p.blank()
+		}
+		p.printBand(indent, v, g, band)
+	}
+	for _, s := range g.shortened {
+		p.para(indent, 2, inkDim, s[0]+" is "+s[1])
+	}
+}
+
+func (p *printer) printBand(indent int, v *view, g grid, band []gridColumn) {
+	groups := byHead(band)
+	lines := 0
+	for _, c := range band {
+		lines = max(lines, len(c.subs))
+	}
+	corner := func(last bool) string {
+		if last {
+			return p.paint(inkBold, padRight(g.corner, g.label))
+		}
+		return padRight("", g.label)
+	}
+	heads := corner(lines == 0)
+	rule := strings.Repeat(p.rule, g.label)
+	for _, group := range groups {
+		span := grid{}.span(group) - 3
+		heads += p.paint(inkDim, p.bar) + p.edge + p.paint(inkBold, padRight(group[0].head, span))
+		rule += p.cross + p.rule + strings.Repeat(p.rule, span)
+	}
+	p.line(indent, heads)
+	for n := range lines {
+		p.line(indent, p.gridLine(groups, corner(n == lines-1), func(c gridColumn) string {
+			sub := ""
+			if n < len(c.subs) {
+				sub = c.subs[n]
+			}
+			return p.paint(inkBold, padRight(sub, c.width))
+		}))
+	}
+	p.line(indent, p.paint(inkDim, rule))
+	for _, r := range g.rows {
+		if r.target < 0 {
+			p.line(indent, p.paint(inkBold, r.label))
+			continue
+		}
+		p.line(indent, p.gridLine(groups, padRight(r.label, g.label), func(c gridColumn) string {
+			cell := v.cells[r.target][c.vantage]
+			mark, text := p.gridCell(cell)
+			return p.paint(cellInk(cell), padRight(strings.TrimRight(mark+" "+text, " "), c.width))
+		}))
+	}
+}
+
+// gridLine joins a label and one text per column.
+func (p *printer) gridLine(groups [][]gridColumn, label string, text func(gridColumn) string) string {
+	var b strings.Builder
+	b.WriteString(label)
+	for _, group := range groups {
+		b.WriteString(p.paint(inkDim, p.bar) + p.edge)
+		for i, c := range group {
+			if i > 0 {
+				b.WriteString("  ")
+			}
+			b.WriteString(text(c))
+		}
+	}
+	return b.String()
+}

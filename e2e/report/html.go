@@ -1,0 +1,284 @@
+package report
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+//go:embed page.html page.css
+var assets embed.FS
+
+// HTML writes one page that needs nothing else: no script, no font, no request. A cell explains itself when
+// it is pointed at or has the keyboard's focus.
+func HTML(w io.Writer, run Run) error {
+	css, err := assets.ReadFile("page.css")
+	if err != nil {
+		return fmt.Errorf("read the page's style: %w", err)
+	}
+	t, err := template.ParseFS(assets, "page.html")
+	if err != nil {
+		return fmt.Errorf("parse the page: %w", err)
+	}
+	p := newPage(run)
+	p.CSS = template.CSS(css) //nolint:gosec // our own file, no part of it comes from a run
+	if err := t.Execute(w, p); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+// page is what page.html shows.
+type page struct {
+	CSS       template.CSS
+	Title     string
+	Result    badge
+	Started   string
+	Elapsed   string
+	Closing   string
+	Facts     []term
+	Filters   []filter
+	Totals    Totals
+	Cells     string
+	Probes    string
+	Skips     []Skip
+	Lost      []string
+	Scenarios []pageScenario
+	Slowest   []term
+}
+
+// badge is a result with its mark and CSS class: the colour is never alone.
+type badge struct{ Class, Mark, Word string }
+
+func badgeFor(r reach.Result) badge {
+	class := map[reach.Result]string{reach.Pass: "pass", reach.Fail: "fail", reach.Inconclusive: "unsure"}[r]
+	return badge{Class: orDefault(class, "skipped"), Mark: Style{}.glyphs().mark(r), Word: string(r)}
+}
+
+// term is a label and its text; Code is a command, Link a document's address.
+type term struct{ Label, Text, Code, Link string }
+
+// filter is one of the choices of what to show.
+type filter struct {
+	Class, Label string
+	Count        int
+	Chosen       bool
+}
+
+type pageScenario struct {
+	badge
+	Name, Title, Elapsed, Behaviours, Skip string
+	Open                                   bool
+	Steps                                  []pageStep
+}
+
+type pageStep struct {
+	badge
+	Name, Elapsed, Why, Lines string
+	Tables                    []pageTable
+}
+
+type pageTable struct {
+	ID      string
+	Caption string
+	Bare    bool // the caption repeats the step's heading just above it
+	Heads   []pageHead
+	Subs    []string
+	Rows    []pageRow
+	Columns int // with the row headers'
+}
+
+// pageHead is a kind of vantage over its slots, or, with Whole, a vantage that has none.
+type pageHead struct {
+	Name  string
+	Span  int
+	Whole bool
+}
+
+// pageRow is a target, or a Service's heading when it has no cells.
+type pageRow struct {
+	Service, Kind string
+	Place         []string // cut where a line may break
+	Cells         []pageCell
+}
+
+type pageCell struct {
+	ID, Class, Mark, Word, State string
+	Where                        string
+	Terms                        []term
+}
+
+func newPage(run Run) page {
+	t := run.Totals()
+	p := page{Title: orDefault(run.Tool, "svclab") + " report", Result: badgeFor(run.Result()),
+		Started: run.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Elapsed: short(run.Elapsed),
+		Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t, Cells: cellCounts(t.Cells), Probes: thousands(t.Probes),
+		Skips: run.Skips(), Lost: run.Lost(), Facts: clusterTerms(run)}
+	p.Filters = []filter{{"all", "all", len(run.Verdicts), true}, {"fail", "failed", t.Failed, false},
+		{"unsure", "inconclusive", t.Inconclusive, false}, {"pass", "passed", t.Passed, false},
+		{"skipped", "skipped", len(run.Verdicts) - t.Run, false}}
+	for _, v := range run.Slowest(mostSlow) {
+		p.Slowest = append(p.Slowest, term{Label: v.Scenario, Text: short(v.Elapsed)})
+	}
+	tables := 0
+	for _, v := range run.Verdicts {
+		s := pageScenario{badge: badgeFor(v.Result), Name: v.Scenario, Title: v.Title, Behaviours: strings.Join(v.Behaviours, ", "),
+			Open: v.Result == reach.Fail || v.Result == reach.Inconclusive}
+		if v.Result == reach.Skipped {
+			s.Skip = skipReason(v)
+		} else {
+			s.Elapsed = short(v.Elapsed)
+		}
+		for _, step := range v.Steps {
+			ps := pageStep{badge: badgeFor(step.Result), Name: step.Name, Elapsed: short(step.Elapsed), Why: step.Why,
+				Lines: strings.Join(step.Lines, "\n")}
+			for _, table := range step.Tables {
+				tables++
+				ps.Tables = append(ps.Tables, newPageTable(fmt.Sprintf("t%d", tables), table, step.Name))
+			}
+			s.Steps = append(s.Steps, ps)
+		}
+		p.Scenarios = append(p.Scenarios, s)
+	}
+	return p
+}
+
+func clusterTerms(run Run) []term {
+	c := run.Cluster
+	var nodes []string
+	for _, n := range c.Nodes {
+		nodes = append(nodes, n.Name)
+	}
+	var out []term
+	for _, f := range []term{{Label: "Cluster", Text: c.Name}, {Label: "Kubernetes", Text: c.Kubernetes}, {Label: "kube-proxy", Text: c.ProxyMode},
+		{Label: "IP families", Text: strings.Join(c.Families, ", ")}, {Label: "Nodes", Text: strings.Join(nodes, ", ")},
+		{Label: "Provider", Text: c.Provider}, {Label: "Engine", Text: c.Engine},
+		{Label: "Tool", Text: strings.TrimSpace(run.Tool + " " + run.Version)}} {
+		if f.Text != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func newPageTable(id string, table reach.Table, step string) pageTable {
+	v := newView(table)
+	out := pageTable{ID: id, Caption: orDefault(table.Title, step), Bare: table.Title == "" || table.Title == step, Columns: 1 + len(table.Vantages)}
+	for _, vantage := range table.Vantages {
+		head, sub := splitVantage(vantage.Name)
+		if sub != "" {
+			out.Subs = append(out.Subs, sub)
+			if n := len(out.Heads); n > 0 && out.Heads[n-1].Name == head && !out.Heads[n-1].Whole {
+				out.Heads[n-1].Span++
+				continue
+			}
+		}
+		out.Heads = append(out.Heads, pageHead{Name: head, Span: 1, Whole: sub == ""})
+	}
+	last := ""
+	for _, ti := range v.byService {
+		t := table.Targets[ti]
+		if t.Service != last {
+			last = t.Service
+			out.Rows = append(out.Rows, pageRow{Service: t.Service})
+		}
+		row := pageRow{Kind: string(t.Kind), Place: breakable(place(t, false, unbroken, "…"))}
+		for vi, c := range v.cells[ti] {
+			cell := pageCell{ID: fmt.Sprintf("%s-%d-%d", id, ti, vi)}
+			if c != nil {
+				cell = newPageCell(cell.ID, c)
+			}
+			row.Cells = append(row.Cells, cell)
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out
+}
+
+// breakable cuts s after the marks at which an address or a name may break.
+func breakable(s string) []string {
+	var parts []string
+	for {
+		at := strings.IndexAny(s, ".:/-") + 1
+		if at == 0 {
+			return append(parts, s)
+		}
+		parts, s = append(parts, s[:at]), s[at:]
+	}
+}
+
+// unbroken is wide enough for any name: a browser breaks lines itself.
+const unbroken = 1 << 10
+
+func newPageCell(id string, c *reach.CellVerdict) pageCell {
+	mark, text := newPrinter(Style{}).gridCell(c)
+	cell := pageCell{ID: id, Mark: mark, Word: text,
+		Where: c.Cell.Target.Service + " " + string(c.Cell.Target.Kind) + " " + place(c.Cell.Target, false, unbroken, "…") + " from " + c.Cell.Vantage.Name}
+	cell.Class, cell.State = cellClass(c)
+	add := func(label, text string) {
+		if text != "" {
+			cell.Terms = append(cell.Terms, term{Label: label, Text: text})
+		}
+	}
+	if c.Result == reach.Skipped || c.Result == reach.Inconclusive {
+		add("why", orDefault(c.Why, "no reason was given"))
+	} else {
+		if c.Written == nil || expected(*c.Written) == expected(c.Oracle) {
+			add("expected", expected(c.Oracle))
+		} else {
+			add("oracle", expected(c.Oracle))
+			add("written", expected(*c.Written))
+		}
+		add("because", c.Oracle.Reason)
+		if c.Oracle.Rule != "" || c.Oracle.Doc != "" {
+			cell.Terms = append(cell.Terms, docTerm(c.Oracle))
+		}
+		add("observed", observed(c.Cell.Observations, "×"))
+	}
+	if c.Result == reach.Fail {
+		for _, d := range c.Differences {
+			add("differs", d.String())
+		}
+		add("alone", alone(*c))
+		if !repeats(c) {
+			add("why", c.Why)
+		}
+	}
+	if c.Cell.Repeat != "" && c.Result != reach.Skipped {
+		cell.Terms = append(cell.Terms, term{Label: "repeat", Code: c.Cell.Repeat})
+	}
+	return cell
+}
+
+func docTerm(p reach.Prediction) term {
+	t := term{Label: "rule", Text: p.Rule}
+	if strings.HasPrefix(p.Doc, "https://") {
+		t.Link = p.Doc
+	} else if p.Doc != "" {
+		t.Text = strings.TrimSpace(t.Text + " " + p.Doc)
+	}
+	return t
+}
+
+// cellClass is the CSS class of a cell and what a screen reader says before its word.
+func cellClass(c *reach.CellVerdict) (class, state string) {
+	switch c.Result {
+	case reach.Fail:
+		return "differ", "differs:"
+	case reach.Inconclusive:
+		return "unsure", "could not be asked:"
+	case reach.Skipped:
+		return "unprobed", "not asked"
+	}
+	if reached(*c) {
+		return "reached", "as expected:"
+	}
+	if patience(c.Cell.Observations) > 0 {
+		return "timeout", "as expected:"
+	}
+	return "denied", "as expected:"
+}

@@ -1,0 +1,87 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// JSON writes the run in full, as [Decode] reads it. Times are nanoseconds in fields named ...Ns.
+func JSON(w io.Writer, run Run) error {
+	run.APIVersion, run.Kind = APIVersion, Kind
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(run); err != nil {
+		return fmt.Errorf("encode the run as JSON: %w", err)
+	}
+	return nil
+}
+
+// Decode reads what [JSON] wrote. It is strict: an unknown field, another apiVersion or kind, a result that
+// is none of the four, or anything after the document is an error.
+func Decode(r io.Reader) (Run, error) {
+	dec := json.NewDecoder(r)
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return Run{}, fmt.Errorf("read a run: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Run{}, errors.New("read a run: something follows the JSON document; a result file holds exactly one run")
+	}
+	var head struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return Run{}, fmt.Errorf("read a run: %w", err)
+	}
+	if head.APIVersion != APIVersion || head.Kind != Kind {
+		return Run{}, fmt.Errorf("read a run: it says apiVersion %q and kind %q, this program reads %q and %q: use a result.json that the same version of svclab wrote",
+			head.APIVersion, head.Kind, APIVersion, Kind)
+	}
+	run, err := decodeStrict(raw)
+	if err != nil {
+		return Run{}, fmt.Errorf("read a run: %w", err)
+	}
+	return run, checkResults(run)
+}
+
+func decodeStrict(raw []byte) (Run, error) {
+	var run Run
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&run)
+	return run, err
+}
+
+// checkResults refuses results that no part of svclab gives: a misspelt one would otherwise count as nothing.
+func checkResults(run Run) error {
+	check := func(r reach.Result, where string) error {
+		switch r {
+		case reach.Pass, reach.Fail, reach.Inconclusive, reach.Skipped:
+			return nil
+		}
+		return fmt.Errorf("read a run: %s has the unknown result %q", where, r)
+	}
+	for _, v := range run.Verdicts {
+		errs := []error{check(v.Result, "scenario "+v.Scenario)}
+		for _, s := range v.Steps {
+			where := fmt.Sprintf("step %q of scenario %s", s.Name, v.Scenario)
+			errs = append(errs, check(s.Result, where))
+			for _, t := range s.Tables {
+				for _, c := range t.Cells {
+					errs = append(errs, check(c.Result, "a cell of "+where))
+				}
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// Text writes the whole run: the cluster, every scenario, the summary.
+func Text(w io.Writer, run Run, style Style) error {
+	p := newPrinter(style)
+	p.spread(0, inkBold, strings.TrimSpace(run.Tool+" "+run.Version), run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	p.para(0, 2, inkDim, clusterLine(run.Cluster, p.dot))
+	p.blank()
+	for _, v := range run.Verdicts {
+		p.scenario(v)
+		p.blank()
+	}
+	p.summary(run)
+	return p.flush(w)
+}
+
+// Scenario writes one scenario, in one write, so that scenarios that end at the same time do not mix.
+func Scenario(w io.Writer, v reach.Verdict, style Style) error {
+	p := newPrinter(style)
+	p.scenario(v)
+	return p.flush(w)
+}
+
+// Table writes one judged table and what explains it.
+func Table(w io.Writer, t reach.Table, style Style) error {
+	p := newPrinter(style)
+	p.table(0, t)
+	return p.flush(w)
+}
+
+func (p *printer) flush(w io.Writer) error {
+	if _, err := io.WriteString(w, p.buf.String()); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// label is a result as a word of fixed width, with its mark.
+func (p *printer) label(r reach.Result) string {
+	return p.mark(r) + " " + resultWord(r)
+}
+
+func resultWord(r reach.Result) string {
+	switch r {
+	case reach.Pass:
+		return "PASS"
+	case reach.Fail:
+		return "FAIL"
+	case reach.Inconclusive:
+		return "INCONCLUSIVE"
+	}
+	return "SKIPPED"
+}
+
+func (p *printer) scenario(v reach.Verdict) {
+	title := p.label(v.Result) + "  " + v.Scenario
+	if v.Title != "" {
+		title += ": " + v.Title
+	}
+	elapsed := ""
+	if v.Result != reach.Skipped {
+		elapsed = short(v.Elapsed)
+	}
+	p.spread(0, inkFor(v.Result), title, elapsed)
+	if len(v.Behaviours) > 0 {
+		p.para(2, 2, inkDim, "verifies "+strings.Join(v.Behaviours, ", "))
+	}
+	if v.Result == reach.Skipped {
+		p.para(2, 2, inkNone, "not run: "+skipReason(v))
+		return
+	}
+	for i, s := range v.Steps {
+		p.blank()
+		p.step(i+1, len(v.Steps), s)
+	}
+}
+
+func (p *printer) step(n, of int, s reach.Step) {
+	p.spread(2, inkFor(s.Result), fmt.Sprintf("%s  %d/%d %s", p.label(s.Result), n, of, s.Name), short(s.Elapsed))
+	p.stepBody(4, s)
+}
+
+func (p *printer) stepBody(indent int, s reach.Step) {
+	if s.Why != "" {
+		p.para(indent, 2, inkNone, s.Why)
+	}
+	for _, l := range s.Lines {
+		p.para(indent, 2, inkNone, l)
+	}
+	for _, t := range s.Tables {
+		p.blank()
+		if t.Title != "" && t.Title != s.Name {
+			p.para(indent, 2, inkBold, t.Title)
+		}
+		p.table(indent, t)
+	}
+}
+
+func (p *printer) table(indent int, t reach.Table) {
+	v := newView(t)
+	p.printGrid(indent, v)
+	if p.Verbose {
+		for _, ti := range v.byService {
+			for vi, c := range v.cells[ti] {
+				if c != nil {
+					p.blank()
+					p.verboseCell(indent, v, group{result: c.Result, at: []position{{ti, vi}}, cells: []*reach.CellVerdict{c}})
+				}
+			}
+		}
+		return
+	}
+	p.printGroups(indent, v)
+}
+
+// mostDifferences is how many kinds of difference one table explains unless Verbose: a cluster that is
+// broken altogether has one per cell, and the first few say so.
+const mostDifferences = 10
+
+func (p *printer) printGroups(indent int, v *view) {
+	differing, hidden, hiddenCells := 0, 0, 0
+	for _, g := range v.groups() {
+		if g.result == reach.Fail {
+			if differing++; differing > mostDifferences {
+				hidden++
+				hiddenCells += len(g.cells)
+				continue
+			}
+		}
+		p.blank()
+		p.printGroup(indent, v, g)
+	}
+	if hidden > 0 {
+		p.blank()
+		p.para(indent, 2, inkBad, fmt.Sprintf("%s %d more %s in %s, each listed in the full report",
+			p.bad, hiddenCells, verb(hiddenCells, "cell differs", "cells differ"), plural(hidden, "other way")))
+	}
+}
+
+func (p *printer) printGroup(indent int, v *view, g group) {
+	mark := p.mark(g.result)
+	if g.result == reach.Pass && !reached(*g.cells[0]) {
+		mark = " "
+	}
+	i := inkFor(g.result)
+	if g.result == reach.Pass {
+		i = inkNone
+	}
+	p.para(indent, 2, i, mark+" "+g.heading(v, p.ellipsis))
+	switch g.result {
+	case reach.Fail:
+		p.difference(indent+2, g)
+	case reach.Inconclusive:
+		p.field(indent+2, "why", orDefault(g.cells[0].Why, "no reason was given"))
+		p.repeat(indent+2, g)
+	case reach.Skipped:
+		p.para(indent+2, 2, inkNone, "because "+orDefault(g.cells[0].Why, "no reason was given"))
+	default:
+		if text := g.explain(p.times); text != "" {
+			p.para(indent+2, 0, inkDim, text)
+		}
+		if text := because(g.cells[0].Oracle); text != "" {
+			p.para(indent+2, 2, inkNone, "because "+text)
+		}
+	}
+}
+
+// difference explains cells that differ: what was expected, by whom, and what was seen.
+func (p *printer) difference(indent int, g group) {
+	c := g.cells[0]
+	p.predictions(indent, g)
+	p.field(indent, "observed", observed(g.observations(), p.times))
+	for i, d := range c.Differences {
+		for _, other := range g.cells[1:] {
+			d.Count += other.Differences[i].Count
+			d.Of += other.Differences[i].Of
+		}
+		p.field(indent, "differs", d.String())
+	}
+	p.field(indent, "alone", alone(*c))
+	if c.Why != "" && !repeats(c) {
+		p.field(indent, "why", c.Why)
+	}
+	p.repeat(indent, g)
+}
+
+// predictions prints the oracle's prediction and its reason, and the written table's where it says something else.
+func (p *printer) predictions(indent int, g group) {
+	oracle, written := g.predictions()
+	if written == nil || expected(*written) == expected(oracle) {
+		p.field(indent, "expected", expected(oracle))
+	} else {
+		p.field(indent, "oracle", expected(oracle))
+		p.field(indent, "written", expected(*written))
+	}
+	if text := because(oracle); text != "" {
+		p.field(indent, "because", text)
+	}
+}
+
+// repeats reports whether the cell's Why says no more than its differences, already printed, do.
+func repeats(c *reach.CellVerdict) bool {
+	return len(c.Differences) > 0 && strings.Contains(c.Why, c.Differences[0].String())
+}
+
+// alone says which of the three stands alone against the other two.
+func alone(c reach.CellVerdict) string {
+	switch c.Alone {
+	case "observation":
+		if c.Written == nil {
+			return "the observation: the oracle predicts otherwise, and there is no written table"
+		}
+		return "the observation: the oracle and the written table agree with each other"
+	case "oracle":
+		return "the oracle: the cluster did what the written table says"
+	case "written table":
+		return "the written table: the cluster did what the oracle predicts"
+	case "all three":
+		return "all three: no two of oracle, written table and observation agree"
+	}
+	return orDefault(c.Alone, "not told")
+}
+
+func (p *printer) repeat(indent int, g group) {
+	for _, c := range g.cells {
+		if c.Cell.Repeat == "" {
+			continue
+		}
+		label := "repeat"
+		if len(g.cells) > 1 {
+			p.field(indent, label, fmt.Sprintf("for example from %s at %s:", c.Cell.Vantage.Name, c.Cell.Target.Name()))
+			label = ""
+		}
+		p.command(indent, label, c.Cell.Repeat)
+		return
+	}
+}
+
+// verboseCell prints everything known of one cell.
+func (p *printer) verboseCell(indent int, v *view, g group) {
+	c := g.cells[0]
+	i := inkFor(c.Result)
+	if c.Result == reach.Pass {
+		i = inkNone
+	}
+	mark, text := p.gridCell(c)
+	t := c.Cell.Target
+	head := fmt.Sprintf("%s %s from %s", mark, t.Service+" "+string(t.Kind)+" "+place(t, false, textPlace, p.ellipsis), c.Cell.Vantage.Name)
+	if text != "" {
+		head += ": " + text
+	}
+	p.para(indent, 2, i, head)
+	switch c.Result {
+	case reach.Fail:
+		p.difference(indent+2, g)
+	case reach.Pass:
+		p.predictions(indent+2, g)
+		p.field(indent+2, "observed", observed(c.Cell.Observations, p.times))
+	default:
+		p.field(indent+2, "why", orDefault(c.Why, "no reason was given"))
+	}
+}

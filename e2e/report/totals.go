@@ -1,0 +1,110 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// Totals are the counts of a run. Run = Passed + Failed + Inconclusive; Planned may be less than
+// Run + Skipped + Lost when a scenario ran that was not planned.
+type Totals struct {
+	Planned, Run, Passed, Failed, Inconclusive, Skipped, Lost int
+	Cells                                                     CellTotals
+	// Probes is the number of connections and datagrams that were sent and accounted for.
+	Probes int
+	// Unprobed are the reasons for which cells were left out, the commonest first.
+	Unprobed []ReasonCount
+}
+
+// CellTotals count the cells of tables. Cells = AsExpected + Differ + Unknown + Unprobed.
+type CellTotals struct {
+	Cells, AsExpected, Differ, Unknown, Unprobed int
+}
+
+// ReasonCount is how many cells share a reason.
+type ReasonCount struct {
+	Reason string
+	Count  int
+}
+
+// Totals counts the run.
+func (r Run) Totals() Totals {
+	t := Totals{Planned: len(r.Plan.Planned), Skipped: len(r.Skips()), Lost: len(r.Lost())}
+	reasons := map[string]int{}
+	for _, v := range r.Verdicts {
+		switch v.Result {
+		case reach.Pass:
+			t.Passed++
+		case reach.Fail:
+			t.Failed++
+		case reach.Inconclusive:
+			t.Inconclusive++
+		}
+		for _, s := range v.Steps {
+			for _, table := range s.Tables {
+				t.Probes += countTable(table, &t.Cells, reasons)
+			}
+		}
+	}
+	t.Run = t.Passed + t.Failed + t.Inconclusive
+	for reason, count := range reasons {
+		t.Unprobed = append(t.Unprobed, ReasonCount{Reason: reason, Count: count})
+	}
+	slices.SortFunc(t.Unprobed, func(a, b ReasonCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
+	})
+	return t
+}
+
+// countTable adds the table's cells to totals and to reasons and returns how many probes it holds.
+func countTable(table reach.Table, totals *CellTotals, reasons map[string]int) (probes int) {
+	for _, c := range table.Cells {
+		totals.Cells++
+		switch c.Result {
+		case reach.Pass:
+			totals.AsExpected++
+		case reach.Fail:
+			totals.Differ++
+		case reach.Skipped:
+			totals.Unprobed++
+			reasons[orDefault(c.Why, "no reason was given")]++
+		default:
+			totals.Unknown++
+		}
+		for _, o := range c.Cell.Observations {
+			if o.Outcome != reach.Unprobed && o.Outcome != reach.ProbeFailed {
+				probes++
+			}
+		}
+	}
+	return probes
+}
+
+func cellTotals(tables ...reach.Table) (totals CellTotals, probes int) {
+	reasons := map[string]int{}
+	for _, t := range tables {
+		probes += countTable(t, &totals, reasons)
+	}
+	return totals, probes
+}
+
+// Slowest returns at most n of the scenarios that ran, the slowest first.
+func (r Run) Slowest(n int) []reach.Verdict {
+	var ran []reach.Verdict
+	for _, v := range r.Verdicts {
+		if v.Result != reach.Skipped {
+			ran = append(ran, v)
+		}
+	}
+	slices.SortStableFunc(ran, func(a, b reach.Verdict) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	return ran[:min(n, len(ran))]
+}
+
+func orDefault(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}

@@ -1,0 +1,93 @@
+package report
+
+import (
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// measure is the width of text in a terminal that draws ambiguous marks in one column, whatever the locale:
+// the output must not depend on where it is made. Terminals that draw them in two get Style.Plain.
+func measure() *runewidth.Condition {
+	return &runewidth.Condition{EastAsianWidth: false, StrictEmojiNeutral: true}
+}
+
+// width is the number of terminal columns s takes.
+func width(s string) int { return measure().StringWidth(s) }
+
+func padRight(s string, columns int) string {
+	return s + strings.Repeat(" ", max(0, columns-width(s)))
+}
+
+// shorten cuts s in the middle to at most columns, keeping both ends: names differ at either.
+func shorten(s string, columns int, ellipsis string) string {
+	if width(s) <= columns {
+		return s
+	}
+	m := measure()
+	room := max(2, columns-width(ellipsis))
+	tail := m.TruncateLeft(s, width(s)-room/2, "")
+	return m.Truncate(s, room-width(tail), "") + ellipsis + tail
+}
+
+// shortenEnd cuts the end of s off.
+func shortenEnd(s string, columns int, ellipsis string) string {
+	return measure().Truncate(s, columns, ellipsis)
+}
+
+// wrap breaks s at blanks, and between wide characters, which have none, into a first line of at most first
+// columns and further ones of at most rest. A word that is too long stays whole. Line feeds break as well.
+func wrap(s string, first, rest int) []string {
+	var lines []string
+	room := first
+	for _, paragraph := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
+		line, used := "", 0
+		for _, word := range words(paragraph) {
+			bare := strings.TrimRight(word, " ")
+			if used > 0 && used+width(bare) > room {
+				lines = append(lines, strings.TrimRight(line, " "))
+				line, used, room = "", 0, rest
+			}
+			line += word
+			used += width(word)
+		}
+		lines = append(lines, strings.TrimRight(line, " "))
+		room = rest
+	}
+	return lines
+}
+
+// words splits s into what must not be broken, each with the blanks that follow it. Punctuation stays with
+// the wide character before it.
+func words(s string) []string {
+	var (
+		out  []string
+		word strings.Builder
+		last rune
+	)
+	flush := func() {
+		if word.Len() > 0 {
+			out = append(out, word.String())
+			word.Reset()
+		}
+	}
+	m := measure()
+	for _, r := range s {
+		wide := m.RuneWidth(r) == 2
+		switch {
+		case last == ' ' && r != ' ',
+			wide && last != 0 && !closes(r),
+			!wide && r != ' ' && m.RuneWidth(last) == 2 && !closes(r):
+			flush()
+		}
+		word.WriteRune(r)
+		last = r
+	}
+	flush()
+	return out
+}
+
+// closes reports whether a line must not begin with r.
+func closes(r rune) bool {
+	return strings.ContainsRune("，。、；：？！）》」』”’,.;:?!)", r)
+}
