@@ -28,6 +28,9 @@ type Table struct {
 	Kinds Kinds `json:"kinds,omitempty"`
 	// Extra are targets asked besides those that follow from the Services.
 	Extra []Extra `json:"extra,omitempty"`
+	// Allow names what the scenario leaves unfinished on purpose, so that settling does not wait for it:
+	// unready (pods), terminating (pods), pending (load balancers).
+	Allow Strings `json:"allow,omitempty"`
 	Rows  []Row   `json:"rows"`
 }
 
@@ -308,6 +311,7 @@ func (t Table) validate() error {
 	if _, err := labels.Parse(t.App); err != nil {
 		errs = append(errs, fmt.Errorf("app: %w", err))
 	}
+	errs = append(errs, validateAllow(t.Allow))
 	for i, x := range t.Extra {
 		if x.Service == "" || x.Host == "" || x.Port == 0 {
 			errs = append(errs, fmt.Errorf("extra target %d: want service, host and port", i+1))
@@ -322,4 +326,13 @@ func (t Table) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func validateAllow(allow Strings) error {
+	for _, what := range allow {
+		if !slices.Contains([]string{"unready", "terminating", "pending"}, what) {
+			return fmt.Errorf("allow %q: want unready, terminating or pending", what)
+		}
+	}
+	return nil
 }

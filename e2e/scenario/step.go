@@ -107,9 +107,10 @@ type Run struct {
 	Stderr Strings `json:"stderr,omitempty"`
 }
 
-// Settle names the Services to wait for; all in the namespace where it is empty.
+// Settle waits until the namespace's objects agree with each other.
 type Settle struct {
-	Services Strings `json:"services,omitempty"`
+	// Allow is as in Table.
+	Allow Strings `json:"allow,omitempty"`
 }
 
 // Check is a check registered in Go, with its arguments.

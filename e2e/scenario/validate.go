@@ -91,6 +91,8 @@ func (s Step) looks() bool {
 // validateStep checks the one action of a step.
 func (s Scenario) validateStep(step Step, checks []string) error {
 	switch {
+	case step.Settle != nil:
+		return validateAllow(step.Settle.Allow)
 	case step.Patch != nil:
 		return s.validatePatch(*step.Patch)
 	case step.Delete != nil:

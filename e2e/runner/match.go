@@ -1,0 +1,204 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// site is where a table is looked at: the scenario's namespace in a snapshot, and all vantages.
+type site struct {
+	namespace string
+	world     world.World
+	vantages  []reach.Vantage
+}
+
+// matched is a cell and the one row of the expected table that is about it.
+type matched struct {
+	vantage reach.Vantage
+	target  reach.Target
+	row     int
+}
+
+// grid is a table's axes and its cells, row-major.
+type grid struct {
+	vantages []reach.Vantage
+	targets  []reach.Target
+	cells    []matched
+}
+
+// match lays out a table's cells and finds each one's row. A cell that no row is about, a cell that two are
+// about, and a row that is about no cell are errors, all told at once: a table that does not say what is to
+// be expected, or says it of nothing, is not a table.
+func (s site) match(t scenario.Table) (grid, error) {
+	g := grid{}
+	for _, v := range s.vantages {
+		if len(t.From) == 0 || scenario.MatchVantage(t.From, v) {
+			g.vantages = append(g.vantages, v)
+		}
+	}
+	targets, err := s.targets(t)
+	if err != nil {
+		return g, err
+	}
+	g.targets = targets
+	var (
+		errs []error
+		uses = make([]int, len(t.Rows))
+	)
+	for _, v := range g.vantages {
+		for _, target := range g.targets {
+			if !world.Applicable(v, target) {
+				continue
+			}
+			var rows []int
+			for i, row := range t.Rows {
+				if scenario.MatchVantage(row.From, v) && s.matches(row.To, v, target) {
+					rows = append(rows, i)
+					uses[i]++
+				}
+			}
+			switch len(rows) {
+			case 1:
+				g.cells = append(g.cells, matched{vantage: v, target: target, row: rows[0]})
+			case 0:
+				errs = append(errs, fmt.Errorf("no row says what to expect from %s to %s", v.Name, target.Name()))
+			default:
+				errs = append(errs, fmt.Errorf("rows %s all say what to expect from %s to %s", numbers(rows), v.Name, target.Name()))
+			}
+		}
+	}
+	for i, n := range uses {
+		if n == 0 {
+			errs = append(errs, fmt.Errorf("row %d (%s) is about no cell", i+1, t.Rows[i]))
+		}
+	}
+	if len(g.cells) == 0 {
+		errs = append(errs, errors.New("the table has no cell"))
+	}
+	return g, errors.Join(errs...)
+}
+
+func numbers(rows []int) string {
+	texts := make([]string, len(rows))
+	for i, r := range rows {
+		texts[i] = fmt.Sprint(r + 1)
+	}
+	return strings.Join(texts, " and ")
+}
+
+// targets are those of the table's Services and its extra ones.
+func (s site) targets(t scenario.Table) ([]reach.Target, error) {
+	var targets []reach.Target
+	names := slices.Clone(t.Services)
+	if len(names) == 0 {
+		for _, service := range s.world.Services {
+			if service.Namespace == s.namespace {
+				names = append(names, service.Name)
+			}
+		}
+	}
+	for _, name := range names {
+		full := s.namespace + "/" + name
+		if _, found := s.world.Service(full); !found {
+			return nil, fmt.Errorf("there is no Service %q", name)
+		}
+		for _, target := range s.world.Targets(full) {
+			if len(t.Kinds) == 0 || slices.Contains(t.Kinds, target.Kind) {
+				targets = append(targets, target)
+			}
+		}
+	}
+	for i, x := range t.Extra {
+		target, err := s.extra(x)
+		if err != nil {
+			return nil, fmt.Errorf("extra target %d: %w", i+1, err)
+		}
+		if slices.ContainsFunc(targets, func(other reach.Target) bool { return other.Name() == target.Name() }) {
+			return nil, fmt.Errorf("extra target %d: %s is asked anyway", i+1, target.Name())
+		}
+		targets = append(targets, target)
+	}
+	return targets, nil
+}
+
+func (s site) extra(x scenario.Extra) (reach.Target, error) {
+	protocol := x.Protocol
+	if protocol == "" {
+		protocol = reach.TCP
+	}
+	full := s.namespace + "/" + x.Service
+	host := s.fill(x.Host)
+	if strings.Contains(host, "{") {
+		service, found := s.world.Service(full)
+		if !found {
+			return reach.Target{}, fmt.Errorf("there is no Service %q", x.Service)
+		}
+		for _, addr := range world.ClusterIPs(&service) {
+			host = strings.ReplaceAll(host, "{clusterIP}", addr.String())
+		}
+		for _, ingress := range world.Ingresses(&service) {
+			host = strings.ReplaceAll(host, "{loadBalancerIP}", ingress.Addr.String())
+		}
+	}
+	if strings.Contains(host, "{") {
+		return reach.Target{}, fmt.Errorf("host %q: nothing to fill in for %s", x.Host, host)
+	}
+	return reach.Target{Kind: x.Kind, Service: full, Host: host, Port: x.Port, Protocol: protocol,
+		HostHeader: s.fill(x.HostHeader), Undeclared: x.Undeclared}, nil
+}
+
+// fill fills in what only the run knows.
+func (s site) fill(text string) string {
+	return strings.NewReplacer("{namespace}", s.namespace, "{domain}", s.world.Facts.ClusterDomain()).Replace(text)
+}
+
+// matches reports whether a selector is about the target, asked from v.
+func (s site) matches(to scenario.To, v reach.Vantage, t reach.Target) bool {
+	_, service, _ := strings.Cut(t.Service, "/")
+	switch {
+	case to.Undeclared != t.Undeclared,
+		len(to.Kind) > 0 && !slices.Contains(to.Kind, t.Kind),
+		to.Service != "" && to.Service != service,
+		to.Port != 0 && to.Port != t.Port,
+		to.Protocol != "" && to.Protocol != t.Protocol,
+		to.Name != "" && s.fill(to.Name) != t.Host:
+		return false
+	}
+	if to.Family != "" {
+		addr, err := netip.ParseAddr(t.Host)
+		if err != nil || to.Family != string(world.FamilyOf(addr)) {
+			return false
+		}
+	}
+	node := s.nodeOf(t)
+	switch to.Node {
+	case "":
+		return true
+	case "own":
+		return node != "" && node == v.Node
+	case "other":
+		return node != "" && node != v.Node
+	default:
+		return node != "" && node == s.world.Facts.Slots[to.Node]
+	}
+}
+
+// nodeOf is the node at which the target's address lives; empty for addresses that live on none.
+func (s site) nodeOf(t reach.Target) string {
+	if t.Node != "" || t.Pod == "" {
+		return t.Node
+	}
+	for _, pod := range s.world.Pods {
+		if pod.Name == t.Pod && pod.Namespace == s.namespace {
+			return pod.Spec.NodeName
+		}
+	}
+	return ""
+}

@@ -1,0 +1,193 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// The labels of every namespace a runner makes.
+const (
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	ManagedBy      = "svclab"
+	ScenarioLabel  = "svclab.io/scenario"
+)
+
+// setUp finds out what the scenario runs on and makes its namespace. Namespaces that earlier runs of the same
+// scenario left behind are removed first, as far as they could be in the way.
+func (s *session) setUp(ctx context.Context) error {
+	cluster := s.runner.cluster
+	s.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(cluster.Client().Discovery()))
+	s.journal = &journal{}
+	if err := s.survey(ctx); err != nil {
+		return err
+	}
+	namespaces := cluster.Client().CoreV1().Namespaces()
+	old, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: ManagedByLabel + "=" + ManagedBy + "," + ScenarioLabel + "=" + s.scenario.Name})
+	if err != nil {
+		return fmt.Errorf("look for what earlier runs left behind: %w", err)
+	}
+	for _, left := range old.Items {
+		if err := s.removeNamespace(ctx, left.Name); err != nil {
+			return fmt.Errorf("remove what an earlier run left behind: %w", err)
+		}
+	}
+	made, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name:   fmt.Sprintf("svclab-%s-%s", s.scenario.Name, suffix()),
+		Labels: map[string]string{ManagedByLabel: ManagedBy, ScenarioLabel: s.scenario.Name},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("create the scenario's namespace: %w", err)
+	}
+	s.namespace = made.Name
+	return nil
+}
+
+// survey asks what may have changed since the last step, as after a node was restarted.
+func (s *session) survey(ctx context.Context) error {
+	facts, err := s.runner.cluster.Facts(ctx)
+	if err != nil {
+		return fmt.Errorf("learn the cluster's facts: %w", err)
+	}
+	vantages, err := s.runner.cluster.Vantages(ctx)
+	if err != nil {
+		return fmt.Errorf("list the vantages: %w", err)
+	}
+	// A node asks the cluster's DNS itself, see session.dns, whatever resolver it has.
+	facts.NodesUseClusterDNS = true
+	s.facts, s.vantages = facts, withMissing(vantages)
+	return nil
+}
+
+// withMissing adds the vantages that a table may speak of though the cluster does not have them. Their cells
+// are then counted as not asked, with the reason, instead of not being there.
+func withMissing(vantages []reach.Vantage) []reach.Vantage {
+	vantages = slices.Clone(vantages)
+	for _, v := range []reach.Vantage{
+		{Name: string(reach.Outside), Kind: reach.Outside, Unusable: "this cluster has no vantage outside of it"},
+		{Name: string(reach.Host), Kind: reach.Host, Unusable: "this machine is no vantage of this cluster"},
+	} {
+		if !slices.ContainsFunc(vantages, func(have reach.Vantage) bool { return have.Kind == v.Kind }) {
+			vantages = append(vantages, v)
+		}
+	}
+	return vantages
+}
+
+const suffixLetters = "bcdfghjkmnpqrstvwxz23456789" // no vowels, no look-alikes
+
+func suffix() string {
+	text := make([]byte, 5)
+	for i := range text {
+		text[i] = suffixLetters[rand.IntN(len(suffixLetters))]
+	}
+	return string(text)
+}
+
+// tearDown undoes all the scenario did: it stops its flows, puts cluster-wide objects back, and removes its
+// namespace. One thing that fails does not keep it from the others.
+func (s *session) tearDown(ctx context.Context, result reach.Result) error {
+	var errs []error
+	for name, flow := range s.flows {
+		if _, err := flow.Stop(); err != nil {
+			errs = append(errs, fmt.Errorf("stop traffic %s: %w", name, err))
+		}
+	}
+	if s.journal != nil {
+		errs = append(errs, s.undo(ctx))
+	}
+	if s.namespace != "" && !s.kept(result) {
+		errs = append(errs, s.removeNamespace(ctx, s.namespace))
+	}
+	return errors.Join(errs...)
+}
+
+// kept reports whether the namespace stays after a scenario with that result.
+func (s *session) kept(result reach.Result) bool {
+	return s.runner.settings.Keep && result != reach.Pass
+}
+
+// removeNamespace deletes a namespace's Services, waits until they are gone, because they hold node ports and
+// load-balancer addresses that the next scenario may want, and then deletes the namespace without waiting.
+func (s *session) removeNamespace(ctx context.Context, namespace string) error {
+	client := s.runner.cluster.Client()
+	services, err := client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list services of namespace %s: %w", namespace, err)
+	}
+	for _, service := range services.Items {
+		if err := client.CoreV1().Services(namespace).Delete(ctx, service.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete service %s/%s: %w", namespace, service.Name, err)
+		}
+	}
+	if len(services.Items) > 0 {
+		if err := s.await(ctx, fmt.Sprintf("the services of namespace %s to be gone", namespace),
+			[]watched{{resource: corev1Resource("services"), namespace: namespace}}, 0, func(ctx context.Context) (bool, string, error) {
+				left, err := client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
+				if err != nil {
+					return false, err.Error(), nil
+				}
+				names := make([]string, len(left.Items))
+				for i := range left.Items {
+					names[i] = left.Items[i].Name
+				}
+				return len(names) == 0, fmt.Sprintf("still there: %v", names), nil
+			}); err != nil {
+			return err
+		}
+	}
+	if err := client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete namespace %s: %w", namespace, err)
+	}
+	return nil
+}
+
+// Sweep removes every namespace that a runner made, of whatever scenario, and waits until they are gone.
+func (r *Runner) Sweep(ctx context.Context) error {
+	s := &session{runner: r, progress: &progress{}}
+	namespaces := r.cluster.Client().CoreV1().Namespaces()
+	ours := metav1.ListOptions{LabelSelector: ManagedByLabel + "=" + ManagedBy + "," + ScenarioLabel}
+	list, err := namespaces.List(ctx, ours)
+	if err != nil {
+		return fmt.Errorf("list the namespaces of scenarios: %w", err)
+	}
+	for _, namespace := range list.Items {
+		if err := s.removeNamespace(ctx, namespace.Name); err != nil {
+			return err
+		}
+	}
+	return s.gone(ctx, ours)
+}
+
+// gone waits until no namespace that the options select is left but those that are to be kept.
+func (s *session) gone(ctx context.Context, selected metav1.ListOptions, names ...string) error {
+	return s.await(ctx, "the scenarios' namespaces to be gone", []watched{{resource: corev1Resource("namespaces")}}, 0,
+		func(ctx context.Context) (bool, string, error) {
+			list, err := s.runner.cluster.Client().CoreV1().Namespaces().List(ctx, selected)
+			if err != nil {
+				return false, err.Error(), nil
+			}
+			var left []string
+			for _, namespace := range list.Items {
+				if len(names) == 0 || slices.Contains(names, namespace.Name) {
+					left = append(left, namespace.Name)
+				}
+			}
+			return len(left) == 0, fmt.Sprintf("still there: %v", left), nil
+		})
+}
+
+func corev1Resource(name string) schema.GroupVersionResource {
+	return corev1.SchemeGroupVersion.WithResource(name)
+}

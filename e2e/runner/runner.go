@@ -1,0 +1,196 @@
+// Package runner runs scenarios on a cluster: it applies, settles, observes and hands all to be judged. It is
+// the only package that does; suites, the command and the labs call it.
+//
+// A scenario gets a namespace of its own and its verdict is about what was seen there. The steps of one
+// scenario run one after the other; scenarios run side by side as far as their claims allow. Nothing sleeps:
+// what the API can tell is watched, and a wait that runs out says what it waited for and what it last saw.
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/svclab/svclab/e2e/oracle"
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// Cluster is what a runner needs of the cluster it runs on.
+type Cluster interface {
+	Client() kubernetes.Interface
+	Dynamic() dynamic.Interface
+	// Kubeconfig is the file kubectl is given.
+	Kubeconfig() string
+	// Vantages are the places that can be asked from. Outside and host are added as unusable where they miss.
+	Vantages(ctx context.Context) ([]reach.Vantage, error)
+	Facts(ctx context.Context) (world.Facts, error)
+	// Lacks says why the cluster does not have a feature; empty: it has it.
+	Lacks(f scenario.Feature) string
+}
+
+// NodeController is implemented by a Cluster whose nodes can be stopped and started.
+type NodeController interface {
+	// ControlNode does "start", "stop" or "restart" to the node of a slot, and returns when it is done; for start
+	// and restart that is when the node is Ready again.
+	ControlNode(ctx context.Context, slot, action string) error
+}
+
+// Commander is implemented by a Cluster that can run programs at its vantages; see probe.Exec.
+type Commander interface {
+	Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error
+}
+
+// Announcement is implemented by a Cluster that can see who answers for an address on the nodes' network.
+type Announcement interface {
+	// Answering are the nodes (by name; a hardware address where it is no node's) that answer an ARP or NDP
+	// request for the address, asked from the outside vantage; all answers of one request, sorted.
+	Answering(ctx context.Context, addr string) ([]string, error)
+}
+
+// Prober asks; probe.Client is one, see ForClient.
+type Prober interface {
+	Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error)
+	Flow(ctx context.Context, r probe.FlowRequest) (Flow, error)
+}
+
+// Flow is traffic under way.
+type Flow interface {
+	Stop() (probe.FlowReport, error)
+}
+
+// ForClient makes a Prober of a probe.Client.
+func ForClient(c *probe.Client) Prober { return client{c} }
+
+type client struct{ *probe.Client }
+
+func (c client) Flow(ctx context.Context, r probe.FlowRequest) (Flow, error) {
+	return c.Client.Flow(ctx, r)
+}
+
+// Settings bound what a runner does. Begin with Defaults.
+type Settings struct {
+	// StepTimeout bounds each step that does not say otherwise.
+	StepTimeout time.Duration
+	// Convergence is how long after the objects have settled the traffic may still be otherwise than predicted:
+	// kube-proxy, DNS and load balancers follow the objects, and no object tells when they have.
+	Convergence time.Duration
+	// Cleanup bounds the removal of a scenario's namespace, which happens after a cancelled run too.
+	Cleanup time.Duration
+	// Heartbeat is how long a step may say nothing.
+	Heartbeat time.Duration
+	// Workers is how many scenarios run at once.
+	Workers int
+	// Kubectl is the program that run steps call.
+	Kubectl string
+	// Keep leaves the namespaces of scenarios that did not pass.
+	Keep     bool
+	Timeouts Timeouts
+}
+
+// Defaults are the settings that hold when nothing is said. Each bound is far above what a loaded two-core
+// machine needs.
+func Defaults() Settings {
+	return Settings{
+		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Cleanup: 90 * time.Second,
+		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
+		Timeouts: Timeouts{Answered: 3 * time.Second, Denied: time.Second},
+	}
+}
+
+// Predict is the oracle's signature.
+type Predict func(w world.World, v reach.Vantage, t reach.Target) reach.Prediction
+
+// Runner runs scenarios on one cluster. It keeps no state between runs.
+type Runner struct {
+	cluster  Cluster
+	prober   Prober
+	predict  Predict
+	settings Settings
+	reporter Reporter
+	checks   []Check
+	failed   func(ctx context.Context, scenario, namespace string)
+}
+
+// Option changes a Runner.
+type Option func(*Runner)
+
+// WithSettings replaces Defaults; fields left zero keep them.
+func WithSettings(s Settings) Option {
+	return func(r *Runner) {
+		d := Defaults()
+		r.settings = Settings{
+			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
+			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
+			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep,
+			Timeouts: Timeouts{Answered: cmp.Or(s.Timeouts.Answered, d.Timeouts.Answered),
+				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied)},
+		}
+	}
+}
+
+// WithReporter sends progress to reporter; without it there is none.
+func WithReporter(reporter Reporter) Option { return func(r *Runner) { r.reporter = reporter } }
+
+// WithChecks adds checks to those of Checks.
+func WithChecks(checks ...Check) Option {
+	return func(r *Runner) { r.checks = append(r.checks, checks...) }
+}
+
+// WithPredict replaces the oracle, for tests.
+func WithPredict(p Predict) Option { return func(r *Runner) { r.predict = p } }
+
+// WithFailed calls f for each scenario that did not pass while its objects are still there.
+func WithFailed(f func(ctx context.Context, scenario, namespace string)) Option {
+	return func(r *Runner) { r.failed = f }
+}
+
+// New returns a runner for a cluster.
+func New(c Cluster, prober Prober, opts ...Option) *Runner {
+	r := &Runner{cluster: c, prober: prober, predict: oracle.Predict, settings: Defaults(), reporter: quiet{}, checks: Checks(),
+		failed: func(context.Context, string, string) {}}
+	for _, opt := range opts {
+		opt(r)
+	}
+	return r
+}
+
+// ErrNothingRan is returned by Run when no scenario was run: a run that proves nothing is no success.
+var ErrNothingRan = errors.New("no scenario was run")
+
+// Skip is a scenario that was not run, and why.
+type Skip struct{ Scenario, Reason string }
+
+// Outcome is all that is known after a run.
+type Outcome struct {
+	// Verdicts are in the order the scenarios were given, skipped ones included. A scenario that a cancelled run
+	// did not begin has none.
+	Verdicts []reach.Verdict
+	// Planned, Ran and Skipped are counts of scenarios.
+	Planned, Ran, Skipped int
+	// Skips are the reasons for the skipped ones.
+	Skips []Skip
+	// Unprobed counts the cells that were left out on purpose, by reason.
+	Unprobed map[string]int
+	// Elapsed is how long the run took, waiting for its namespaces to be gone included.
+	Elapsed time.Duration
+}
+
+// Result is the worst of the verdicts. A run that lost a scenario, or ran none, is at best Inconclusive.
+func (o Outcome) Result() reach.Result {
+	result := reach.Skipped
+	for _, v := range o.Verdicts {
+		result = reach.Worse(result, v.Result)
+	}
+	if o.Ran == 0 || len(o.Verdicts) < o.Planned {
+		result = reach.Worse(result, reach.Inconclusive)
+	}
+	return result
+}

@@ -1,0 +1,213 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// session is one scenario being run.
+type session struct {
+	runner    *Runner
+	scenario  scenario.Scenario
+	namespace string
+	facts     world.Facts
+	vantages  []reach.Vantage
+	mapper    meta.RESTMapper
+	progress  *progress
+	flows     map[string]Flow
+	journal   *journal
+}
+
+// run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has
+// a context of its own, so a cancelled run cleans up too. A step that only looks may fail without ending the
+// scenario; after any other that fails the rest makes no sense and is told as not run.
+//
+// namespace is the one that is being removed when run returns; empty where there is none or it is kept.
+func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.Verdict, namespace string) {
+	start := time.Now()
+	verdict = reach.Verdict{Scenario: sc.Name, Title: sc.Title, Behaviours: sc.Behaviours, Result: reach.Pass}
+	s := &session{runner: r, scenario: sc, progress: &progress{}, flows: map[string]Flow{}}
+	add := func(step reach.Step) {
+		verdict.Steps = append(verdict.Steps, step)
+		verdict.Result = reach.Worse(verdict.Result, step.Result)
+	}
+	defer func() { verdict.Elapsed = time.Since(start) }()
+
+	setUp := s.timed(ctx, scenario.Step{Name: "set up the namespace"}, func(ctx context.Context) (stepReport, error) {
+		return stepReport{}, s.setUp(ctx)
+	})
+	defer func() {
+		// The namespace may be there though setting up failed half way.
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.settings.Cleanup)
+		defer cancel()
+		if verdict.Result != reach.Pass && s.namespace != "" {
+			r.failed(cleaning, sc.Name, s.namespace)
+		}
+		if step := s.timed(cleaning, scenario.Step{Name: "clean up", Timeout: scenario.Duration(r.settings.Cleanup)}, func(ctx context.Context) (stepReport, error) {
+			return stepReport{}, s.tearDown(ctx, verdict.Result)
+		}); step.Result != reach.Pass {
+			add(step)
+		}
+		if !s.kept(verdict.Result) {
+			namespace = s.namespace
+		}
+	}()
+	if setUp.Result != reach.Pass {
+		add(setUp)
+		return verdict, ""
+	}
+	stopped := ""
+	for _, step := range sc.Steps {
+		if stopped == "" && ctx.Err() != nil {
+			stopped = fmt.Sprintf("the run was cancelled: %v", context.Cause(ctx))
+			verdict.Result = reach.Worse(verdict.Result, reach.Inconclusive)
+		}
+		if stopped != "" {
+			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: "not run: " + stopped})
+			continue
+		}
+		done := s.timed(ctx, step, func(ctx context.Context) (stepReport, error) { return s.do(ctx, step) })
+		add(done)
+		if done.Result != reach.Pass && done.Result != reach.Skipped && !onlyLooks(step) {
+			stopped = fmt.Sprintf("step %q did not succeed", step.Name)
+		}
+	}
+	return verdict, ""
+}
+
+// onlyLooks reports whether the steps after this one can be run though it failed.
+func onlyLooks(step scenario.Step) bool {
+	return step.Expect != nil || step.Check != nil || step.Object != nil || step.Event != nil || step.Reject != nil ||
+		step.Traffic != nil && step.Traffic.Stop != nil
+}
+
+// stepReport is what a step found, beside its error.
+type stepReport struct {
+	tables []reach.Table
+	lines  []string
+}
+
+// timed runs a step within its bound, with a heartbeat, and makes a reach.Step of what came of it.
+func (s *session) timed(ctx context.Context, step scenario.Step, do func(context.Context) (stepReport, error)) reach.Step {
+	var (
+		start   = time.Now()
+		limit   = step.Timeout.Or(s.runner.settings.StepTimeout)
+		report  = s.runner.reporter
+		name    = s.scenario.Name
+		beating = make(chan struct{})
+		stopped = make(chan struct{})
+	)
+	bounded, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
+	defer cancel()
+	report.Begin(name, step.Name)
+	go func() {
+		defer close(stopped)
+		beat := time.NewTicker(s.runner.settings.Heartbeat)
+		defer beat.Stop()
+		for {
+			select {
+			case <-beating:
+				return
+			case <-beat.C:
+				report.Waiting(name, step.Name, time.Since(start), s.progress.String())
+			}
+		}
+	}()
+	found, err := do(bounded)
+	close(beating)
+	<-stopped
+	out := reach.Step{Name: step.Name, Result: resultOf(err), Tables: found.tables, Lines: found.lines, Elapsed: time.Since(start)}
+	for _, table := range found.tables {
+		out.Result = reach.Worse(out.Result, table.Result())
+	}
+	switch {
+	case err != nil && timedOut(bounded):
+		out.Why = fmt.Sprintf("%v (the step's bound is %s)", err, limit)
+	case err != nil:
+		out.Why = err.Error()
+	case out.Result != reach.Pass:
+		out.Why = whyOf(found.tables)
+	}
+	line := out.Why
+	if line == "" && len(out.Lines) > 0 {
+		line = out.Lines[len(out.Lines)-1]
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	report.End(name, step.Name, out.Result, out.Elapsed, line)
+	return out
+}
+
+// whyOf is the first thing wrong in the tables, and how much more there is.
+func whyOf(tables []reach.Table) string {
+	first, bad := "", 0
+	for _, wanted := range []reach.Result{reach.Fail, reach.Inconclusive} {
+		for _, table := range tables {
+			for _, cell := range table.Cells {
+				if cell.Result != wanted {
+					continue
+				}
+				if bad++; first == "" {
+					first = fmt.Sprintf("from %s to %s: %s", cell.Cell.Vantage.Name, cell.Cell.Target.Name(), cell.Why)
+				}
+			}
+		}
+	}
+	switch bad {
+	case 0:
+		return "nothing was asked"
+	case 1:
+		return first
+	default:
+		return fmt.Sprintf("%s; and %d more cells", first, bad-1)
+	}
+}
+
+// do performs one step.
+func (s *session) do(ctx context.Context, step scenario.Step) (stepReport, error) {
+	switch {
+	case step.Apply != nil:
+		return s.applyFiles(ctx, step.Apply)
+	case step.Delete != nil:
+		return stepReport{}, s.deleteAll(ctx, step.Delete)
+	case step.Patch != nil:
+		return s.patchStep(ctx, *step.Patch)
+	case step.Scale != nil:
+		return stepReport{}, s.scale(ctx, *step.Scale)
+	case step.ReplacePods != nil:
+		return s.replacePods(ctx, *step.ReplacePods)
+	case step.Reject != nil:
+		return s.reject(ctx, *step.Reject)
+	case step.Run != nil:
+		return s.kubectl(ctx, *step.Run)
+	case step.Settle != nil:
+		_, err := s.settle(ctx, step.Settle.Allow)
+		return stepReport{}, err
+	case step.Expect != nil:
+		return s.expect(ctx, step.Expect)
+	case step.Check != nil:
+		return s.check(ctx, *step.Check)
+	case step.Object != nil:
+		return s.object(ctx, *step.Object)
+	case step.Event != nil:
+		return s.event(ctx, *step.Event)
+	case step.Node != nil:
+		return s.node(ctx, *step.Node)
+	case step.Traffic != nil:
+		return s.traffic(ctx, *step.Traffic)
+	case step.Withhold != nil:
+		return s.withhold(ctx, step.Withhold)
+	case step.Restore != nil:
+		return s.restore(ctx, step.Restore)
+	default:
+		return stepReport{}, errors.New("the step has no action")
+	}
+}

@@ -1,0 +1,66 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// settle waits until the objects of the scenario's namespace agree with each other, and returns the snapshot
+// in which they did. Every kind that matters is watched; each look is at a new snapshot.
+func (s *session) settle(ctx context.Context, allow []string) (world.World, error) {
+	but := world.Allow{Unready: slices.Contains(allow, "unready"), Terminating: slices.Contains(allow, "terminating"),
+		Pending: slices.Contains(allow, "pending")}
+	var sources []watched
+	for _, resource := range []string{"pods", "services"} {
+		sources = append(sources, watched{resource: corev1Resource(resource), namespace: s.namespace})
+	}
+	for _, resource := range []string{"deployments", "statefulsets", "daemonsets"} {
+		sources = append(sources, watched{resource: appsv1.SchemeGroupVersion.WithResource(resource), namespace: s.namespace})
+	}
+	sources = append(sources, watched{resource: discoveryv1.SchemeGroupVersion.WithResource("endpointslices"), namespace: s.namespace})
+	if status := world.L2StatusResource(); s.served(status.GroupVersion().String(), status.Resource) {
+		sources = append(sources, watched{resource: status})
+	}
+	var settled world.World
+	err := s.await(ctx, "the objects to settle", sources, 0, func(ctx context.Context) (bool, string, error) {
+		w, err := s.snapshot(ctx)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		done, missing := world.SettledBut(w, but, s.namespace)
+		settled = w
+		return done, missing, nil
+	})
+	return settled, err
+}
+
+// snapshot takes the world as it is now.
+func (s *session) snapshot(ctx context.Context) (world.World, error) {
+	c := s.runner.cluster
+	w, err := world.Take(ctx, c.Client(), c.Dynamic(), s.facts, s.namespace)
+	if err != nil {
+		return world.World{}, fmt.Errorf("take a snapshot: %w", err)
+	}
+	return w, nil
+}
+
+// served reports whether the API server has a resource. One that cannot be asked about is not watched; the
+// snapshots show its objects all the same.
+func (s *session) served(groupVersion, resource string) bool {
+	list, err := s.runner.cluster.Client().Discovery().ServerResourcesForGroupVersion(groupVersion)
+	if err != nil {
+		return false
+	}
+	for _, r := range list.APIResources {
+		if r.Name == resource {
+			return true
+		}
+	}
+	return false
+}
