@@ -1,0 +1,71 @@
+# svclab: every target is one command; svclab --help has the same and more.
+#
+# Settings, as variables of any target:
+#   KUBERNETES=1.37  MODE=nftables|iptables  FAMILY=ipv4|dual  IMAGES=auto|pull|build  WORKERS=2  KEEP=1
+SHELL := bash
+.SHELLFLAGS := -o errexit -o nounset -o pipefail -c
+.DEFAULT_GOAL := help
+
+export SVCLAB_KUBERNETES := $(KUBERNETES)
+export SVCLAB_MODE := $(MODE)
+export SVCLAB_FAMILY := $(FAMILY)
+export SVCLAB_IMAGES := $(IMAGES)
+export SVCLAB_WORKERS := $(WORKERS)
+export KEEP
+
+bin := _output/bin
+svclab := $(bin)/svclab
+
+.PHONY: help
+help: ## Show this help
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+.PHONY: build
+build: ## Build the svclab command
+	@mkdir -p $(bin)
+	@go build -trimpath -o $(svclab) ./labs/cmd/svclab
+
+.PHONY: e2e
+e2e: build ## Set everything up, prove every behaviour with traffic, take it down (KEEP=1 keeps the cluster)
+	@$(svclab) e2e $(ARGS)
+
+.PHONY: test
+test: ## Run the tests that need no cluster
+	@go test ./... $(ARGS)
+	@go vet -tags e2e ./e2e/suites
+
+.PHONY: up
+up: build ## Bring the cluster up and leave it
+	@$(svclab) up $(ARGS)
+
+.PHONY: verify
+verify: build ## Run scenarios on the cluster that is up (ARGS="nodeport --verbose")
+	@$(svclab) verify $(ARGS)
+
+.PHONY: down
+down: build ## Delete the cluster
+	@$(svclab) down $(ARGS)
+
+.PHONY: doctor
+doctor: build ## Say what this machine has and lacks
+	@$(svclab) doctor $(ARGS)
+
+.PHONY: engine-up
+engine-up: ## Find a Docker engine, or start svclab's own; prints its DOCKER_HOST
+	@scripts/engine.sh up
+
+.PHONY: engine-down
+engine-down: ## Stop svclab's own Docker engine, and no other
+	@scripts/engine.sh down
+
+.PHONY: images
+images: build ## Build or pull the images
+	@eval "$$(scripts/engine.sh up | sed 's/^/export /')"; IMAGES="$(IMAGES)" KUBERNETES="$(KUBERNETES)" scripts/images.sh
+
+.PHONY: lint
+lint: ## Run golangci-lint and shellcheck
+	@scripts/lint.sh
+
+.PHONY: clean
+clean: ## Remove what was built and written here (not the image cache, not the cluster)
+	@rm -rf _output
