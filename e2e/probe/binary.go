@@ -1,0 +1,212 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// BinaryEnv names the environment variable with the path of a prober that is built already.
+const BinaryEnv = "SVCLAB_PROBER"
+
+const modulePath = "github.com/svclab/svclab"
+
+// proberPackage is the prober's folder in the source checkout, sources all folders it is built from.
+const proberPackage = "e2e/probe/prober"
+
+func sources() []string { return []string{"e2e/reach", "e2e/probe/wire", proberPackage} }
+
+// errNotHere says that a place has no prober for the wanted platform and the next is to be tried.
+var errNotHere = errors.New("not here")
+
+// Binary returns the path of a prober for a platform ("linux", "amd64"): the file that SVCLAB_PROBER names, if
+// it is for that platform; else svclab-prober-OS-ARCH beside the running executable; else one built from the
+// source checkout around the working directory, kept in the user's cache folder by the content of its sources
+// and the Go version. Two at once do not disturb each other.
+func Binary(ctx context.Context, goos, goarch string) (string, error) {
+	places := []func() (string, error){
+		func() (string, error) { return fromEnv(os.Getenv(BinaryEnv), goos, goarch) },
+		func() (string, error) { return besideExecutable(goos, goarch) },
+		func() (string, error) { return fromSource(ctx, goos, goarch) },
+	}
+	for _, place := range places {
+		path, err := place()
+		if !errors.Is(err, errNotHere) {
+			return path, err
+		}
+	}
+	return "", fmt.Errorf("no prober for %s/%s: there is no svclab-prober-%s-%s beside the program and no source checkout here; "+
+		"run from a checkout of %s, or name a prober by %s", goos, goarch, goos, goarch, modulePath, BinaryEnv)
+}
+
+// fromEnv takes a named file; one for another platform is left to the other places, because one run may need
+// probers for two (linux in the cluster, darwin on the host).
+func fromEnv(path, goos, goarch string) (string, error) {
+	if path == "" {
+		return "", errNotHere
+	}
+	platform, err := platformOf(path)
+	if err != nil {
+		return "", fmt.Errorf("%s names no prober: %w", BinaryEnv, err)
+	}
+	if platform != goos+"/"+goarch {
+		return "", errNotHere
+	}
+	return filepath.Abs(path)
+}
+
+func besideExecutable(goos, goarch string) (string, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return "", errNotHere
+	}
+	path := filepath.Join(filepath.Dir(executable), fmt.Sprintf("svclab-prober-%s-%s", goos, goarch))
+	if _, err := os.Stat(path); err != nil {
+		return "", errNotHere
+	}
+	platform, err := platformOf(path)
+	if err != nil {
+		return "", fmt.Errorf("use the prober beside the program: %w", err)
+	}
+	if platform != goos+"/"+goarch {
+		return "", fmt.Errorf("%s is for %s; install the one for %s/%s in its place", path, platform, goos, goarch)
+	}
+	return path, nil
+}
+
+// platformOf reads "os/arch" from a program's build information, and that it is the prober.
+func platformOf(path string) (string, error) {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	if info.Path != modulePath+"/"+proberPackage {
+		return "", fmt.Errorf("%s is %s, not svclab's prober", path, info.Path)
+	}
+	setting := map[string]string{}
+	for _, s := range info.Settings {
+		setting[s.Key] = s.Value
+	}
+	return setting["GOOS"] + "/" + setting["GOARCH"], nil
+}
+
+// fromSource builds the prober, unless it was built from the same sources before.
+func fromSource(ctx context.Context, goos, goarch string) (string, error) {
+	work, err := os.Getwd()
+	if err != nil {
+		return "", errNotHere
+	}
+	root, err := checkout(work)
+	if err != nil {
+		return "", err
+	}
+	version, err := goCommand(ctx, root, nil, "env", "GOVERSION")
+	if err != nil {
+		return "", fmt.Errorf("build the prober: %w; install Go, or name a prober by %s", err, BinaryEnv)
+	}
+	sum, err := fingerprint(os.DirFS(root), version)
+	if err != nil {
+		return "", fmt.Errorf("build the prober: %w", err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("build the prober: %w; set HOME or XDG_CACHE_HOME", err)
+	}
+	path := filepath.Join(cache, "svclab", "prober", sum, fmt.Sprintf("svclab-prober-%s-%s", goos, goarch))
+	if platform, err := platformOf(path); err == nil && platform == goos+"/"+goarch {
+		return path, nil
+	}
+	return path, build(ctx, root, path, goos, goarch)
+}
+
+// build compiles into a file of its own and moves it into place, whole.
+func build(ctx context.Context, root, path, goos, goarch string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("build the prober: %w", err)
+	}
+	scratch, err := os.MkdirTemp(filepath.Dir(path), "build-")
+	if err != nil {
+		return fmt.Errorf("build the prober: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	output := filepath.Join(scratch, "prober")
+	_, err = goCommand(ctx, root, []string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + goarch, "GOFLAGS="},
+		"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", output, "./"+proberPackage)
+	if err != nil {
+		return fmt.Errorf("build the prober: %w", err)
+	}
+	if err := os.Rename(output, path); err != nil {
+		return fmt.Errorf("build the prober: %w", err)
+	}
+	return nil
+}
+
+// checkout walks up from a folder to the one with this module's go.mod.
+func checkout(from string) (string, error) {
+	for dir := from; ; dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && declares(string(text), modulePath) {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errNotHere
+		}
+	}
+}
+
+// declares says whether a go.mod is that of a module.
+func declares(gomod, module string) bool {
+	for line := range strings.Lines(gomod) {
+		if name, found := strings.CutPrefix(strings.TrimSpace(line), "module "); found {
+			return strings.Trim(strings.TrimSpace(name), `"`) == module
+		}
+	}
+	return false
+}
+
+// fingerprint is the content of all that a prober is built from, as a name for a folder.
+func fingerprint(tree fs.FS, goVersion string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, goVersion)
+	for _, folder := range sources() {
+		files, err := fs.Glob(tree, folder+"/*.go")
+		if err != nil {
+			return "", err
+		}
+		files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+		if len(files) == 0 {
+			return "", fmt.Errorf("no Go files in %s", folder)
+		}
+		for _, name := range files {
+			text, err := fs.ReadFile(tree, name)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(sum, "%s %d\n", name, len(text))
+			_, _ = sum.Write(text) // a hash never fails
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// goCommand runs go in a folder and returns what it prints, without space around it.
+func goCommand(ctx context.Context, dir string, env []string, args ...string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Dir, command.Env = dir, append(os.Environ(), env...)
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}

@@ -1,0 +1,223 @@
+package probe
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// ErrUnprobed is wrapped by the error of a Flow that must not run from its vantage.
+var ErrUnprobed = errors.New("not asked")
+
+// FlowRequest is a target to keep asking.
+type FlowRequest struct {
+	Vantage reach.Vantage
+	Target  reach.Target
+	// PerSecond is how many requests are started each second, whether or not earlier ones have ended; each is
+	// a new connection. At most wire.MaxPerSecond.
+	PerSecond int
+	// Timeout of one request, name lookup included; 0: DefaultTimeout.
+	Timeout time.Duration
+	// Duration ends the flow though nobody stopped it; 0: ten minutes, at most wire.MaxFlow.
+	Duration time.Duration
+	// Form and Family are as in Request.
+	Form   Form
+	Family int
+}
+
+const defaultFlow = 10 * time.Minute
+
+// Flow is traffic under way.
+type Flow struct {
+	vantage reach.Vantage
+	input   *io.PipeWriter
+	cancel  context.CancelFunc
+	timeout time.Duration
+	stderr  tail
+
+	stop  sync.Once
+	hello chan struct{} // closed when the prober runs
+	ended chan struct{} // closed when the transport has ended and all it brought is counted
+
+	mu     sync.Mutex
+	tally  tally
+	spoke  bool
+	done   *wire.Done
+	broken error // what was wrong with the output
+	failed error // what the transport said
+}
+
+// Flow starts asking and returns once the prober runs at the vantage; the caller must Stop it. Ending ctx ends
+// the flow too. Each request is counted, those of an outage included. A prober that cannot be started is an
+// error, tried as often as in Observe; so is a vantage that must not ask the target (ErrUnprobed).
+func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
+	what := fmt.Sprintf("flow from %s to %s", r.Vantage.Name, r.Target.Name())
+	if r.Duration == 0 {
+		r.Duration = defaultFlow
+	}
+	q, err := Request{Vantage: r.Vantage, Target: r.Target, Timeout: r.Timeout, Form: r.Form, Family: r.Family}.question(0)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", what, err)
+	case r.PerSecond < 1 || r.PerSecond > wire.MaxPerSecond:
+		return nil, fmt.Errorf("%s: %d requests a second, 1 to %d are allowed", what, r.PerSecond, wire.MaxPerSecond)
+	case r.Duration < 0 || r.Duration > wire.MaxFlow:
+		return nil, fmt.Errorf("%s: for %v, at most %v is allowed", what, r.Duration, wire.MaxFlow)
+	}
+	if q.refusal == "" {
+		q.refusal = c.forbidden(ctx, q, map[netip.Addr]string{})
+	}
+	if q.refusal != "" {
+		return nil, fmt.Errorf("%s: %w: %s", what, ErrUnprobed, q.refusal)
+	}
+	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Duration: r.Duration}
+	for try := range c.tries {
+		if try > 0 && !sleep(ctx, time.Duration(try)*c.retryPause) {
+			break
+		}
+		var f *Flow
+		if f, err = c.startFlow(ctx, r.Vantage, spec); err == nil {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", what, err)
+}
+
+func (c *Client) startFlow(ctx context.Context, v reach.Vantage, spec wire.Flow) (*Flow, error) {
+	path, err := c.exec.Prober(ctx, v)
+	if err != nil {
+		return nil, fmt.Errorf("put the prober at %s: %w", v.Name, err)
+	}
+	head, err := encode(spec, nil)
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithTimeout(ctx, spec.Duration+spec.Cell.Timeout+c.grace)
+	input, feed := io.Pipe()
+	f := &Flow{vantage: v, input: feed, cancel: cancel, timeout: spec.Cell.Timeout + c.grace,
+		hello: make(chan struct{}), ended: make(chan struct{})}
+	output, sink := io.Pipe()
+	read := make(chan struct{})
+	go func() {
+		f.read(output)
+		close(read)
+	}()
+	go func() {
+		err := c.exec.Exec(running, v, []string{path, "flow"}, io.MultiReader(head, input), sink, &f.stderr)
+		_ = sink.Close()
+		_ = input.CloseWithError(io.ErrClosedPipe) // wakes a Stop that still writes
+		<-read
+		f.mu.Lock()
+		f.failed = err
+		f.mu.Unlock()
+		cancel()
+		close(f.ended)
+	}()
+	timer := time.NewTimer(c.grace)
+	defer timer.Stop()
+	select {
+	case <-f.hello:
+		return f, nil
+	case <-f.ended:
+	case <-timer.C:
+		cancel()
+		<-f.ended
+	}
+	trouble := "it did not run"
+	if f.broken != nil {
+		trouble = f.broken.Error()
+	}
+	return nil, errors.New(explain(v, trouble, f.failed, f.stderr.String()))
+}
+
+// read counts the prober's lines until its output ends, or is no prober's.
+func (f *Flow) read(output *io.PipeReader) {
+	lines := bufio.NewReader(output)
+	for {
+		text, err := lines.ReadBytes('\n')
+		if len(bytes.TrimSpace(text)) > 0 {
+			f.count(text)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (f *Flow) count(text []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken != nil {
+		return // what follows garbage is not to be trusted; it is read so that the prober does not block
+	}
+	line, err := parseLine(text)
+	switch {
+	case err != nil:
+		f.broken = err
+		if !f.spoke {
+			f.cancel() // whatever it is, it is no prober, and may not end by itself
+		}
+	case line.Hello != nil && !f.spoke:
+		f.spoke = true
+		close(f.hello)
+	case line.Request != nil && f.spoke && f.done == nil:
+		f.tally.add(*line.Request)
+	case line.Done != nil && f.spoke && f.done == nil:
+		f.done = line.Done
+	default:
+		f.broken = fmt.Errorf("a line out of place: %.100q", bytes.TrimSpace(text))
+	}
+}
+
+// Snapshot is the report on what has ended so far.
+func (f *Flow) Snapshot() FlowReport {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tally.report()
+}
+
+// Stop ends the flow, waits for the requests under way and returns the report on all. It may be called again
+// and then returns the same. The error says that the prober did not report to the end; the report then holds
+// what came.
+func (f *Flow) Stop() (FlowReport, error) {
+	f.stop.Do(func() {
+		go func() {
+			// The word is for transports that cannot close stdin alone. It may block until the transport ends,
+			// and nobody reads it if the flow has ended.
+			_, _ = io.WriteString(f.input, "stop\n")
+			_ = f.input.Close()
+		}()
+	})
+	timer := time.NewTimer(f.timeout)
+	defer timer.Stop()
+	select {
+	case <-f.ended:
+	case <-timer.C:
+		f.cancel()
+		<-f.ended
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	report := f.tally.report()
+	var trouble string
+	switch {
+	case f.broken != nil:
+		trouble = f.broken.Error()
+	case f.done == nil:
+		trouble = fmt.Sprintf("its output breaks off after %d requests", report.Sent)
+	case f.done.Count != report.Sent:
+		trouble = fmt.Sprintf("it sent %d requests, %d were reported", f.done.Count, report.Sent)
+	default:
+		return report, nil
+	}
+	return report, errors.New(explain(f.vantage, trouble, f.failed, f.stderr.String()))
+}

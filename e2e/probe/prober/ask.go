@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// silences is after how many connections in a row that nobody answered a cell that waits for more backends
+// to answer is given up: otherwise a cell that is blocked would cost Max timeouts.
+const silences = 3
+
+// errRunEnded is the cause of a context that the run's deadline ended.
+var errRunEnded = errors.New("the run's deadline passed")
+
+// ask reads an Ask with its cells and writes an Answer for each of them, whatever happens.
+func ask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	out := &lineWriter{out: stdout}
+	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
+	head, cells, err := readAsk(stdin)
+	if err != nil {
+		return err
+	}
+	if head.Deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, head.Deadline, errRunEnded)
+		defer cancel()
+	}
+	var (
+		queue   = make(chan wire.Cell)
+		workers sync.WaitGroup
+	)
+	for range min(head.Concurrency, len(cells)) {
+		workers.Go(func() {
+			for cell := range queue {
+				answer := askCell(ctx, cell)
+				out.write(wire.Line{Answer: &answer})
+			}
+		})
+	}
+	for _, cell := range cells {
+		queue <- cell
+	}
+	close(queue)
+	workers.Wait()
+	out.write(wire.Line{Done: &wire.Done{Count: len(cells)}})
+	return out.failed()
+}
+
+func readAsk(stdin io.Reader) (wire.Ask, []wire.Cell, error) {
+	var (
+		in   = newLineReader(stdin)
+		head wire.Ask
+	)
+	if err := in.next("the head of an ask", &head); err != nil {
+		return head, nil, err
+	}
+	switch {
+	case head.Version != wire.Version:
+		return head, nil, badf("asked in protocol %d, this prober speaks %d; rebuild whichever is older", head.Version, wire.Version)
+	case head.Cells < 0 || head.Concurrency < 0 || head.Deadline < 0:
+		return head, nil, badf("cells, concurrency and deadline must not be negative")
+	}
+	if head.Concurrency == 0 {
+		head.Concurrency = wire.DefaultConcurrency
+	}
+	head.Concurrency = min(head.Concurrency, wire.MaxConcurrency)
+	var (
+		cells []wire.Cell
+		ids   = map[int]bool{}
+	)
+	for range head.Cells {
+		var cell wire.Cell
+		if err := in.next("a cell", &cell); err != nil {
+			return head, nil, err
+		}
+		if err := checkCell(&cell); err != nil {
+			return head, nil, badf("cell %d: %w", cell.ID, err)
+		}
+		if ids[cell.ID] {
+			return head, nil, badf("cell %d is asked twice", cell.ID)
+		}
+		ids[cell.ID] = true
+		cells = append(cells, cell)
+	}
+	return head, cells, nil
+}
+
+// checkCell fills in defaults and says what is wrong with a cell.
+func checkCell(cell *wire.Cell) error {
+	cell.Min = max(cell.Min, 1)
+	cell.Max = max(cell.Max, cell.Min)
+	switch {
+	case cell.Host == "":
+		return errors.New("no host")
+	case cell.Timeout <= 0:
+		return errors.New("no timeout")
+	case cell.Interval < 0:
+		return errors.New("the interval is negative")
+	case cell.Max > wire.MaxConnections:
+		return fmt.Errorf("%d connections, at most %d are allowed", cell.Max, wire.MaxConnections)
+	case cell.Family != 0 && cell.Family != 4 && cell.Family != 6:
+		return fmt.Errorf("IP family %d is neither 4 nor 6", cell.Family)
+	}
+	if cell.DNSServer != "" {
+		if _, err := netip.ParseAddrPort(cell.DNSServer); err != nil {
+			return fmt.Errorf("DNS server %q is not address:port", cell.DNSServer)
+		}
+	}
+	switch cell.Form {
+	case wire.Lookup:
+		return checkLookup(*cell)
+	case wire.AppHTTP, wire.AppUDP, wire.OutsideHTTP, wire.OutsideHTTPS, wire.HealthCheck:
+		if cell.Port == 0 {
+			return errors.New("no port")
+		}
+		return nil
+	default:
+		return fmt.Errorf("unknown form %q", cell.Form)
+	}
+}
+
+func checkLookup(cell wire.Cell) error {
+	_, err := netip.ParseAddr(cell.Host)
+	isAddr := err == nil
+	switch cell.Record {
+	case wire.AnyAddress, wire.A, wire.AAAA, wire.CNAME, wire.SRV:
+		if isAddr {
+			return fmt.Errorf("%s is an address, there is no name to look up", cell.Host)
+		}
+	case wire.PTR:
+		if !isAddr {
+			return fmt.Errorf("PTR is looked up for an address, %q is none", cell.Host)
+		}
+	default:
+		return fmt.Errorf("unknown record type %q", cell.Record)
+	}
+	return nil
+}
+
+// askCell makes the connections of one cell, one after the other. It stops at Max, or after Min once each of
+// Until has answered or nobody has answered several times in a row. A context that ends leaves a ProbeFailed
+// observation, never an empty answer.
+func askCell(ctx context.Context, cell wire.Cell) wire.Answer {
+	var (
+		answer  = wire.Answer{ID: cell.ID}
+		missing = slices.Clone(cell.Until)
+		silent  = 0
+	)
+	for n := range cell.Max {
+		if n > 0 && !pause(ctx, cell.Interval) {
+			answer.Observations = append(answer.Observations, cutShort(ctx))
+			break
+		}
+		p := newProbe(cell)
+		o := p.run(ctx)
+		answer.Observations = append(answer.Observations, o)
+		answer.Services, answer.Names, answer.Chain = p.services, p.names, p.chain
+		if o.Outcome == reach.ProbeFailed && ctx.Err() != nil {
+			break
+		}
+		if o.Outcome == reach.Reached {
+			silent = 0
+			missing = slices.DeleteFunc(missing, func(name string) bool { return name == o.Backend })
+		} else {
+			silent++
+		}
+		if n+1 >= cell.Min && (len(missing) == 0 || silent >= silences) {
+			break
+		}
+	}
+	return answer
+}
+
+// pause waits, and says whether ctx is still alive after it.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// cutShort is the observation of a probe that the end of the run prevented or interrupted.
+func cutShort(ctx context.Context) reach.Observation {
+	return reach.Observation{Outcome: reach.ProbeFailed, At: time.Now(),
+		Detail: fmt.Sprintf("the run ended before this probe did: %v", context.Cause(ctx))}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// flow starts requests at a steady rate until stdin ends or says "stop", the duration is over or ctx ends. It
+// is open-loop: a request that hangs does not hold up the next, so an outage costs as many requests as it
+// lasts. Every request that was due is reported; one that could not be started because too many are under way
+// is a ProbeFailed.
+func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	out := &lineWriter{out: stdout}
+	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
+	in := newLineReader(stdin)
+	spec, err := readFlow(in)
+	if err != nil {
+		return err
+	}
+	starting, cancel := context.WithTimeout(ctx, spec.Duration)
+	defer cancel()
+	go func() {
+		awaitStop(in.in)
+		cancel()
+	}()
+	count := emit(ctx, starting, spec, out)
+	out.write(wire.Line{Done: &wire.Done{Count: count}})
+	return out.failed()
+}
+
+// emit runs the requests: starting ends their starts, ctx also those under way. It returns once all are reported.
+func emit(ctx, starting context.Context, spec wire.Flow, out *lineWriter) int {
+	var (
+		started  = time.Now()
+		gap      = time.Second / time.Duration(spec.PerSecond)
+		limit    = inFlight(spec)
+		slots    = make(chan struct{}, limit)
+		requests sync.WaitGroup
+		count    int
+	)
+	// Starts are counted from the beginning of the flow, so a late one does not delay those behind it.
+	for pause(starting, time.Until(started.Add(time.Duration(count)*gap))) {
+		count++
+		select {
+		case slots <- struct{}{}:
+		default:
+			out.write(wire.Line{Request: &reach.Observation{Outcome: reach.ProbeFailed, At: time.Now(),
+				Detail: fmt.Sprintf("not sent: %d requests are under way", limit)}})
+			continue
+		}
+		requests.Go(func() {
+			o := newProbe(spec.Cell).run(ctx)
+			<-slots
+			out.write(wire.Line{Request: &o})
+		})
+	}
+	requests.Wait()
+	return count
+}
+
+// inFlight is how many requests can be under way: all that start within a timeout, and a second's more.
+func inFlight(spec wire.Flow) int {
+	within := int(spec.Cell.Timeout.Seconds()*float64(spec.PerSecond)) + spec.PerSecond + 1
+	return min(within, wire.MaxInFlight)
+}
+
+func readFlow(in *lineReader) (wire.Flow, error) {
+	var spec wire.Flow
+	if err := in.next("a flow", &spec); err != nil {
+		return spec, err
+	}
+	switch {
+	case spec.Version != wire.Version:
+		return spec, badf("asked in protocol %d, this prober speaks %d; rebuild whichever is older", spec.Version, wire.Version)
+	case spec.PerSecond < 1 || spec.PerSecond > wire.MaxPerSecond:
+		return spec, badf("%d requests a second, 1 to %d are allowed", spec.PerSecond, wire.MaxPerSecond)
+	case spec.Duration <= 0 || spec.Duration > wire.MaxFlow:
+		return spec, badf("a flow of %v, at most %v is allowed", spec.Duration, wire.MaxFlow)
+	}
+	if err := checkCell(&spec.Cell); err != nil {
+		return spec, badf("flow: %w", err)
+	}
+	return spec, nil
+}
+
+// awaitStop returns when the input ends or a line "stop" comes; some transports cannot close stdin alone.
+func awaitStop(in *bufio.Reader) {
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil || strings.TrimSpace(line) == "stop" {
+			return
+		}
+	}
+}

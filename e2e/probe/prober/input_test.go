@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+)
+
+func TestBadInputSaysWhatIsWrong(t *testing.T) {
+	const cell = `{"id":1,"form":"appHTTP","host":"127.0.0.1","port":80,"min":1,"max":1,"timeoutNs":1000}`
+	for name, test := range map[string]struct {
+		args  []string
+		stdin string
+		want  string
+	}{
+		"no command":       {nil, "", "usage:"},
+		"unknown command":  {[]string{"explode"}, "", `unknown command "explode"`},
+		"arguments":        {[]string{"ask", "me"}, "", "takes no arguments"},
+		"empty":            {[]string{"ask"}, "", "stdin ended"},
+		"garbage":          {[]string{"ask"}, "hello\n", "line 1"},
+		"unknown field":    {[]string{"ask"}, `{"version":1,"cells":0,"colour":"red"}`, `unknown field "colour"`},
+		"version":          {[]string{"ask"}, `{"version":99,"cells":0}`, "protocol 99"},
+		"negative":         {[]string{"ask"}, `{"version":1,"cells":-1}`, "negative"},
+		"cut off":          {[]string{"ask"}, `{"version":1,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
+		"twice":            {[]string{"ask"}, `{"version":1,"cells":2}` + "\n" + cell + "\n" + cell, "cell 1 is asked twice"},
+		"two in a line":    {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + cell + cell, "more than a cell"},
+		"no host":          {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
+		"unknown form":     {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
+		"port missing":     {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
+		"address lookup":   {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "no name to look up"},
+		"bad DNS server":   {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
+		"flow too fast":    {[]string{"flow"}, `{"version":1,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
+		"flow without end": {[]string{"flow"}, `{"version":1,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
+		"serve nothing":    {[]string{"serve"}, "", "serve what?"},
+		"serve https":      {[]string{"serve", "--https", "127.0.0.1:0"}, "", "--cert-names"},
+		"serve flag":       {[]string{"serve", "--gopher", ":70"}, "", "gopher"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := run(t.Context(), test.args, strings.NewReader(test.stdin), &stdout, &stderr)
+			if code != 2 || !strings.Contains(stderr.String(), test.want) {
+				t.Errorf("exit code %d, stderr %q; want 2 and %q", code, stderr.String(), test.want)
+			}
+			if strings.Contains(stdout.String(), `"done"`) {
+				t.Errorf("bad input was reported as done: %s", stdout.String())
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 1") {
+		t.Errorf("exit code %d, %q, %q", code, stdout.String(), stderr.String())
+	}
+}
+
+// brokenPipe is a stdout whose reader has gone.
+type brokenPipe struct{}
+
+var errPipe = errors.New("broken pipe")
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
+
+func TestUnwritableOutputIsAnError(t *testing.T) {
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"ask"}, strings.NewReader(`{"version":1,"cells":0}`), brokenPipe{}, &stderr)
+	if code != 1 || !strings.Contains(stderr.String(), "broken pipe") {
+		t.Errorf("exit code %d, stderr %q", code, stderr.String())
+	}
+}
+
+func TestFlowInFlightIsBounded(t *testing.T) {
+	spec := wire.Flow{PerSecond: 50, Cell: wire.Cell{Timeout: 2 * time.Second}}
+	if got := inFlight(spec); got != 151 {
+		t.Errorf("50 a second for 2 s each: %d", got)
+	}
+	spec.Cell.Timeout = time.Hour
+	if got := inFlight(spec); got != wire.MaxInFlight {
+		t.Errorf("an hour each: %d", got)
+	}
+}
+
+func TestPauseEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if pause(ctx, time.Hour) {
+		t.Error("a pause outlived its context")
+	}
+}

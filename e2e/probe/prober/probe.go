@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// maxBody bounds what is read of one HTTP answer.
+const maxBody = 64 << 10
+
+// probe is one new connection, or one lookup, and what came of it.
+type probe struct {
+	cell     wire.Cell
+	o        reach.Observation
+	services []wire.Service
+	names    []string
+	chain    []string
+}
+
+func newProbe(cell wire.Cell) *probe { return &probe{cell: cell} }
+
+// run makes the probe within the cell's timeout. A probe that the end of ctx interrupts is a ProbeFailed:
+// it says nothing about the target.
+func (p *probe) run(ctx context.Context) reach.Observation {
+	if ctx.Err() != nil {
+		return cutShort(ctx)
+	}
+	p.o.At = time.Now()
+	bounded, cancel := context.WithTimeout(ctx, p.cell.Timeout)
+	defer cancel()
+	p.attempt(bounded)
+	p.o.Latency = time.Since(p.o.At)
+	if ctx.Err() != nil && p.o.Outcome != reach.Reached {
+		short := cutShort(ctx)
+		p.o.Outcome, p.o.Detail = short.Outcome, short.Detail
+	}
+	return p.o
+}
+
+func (p *probe) attempt(ctx context.Context) {
+	if p.cell.Form == wire.Lookup {
+		p.lookup(ctx)
+		return
+	}
+	address, ok := p.locate(ctx)
+	if !ok {
+		return
+	}
+	network := "tcp"
+	if p.cell.Form == wire.AppUDP {
+		network = "udp"
+	}
+	// The zero source address makes the kernel choose a fresh port for every probe.
+	dialer := net.Dialer{KeepAlive: -1, Control: hearICMP}
+	conn, err := dialer.DialContext(ctx, network, address.String())
+	if err != nil {
+		p.o.Outcome, p.o.Detail = dialOutcome(err)
+		return
+	}
+	defer conn.Close()
+	// A deadline in the past wakes a read or write that is under way, be it for a timeout or an interrupt.
+	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer unhook()
+	if network == "udp" {
+		p.talkUDP(conn)
+		return
+	}
+	p.talkTCP(ctx, conn)
+}
+
+// locate returns the address to dial. A name is looked up, and the first address of the wanted family is
+// taken: a client would go on to the next after a failure, but a probe is one connection.
+func (p *probe) locate(ctx context.Context) (netip.AddrPort, bool) {
+	if addr, err := netip.ParseAddr(p.cell.Host); err == nil {
+		if wrongFamily(addr, p.cell.Family) {
+			p.o.Outcome, p.o.Detail = reach.ProbeFailed, fmt.Sprintf("%s is no IPv%d address", addr, p.cell.Family)
+			return netip.AddrPort{}, false
+		}
+		return netip.AddrPortFrom(addr, p.cell.Port), true
+	}
+	p.lookup(ctx)
+	if p.o.Outcome != reach.Reached {
+		return netip.AddrPort{}, false
+	}
+	p.o.Outcome = ""
+	return netip.AddrPortFrom(p.o.Addresses[0], p.cell.Port), true
+}
+
+func wrongFamily(addr netip.Addr, family int) bool {
+	return family == 4 && !addr.Unmap().Is4() || family == 6 && !addr.Is6()
+}
+
+// talkTCP speaks HTTP over an open connection, by hand: net/http's client would retry on a second connection.
+func (p *probe) talkTCP(ctx context.Context, conn net.Conn) {
+	heard := &excerpt{}
+	err := p.converse(ctx, conn, heard)
+	if err == nil {
+		p.o.Outcome = reach.Reached
+		return
+	}
+	p.o.Outcome, p.o.Detail = talkOutcome(err, heard.bytes)
+}
+
+func (p *probe) converse(ctx context.Context, conn net.Conn, heard *excerpt) error {
+	if p.cell.Form == wire.OutsideHTTPS {
+		secured, err := p.secure(ctx, conn)
+		if err != nil {
+			return err
+		}
+		conn = secured
+	}
+	talk := &conversation{conn: conn, in: bufio.NewReader(io.TeeReader(conn, heard)), host: p.hostHeader()}
+	switch p.cell.Form {
+	case wire.AppHTTP:
+		return p.askApp(talk)
+	case wire.HealthCheck:
+		return p.askHealth(talk)
+	default:
+		return p.askOutside(talk)
+	}
+}
+
+// secure does the TLS handshake.
+func (p *probe) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	config := &tls.Config{ServerName: p.cell.ServerName, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if config.ServerName == "" {
+		config.ServerName = strings.TrimSuffix(p.cell.Host, ".")
+	}
+	if p.cell.Roots == "" {
+		config.InsecureSkipVerify = true // nothing to verify against; what is tested is who is reached
+	} else {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM([]byte(p.cell.Roots)) {
+			return nil, errors.New("no certificate in the given roots")
+		}
+	}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS as %s: %w", config.ServerName, err)
+	}
+	return secured, nil
+}
+
+// hostHeader is the Host header any client would send, unless the cell has its own.
+func (p *probe) hostHeader() string {
+	if p.cell.HostHeader != "" {
+		return p.cell.HostHeader
+	}
+	host := strings.TrimSuffix(p.cell.Host, ".")
+	own := uint16(80)
+	if p.cell.Form == wire.OutsideHTTPS {
+		own = 443
+	}
+	if p.cell.Port != own {
+		return net.JoinHostPort(host, strconv.Itoa(int(p.cell.Port)))
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// conversation is HTTP/1.1 on one connection.
+type conversation struct {
+	conn net.Conn
+	in   *bufio.Reader
+	host string
+}
+
+// get asks for a path and returns the status and the body; last closes the conversation.
+func (c *conversation) get(path string, last bool) (int, []byte, error) {
+	request, err := http.NewRequest(http.MethodGet, "http://prober"+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Host, request.Close = c.host, last
+	request.Header.Set("User-Agent", "svclab-prober")
+	if err := request.Write(c.conn); err != nil {
+		return 0, nil, err
+	}
+	response, err := http.ReadResponse(c.in, request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	if err != nil {
+		return 0, nil, err
+	}
+	if response.Close && !last {
+		return 0, nil, fmt.Errorf("the server closed the connection after %s", path)
+	}
+	return response.StatusCode, body, nil
+}
+
+// excerpt keeps the first bytes written to it, for the detail of a wrong answer.
+type excerpt struct{ bytes []byte }
+
+const excerptSize = 100
+
+func (e *excerpt) Write(b []byte) (int, error) {
+	if room := excerptSize - len(e.bytes); room > 0 {
+		e.bytes = append(e.bytes, b[:min(room, len(b))]...)
+	}
+	return len(b), nil
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+)
+
+// serveFlags are the flags of `prober serve`.
+type serveFlags struct {
+	http, https, udp, name, ca string
+	certNames                  []string
+}
+
+func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
+	var (
+		f     serveFlags
+		names string
+		set   = flag.NewFlagSet("prober serve", flag.ContinueOnError)
+	)
+	set.SetOutput(stderr)
+	set.StringVar(&f.http, "http", "", "address to serve HTTP at, such as :80")
+	set.StringVar(&f.https, "https", "", "address to serve HTTPS at, such as :443")
+	set.StringVar(&f.udp, "udp", "", "address to answer the datagrams hostname and clientip at")
+	set.StringVar(&f.name, "name", "", "who to say it is (default: the host's name)")
+	set.StringVar(&names, "cert-names", "", "names and addresses, comma separated, of the certificate made at start")
+	set.StringVar(&f.ca, "ca", "", "file to write the certificate of the authority that signed it to")
+	if err := set.Parse(args); err != nil {
+		return f, badInput{err}
+	}
+	if set.NArg() > 0 {
+		return f, badf("serve takes flags only, got %q", set.Args())
+	}
+	if f.http == "" && f.https == "" && f.udp == "" {
+		return f, badf("serve what? Give --http, --https or --udp")
+	}
+	if names != "" {
+		f.certNames = strings.Split(names, ",")
+	}
+	if f.https != "" && len(f.certNames) == 0 {
+		return f, badf("--https needs --cert-names")
+	}
+	if f.name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return f, fmt.Errorf("find the host's name: %w", err)
+		}
+		f.name = host
+	}
+	return f, nil
+}
+
+// serve answers until ctx ends. It prints a wire.Listening once every listener is open.
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f, err := parseServe(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var (
+		said    = wire.Listening{Name: f.name}
+		failed  = make(chan error, 3)
+		server  = &http.Server{Handler: outside(f.name), ReadHeaderTimeout: 10 * time.Second}
+		closers []io.Closer
+	)
+	defer func() {
+		for _, c := range closers {
+			_ = c.Close()
+		}
+	}()
+	if f.http != "" {
+		l, err := net.Listen("tcp", f.http)
+		if err != nil {
+			return err
+		}
+		closers, said.HTTP = append(closers, l), l.Addr().String()
+		go func() { failed <- server.Serve(l) }()
+	}
+	if f.https != "" {
+		l, err := listenTLS(f)
+		if err != nil {
+			return err
+		}
+		closers, said.HTTPS = append(closers, l), l.Addr().String()
+		go func() { failed <- server.Serve(l) }()
+	}
+	if f.udp != "" {
+		c, err := net.ListenPacket("udp", f.udp)
+		if err != nil {
+			return err
+		}
+		closers, said.UDP = append(closers, c), c.LocalAddr().String()
+		go func() { failed <- answerDatagrams(c, f.name) }()
+	}
+	if err := json.NewEncoder(stdout).Encode(said); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		return server.Shutdown(last)
+	}
+}
+
+// listenTLS listens with a certificate made for f's names, and leaves its authority's where f says.
+func listenTLS(f serveFlags) (net.Listener, error) {
+	certificate, authority, err := issue(f.certNames, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate for %v: %w", f.certNames, err)
+	}
+	if f.ca != "" {
+		if err := os.WriteFile(f.ca, authority, 0o644); err != nil {
+			return nil, fmt.Errorf("leave the authority's certificate: %w", err)
+		}
+	}
+	l, err := net.Listen("tcp", f.https)
+	if err != nil {
+		return nil, err
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate},
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
+}
+
+// outside is the web server: what the app answers at the app's paths, a wire.Served anywhere else.
+func outside(name string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /hostname", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
+	mux.HandleFunc("GET /clientip", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		served := wire.Served{Name: name, Source: r.RemoteAddr, Host: r.Host, Path: r.URL.Path}
+		if r.TLS != nil {
+			served.ServerName = r.TLS.ServerName
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(served) // the client sees a cut answer
+	})
+	return mux
+}
+
+// answerDatagrams answers as the app does, until the socket is closed.
+func answerDatagrams(conn net.PacketConn, name string) error {
+	buffer := make([]byte, 2048)
+	for {
+		n, client, err := conn.ReadFrom(buffer)
+		if err != nil {
+			return err
+		}
+		reply := ""
+		switch strings.ToLower(strings.TrimSpace(string(buffer[:n]))) {
+		case "hostname":
+			reply = name
+		case "clientip":
+			reply = client.String()
+		default:
+			continue
+		}
+		// A reply that cannot be sent is a datagram lost: the client will say so.
+		_, _ = conn.WriteTo([]byte(reply), client)
+	}
+}
