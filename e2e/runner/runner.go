@@ -117,7 +117,12 @@ type Runner struct {
 	reporter Reporter
 	checks   []Check
 	failed   func(ctx context.Context, scenario, namespace string)
+	before   Before
 }
+
+// Before is called before each step of a scenario, in whose namespace objects are as the step finds them. An error
+// keeps the step from being done and makes it Inconclusive.
+type Before func(ctx context.Context, scenario string, step scenario.Step, namespace string) error
 
 // Option changes a Runner.
 type Option func(*Runner)
@@ -152,10 +157,14 @@ func WithFailed(f func(ctx context.Context, scenario, namespace string)) Option 
 	return func(r *Runner) { r.failed = f }
 }
 
+// WithBefore calls f before each step. It is how a test of the harness breaks what a scenario has just built.
+func WithBefore(f Before) Option { return func(r *Runner) { r.before = f } }
+
 // New returns a runner for a cluster.
 func New(c Cluster, prober Prober, opts ...Option) *Runner {
 	r := &Runner{cluster: c, prober: prober, predict: oracle.Predict, settings: Defaults(), reporter: quiet{}, checks: Checks(),
-		failed: func(context.Context, string, string) {}}
+		failed: func(context.Context, string, string) {},
+		before: func(context.Context, string, scenario.Step, string) error { return nil }}
 	for _, opt := range opts {
 		opt(r)
 	}

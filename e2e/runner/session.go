@@ -75,7 +75,12 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: "not run: " + stopped})
 			continue
 		}
-		done := s.timed(ctx, step, func(ctx context.Context) (stepReport, error) { return s.do(ctx, step) })
+		done := s.timed(ctx, step, func(ctx context.Context) (stepReport, error) {
+			if err := r.before(ctx, sc.Name, step, s.namespace); err != nil {
+				return stepReport{}, fmt.Errorf("before the step: %w", err)
+			}
+			return s.do(ctx, step)
+		})
 		add(done)
 		if done.Result != reach.Pass && done.Result != reach.Skipped && !onlyLooks(step) {
 			stopped = fmt.Sprintf("step %q did not succeed", step.Name)
