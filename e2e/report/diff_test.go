@@ -94,3 +94,14 @@ func TestDiffNewFailureIsNoRegression(t *testing.T) {
 		t.Errorf("a new scenario that fails and one that is gone count as regressions: %+v", changes.List)
 	}
 }
+
+// A fix alone is no regression; the same two runs the other way round are one.
+func TestRegressed(t *testing.T) {
+	good, bad := runOf(single("x", reach.Refused, true)), runOf(single("x", reach.Refused, false))
+	if Diff(bad, good).Regressed() {
+		t.Error("a fix counts as a regression")
+	}
+	if !Diff(good, bad).Regressed() {
+		t.Error("a regression does not count as one")
+	}
+}

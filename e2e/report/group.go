@@ -69,9 +69,7 @@ func groupKey(c *reach.CellVerdict, source string) string {
 	key := []string{string(c.Result)}
 	switch c.Result {
 	case reach.Pass:
-		for _, o := range distinct(c.Cell.Observations, func(o reach.Observation) string { return string(o.Outcome) }) {
-			key = append(key, o)
-		}
+		key = append(key, distinct(c.Cell.Observations, func(o reach.Observation) string { return string(o.Outcome) })...)
 		key = append(key, orDefault(c.Oracle.Reason, c.Oracle.Rule), source)
 	case reach.Fail:
 		key = append(key, c.Alone, c.Oracle.Reason, expectedApart(c.Oracle))

@@ -126,12 +126,10 @@ func newPage(run Run) page {
 	}
 	tables := 0
 	for _, v := range run.Verdicts {
-		s := pageScenario{badge: badgeFor(v.Result), Name: v.Scenario, Title: v.Title, Behaviours: strings.Join(v.Behaviours, ", "),
+		s := pageScenario{badge: badgeFor(v.Result), Name: v.Scenario, Title: v.Title, Elapsed: elapsedText(v), Behaviours: strings.Join(v.Behaviours, ", "),
 			Open: v.Result == reach.Fail || v.Result == reach.Inconclusive}
 		if v.Result == reach.Skipped {
 			s.Skip = skipReason(v)
-		} else {
-			s.Elapsed = short(v.Elapsed)
 		}
 		for _, step := range v.Steps {
 			ps := pageStep{badge: badgeFor(step.Result), Name: step.Name, Elapsed: short(step.Elapsed), Why: step.Why,
@@ -199,16 +197,18 @@ func newPageTable(id string, table reach.Table, step string) pageTable {
 	return out
 }
 
-// breakable cuts s after the marks at which an address or a name may break.
+// breakable cuts s after the marks at which an address or a name may break: not between numbers.
 func breakable(s string) []string {
 	var parts []string
-	for {
-		at := strings.IndexAny(s, ".:/-") + 1
-		if at == 0 {
-			return append(parts, s)
+	start := 0
+	for i := 1; i < len(s); i++ {
+		letter := s[i] >= 'a' && s[i] <= 'z'
+		if mark := s[i-1]; mark == ':' || mark == '/' || letter && (mark == '.' || mark == '-') {
+			parts = append(parts, s[start:i])
+			start = i
 		}
-		parts, s = append(parts, s[:at]), s[at:]
 	}
+	return append(parts, s[start:])
 }
 
 // unbroken is wide enough for any name: a browser breaks lines itself.

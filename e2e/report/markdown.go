@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"strings"
 
@@ -29,7 +30,7 @@ func Markdown(w io.Writer, run Run) error {
 		}
 		cells, probes := cellTotals(tables...)
 		fmt.Fprintf(&b, "| %s %s | **%s** %s | %s | %d | %s | %s | %s |\n", g.mark(v.Result), v.Result, escapeMarkdown(v.Scenario),
-			escapeMarkdown(v.Title), escapeMarkdown(strings.Join(v.Behaviours, ", ")), len(v.Steps), cellShare(cells), thousands(probes), short(v.Elapsed))
+			escapeMarkdown(v.Title), escapeMarkdown(strings.Join(v.Behaviours, ", ")), len(v.Steps), cellShare(cells), thousands(probes), elapsedText(v))
 	}
 	for _, name := range run.Lost() {
 		fmt.Fprintf(&b, "| %s lost | **%s** planned, but the run ended without it | | | | | |\n", g.unsure, escapeMarkdown(name))
@@ -46,6 +47,14 @@ func Markdown(w io.Writer, run Run) error {
 		return fmt.Errorf("write the summary: %w", err)
 	}
 	return nil
+}
+
+// elapsedText is empty for what was not run.
+func elapsedText(v reach.Verdict) string {
+	if v.Result == reach.Skipped {
+		return ""
+	}
+	return short(v.Elapsed)
 }
 
 // cellShare is how many of the cells that were asked are as expected: "23/24".
@@ -71,7 +80,7 @@ func markdownTroubles(b *strings.Builder, run Run) {
 			}
 			fence := fenceFor(text)
 			fmt.Fprintf(b, "<details><summary>%s %s / %s</summary>\n\n%s\n\n%stext\n%s%s\n\n</details>\n\n", g.mark(s.Result),
-				escapeMarkdown(v.Scenario), escapeMarkdown(s.Name), escapeMarkdown(stepWhy(s)), fence, text, fence)
+				html.EscapeString(v.Scenario), html.EscapeString(s.Name), escapeMarkdown(stepWhy(s)), fence, text, fence)
 		}
 	}
 	if left > 0 {

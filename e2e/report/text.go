@@ -65,11 +65,7 @@ func (p *printer) scenario(v reach.Verdict) {
 	if v.Title != "" {
 		title += ": " + v.Title
 	}
-	elapsed := ""
-	if v.Result != reach.Skipped {
-		elapsed = short(v.Elapsed)
-	}
-	p.spread(0, inkFor(v.Result), title, elapsed)
+	p.spread(0, inkFor(v.Result), title, elapsedText(v))
 	if len(v.Behaviours) > 0 {
 		p.para(2, 2, inkDim, "verifies "+strings.Join(v.Behaviours, ", "))
 	}
@@ -112,7 +108,7 @@ func (p *printer) table(indent int, t reach.Table) {
 			for vi, c := range v.cells[ti] {
 				if c != nil {
 					p.blank()
-					p.verboseCell(indent, v, group{result: c.Result, at: []position{{ti, vi}}, cells: []*reach.CellVerdict{c}})
+					p.verboseCell(indent, group{result: c.Result, at: []position{{ti, vi}}, cells: []*reach.CellVerdict{c}})
 				}
 			}
 		}
@@ -245,7 +241,7 @@ func (p *printer) repeat(indent int, g group) {
 }
 
 // verboseCell prints everything known of one cell.
-func (p *printer) verboseCell(indent int, v *view, g group) {
+func (p *printer) verboseCell(indent int, g group) {
 	c := g.cells[0]
 	i := inkFor(c.Result)
 	if c.Result == reach.Pass {
