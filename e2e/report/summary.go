@@ -28,6 +28,10 @@ func (p *printer) summary(run Run) {
 	p.row("scenarios", scenarioCounts(t))
 	p.row("cells", cellCounts(t.Cells))
 	p.row("probes", fmt.Sprintf("%s, each a new connection or datagram", thousands(t.Probes)))
+	if t.Cells.Cells > 0 {
+		p.row("marks", fmt.Sprintf("%s reached, as expected; no mark: not reached, as expected; %s differs; %s could not be asked; %s not asked on purpose",
+			p.good, p.bad, p.unsure, p.skipped))
+	}
 	p.list("skipped", len(run.Skips()), func(i int) (ink, string) {
 		s := run.Skips()[i]
 		return inkDim, p.skipped + " " + s.Scenario + ": " + s.Reason
