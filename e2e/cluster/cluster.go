@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/probe"
+)
+
+// ClientsNamespace is where the client pods live.
+const ClientsNamespace = "svclab-clients"
+
+// clientApp is their app.kubernetes.io/name label.
+const clientApp = "svclab-client"
+
+// Cluster is a cluster that works, with clients in every place. Make one with Up, Attach or Existing; its methods
+// may be called concurrently. It is a probe.Exec and a probe.Prefixer.
+type Cluster struct {
+	*waiter
+	settings Settings
+	// kubeconfig and context name what commands for people use.
+	kubeconfig, context string
+	config              *rest.Config
+	client              kubernetes.Interface
+	dynamic             dynamic.Interface
+	mapper              *restmapper.DeferredDiscoveryRESTMapper
+
+	// provider and engine are those of a cluster of svclab's own; nil for an existing one.
+	provider *kind.Provider
+	engine   *docker.Engine
+	lock     *Lock
+	// made: this process made the client pods of an existing cluster, and is to remove them.
+	made bool
+	// dns is the address of the cluster's DNS Service.
+	dns netip.AddrPort
+	// outside are the outside world's addresses.
+	outside []netip.Addr
+
+	host    probe.Local
+	probers programs
+	undo    undos
+}
+
+var (
+	_ probe.Exec     = (*Cluster)(nil)
+	_ probe.Prefixer = (*Cluster)(nil)
+)
+
+// Feature is something that not every cluster has.
+type Feature string
+
+// The features.
+const (
+	// Outside: there is a client, and a world, outside the cluster and on its nodes' network.
+	Outside Feature = "outside"
+	// LoadBalancer: a load-balancer controller of svclab's serves Services without a class.
+	LoadBalancer Feature = "load balancer"
+	// NodeControl: nodes can be stopped, started and paused.
+	NodeControl Feature = "node control"
+	// DualStack: the cluster has IPv4 and IPv6.
+	DualStack Feature = "dual-stack"
+)
+
+// Has says whether the cluster has a feature.
+func (c *Cluster) Has(f Feature) bool { return c.Lacks(f) == "" }
+
+// Lacks says why the cluster has no such feature; "" when it has.
+func (c *Cluster) Lacks(f Feature) string {
+	own := c.engine != nil
+	switch {
+	case f == Outside && !own:
+		return "svclab has no machine on the network of a cluster that it did not make"
+	case f == NodeControl && !own:
+		return "svclab does not stop nodes of a cluster that it did not make"
+	case f == LoadBalancer && !own:
+		return "svclab installs no load balancer in a cluster that it did not make"
+	case f == DualStack && c.settings.Family != Dual:
+		return "the cluster has one IP family only"
+	}
+	return ""
+}
+
+// connect makes the clients.
+func (c *Cluster) connect(config *rest.Config) error {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = 200, 400 // of one small cluster's only user
+	config.UserAgent = "svclab"
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	if c.dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	c.config, c.client = config, client
+	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
+	return nil
+}
+
+// Client is the typed client.
+func (c *Cluster) Client() kubernetes.Interface { return c.client }
+
+// Dynamic is the client for objects of any type.
+func (c *Cluster) Dynamic() dynamic.Interface { return c.dynamic }
+
+// RESTConfig is a copy of the clients' configuration.
+func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
+
+// Kubeconfig is the file name of the kubeconfig that has the cluster.
+func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
+
+// Context is the name of the cluster's context in it.
+func (c *Cluster) Context() string { return c.context }
+
+// Name is the cluster's name; for an existing one its context's.
+func (c *Cluster) Name() string {
+	if c.engine == nil {
+		return c.context
+	}
+	return c.settings.Name
+}
+
+// DNS is the address of the cluster's DNS Service, to be asked where a vantage's own resolver is another.
+func (c *Cluster) DNS() netip.AddrPort { return c.dns }
+
+// OutsideAddrs are the addresses of the outside world, IPv4 first; none where there is no such world.
+func (c *Cluster) OutsideAddrs() []netip.Addr { return c.outside }
+
+// Close ends the use of the cluster and leaves it as it is: what was broken for a test is restored, the lock is freed,
+// and what was put into an existing cluster is removed.
+func (c *Cluster) Close(ctx context.Context) error {
+	err := c.RestoreAll(ctx)
+	if c.made {
+		if gone := c.removeClients(ctx); err == nil {
+			err = gone
+		}
+	}
+	if released := c.lock.Release(); err == nil {
+		err = released
+	}
+	return err
+}
+
+// programs remembers the probers that were read, by architecture, and which vantages have one.
+type programs struct {
+	mu     sync.Mutex
+	arch   string // the engine's, once known
+	byArch map[string][]byte
+	have   map[string]*placed
+}
+
+// placed is one vantage's prober: put there once, by the first who asks.
+type placed struct {
+	mu   sync.Mutex
+	path string
+}
+
+func (p *programs) at(key string) *placed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.have == nil {
+		p.have = map[string]*placed{}
+	}
+	if p.have[key] == nil {
+		p.have[key] = &placed{}
+	}
+	return p.have[key]
+}

@@ -1,0 +1,260 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// undos are what RestoreAll does, by what was broken.
+type undos struct {
+	mu    sync.Mutex
+	order []string
+	how   map[string]func(context.Context) error
+}
+
+func (u *undos) add(what string, how func(context.Context) error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.how == nil {
+		u.how = map[string]func(context.Context) error{}
+	}
+	if u.how[what] == nil {
+		u.order = append(u.order, what)
+	}
+	u.how[what] = how
+}
+
+func (u *undos) drop(what string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.how, what)
+	u.order = slices.DeleteFunc(u.order, func(w string) bool { return w == what })
+}
+
+func (u *undos) pending() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.order)
+}
+
+func (u *undos) run(ctx context.Context, what string) error {
+	u.mu.Lock()
+	how := u.how[what]
+	u.mu.Unlock()
+	if how == nil {
+		return nil
+	}
+	if err := how(ctx); err != nil {
+		return fmt.Errorf("restore %s: %w", what, err)
+	}
+	u.drop(what)
+	return nil
+}
+
+// OnRestore has RestoreAll, and so Close, undo something, unless the function returned is called first: it undoes it at
+// once. For what a test breaks by its own means.
+func (c *Cluster) OnRestore(what string, undo func(context.Context) error) (now func(context.Context) error) {
+	c.undo.add(what, undo)
+	return func(ctx context.Context) error { return c.undo.run(ctx, what) }
+}
+
+// RestoreAll undoes what was done to nodes and not yet undone, the last first.
+func (c *Cluster) RestoreAll(ctx context.Context) error {
+	var failed error
+	for _, what := range slices.Backward(c.undo.pending()) {
+		failed = errors.Join(failed, c.undo.run(ctx, what))
+	}
+	return failed
+}
+
+// node checks that a node can be controlled.
+func (c *Cluster) node(name string) error {
+	if why := c.Lacks(NodeControl); why != "" {
+		return errors.New(why)
+	}
+	if !slices.Contains(c.nodeNames(), name) {
+		return fmt.Errorf("cluster %s has no node %s", c.settings.Name, name)
+	}
+	return nil
+}
+
+// StopNode ends a node at once, as a power cut does. StartNode or RestoreAll brings it back.
+func (c *Cluster) StopNode(ctx context.Context, node string) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
+	c.undo.add("node "+node, func(ctx context.Context) error { return c.bringBack(ctx, node) })
+	if err := c.engine.Run(ctx, "kill", node); err != nil {
+		return fmt.Errorf("stop node %s: %w", node, err)
+	}
+	return nil
+}
+
+// PauseNode freezes a node: it neither answers nor leaves. StartNode or RestoreAll brings it back.
+func (c *Cluster) PauseNode(ctx context.Context, node string) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
+	c.undo.add("node "+node, func(ctx context.Context) error { return c.bringBack(ctx, node) })
+	if err := c.engine.Run(ctx, "pause", node); err != nil {
+		return fmt.Errorf("pause node %s: %w", node, err)
+	}
+	return nil
+}
+
+// StartNode brings a stopped or paused node back and waits until it works, its client pod included.
+func (c *Cluster) StartNode(ctx context.Context, node string) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
+	if err := c.bringBack(ctx, node); err != nil {
+		return err
+	}
+	c.undo.drop("node " + node)
+	return nil
+}
+
+// RestartNode restarts a node, cleanly, and waits until it works again.
+func (c *Cluster) RestartNode(ctx context.Context, node string) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
+	c.undo.add("node "+node, func(ctx context.Context) error { return c.bringBack(ctx, node) })
+	if err := c.engine.Run(ctx, "stop", "--time", "10", node); err != nil {
+		return fmt.Errorf("restart node %s: %w", node, err)
+	}
+	return c.StartNode(ctx, node)
+}
+
+func (c *Cluster) bringBack(ctx context.Context, node string) error {
+	container, err := c.containerNamed(ctx, node)
+	if err != nil {
+		return err
+	}
+	began := time.Now().Truncate(time.Second) // the API's times have no fractions
+	was := container.State
+	if err := c.startContainer(ctx, container); err != nil {
+		return fmt.Errorf("start node %s: %w", node, err)
+	}
+	if err := c.nodeWorks(ctx, node, nodeBackIn); err != nil {
+		return err
+	}
+	err = watch(ctx, c.waiter, "node "+node+" reports that it is Ready", nodeBackIn, c.listWatch("nodes", "", fields.OneTermEqualSelector("metadata.name", node)),
+		func(nodes []*corev1.Node) (string, bool) { return readySince(nodes, node, began, was == "running") })
+	if err != nil {
+		return err
+	}
+	if err := c.Repair(ctx); err != nil {
+		return err
+	}
+	return watch(ctx, c.waiter, "the client pod of "+node+" is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.OneTermEqualSelector("spec.nodeName", node)),
+		func(pods []*corev1.Pod) (string, bool) { return podsReady(pods, []clientPod{{Name: c.podOf(node)}}) })
+}
+
+// readySince judges whether a node is Ready and has said so after a time; the object of a node that died goes on saying so.
+func readySince(nodes []*corev1.Node, name string, since time.Time, always bool) (seen string, done bool) {
+	if seen, done := ready(nodes, []string{name}); !done {
+		return seen, false
+	}
+	for _, condition := range nodes[0].Status.Conditions {
+		if condition.Type == corev1.NodeReady && !always && condition.LastHeartbeatTime.Time.Before(since) {
+			return fmt.Sprintf("it has not reported since %s", condition.LastHeartbeatTime.Format(time.TimeOnly)), false
+		}
+	}
+	return "", true
+}
+
+// RestartProxy removes a node's kube-proxy pod and waits until the one made in its place has synced.
+func (c *Cluster) RestartProxy(ctx context.Context, node string) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
+	here := fields.OneTermEqualSelector("spec.nodeName", node)
+	pods := c.client.CoreV1().Pods("kube-system")
+	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: here.String()})
+	if err != nil {
+		return fmt.Errorf("restart kube-proxy on %s: %w", node, err)
+	}
+	old := map[string]bool{}
+	for _, pod := range list.Items {
+		old[string(pod.UID)] = true
+		if err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil {
+			return fmt.Errorf("restart kube-proxy on %s: %w", node, err)
+		}
+	}
+	proxy := labels.SelectorFromSet(labels.Set{"k8s-app": "kube-proxy"})
+	err = watch(ctx, c.waiter, "the new kube-proxy pod on "+node+" runs", nodeBackIn, c.listWatch("pods", "kube-system", here), func(there []*corev1.Pod) (string, bool) {
+		for _, pod := range there {
+			if proxy.Matches(labels.Set(pod.Labels)) && !old[string(pod.UID)] {
+				return podsReady([]*corev1.Pod{pod}, []clientPod{{Name: pod.Name}})
+			}
+		}
+		return "there is none yet", false
+	})
+	if err != nil {
+		return err
+	}
+	return c.nodeWorks(ctx, node, nodeBackIn)
+}
+
+// FreezeProxy stops a node's kube-proxy without ending it: its rules stay as they are, and grow stale. ThawProxy or
+// RestoreAll lets it go on.
+func (c *Cluster) FreezeProxy(ctx context.Context, node string) error {
+	return c.signal(ctx, node, "STOP", func() {
+		c.undo.add("kube-proxy on "+node, func(ctx context.Context) error { return c.thaw(ctx, node) })
+	})
+}
+
+// ThawProxy lets a frozen kube-proxy go on and waits until it has synced.
+func (c *Cluster) ThawProxy(ctx context.Context, node string) error {
+	if err := c.thaw(ctx, node); err != nil {
+		return err
+	}
+	c.undo.drop("kube-proxy on " + node)
+	return nil
+}
+
+func (c *Cluster) thaw(ctx context.Context, node string) error {
+	if err := c.signal(ctx, node, "CONT", func() {}); err != nil {
+		return err
+	}
+	return c.nodeWorks(ctx, node, nodeBackIn)
+}
+
+func (c *Cluster) signal(ctx context.Context, node, signal string, before func()) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
+	before()
+	// in the node's own process namespace: it reaches this node's kube-proxy and nothing else
+	if err := c.engine.Exec(ctx, node, []string{"pkill", "--signal", signal, "--exact", "kube-proxy"}, nil, nil, nil); err != nil {
+		return fmt.Errorf("send SIG%s to kube-proxy on %s: %w", signal, node, err)
+	}
+	return nil
+}
+
+// RestartAPIServer ends the API server's process, which the kubelet starts again, and waits until the new one is ready.
+func (c *Cluster) RestartAPIServer(ctx context.Context) error {
+	node := c.settings.Name + "-control-plane"
+	if err := c.node(node); err != nil {
+		return err
+	}
+	// prints the new process's ID once there is one that is not the old
+	script := `old=$(pidof kube-apiserver) && kill $old && for try in $(seq 600); do new=$(pidof kube-apiserver) && [ "$new" != "$old" ] && exit 0; sleep 0.1; done; exit 1`
+	if err := c.engine.Exec(ctx, node, []string{"sh", "-c", script}, nil, nil, nil); err != nil {
+		return fmt.Errorf("restart the API server: %w", err)
+	}
+	return c.until(ctx, "the API server is ready again", nodeBackIn, func(ctx context.Context) (string, bool, error) {
+		text, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		return string(text), err == nil, err
+	})
+}

@@ -1,0 +1,149 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// domain is the cluster's DNS domain; kubeadm's default.
+const domain = "cluster.local"
+
+// forwardAnnotation on CoreDNS's pods says where they forward to: a change makes new pods, which read the new Corefile.
+const forwardAnnotation = "svclab.io/forward"
+
+// findDNS reads the address of the cluster's DNS Service.
+func (c *Cluster) findDNS(ctx context.Context) error {
+	return c.until(ctx, "the Service kube-system/kube-dns has an address", dnsAnswersIn, func(ctx context.Context) (string, bool, error) {
+		service, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{})
+		if err != nil {
+			return "", false, err
+		}
+		addr, err := netip.ParseAddr(service.Spec.ClusterIP)
+		if err != nil {
+			return "", false, fmt.Errorf("its address is %q", service.Spec.ClusterIP)
+		}
+		c.dns = netip.AddrPortFrom(addr, 53)
+		return "", true, nil
+	})
+}
+
+// ensureDNS makes CoreDNS forward to the outside world instead of the machine's resolvers, so that no query leaves the
+// machine, and waits until its pods do.
+func (c *Cluster) ensureDNS(ctx context.Context) error {
+	err := c.until(ctx, "CoreDNS's configuration is written", dnsAnswersIn, func(ctx context.Context) (string, bool, error) {
+		return "", true, c.forwardDNS(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return watch(ctx, c.waiter, "CoreDNS runs with its new configuration", dnsAnswersIn, c.appsWatch("deployments", "kube-system"), func(d []*appsv1.Deployment) (string, bool) {
+		return deploymentReady("coredns")(d)
+	})
+}
+
+// forwardDNS writes the forwarding, if it is not so yet.
+func (c *Cluster) forwardDNS(ctx context.Context) error {
+	maps := c.client.CoreV1().ConfigMaps("kube-system")
+	config, err := maps.Get(ctx, "coredns", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	corefile, err := forwardTo(config.Data["Corefile"], c.outside)
+	if err != nil {
+		return err
+	}
+	if corefile != config.Data["Corefile"] {
+		config.Data["Corefile"] = corefile
+		if _, err := maps.Update(ctx, config, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
+			return err
+		}
+	}
+	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, forwardAnnotation, fingerprint([]byte(corefile)))
+	_, err = c.client.AppsV1().Deployments("kube-system").Patch(ctx, "coredns", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	return err
+}
+
+// forwardTo returns a Corefile that forwards to addrs and nowhere else, from one that kubeadm wrote or this function did.
+func forwardTo(corefile string, addrs []netip.Addr) (string, error) {
+	var lines []string
+	for _, a := range addrs {
+		lines = append(lines, netip.AddrPortFrom(a, 53).String())
+	}
+	forward := "forward . " + strings.Join(lines, " ")
+	var out []string
+	replaced, skipping := false, false
+	for line := range strings.Lines(corefile) {
+		line = strings.TrimRight(line, "\n")
+		text := strings.TrimSpace(line)
+		switch {
+		case skipping:
+			skipping = text != "}"
+			continue
+		case strings.HasPrefix(text, "forward . "):
+			out = append(out, line[:len(line)-len(strings.TrimLeft(line, " \t"))]+forward)
+			replaced, skipping = true, strings.HasSuffix(text, "{")
+			continue
+		}
+		out = append(out, line)
+	}
+	if !replaced {
+		return "", fmt.Errorf("the Corefile of kube-system/coredns has no line \"forward . …\" to change")
+	}
+	return strings.Join(out, "\n") + "\n", nil
+}
+
+// answers waits until every node and every client pod gets right answers from the cluster's DNS: the name of a Service,
+// and for pods the outside world's web server by its name. It is the last proof that the cluster works: kube-proxy, pod
+// network, CoreDNS, forwarding and the way out are all in it.
+func (c *Cluster) answers(ctx context.Context) error {
+	vantages, err := c.Vantages(ctx)
+	if err != nil {
+		return err
+	}
+	client := probe.New(c)
+	return c.until(ctx, "DNS answers every node and client pod, and each pod reaches example.com", dnsAnswersIn, func(ctx context.Context) (string, bool, error) {
+		var lookups []probe.Lookup
+		var requests []probe.Request
+		for _, v := range vantages {
+			switch v.Kind {
+			case reach.Node:
+				lookups = append(lookups, probe.Lookup{Vantage: v, Name: "kubernetes.default.svc." + domain + ".", Record: probe.A, Server: c.dns})
+			case reach.Pod:
+				requests = append(requests, probe.Request{Vantage: v, Target: reach.Target{Kind: reach.ExternalName, Service: "outside", Host: "example.com", Port: 80, Protocol: reach.TCP}})
+			}
+		}
+		found, err := client.Resolve(ctx, lookups)
+		if err != nil {
+			return "", false, err
+		}
+		cells, err := client.Observe(ctx, requests)
+		if err != nil {
+			return "", false, err
+		}
+		var wrong []string
+		for _, f := range found {
+			if f.Observation.Outcome != reach.Reached {
+				wrong = append(wrong, fmt.Sprintf("%s asks for %s: %s %s", f.Vantage.Name, f.Name, f.Observation.Outcome, f.Observation.Detail))
+			}
+		}
+		for _, cell := range cells {
+			i := slices.IndexFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome != reach.Reached || o.Backend != outsideBackend })
+			if i >= 0 {
+				o := cell.Observations[i]
+				wrong = append(wrong, fmt.Sprintf("%s asks example.com: %s %s %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
+			}
+		}
+		slices.Sort(wrong)
+		return strings.Join(wrong, "; "), len(wrong) == 0, nil
+	})
+}

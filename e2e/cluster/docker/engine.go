@@ -1,0 +1,198 @@
+// Package docker drives a Docker engine through its command line program, the way kind does: what a user's
+// docker command reaches, svclab reaches, contexts and remote engines included. Arguments are built and
+// answers are parsed by pure functions; only a Runner starts programs.
+package docker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// ErrNoEngine says that no Docker engine answers.
+var ErrNoEngine = errors.New("no Docker engine answers")
+
+// Command is one program to run.
+type Command struct {
+	// Argv holds the program's name and its arguments.
+	Argv []string
+	// Env holds KEY=VALUE pairs set besides the process's own environment.
+	Env            []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Runner runs a command and returns when it has ended; a non-zero exit is an error.
+type Runner func(ctx context.Context, command Command) error
+
+// Engine is one Docker engine. Its methods may be called concurrently.
+type Engine struct {
+	host string
+	run  Runner
+}
+
+// Option changes how an Engine works.
+type Option func(*Engine)
+
+// WithRunner replaces what runs programs; tests record with it.
+func WithRunner(run Runner) Option { return func(e *Engine) { e.run = run } }
+
+// New returns the engine at host, a DOCKER_HOST value; empty for the one the docker command finds itself.
+func New(host string, opts ...Option) *Engine {
+	e := &Engine{host: host, run: Start}
+	for _, opt := range opts {
+		opt(e)
+	}
+	return e
+}
+
+// Start is the Runner that really runs a command. When ctx ends the program is killed.
+func Start(ctx context.Context, command Command) error {
+	cmd := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
+	cmd.Env = append(os.Environ(), command.Env...)
+	cmd.Stdout, cmd.Stderr = command.Stdout, command.Stderr
+	if command.Stdin == nil {
+		return cmd.Run()
+	}
+	// not cmd.Stdin: Wait would wait for a reader that nobody ends though the program has ended
+	feed, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(feed, command.Stdin) // a program that reads no further has its reasons; its exit code tells
+		_ = feed.Close()
+	}()
+	return cmd.Wait()
+}
+
+// Host is the engine's DOCKER_HOST value, empty for the ambient one.
+func (e *Engine) Host() string { return e.host }
+
+// Local reports whether the engine is reached through this machine, so that its published ports are here.
+func (e *Engine) Local() bool {
+	return e.host == "" || strings.HasPrefix(e.host, "unix://") || strings.HasPrefix(e.host, "npipe://")
+}
+
+// Line is the command `docker args…` for this engine as a person can paste it into a shell.
+func (e *Engine) Line(args ...string) string {
+	line := Quote(append([]string{"docker"}, args...)...)
+	if e.host != "" {
+		line = "DOCKER_HOST=" + Quote(e.host) + " " + line
+	}
+	return line
+}
+
+// Stream runs `docker args…` with the streams connected.
+func (e *Engine) Stream(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args ...string) error {
+	var tail bytes.Buffer
+	command := Command{Argv: append([]string{"docker"}, args...), Stdin: stdin, Stdout: stdout, Stderr: &tail}
+	if stderr != nil {
+		command.Stderr = io.MultiWriter(stderr, &tail)
+	}
+	if e.host != "" {
+		command.Env = []string{"DOCKER_HOST=" + e.host}
+	}
+	err := e.run(ctx, command)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return &Error{Line: e.Line(args...), Said: strings.TrimSpace(tail.String()), Err: err}
+}
+
+// Output runs `docker args…` and returns what it printed on stdout, without the spaces around it.
+func (e *Engine) Output(ctx context.Context, args ...string) (string, error) {
+	var out bytes.Buffer
+	err := e.Stream(ctx, nil, &out, nil, args...)
+	return strings.TrimSpace(out.String()), err
+}
+
+// Run runs `docker args…` and drops what it prints on stdout.
+func (e *Engine) Run(ctx context.Context, args ...string) error {
+	_, err := e.Output(ctx, args...)
+	return err
+}
+
+// Exec runs argv in a container with the streams connected.
+func (e *Engine) Exec(ctx context.Context, container string, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return e.Stream(ctx, stdin, stdout, stderr, ExecArgs(container, argv, stdin != nil)...)
+}
+
+// ExecArgs are the arguments of docker that run argv in a container.
+func ExecArgs(container string, argv []string, stdin bool) []string {
+	args := []string{"exec"}
+	if stdin {
+		args = append(args, "--interactive")
+	}
+	return append(append(args, container), argv...)
+}
+
+// Ping returns the engine's version, or an error that is ErrNoEngine.
+func (e *Engine) Ping(ctx context.Context) (version string, err error) {
+	version, err = e.Output(ctx, "version", "--format", "{{.Server.Version}}")
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoEngine, err)
+	}
+	return version, nil
+}
+
+// Error is a docker command that failed.
+type Error struct {
+	// Line is the command, to paste into a shell.
+	Line string
+	// Said is what it printed on stderr.
+	Said string
+	Err  error
+}
+
+// Error names the command and the last line it printed.
+func (e *Error) Error() string {
+	line := e.Line
+	if len(line) > 200 {
+		line = line[:200] + "…"
+	}
+	said := e.Said[strings.LastIndexByte(e.Said, '\n')+1:]
+	if said == "" {
+		return fmt.Sprintf("%s: %v", line, e.Err)
+	}
+	return fmt.Sprintf("%s: %v: %s", line, e.Err, said)
+}
+
+// Unwrap gives the reason: an *exec.ExitError, exec.ErrNotFound, or why the context ended.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Missing reports whether err says that the object asked for does not exist.
+func Missing(err error) bool {
+	var failed *Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	said := strings.ToLower(failed.Said)
+	return strings.Contains(said, "no such") || strings.Contains(said, "not found") || strings.Contains(said, "could not find")
+}
+
+// Quote joins words into one shell command line, quoting those that need it.
+func Quote(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = word
+		plain := func(r rune) bool {
+			return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@,+%", r)
+		}
+		if word == "" || strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}

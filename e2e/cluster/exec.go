@@ -1,0 +1,245 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// nodeProber is where nodes have the prober; /tmp there is lost on a restart and out of docker cp's reach.
+const nodeProber = "/kind/svclab/prober"
+
+// Exec runs argv at the vantage with the streams connected and returns when it has ended: in a pod through the API
+// server, on a node or outside through the engine, on the host as it is. A non-zero exit is an error.
+func (c *Cluster) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	var err error
+	switch namespace, pod := c.podAt(v); {
+	case v.Unusable != "":
+		err = errors.New(v.Unusable)
+	case v.Kind == reach.Host:
+		err = c.host.Exec(ctx, v, argv, stdin, stdout, stderr)
+	case pod != "":
+		err = c.execPod(ctx, namespace, pod, argv, stdin, stdout, stderr)
+	default:
+		container, there := c.containerAt(v)
+		if !there {
+			return fmt.Errorf("run %s at %s: there is no such vantage", argv[0], v.Name)
+		}
+		err = c.engine.Exec(ctx, container, argv, stdin, stdout, stderr)
+	}
+	if err != nil {
+		return fmt.Errorf("run %s at %s: %w", argv[0], v.Name, err)
+	}
+	return nil
+}
+
+// podAt is the pod that a vantage is, or that stands in for it.
+func (c *Cluster) podAt(v reach.Vantage) (namespace, pod string) {
+	switch {
+	case v.Kind == reach.Pod:
+		return v.Namespace, v.PodName
+	case v.Kind == reach.Node && c.engine == nil:
+		return ClientsNamespace, c.hostPodOf(v.Node)
+	}
+	return "", ""
+}
+
+// containerAt is the engine's container that a vantage is.
+func (c *Cluster) containerAt(v reach.Vantage) (name string, there bool) {
+	switch {
+	case c.engine == nil:
+		return "", false
+	case v.Kind == reach.Node && v.Node != "":
+		return v.Node, true
+	case v.Kind == reach.Outside:
+		return c.outsideName(), true
+	}
+	return "", false
+}
+
+// execPod runs argv in a pod's first container, by WebSocket, or by SPDY where the server or a proxy knows no better.
+func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	request := c.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Command: argv, Stdin: stdin != nil, Stdout: true, Stderr: true}, scheme.ParameterCodec)
+	socket, err := remotecommand.NewWebSocketExecutor(c.config, "GET", request.URL().String())
+	if err != nil {
+		return err
+	}
+	spdy, err := remotecommand.NewSPDYExecutor(c.config, "POST", request.URL())
+	if err != nil {
+		return err
+	}
+	executor, err := remotecommand.NewFallbackExecutor(socket, spdy, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
+	if err != nil {
+		return err
+	}
+	var said bytes.Buffer
+	streams := remotecommand.StreamOptions{Stdin: stdin, Stdout: orDiscard(stdout), Stderr: io.MultiWriter(orDiscard(stderr), &said)}
+	if err := executor.StreamWithContext(ctx, streams); err != nil {
+		if said.Len() > 0 {
+			return fmt.Errorf("%w: %s", err, bytes.TrimSpace(said.Bytes()))
+		}
+		return err
+	}
+	return nil
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+// Command is a line for a shell on this machine that runs argv at the vantage, of standard tools only.
+func (c *Cluster) Command(v reach.Vantage, argv []string) string {
+	if v.Kind == reach.Host {
+		return c.host.Command(v, argv)
+	}
+	if namespace, pod := c.podAt(v); pod != "" {
+		line := []string{"kubectl", "--kubeconfig", c.kubeconfig, "--context", c.context, "exec", "-n", namespace, pod, "--"}
+		return docker.Quote(append(line, argv...)...)
+	}
+	if container, there := c.containerAt(v); there {
+		return c.engine.Line(docker.ExecArgs(container, argv, false)...)
+	}
+	return docker.Quote(argv...)
+}
+
+// Prober puts the prober program at the vantage, once, and returns its path there. A pod that was made anew, or whose
+// container was, gets it again.
+func (c *Cluster) Prober(ctx context.Context, v reach.Vantage) (path string, err error) {
+	if v.Unusable != "" {
+		return "", errors.New(v.Unusable)
+	}
+	switch v.Kind {
+	case reach.Host:
+		return c.host.Prober(ctx, v)
+	case reach.Outside:
+		return outsideProber, nil // its container was made with it
+	}
+	if namespace, name := c.podAt(v); name != "" {
+		return c.podProber(ctx, namespace, name)
+	}
+	there := c.probers.at(v.Name)
+	there.mu.Lock()
+	defer there.mu.Unlock()
+	if there.path != "" {
+		return there.path, nil
+	}
+	program, err := c.engineProgram(ctx)
+	if err != nil {
+		return "", err
+	}
+	path = nodeProber + "-" + fingerprint(program)
+	if err := c.engine.CopyTo(ctx, v.Node, docker.File{Path: path, Mode: 0o755, Data: program}); err != nil {
+		return "", fmt.Errorf("put the prober on node %s: %w", v.Node, err)
+	}
+	there.path = path
+	return path, nil
+}
+
+// podProber puts the prober into a pod. It needs sh, cat, chmod and mv there, and a /tmp that can be written.
+func (c *Cluster) podProber(ctx context.Context, namespace, name string) (string, error) {
+	pod, err := c.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("put the prober into pod %s/%s: %w", namespace, name, err)
+	}
+	key := string(pod.UID) // and the container, whose files go with it
+	for _, status := range pod.Status.ContainerStatuses {
+		key += " " + status.ContainerID
+	}
+	there := c.probers.at(key)
+	there.mu.Lock()
+	defer there.mu.Unlock()
+	if there.path != "" {
+		return there.path, nil
+	}
+	arch, err := c.arch(ctx, pod.Spec.NodeName)
+	if err != nil {
+		return "", err
+	}
+	program, err := c.program(ctx, arch)
+	if err != nil {
+		return "", err
+	}
+	path := "/tmp/svclab-prober-" + fingerprint(program)
+	if c.execPod(ctx, namespace, name, []string{"test", "-x", path}, nil, nil, nil) != nil {
+		// moved into place whole, as others may look for it meanwhile
+		script := `cat > "$0.$$" && chmod 755 "$0.$$" && mv "$0.$$" "$0"`
+		if err := c.execPod(ctx, namespace, name, []string{"sh", "-c", script, path}, bytes.NewReader(program), nil, nil); err != nil {
+			return "", fmt.Errorf("put the prober into pod %s/%s: %w", namespace, name, err)
+		}
+	}
+	there.path = path
+	return path, nil
+}
+
+// program is the prober for Linux on an architecture.
+func (c *Cluster) program(ctx context.Context, arch string) ([]byte, error) {
+	c.probers.mu.Lock()
+	defer c.probers.mu.Unlock()
+	if program, read := c.probers.byArch[arch]; read {
+		return program, nil
+	}
+	load := c.settings.Program
+	if load == nil {
+		load = func(arch string) ([]byte, error) {
+			path, err := probe.Binary(ctx, "linux", arch)
+			if err != nil {
+				return nil, err
+			}
+			return os.ReadFile(path)
+		}
+	}
+	program, err := load(arch)
+	if err != nil {
+		return nil, fmt.Errorf("read the prober for linux/%s: %w", arch, err)
+	}
+	if c.probers.byArch == nil {
+		c.probers.byArch = map[string][]byte{}
+	}
+	c.probers.byArch[arch] = program
+	return program, nil
+}
+
+// engineProgram is the prober for the engine's containers, nodes among them.
+func (c *Cluster) engineProgram(ctx context.Context) ([]byte, error) {
+	c.probers.mu.Lock()
+	arch := c.probers.arch
+	c.probers.mu.Unlock()
+	if arch == "" {
+		var err error
+		if arch, err = c.engine.Output(ctx, "version", "--format", "{{.Server.Arch}}"); err != nil {
+			return nil, fmt.Errorf("find the engine's architecture: %w", err)
+		}
+		c.probers.mu.Lock()
+		c.probers.arch = arch
+		c.probers.mu.Unlock()
+	}
+	return c.program(ctx, arch)
+}
+
+// arch is a node's architecture.
+func (c *Cluster) arch(ctx context.Context, node string) (string, error) {
+	object, err := c.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("find the architecture of node %s: %w", node, err)
+	}
+	return object.Status.NodeInfo.Architecture, nil
+}

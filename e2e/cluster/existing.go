@@ -1,0 +1,202 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// connectIn bounds the first question to an existing cluster, so that an unreachable one is said soon.
+const connectIn = 10 * time.Second
+
+// Existing returns the cluster that a kubeconfig names, whoever made it. The vantages are a pod and a host-network pod on
+// every Ready node, in the namespace ClientsNamespace, and this machine; there is no outside. Close removes them. Of
+// settings it uses Manifests, Images.Agnhost, Program and Log.
+func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
+	if kubeconfig == "" {
+		return nil, problem(ErrSettings, "name its kubeconfig file; svclab never takes the ambient one", "no cluster is named")
+	}
+	if s.Log == nil {
+		s.Log = io.Discard
+	}
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig},
+		&clientcmd.ConfigOverrides{CurrentContext: contextName})
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return nil, badKubeconfig(kubeconfig, err)
+	}
+	if contextName == "" {
+		contextName = raw.CurrentContext
+	}
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, badKubeconfig(kubeconfig, err)
+	}
+	c := &Cluster{waiter: &waiter{log: s.Log}, settings: s, kubeconfig: kubeconfig, context: contextName}
+	if err := c.connect(config); err != nil {
+		return nil, err
+	}
+	if err := c.furnishExisting(ctx); err != nil {
+		cleaning, cancel := detached(ctx)
+		defer cancel()
+		return nil, errors.Join(err, c.Close(cleaning))
+	}
+	return c, nil
+}
+
+func badKubeconfig(path string, cause error) error {
+	p := problem(ErrNoCluster, "name a kubeconfig file, and a context that is in it", "the kubeconfig %s cannot be used", path)
+	p.Cause = cause
+	return p
+}
+
+// detached is a context for cleaning up after ctx, which may have ended.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), namespaceGoneIn)
+}
+
+func (c *Cluster) furnishExisting(ctx context.Context) error {
+	first, cancel := context.WithTimeout(ctx, connectIn)
+	defer cancel()
+	nodes, err := c.client.CoreV1().Nodes().List(first, metav1.ListOptions{})
+	if err != nil {
+		p := problem(ErrNoCluster, "check the kubeconfig and that its user may list nodes", "cluster %s does not answer", c.context)
+		p.Cause = err
+		return p
+	}
+	if service, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); err == nil {
+		if addr, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil {
+			c.dns = netip.AddrPortFrom(addr, 53)
+		}
+	}
+	namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
+	switch {
+	case err == nil && namespace.Labels[managedLabel] != "svclab":
+		return problem(ErrForeignCluster, "remove or rename it: svclab's client pods need that name", "the namespace %s exists, and svclab did not make it", ClientsNamespace)
+	case err == nil && namespace.DeletionTimestamp != nil: // of a run before
+		if err := c.clientsGone(ctx); err != nil {
+			return err
+		}
+	case err != nil && !apierrors.IsNotFound(err):
+		return fmt.Errorf("look for the namespace %s: %w", ClientsNamespace, err)
+	}
+	c.made = true
+	return c.runClients(ctx, existingPods(c, nodes.Items))
+}
+
+// existingPods are a pod and a host-network pod for every node that can run them.
+func existingPods(c *Cluster, nodes []corev1.Node) []clientPod {
+	var pods []clientPod
+	for i := range nodes {
+		node := nodes[i].Name
+		if !world.NodeReady(&nodes[i]) || nodes[i].Labels[corev1.LabelOSStable] == "windows" {
+			continue
+		}
+		pods = append(pods, clientPod{Name: c.podOf(node), Node: node, App: clientApp},
+			clientPod{Name: c.hostPodOf(node), Node: node, App: "svclab-node-client", HostNetwork: true})
+	}
+	return pods
+}
+
+// removeClients removes the namespace with the client pods and waits until it is gone. In svclab's own cluster, taken as
+// an existing one, it removes only the pods that were added.
+func (c *Cluster) removeClients(ctx context.Context) error {
+	namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
+	if err == nil && namespace.Labels[labLabel] != "" {
+		err := c.client.CoreV1().Pods(ClientsNamespace).DeleteCollection(ctx, *metav1.NewDeleteOptions(0), metav1.ListOptions{LabelSelector: "!" + labLabel})
+		if err != nil {
+			return fmt.Errorf("remove the client pods: %w", err)
+		}
+		return nil
+	}
+	err = c.client.CoreV1().Namespaces().Delete(ctx, ClientsNamespace, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove the namespace %s: %w", ClientsNamespace, err)
+	}
+	return c.clientsGone(ctx)
+}
+
+func (c *Cluster) clientsGone(ctx context.Context) error {
+	return c.until(ctx, "the namespace "+ClientsNamespace+" is removed", namespaceGoneIn, func(ctx context.Context) (string, bool, error) {
+		namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return "", true, nil
+		}
+		if err != nil {
+			return "", false, err
+		}
+		return "it is " + strings.ToLower(string(namespace.Status.Phase)), false, nil
+	})
+}
+
+// existingFacts reads what a cluster that svclab did not make says of itself: the configuration that kubeadm leaves for
+// kube-proxy, where there is one, and the ServiceCIDR objects. What it does not say stays unknown.
+func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
+	facts := world.Facts{ProxyMode: world.ModeUnknown, Slots: map[string]string{}}
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return facts, fmt.Errorf("read the cluster's facts: %w", err)
+	}
+	for _, node := range nodes.Items {
+		facts.Slots[c.slot(node.Name)] = node.Name
+	}
+	facts.NodesUseClusterDNS = c.dns.IsValid()
+	config, err := c.client.CoreV1().ConfigMaps("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
+		return facts, nil
+	case err != nil:
+		return facts, fmt.Errorf("read the cluster's facts: %w", err)
+	}
+	facts.ProxyMode, facts.PodCIDRs, err = readProxyConfig(config.Data["config.conf"])
+	if err != nil {
+		return facts, fmt.Errorf("read the cluster's facts: ConfigMap kube-system/kube-proxy: %w", err)
+	}
+	return facts, nil
+}
+
+// readProxyConfig reads kube-proxy's mode and clusterCIDR from its configuration file. No mode means iptables (the
+// default of every version up to 1.39).
+func readProxyConfig(text string) (mode string, podRanges []netip.Prefix, err error) {
+	var config struct {
+		Mode        string `json:"mode"`
+		ClusterCIDR string `json:"clusterCIDR"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return "", nil, err
+	}
+	mode = config.Mode
+	if mode == "" {
+		mode = world.ModeIPTables
+	}
+	if !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, mode) {
+		mode = world.ModeUnknown
+	}
+	for part := range strings.SplitSeq(config.ClusterCIDR, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(part)
+		if err != nil {
+			return "", nil, err
+		}
+		podRanges = append(podRanges, prefix)
+	}
+	return mode, podRanges, nil
+}

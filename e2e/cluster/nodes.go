@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// excludeLabel keeps a node out of load balancing. kubeadm puts it on control planes and kind leaves it there when there
+// are workers; MetalLB then silently announces nothing from them.
+const excludeLabel = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+// ensureNodes gives every node its routes and packet filter and waits until it is Ready and kube-proxy has synced.
+func (c *Cluster) ensureNodes(ctx context.Context) error {
+	if err := c.findDNS(ctx); err != nil {
+		return err
+	}
+	if err := c.includeControlPlane(ctx); err != nil {
+		return err
+	}
+	if err := c.Repair(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return watch(ctx, c.waiter, "every node is Ready", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+			return ready(nodes, c.nodeNames())
+		})
+	})
+	for _, node := range c.nodeNames() {
+		group.Go(func() error { return c.nodeWorks(ctx, node, proxySyncedIn) })
+	}
+	return group.Wait()
+}
+
+// nodeNames are the names of the nodes of a cluster of svclab's own.
+func (c *Cluster) nodeNames() []string { return c.settings.kindConfig().Nodes() }
+
+func (c *Cluster) listWatch(resource, namespace string, selector fields.Selector) cache.ListerWatcher {
+	return cache.NewListWatchFromClient(c.client.CoreV1().RESTClient(), resource, namespace, selector)
+}
+
+// ready judges whether all named nodes are there and Ready.
+func ready(nodes []*corev1.Node, names []string) (seen string, done bool) {
+	var waiting []string
+	for _, name := range names {
+		i := slices.IndexFunc(nodes, func(n *corev1.Node) bool { return n.Name == name })
+		switch {
+		case i < 0:
+			waiting = append(waiting, name+" has not joined")
+		case !world.NodeReady(nodes[i]) || len(nodes[i].Status.Conditions) == 0:
+			waiting = append(waiting, name+" is not Ready"+because(nodes[i]))
+		}
+	}
+	return strings.Join(waiting, "; "), len(waiting) == 0
+}
+
+func because(node *corev1.Node) string {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Message != "" {
+			return ": " + condition.Message
+		}
+	}
+	return ""
+}
+
+// includeControlPlane takes the exclude label off every node.
+func (c *Cluster) includeControlPlane(ctx context.Context) error {
+	return c.until(ctx, "the label "+excludeLabel+" is off every node", nodesReadyIn, func(ctx context.Context) (string, bool, error) {
+		nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: excludeLabel})
+		if err != nil {
+			return "", false, err
+		}
+		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, excludeLabel)
+		for _, node := range nodes.Items {
+			if _, err := c.client.CoreV1().Nodes().Patch(ctx, node.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+				return "", false, err
+			}
+		}
+		return "", true, nil
+	})
+}
+
+// Repair writes every node's part of the pod network afresh: the routes to the other nodes' pods, the masquerade, and the
+// drop of Service- and pod-range packets that would leave the machine. Nodes follow changed addresses by themselves
+// within seconds; after Repair they have.
+func (c *Cluster) Repair(ctx context.Context) error { return c.guard(ctx) }
+
+// GuardRanges adds ranges to those whose packets never leave a node by its default route: that of a ServiceCIDR
+// object made for a test, before its first Service. The next Up forgets them.
+func (c *Cluster) GuardRanges(ctx context.Context, ranges ...netip.Prefix) error {
+	return c.guard(ctx, ranges...)
+}
+
+func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
+	var peers []peer
+	err := watch(ctx, c.waiter, "every node has its pod ranges", podCIDRsIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+		var seen string
+		peers, seen = peersOf(nodes, c.nodeNames(), len(c.settings.PodRanges()))
+		return seen, seen == ""
+	})
+	if err != nil {
+		return err
+	}
+	files, err := c.networkFiles(peers, more)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, node := range c.nodeNames() {
+		group.Go(func() error {
+			if err := c.engine.CopyTo(ctx, node, files...); err != nil {
+				return fmt.Errorf("give node %s its routes: %w", node, err)
+			}
+			// restarted: systemd waits until the rules and routes are in place
+			argv := []string{"sh", "-c", "systemctl daemon-reload && systemctl --quiet enable svclab-network && systemctl restart svclab-network"}
+			if err := c.engine.Exec(ctx, node, argv, nil, nil, nil); err != nil {
+				return fmt.Errorf("give node %s its routes: %w", node, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// peer is a node and its pod ranges.
+type peer struct {
+	Node   string
+	Ranges []string
+}
+
+// peersOf reads the nodes' pod ranges, families of them each; seen says whose are missing.
+func peersOf(nodes []*corev1.Node, names []string, families int) (peers []peer, seen string) {
+	var missing []string
+	for _, name := range names {
+		i := slices.IndexFunc(nodes, func(n *corev1.Node) bool { return n.Name == name })
+		if i < 0 || len(nodes[i].Spec.PodCIDRs) < families {
+			missing = append(missing, name)
+			continue
+		}
+		peers = append(peers, peer{Node: name, Ranges: nodes[i].Spec.PodCIDRs})
+	}
+	if len(missing) > 0 {
+		return nil, "none for " + strings.Join(missing, ", ")
+	}
+	return peers, ""
+}
+
+// networkFiles are what svclab-network.service is made of; the same for every node.
+func (c *Cluster) networkFiles(peers []peer, more []netip.Prefix) ([]docker.File, error) {
+	script, err := fs.ReadFile(c.settings.Manifests, "cluster/node-network.sh")
+	if err != nil {
+		return nil, fmt.Errorf("read manifests/cluster/node-network.sh: %w", err)
+	}
+	unit, err := fs.ReadFile(c.settings.Manifests, "cluster/svclab-network.service")
+	if err != nil {
+		return nil, fmt.Errorf("read manifests/cluster/svclab-network.service: %w", err)
+	}
+	facts := networkFacts(c.settings.Images.Offline, slices.Concat(c.settings.ServiceRanges(), more), c.settings.PodRanges(), peers)
+	return []docker.File{
+		{Path: "/kind/svclab/node-network.sh", Mode: 0o755, Data: script},
+		{Path: "/kind/svclab/network", Mode: 0o644, Data: facts},
+		{Path: "/etc/systemd/system/svclab-network.service", Mode: 0o644, Data: unit},
+	}, nil
+}
+
+// networkFacts is the file that node-network.sh reads, one fact a line.
+func networkFacts(routes bool, services, pods []netip.Prefix, peers []peer) []byte {
+	var out bytes.Buffer
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&out, format+"\n", args...) } // a buffer never fails
+	if routes {
+		line("routes yes")
+	} else {
+		line("routes no")
+	}
+	for _, r := range services {
+		line("service %s", r)
+	}
+	for _, r := range pods {
+		line("pod %s", r)
+	}
+	for _, p := range peers {
+		line("peer %s %s", p.Node, strings.Join(p.Ranges, " "))
+	}
+	return out.Bytes()
+}
+
+// nodeCheck prints what a node's kubelet, kube-proxy and packet filter say. $1 is the DNS Service's address, which the
+// rules must know; in iptables mode either of the two iptables can hold them.
+const nodeCheck = `
+health() { curl --silent --output /dev/null --max-time 2 --write-out '%{http_code}' "http://127.0.0.1:$1/healthz"; }
+rules() { nft list map ip kube-proxy service-ips 2>/dev/null; iptables-nft-save -t nat 2>/dev/null; iptables-legacy-save -t nat 2>/dev/null; }
+echo "kubelet $(health 10248), kube-proxy $(health 10256), rules for $1: $(rules | grep -cF "$1"), pod network $(systemctl is-active svclab-network)"`
+
+// nodeWorks waits until a node's kubelet and kube-proxy are healthy and its rules are there. The node's own word is asked,
+// as its object still says Ready for 40 s after it died.
+func (c *Cluster) nodeWorks(ctx context.Context, node string, limit time.Duration) error {
+	return c.until(ctx, "kube-proxy has synced on "+node, limit, func(ctx context.Context) (string, bool, error) {
+		var out bytes.Buffer
+		argv := []string{"sh", "-c", nodeCheck, "sh", c.dns.Addr().String()}
+		if err := c.engine.Exec(ctx, node, argv, nil, &out, nil); err != nil {
+			return "", false, err
+		}
+		seen := strings.TrimSpace(out.String())
+		return seen, nodeHealthy(seen), nil
+	})
+}
+
+// nodeHealthy reads the line that nodeCheck prints.
+func nodeHealthy(line string) bool {
+	return strings.HasPrefix(line, "kubelet 200, kube-proxy 200, rules for ") && !strings.Contains(line, ": 0,") && strings.HasSuffix(line, " active")
+}
+
+// loadImages puts the engine's images into the nodes that lack them.
+func (c *Cluster) loadImages(ctx context.Context) error {
+	if len(c.settings.Images.Load) == 0 {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, node := range c.nodeNames() {
+		group.Go(func() error { return c.loadNode(ctx, node) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	c.say("  the images are on every node")
+	return nil
+}

@@ -1,0 +1,165 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/cluster/kind"
+)
+
+// outsideBackend is who the outside world's web server says it is.
+const outsideBackend = "outside"
+
+// outsideProber is where the outside container has the prober, which is its web server too.
+const outsideProber = "/svclab/prober"
+
+// outsideNames are the names the outside world has below example.com; "@" is that itself.
+func outsideNames() []string { return []string{"@", "www", "api", "ns"} }
+
+func (c *Cluster) outsideName() string    { return c.settings.Name + "-outside" }
+func (c *Cluster) outsideDNSName() string { return c.settings.Name + "-outside-dns" }
+
+// ensureOutside sees to it that the outside world runs: a container on the nodes' network, without a way beyond it, that
+// serves HTTP and HTTPS and is a vantage, and a DNS server in the same network namespace. It returns their addresses.
+func (c *Cluster) ensureOutside(ctx context.Context) ([]netip.Addr, error) {
+	program, err := c.engineProgram(ctx)
+	if err != nil {
+		return nil, err
+	}
+	script, err := fs.ReadFile(c.settings.Manifests, "outside/start.sh")
+	if err != nil {
+		return nil, fmt.Errorf("read manifests/outside/start.sh: %w", err)
+	}
+	files := []docker.File{
+		{Path: "/svclab/start.sh", Mode: 0o755, Data: script},
+		{Path: outsideProber, Mode: 0o755, Data: program},
+	}
+	host, err := c.ensureContainer(ctx, outsideArgs(c.settings), files)
+	if err != nil {
+		return nil, fmt.Errorf("make the outside world: %w", err)
+	}
+	addrs := host.Networks[c.settings.Name].Addrs
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("make the outside world: container %s has no address on the network %s", host.Name, c.settings.Name)
+	}
+	if files, err = c.zoneFiles(addrs); err != nil {
+		return nil, err
+	}
+	// the other container's ID and start are part of what this one is: it lives in that one's network
+	if _, err := c.ensureContainer(ctx, outsideDNSArgs(c.settings, host.Name), files, host.ID, host.StartedAt); err != nil {
+		return nil, fmt.Errorf("make the outside world's DNS: %w", err)
+	}
+	return addrs, c.outsideWorks(ctx, host.Name, addrs)
+}
+
+// outsideArgs are the arguments of `docker create` for the outside container.
+func outsideArgs(s Settings) []string {
+	name := s.Name + "-outside"
+	return []string{"--name", name, "--hostname", outsideBackend, "--network", s.Name, "--cap-add", "NET_ADMIN",
+		"--restart", "on-failure:1", // as kind's nodes: up again after the engine was restarted, and only then
+		"--label", ownerLabel + "=" + s.Name, "--entrypoint", "/svclab/start.sh", s.Images.Node,
+		outsideProber, "serve", "--name", outsideBackend, "--http", ":80", "--https", ":443",
+		"--cert-names", "example.com,*.example.com", "--ca", "/svclab/ca.pem"}
+}
+
+// outsideDNSArgs are those for its DNS server, which shares the network of the container called beside.
+func outsideDNSArgs(s Settings, beside string) []string {
+	return []string{"--name", s.Name + "-outside-dns", "--network", "container:" + beside, "--restart", "on-failure:1",
+		"--label", ownerLabel + "=" + s.Name, "--entrypoint", "/coredns", s.Images.CoreDNS, "-conf", "/etc/coredns/Corefile"}
+}
+
+// zoneFiles are the DNS server's configuration and zone.
+func (c *Cluster) zoneFiles(addrs []netip.Addr) ([]docker.File, error) {
+	data := struct {
+		Names []string
+		Addrs []netip.Addr
+	}{outsideNames(), addrs}
+	corefile, err := kind.Render(c.settings.Manifests, "outside/Corefile.tmpl", data)
+	if err != nil {
+		return nil, err
+	}
+	zone, err := kind.Render(c.settings.Manifests, "outside/example.com.zone.tmpl", data)
+	if err != nil {
+		return nil, err
+	}
+	return []docker.File{
+		{Path: "/etc/coredns/Corefile", Mode: 0o644, Data: corefile},
+		{Path: "/etc/coredns/example.com.zone", Mode: 0o644, Data: zone},
+	}, nil
+}
+
+// ensureContainer sees to it that a container runs that was made by `docker create args…` with files in it. One that was
+// made otherwise is replaced. The second of args is its name; also are further words that what it is depends on.
+func (c *Cluster) ensureContainer(ctx context.Context, args []string, files []docker.File, also ...string) (docker.Container, error) {
+	name := args[1]
+	parts := [][]byte{[]byte(strings.Join(args, " ")), []byte(strings.Join(also, " "))}
+	for _, file := range files {
+		parts = append(parts, file.Data)
+	}
+	config := fingerprint(parts...)
+	there, err := c.containerNamed(ctx, name)
+	if err != nil {
+		return docker.Container{}, err
+	}
+	if there.Name != "" && there.Labels[ownerLabel] != c.settings.Name {
+		return docker.Container{}, foreign(c.settings.Name, "a container called "+name+" exists, and svclab did not make it")
+	}
+	if there.Labels[configLabel] == config {
+		if there.State == "running" {
+			return there, nil
+		}
+		if err := c.startContainer(ctx, there); err == nil {
+			return c.containerNamed(ctx, name)
+		} else if ctx.Err() != nil {
+			return docker.Container{}, err
+		}
+	}
+	if there.Name != "" {
+		if err := c.engine.Run(ctx, "rm", "--force", "--volumes", name); err != nil {
+			return docker.Container{}, err
+		}
+	}
+	if err := c.engine.Run(ctx, append([]string{"create", "--pull", "never", "--label", configLabel + "=" + config}, args...)...); err != nil {
+		return docker.Container{}, err
+	}
+	if err := c.engine.CopyTo(ctx, name, files...); err != nil {
+		return docker.Container{}, err
+	}
+	if err := c.engine.Run(ctx, "start", name); err != nil {
+		return docker.Container{}, err
+	}
+	return c.containerNamed(ctx, name)
+}
+
+func (c *Cluster) containerNamed(ctx context.Context, name string) (docker.Container, error) {
+	containers, err := c.engine.Containers(ctx, "name=^/?"+name+"$")
+	if err != nil || len(containers) == 0 {
+		return docker.Container{}, err
+	}
+	return containers[0], nil
+}
+
+// outsideCheck prints the default routes of the outside container, of which there must be none, and what its web server
+// and its DNS say. Nothing here leaves the container.
+const outsideCheck = `
+echo "default routes: $(ip -4 route show default | wc -l) $(ip -6 route show default | wc -l),` +
+	` web server $(curl --silent --output /dev/null --max-time 2 --write-out '%{http_code}' http://127.0.0.1/),` +
+	` example.com is $(getent ahostsv4 example.com | sed -n '1s/ .*//p')"`
+
+// outsideWorks waits until the outside world answers, and has no way beyond its own network.
+func (c *Cluster) outsideWorks(ctx context.Context, container string, addrs []netip.Addr) error {
+	want := fmt.Sprintf("default routes: 0 0, web server 200, example.com is %s", addrs[0])
+	return c.until(ctx, "the outside world answers ("+want+")", outsideIn, func(ctx context.Context) (string, bool, error) {
+		var out bytes.Buffer
+		if err := c.engine.Exec(ctx, container, []string{"sh", "-c", outsideCheck}, nil, &out, nil); err != nil {
+			return "", false, err
+		}
+		seen := strings.TrimSpace(out.String())
+		return seen, seen == want, nil
+	})
+}

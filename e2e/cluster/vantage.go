@@ -1,0 +1,169 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// Vantages are the places a client can stand in now: pod/SLOT and node/SLOT for every node, outside, host. One that
+// cannot be used at the moment, such as a stopped node, says why.
+func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the vantages: %w", err)
+	}
+	pods, err := c.client.CoreV1().Pods(ClientsNamespace).List(ctx, metav1.ListOptions{LabelSelector: managedLabel + "=svclab"})
+	if err != nil {
+		return nil, fmt.Errorf("list the vantages: %w", err)
+	}
+	down, err := c.downNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := c.vantageNodes(nodes.Items, pods.Items)
+	var atPods, atNodes []reach.Vantage
+	for _, name := range names {
+		i := slices.IndexFunc(nodes.Items, func(n corev1.Node) bool { return n.Name == name })
+		if i < 0 {
+			continue
+		}
+		inPod := podVantage(pods.Items, name, c.slot(name), c.podOf(name))
+		onNode := nodeVantage(&nodes.Items[i], c.slot(name))
+		if c.engine == nil {
+			stand := podVantage(pods.Items, name, c.slot(name), c.hostPodOf(name))
+			onNode.Unusable = stand.Unusable
+		}
+		if why := down[name]; why != "" {
+			inPod.Unusable, onNode.Unusable = why, why
+		}
+		atPods, atNodes = append(atPods, inPod), append(atNodes, onNode)
+	}
+	vantages := slices.Concat(atPods, atNodes)
+	if c.engine == nil {
+		return append(vantages, reach.Vantage{Name: "host", Kind: reach.Host}), nil
+	}
+	network, err := c.dockerNetwork(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(vantages,
+		reach.Vantage{Name: "outside", Kind: reach.Outside, Addrs: c.outside},
+		reach.Vantage{Name: "host", Kind: reach.Host, Addrs: hostAddrs(network, c.engine)}), nil
+}
+
+// vantageNodes are the names of the nodes to stand on: all of a cluster of svclab's own, those with a client pod elsewhere.
+func (c *Cluster) vantageNodes(nodes []corev1.Node, pods []corev1.Pod) []string {
+	if c.engine != nil {
+		return c.nodeNames()
+	}
+	var names []string
+	for _, node := range nodes {
+		if slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == c.podOf(node.Name) }) {
+			names = append(names, node.Name)
+		}
+	}
+	return names
+}
+
+// downNodes says of each node that does not run why not.
+func (c *Cluster) downNodes(ctx context.Context) (map[string]string, error) {
+	down := map[string]string{}
+	if c.engine == nil {
+		return down, nil
+	}
+	containers, err := c.engine.Containers(ctx, "label="+kind.Label+"="+c.settings.Name)
+	if err != nil {
+		return nil, fmt.Errorf("list the vantages: %w", err)
+	}
+	for _, container := range containers {
+		if container.State != "running" {
+			down[container.Name] = fmt.Sprintf("the node %s is %s", container.Name, container.State)
+		}
+	}
+	return down, nil
+}
+
+func podVantage(pods []corev1.Pod, node, slot, name string) reach.Vantage {
+	v := reach.Vantage{Name: "pod/" + slot, Kind: reach.Pod, Node: node, Namespace: ClientsNamespace, PodName: name}
+	i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Name == name })
+	if i < 0 {
+		v.Unusable = "the client pod " + name + " is not there"
+		return v
+	}
+	pod := &pods[i]
+	v.Labels = labels.Merge(pod.Labels, nil)
+	for _, ip := range pod.Status.PodIPs {
+		if addr, err := netip.ParseAddr(ip.IP); err == nil {
+			v.Addrs = append(v.Addrs, addr)
+		}
+	}
+	if seen, ok := podsReady([]*corev1.Pod{pod}, []clientPod{{Name: name}}); !ok {
+		v.Unusable = "the client pod " + seen
+	}
+	return v
+}
+
+// nodeVantage has the node's addresses, and those it has towards its own pods: packets to these leave with them.
+func nodeVantage(node *corev1.Node, slot string) reach.Vantage {
+	return reach.Vantage{Name: "node/" + slot, Kind: reach.Node, Node: node.Name, Addrs: slices.Concat(world.NodeAddrs(node), world.Gateways(node))}
+}
+
+// hostAddrs are this machine's addresses on the nodes' network, where it has any: the bridge's.
+func hostAddrs(network docker.Network, engine *docker.Engine) []netip.Addr {
+	if !engine.Local() {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, subnet := range network.Subnets {
+		gateway := subnet.Gateway
+		if !gateway.IsValid() { // engines before 27 do not say that of IPv6: it is the first address
+			gateway = subnet.Prefix.Addr().Next()
+		}
+		addrs = append(addrs, gateway)
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}
+
+// Facts are what a prediction needs and the cluster's objects do not say.
+func (c *Cluster) Facts(ctx context.Context) (world.Facts, error) {
+	if c.engine == nil {
+		return c.existingFacts(ctx)
+	}
+	facts := world.Facts{
+		ProxyMode:    c.settings.ProxyMode,
+		PodCIDRs:     c.settings.PodRanges(),
+		ServiceCIDRs: c.settings.ServiceRanges(),
+		Domain:       domain,
+		Slots:        map[string]string{},
+		LoadBalancer: true,
+		// a node's own resolver is the engine's, which would ask the machine's: they are given Cluster.DNS instead
+		NodesUseClusterDNS: true,
+		DropsStrays:        true,
+		// node-network.sh and kindnetd masquerade whatever leaves the pod ranges
+		PodToNode: world.EgressNode, PodToOutside: world.EgressNode,
+		PortsDeclared: true,
+	}
+	for _, node := range c.nodeNames() {
+		facts.Slots[c.slot(node)] = node
+	}
+	for _, name := range outsideNames() {
+		full := name + ".example.com"
+		if name == "@" {
+			full = "example.com"
+		}
+		facts.Externals = append(facts.Externals, world.External{Name: full, Addrs: c.outside, Backend: outsideBackend, TCP: []uint16{80, 443}})
+	}
+	return facts, nil
+}
