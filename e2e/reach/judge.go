@@ -16,7 +16,8 @@ func (p Prediction) Wants() bool { return len(p.Outcomes) == 1 && p.Outcomes[0] 
 
 // Difference is one way in which a cell is not as predicted. Want and Got are short and printable.
 type Difference struct {
-	// Field is what differs: "outcome", "backend", "missing backend", "affinity", "source", "cname", "host header".
+	// Field is what differs: "outcome", "backend", "missing backend", "affinity", "source", "cname", "addresses",
+	// "host header".
 	Field string `json:"field"`
 	Want  string `json:"want"`
 	Got   string `json:"got"`
@@ -50,6 +51,9 @@ func Compare(want Prediction, cell Cell) []Difference {
 		}
 		if want.CNAME != "" && o.CNAME != want.CNAME {
 			note("cname", want.CNAME, orNone(o.CNAME))
+		}
+		if resolvesOtherwise(want.Addresses, o.Addresses) {
+			note("addresses", joinAddrs(want.Addresses), joinAddrs(o.Addresses))
 		}
 		if o.Outcome != Reached {
 			continue
@@ -102,6 +106,35 @@ func (c Cell) Asked() (ok bool, unprobed, failed string) {
 		}
 	}
 	return unprobed == "", unprobed, ""
+}
+
+// resolvesOtherwise says whether a name resolved to other addresses than it should. Nothing is compared where
+// either list is empty, as for a target that is no name, nor in an IP family that was not asked for.
+func resolvesOtherwise(want, got []netip.Addr) bool {
+	if len(want) == 0 || len(got) == 0 {
+		return false
+	}
+	asked := map[bool]bool{} // IPv4 or not
+	for _, addr := range got {
+		asked[addr.Unmap().Is4()] = true
+		if !slices.ContainsFunc(want, func(w netip.Addr) bool { return w.Unmap() == addr.Unmap() }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(want, func(addr netip.Addr) bool {
+		missing := !slices.ContainsFunc(got, func(g netip.Addr) bool { return g.Unmap() == addr.Unmap() })
+		return missing && asked[addr.Unmap().Is4()]
+	})
+}
+
+func joinAddrs(addrs []netip.Addr) string {
+	sorted := slices.Clone(addrs)
+	slices.SortFunc(sorted, netip.Addr.Compare)
+	texts := make([]string, len(sorted))
+	for i, a := range sorted {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, " ")
 }
 
 func containsAddr(prefixes []netip.Prefix, addr netip.Addr) bool {

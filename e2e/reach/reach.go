@@ -81,7 +81,8 @@ type Target struct {
 	Host     string   `json:"host"`
 	Port     uint16   `json:"port"`
 	Protocol Protocol `json:"protocol"`
-	// Slot names the node (its short name) whose address Host is, for NodePort and HealthCheck targets.
+	// Slot names the node (its short name) whose address Host is, for NodePort and HealthCheck targets, and the
+	// one it runs on for Endpoint targets.
 	Slot string `json:"slot,omitempty"`
 	// Node is that node's full name.
 	Node string `json:"node,omitempty"`
@@ -101,10 +102,12 @@ func (t Target) Name() string {
 	}
 	at := ""
 	switch {
-	case t.Slot != "":
-		at = "@" + t.Slot
 	case t.Pod != "":
 		at = "@" + t.Pod
+	case t.Kind == Endpoint || t.Kind == ExternalIP:
+		at = "@" + t.Host // there may be several, and nothing else tells them apart
+	case t.Slot != "":
+		at = "@" + t.Slot
 	}
 	family := ""
 	if addr, err := netip.ParseAddr(t.Host); err == nil && addr.Is6() {
@@ -188,6 +191,9 @@ type Prediction struct {
 	CNAME string `json:"cname,omitempty"`
 	// HostSeen, when set, is the Host header that must arrive.
 	HostSeen string `json:"hostSeen,omitempty"`
+	// Addresses are what the target's name must resolve to, all of them. Empty: not predicted. A probe that
+	// asks for one IP family only is held to the addresses of that family.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Reason says in one sentence why, in terms of the objects involved.
 	Reason string `json:"reason,omitempty"`
 	// Rule is a short stable identifier of the rule applied: "etp-local-no-endpoint".

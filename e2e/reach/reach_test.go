@@ -30,6 +30,12 @@ func TestCompare(t *testing.T) {
 	alias := want("web")
 	alias.CNAME, alias.HostSeen = "example.com", "my-service"
 	denied := Prediction{Outcomes: []Outcome{Refused, TimedOut}}
+	v4, v4b, v6 := netip.MustParseAddr("10.244.1.8"), netip.MustParseAddr("10.244.2.8"), netip.MustParseAddr("fd00::8")
+	named := want("a")
+	named.Addresses = []netip.Addr{v4, v4b, v6}
+	resolvesTo := func(addrs ...netip.Addr) []Observation {
+		return []Observation{{Outcome: Reached, Backend: "a", Addresses: addrs}}
+	}
 
 	for _, tc := range []struct {
 		name string
@@ -55,6 +61,11 @@ func TestCompare(t *testing.T) {
 		{"denied one way or the other", denied, []Observation{{Outcome: Refused}, {Outcome: TimedOut}}, nil},
 		{"denied, yet reached", denied, []Observation{{Outcome: Refused}, reached("a", client)}, []string{"outcome"}},
 		{"alias", alias, []Observation{{Outcome: Reached, Backend: "web", CNAME: "example.com", HostSeen: "my-service"}}, nil},
+		{"name resolves as it should", named, resolvesTo(v6, v4b, v4), nil},
+		{"name asked for in one family", named, resolvesTo(v4b, v4), nil},
+		{"an address is missing from the name", named, resolvesTo(v4, v6), []string{"addresses"}},
+		{"the name has an address too many", named, resolvesTo(v4, v4b, v6, other), []string{"addresses"}},
+		{"no name, no addresses", named, resolvesTo(), nil},
 		{"alias to elsewhere", alias, []Observation{{Outcome: Reached, Backend: "web", CNAME: "example.org", HostSeen: "example.com"}}, []string{"cname", "host header"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -138,7 +149,12 @@ func TestTargetNamesAreUnique(t *testing.T) {
 		{Kind: DNSName, Service: "n/s", Host: "s.n.svc.cluster.local", Port: 80, Protocol: TCP},
 		{Kind: DNSName, Service: "n/s", Host: "s", Port: 80, Protocol: TCP},
 		{Kind: Endpoint, Service: "n/s", Host: "10.244.1.2", Port: 8080, Protocol: TCP, Pod: "a"},
-		{Kind: Endpoint, Service: "n/s", Host: "10.244.1.3", Port: 8080, Protocol: TCP, Pod: "b"},
+		{Kind: Endpoint, Service: "n/s", Host: "10.244.1.3", Port: 8080, Protocol: TCP, Pod: "b", Slot: "worker"},
+		{Kind: Endpoint, Service: "n/s", Host: "10.244.1.4", Port: 8080, Protocol: TCP, Pod: "c", Slot: "worker"},
+		{Kind: Endpoint, Service: "n/s", Host: "192.0.2.1", Port: 8080, Protocol: TCP},
+		{Kind: Endpoint, Service: "n/s", Host: "192.0.2.2", Port: 8080, Protocol: TCP},
+		{Kind: ExternalIP, Service: "n/s", Host: "192.0.2.1", Port: 80, Protocol: TCP},
+		{Kind: ExternalIP, Service: "n/s", Host: "192.0.2.2", Port: 80, Protocol: TCP},
 	}
 	seen := map[string]bool{}
 	for _, target := range targets {
