@@ -1,0 +1,113 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// client is who sends a packet, as the proxy that handles it sees it.
+type client struct {
+	kind reach.VantageKind
+	// label is how reasons name it: "pod client-worker on svclab-worker".
+	label string
+	// node is where it stands; nil outside the cluster.
+	node *node
+	// addr is its source address in the packet's IP family; invalid where it is not known.
+	addr netip.Addr
+	// foreign: its vantage has addresses, and none of the packet's family.
+	foreign bool
+}
+
+// client makes the client of a vantage, for packets to an address of to's family.
+func (o *Oracle) client(v reach.Vantage, to netip.Addr) client {
+	c := client{kind: v.Kind, node: o.index.nodes[v.Node]}
+	addrs := v.Addrs
+	switch v.Kind {
+	case reach.Pod:
+		pod := o.index.pods[v.Namespace+"/"+v.PodName]
+		if pod != nil && pod.Spec.HostNetwork {
+			c.kind = reach.Node
+		}
+		if pod != nil && c.node == nil {
+			c.node = o.index.nodes[pod.Spec.NodeName]
+		}
+		if pod != nil && len(addrs) == 0 {
+			addrs = world.PodAddrs(pod)
+		}
+		c.label = fmt.Sprintf("pod %s on %s", v.PodName, v.Node)
+	case reach.Node:
+		c.label = v.Node
+	default:
+		c.label = string(v.Kind)
+	}
+	if c.node == nil && (v.Kind == reach.Pod || v.Kind == reach.Node) {
+		c.node = o.stranger(v.Node)
+	}
+	if c.kind == reach.Node {
+		// A node may own several addresses; it leaves with its primary one, which its vantage lists too.
+		if addr, ok := c.node.primary[world.FamilyOf(to)]; ok {
+			c.addr = addr
+			return c
+		}
+	}
+	c.foreign = len(addrs) > 0
+	for _, addr := range addrs {
+		if addr = addr.Unmap(); addr.Is4() == to.Is4() {
+			c.addr, c.foreign = addr, false
+			break
+		}
+	}
+	return c
+}
+
+// stranger is a node that a vantage names and the world does not have: nothing is known of it but its name.
+func (o *Oracle) stranger(name string) *node {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.strangers[name]
+	if n == nil {
+		n = newNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, o.w.Facts)
+		o.strangers[name] = n
+	}
+	return n
+}
+
+// at says whether the client stands on a node, so that the node's proxy sees its packets first.
+func (c client) at(n *node) bool { return n != nil && c.node == n }
+
+// inPodRange says whether kube-proxy takes the client's source address for a pod's: it looks at its
+// clusterCIDR and nothing else. detects is false where it has none for the family, and then no rule asks.
+func (o *Oracle) inPodRange(c client, family netip.Addr) (pod, detects bool) {
+	prefix, ok := o.w.Facts.PodRange(family)
+	if !ok {
+		return false, false
+	}
+	if !c.addr.IsValid() {
+		return c.kind == reach.Pod, true
+	}
+	return prefix.Contains(c.addr), true
+}
+
+// crossing are the ways a client's packet may look once it has left its node for another node's address:
+// the pod network may have rewritten a pod's source. Others keep theirs.
+func (o *Oracle) crossing(c client, to netip.Addr) []client {
+	if c.kind != reach.Pod || c.node == nil {
+		return []client{c}
+	}
+	rewritten := c
+	rewritten.addr = c.node.primary[world.FamilyOf(to)]
+	switch o.w.Facts.PodToNode {
+	case world.EgressPod:
+		return []client{c}
+	case world.EgressNode:
+		return []client{rewritten}
+	default:
+		return []client{rewritten, c}
+	}
+}

@@ -1,0 +1,231 @@
+package oracle
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// delivery is one way of handing a client's packets on to endpoints.
+type delivery struct {
+	client client
+	// at is the node whose proxy chooses the endpoint.
+	at *node
+	// masquerade: that node puts an address of its own in place of the client's.
+	masquerade bool
+	port       *servicePort
+	rule       string
+	// reason begins the sentence; what happens to the packet follows.
+	reason string
+}
+
+// to predicts what comes of a delivery to a group, which is not empty.
+func (o *Oracle) to(g *group, d delivery) reach.Prediction {
+	p := reach.Prediction{Rule: d.rule, Backends: g.names}
+	notes := []string{d.reason + " sends it to " + choice(g)}
+	p.Rule = d.particular(g)
+	switch p.Rule {
+	case ruleTerminating:
+		notes = append(notes, "no endpoint is ready, so those that are going but still serve get the traffic")
+	case rulePublish:
+		notes = append(notes, "publishNotReadyAddresses makes them count as ready")
+	}
+	if g.distribution != "" {
+		notes = append(notes, "the hints of the EndpointSlices keep it to endpoints for the "+g.distribution+" of "+d.at.name)
+	}
+	if d.port.sticky() {
+		p.Sticky = true
+		notes = append(notes, "sessionAffinity ClientIP keeps every connection of this client with the same one")
+	}
+	switch {
+	case g.unknown:
+		p.Rule, p.Outcomes = ruleEndpointUnknown, []reach.Outcome{reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable}
+		p.AnyBackend = true
+		notes = append(notes, "what is behind an address that is no pod's is not known")
+	case g.listening && (g.deaf || g.maybe):
+		p.Rule, p.Outcomes = ruleEndpointPartly, []reach.Outcome{reach.Reached, reach.Refused}
+		p.AnyBackend = g.maybe
+		notes = append(notes, g.why+", so part of the connections are refused")
+	case g.listening:
+		p.Outcomes = []reach.Outcome{reach.Reached}
+	case g.maybe:
+		p.Rule, p.Outcomes = ruleEndpointPartly, []reach.Outcome{reach.Reached, reach.Refused}
+		p.AnyBackend = true
+		notes = append(notes, g.why+", so the connection may be refused")
+	default:
+		p.Rule, p.Outcomes, p.Backends = ruleEndpointDeaf, []reach.Outcome{reach.Refused}, nil
+		p.Sticky = false
+		notes = append(notes, g.why+", so the connection is refused there")
+	}
+	if g.nameless {
+		p.Backends = nil
+	}
+	if p.Allows(reach.Reached) {
+		var seen string
+		p.Sources, seen = o.sources(g, d)
+		if seen != "" {
+			notes = append(notes, seen)
+		}
+	}
+	p.Reason = strings.Join(notes, "; ")
+	return p
+}
+
+// particular is the most particular rule about a delivery; the reason tells of the others.
+func (d delivery) particular(g *group) string {
+	switch {
+	case g.terminating:
+		return ruleTerminating
+	case g.unready:
+		return rulePublish
+	case g.distribution == "node":
+		return ruleSameNode
+	case g.distribution == "zone":
+		return ruleSameZone
+	case d.hairpin(g):
+		return ruleHairpin
+	case d.port.sticky():
+		return ruleAffinity
+	default:
+		return d.rule
+	}
+}
+
+// hairpin says whether the client is one of the endpoints it may be sent to.
+func (d delivery) hairpin(g *group) bool {
+	return d.client.kind == reach.Pod && d.client.at(d.at) && g.addrs[d.client.addr]
+}
+
+// sources are the addresses the endpoints may see. They are known as tightly as the objects allow:
+//
+//   - masqueraded, an endpoint elsewhere sees the node's primary address; a pod on the same node one of the
+//     node's own addresses, which is that of its end of the pod's link; and a host-network endpoint on the
+//     same node the client's own, for what stays in a node never passes its postrouting;
+//   - not masqueraded, the client's own, unless the client is the endpoint itself, or the packet leaves the
+//     pod network and that rewrites it.
+func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note string) {
+	var (
+		family   = d.port.family
+		client   = d.client
+		own      = client.addr.IsValid()
+		kept     bool
+		rewrites bool
+		add      = func(list ...netip.Prefix) {
+			for _, p := range list {
+				if !slices.Contains(prefixes, p) {
+					prefixes = append(prefixes, p)
+				}
+			}
+		}
+	)
+	keep := func() {
+		kept = true
+		if own {
+			add(single(client.addr))
+		}
+	}
+	rewrite := func(list []netip.Prefix) {
+		rewrites = true
+		add(list...)
+	}
+	for _, b := range g.samples {
+		switch {
+		case d.hairpin(g) && b.Addr == client.addr:
+			rewrite(d.at.inward[family])
+		case d.masquerade && b.host && b.on(d.at) && !(client.kind == reach.Node && client.at(d.at)):
+			keep()
+		case d.masquerade && b.on(d.at):
+			rewrite(d.at.inward[family])
+		case d.masquerade:
+			rewrite(d.at.outward[family])
+		default:
+			for _, seen := range o.unproxied(client, d.at, b, family) {
+				if client.addr.IsValid() && seen == single(client.addr) {
+					kept = true
+				} else {
+					rewrites = true
+				}
+				add(seen)
+			}
+		}
+	}
+	if kept && !own {
+		prefixes = nil // an address among them is not known, so none can be excluded
+	}
+	return prefixes, d.seen(kept, rewrites)
+}
+
+// unproxied are the source addresses of a packet that no proxy rewrites, sent from a node to an endpoint.
+func (o *Oracle) unproxied(c client, at *node, b backend, family corev1.IPFamily) []netip.Prefix {
+	switch {
+	case c.kind == reach.Node && c.at(at) && b.on(at) && !b.host:
+		return at.inward[family]
+	case c.kind == reach.Node && c.at(at) && !b.on(at):
+		return at.outward[family]
+	case c.kind == reach.Pod && c.at(at) && !b.on(at):
+		return o.egress(c, b, family)
+	case c.addr.IsValid():
+		return []netip.Prefix{single(c.addr)}
+	default:
+		return nil
+	}
+}
+
+// egress are the source addresses of a pod's packet that has left its node.
+func (o *Oracle) egress(c client, b backend, family corev1.IPFamily) []netip.Prefix {
+	var own []netip.Prefix
+	if c.addr.IsValid() {
+		own = []netip.Prefix{single(c.addr)}
+	}
+	rule := world.EgressPod
+	switch {
+	case o.isPod(b):
+	case b.host:
+		rule = o.w.Facts.PodToNode
+	default:
+		rule = o.w.Facts.PodToOutside
+	}
+	switch {
+	case rule == world.EgressPod || c.node == nil:
+		return own
+	case rule == world.EgressNode:
+		return c.node.outward[family]
+	default:
+		return append(slices.Clone(c.node.outward[family]), own...)
+	}
+}
+
+// seen says in words whose address the endpoints see.
+func (d delivery) seen(kept, rewrites bool) string {
+	switch {
+	case kept && rewrites:
+		return "it sees the client's own address or one of a node, depending on where it runs"
+	case kept:
+		return "it sees the client's own address"
+	case rewrites && d.client.node != nil && !d.masquerade && d.client.kind == reach.Pod:
+		return "it sees an address of " + d.client.node.name
+	case rewrites:
+		return "it sees an address of " + d.at.name
+	default:
+		return ""
+	}
+}
+
+func choice(g *group) string {
+	if len(g.backends) == 1 {
+		return "the only one, " + strings.Trim(listed(g.backends), "()") + state(g)
+	}
+	return "any of " + g.text
+}
+
+func state(g *group) string {
+	if g.terminating {
+		return " (terminating but still serving)"
+	}
+	return ""
+}

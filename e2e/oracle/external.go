@@ -1,0 +1,90 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// exposure is an address meant for clients outside: a node port, an external IP, a load-balancer address.
+type exposure struct {
+	// rule is the one that applies with externalTrafficPolicy Cluster.
+	rule string
+	// what begins the reason: "30080 is the nodePort of default/my-service on svclab-worker".
+	what string
+	// address is set for those that are no node's own, which a node may have to look for elsewhere.
+	address netip.Addr
+}
+
+// external predicts for a packet that a node's proxy takes for traffic from outside, whoever sent it. Policy
+// Local is for those who come from elsewhere: pods of the cluster and the node itself are treated as if they
+// had gone out and come back by way of a load balancer that knows all endpoints.
+func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach.Prediction {
+	r := o.routing(sp, at)
+	if !r.any {
+		return o.noExternalEndpoints(c, at, r, sp, e)
+	}
+	d := delivery{client: c, at: at, port: sp, rule: e.rule, masquerade: true,
+		reason: fmt.Sprintf("%s: kube-proxy on %s", e.what, at.name)}
+	if !world.ExternalLocal(sp.service.Service) {
+		return o.to(r.cluster, d)
+	}
+	pod, _ := o.inPodRange(c, o.clusterAddr(sp))
+	switch {
+	case pod:
+		d.rule, d.masquerade = ruleETPPod, false
+		d.reason = fmt.Sprintf("%s: externalTrafficPolicy Local is not for pods of the cluster, so kube-proxy on %s", e.what, at.name)
+		return o.to(r.cluster, d)
+	case c.kind == reach.Node && c.at(at):
+		d.rule = ruleETPNode
+		d.reason = fmt.Sprintf("%s: externalTrafficPolicy Local is not for the node itself, so kube-proxy on %s", e.what, at.name)
+		return o.to(r.cluster, d)
+	case len(r.local.backends) == 0:
+		return outcome(ruleETPLocalNone, fmt.Sprintf("externalTrafficPolicy is Local and %s has no ready endpoint of %s, so the packet is dropped",
+			at.name, sp.service.name), reach.TimedOut)
+	default:
+		d.rule, d.masquerade = ruleETPLocal, false
+		d.reason = fmt.Sprintf("%s: externalTrafficPolicy is Local, so kube-proxy on %s", e.what, at.name)
+		return o.to(r.local, d)
+	}
+}
+
+// noExternalEndpoints: all are rejected, but in iptables mode the rule that does so is not asked for packets
+// a node sends itself, and one to an address no node has goes on to whoever announces it.
+func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *servicePort, e exposure) reach.Prediction {
+	refused := o.noEndpoints(r, sp, e.what)
+	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || o.w.Facts.ProxyMode == world.ModeNFTables || at.owns(e.address) {
+		return refused
+	}
+	reason := fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and %s", e.what, "nobody announces it")
+	outcomes := []reach.Outcome{reach.Unreachable, reach.TimedOut}
+	announcer, announced := o.w.Announcers[e.address]
+	switch {
+	case announced && announcer != at.name:
+		outcomes = []reach.Outcome{reach.Refused}
+		reason = fmt.Sprintf("%s and has no usable endpoint: %s, which announces it, rejects the packet", e.what, announcer)
+	case o.w.Announcers == nil:
+		outcomes = append(outcomes, reach.Refused)
+		reason = fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and who has the address is not known", e.what)
+	}
+	if o.w.Facts.ProxyMode != world.ModeIPTables {
+		if !slices.Contains(outcomes, reach.Refused) {
+			outcomes = append(outcomes, reach.Refused)
+		}
+		return outcome(ruleModeUnknown, fmt.Sprintf("%s and has no usable endpoint; what becomes of a node's own packets then depends on the proxy mode, which is %s", e.what, mode(o.w.Facts)), outcomes...)
+	}
+	return outcome(ruleNoEndpointsOutput, reason, outcomes...)
+}
+
+// clusterAddr is the Service's ClusterIP in a port's family: an address by which to ask for that family.
+func (o *Oracle) clusterAddr(sp *servicePort) netip.Addr {
+	for _, addr := range world.ClusterIPs(sp.service.Service) {
+		if world.FamilyOf(addr) == sp.family {
+			return addr
+		}
+	}
+	return netip.Addr{}
+}

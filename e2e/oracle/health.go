@@ -1,0 +1,59 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// healthCheck predicts what a node's healthCheckNodePort answers. It answers either way, 200 or 503; the
+// backend of the observation is the count it tells: "localEndpoints=N". Each node counts the ready endpoints
+// it runs, terminating ones not.
+func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) reach.Prediction {
+	if c.foreign {
+		return o.packet(c, dest{addr, port, reach.TCP})
+	}
+	at, s := o.index.byAddr[addr], o.index.health[port]
+	if at == nil {
+		return outcome(ruleAddressFree, fmt.Sprintf("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
+	}
+	p := o.healthAt(at, s, addr, port)
+	if at.ready || c.at(at) {
+		return p
+	}
+	return union(ruleNodeNotReady, fmt.Sprintf("node %s is not Ready, so whether it answers is not known", at.name), p,
+		outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+}
+
+func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) reach.Prediction {
+	family := world.FamilyOf(addr)
+	if s == nil || !served(s, addr) {
+		return outcome(ruleHealthClosed, fmt.Sprintf("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)
+	}
+	local := map[netip.Addr]bool{}
+	for _, p := range s.Spec.Ports {
+		for _, e := range world.Endpoints(s.slices[family], p.Name, p.Protocol) {
+			if e.Ready && e.Node == at.name {
+				local[e.Addr] = true
+			}
+		}
+	}
+	p := outcome(ruleHealthServing, fmt.Sprintf("%s has %s of %s, so it tells load balancers to use it (200)", at.name, count(len(local), "ready endpoint"), s.name), reach.Reached)
+	if len(local) == 0 {
+		p = outcome(ruleHealthNotServing, fmt.Sprintf("%s has no ready endpoint of %s, so it tells load balancers to leave it out (503)", at.name, s.name), reach.Reached)
+	}
+	p.Backends = []string{fmt.Sprintf("localEndpoints=%d", len(local))}
+	return p
+}
+
+// served says whether a Service has a ClusterIP of addr's family, and so a proxy that handles it.
+func served(s *service, addr netip.Addr) bool {
+	for _, clusterIP := range world.ClusterIPs(s.Service) {
+		if clusterIP.Is4() == addr.Is4() {
+			return true
+		}
+	}
+	return false
+}

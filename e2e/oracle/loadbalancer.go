@@ -1,0 +1,132 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// loadBalancer predicts for a packet to a declared port of a load-balancer address that has come to a node:
+// a pod's or node's own, or the one that announces the address.
+func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reach.Prediction {
+	e := exposure{rule: ruleLB, what: fmt.Sprintf("%s is a load-balancer address of %s", to.addr, sp.service.name), address: to.addr}
+	if c.at(at) {
+		e.rule = ruleLBInside
+	}
+	ranges, admitted := o.admits(c, sp)
+	if admitted {
+		return o.external(c, at, sp, e)
+	}
+	denied := outcome(ruleLBRanges, fmt.Sprintf("loadBalancerSourceRanges of %s are %s and %s is in none of them, so %s drops the packet",
+		sp.service.name, joined(ranges), source(c), at.name), reach.TimedOut)
+	switch {
+	case !c.addr.IsValid():
+		return union(ruleLBRanges, fmt.Sprintf("loadBalancerSourceRanges of %s are %s, and the address of %s is not known", sp.service.name, joined(ranges), c.label),
+			denied, o.external(c, at, sp, e))
+	case o.w.Facts.ProxyMode == world.ModeNFTables || o.routing(sp, at).any:
+		return denied
+	case o.w.Facts.ProxyMode == world.ModeIPTables:
+		// iptables mode looks at the ranges only once there is an endpoint to protect.
+		return o.external(c, at, sp, e)
+	default:
+		return union(ruleModeUnknown, fmt.Sprintf("%s has no usable endpoint and %s is not in its loadBalancerSourceRanges; which of the two decides depends on the proxy mode, which is %s",
+			sp.service.name, source(c), mode(o.w.Facts)), denied, o.external(c, at, sp, e))
+	}
+}
+
+// admits says whether loadBalancerSourceRanges let a client in. Ranges of the other IP family do not count,
+// and none, or one that holds all addresses, let everybody in.
+func (o *Oracle) admits(c client, sp *servicePort) (ranges []netip.Prefix, admitted bool) {
+	for _, text := range sp.service.Spec.LoadBalancerSourceRanges {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil || world.FamilyOf(prefix.Addr()) != sp.family {
+			continue
+		}
+		if prefix.Bits() == 0 || prefix.Contains(c.addr) {
+			admitted = true
+		}
+		ranges = append(ranges, prefix)
+	}
+	return ranges, admitted || len(ranges) == 0
+}
+
+// loadBalancerOutside predicts for a client outside the cluster, whose packet goes to the node that announces
+// the address.
+func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Prediction {
+	if owner.kind == frontLBProxy {
+		return o.proxyMode(c, owner, to)
+	}
+	if o.w.Announcers == nil {
+		var predictions []reach.Prediction
+		for _, n := range o.index.nodeList {
+			if n.ready {
+				predictions = append(predictions, o.announced(c, n, owner, to))
+			}
+		}
+		predictions = append(predictions, outcome("", "", reach.TimedOut, reach.Unreachable))
+		return union(ruleLBUnknown, fmt.Sprintf("%s is a load-balancer address of %s, and nothing reports which node it is delivered to", to.addr, owner.service.name), predictions...)
+	}
+	n := o.index.nodes[o.w.Announcers[to.addr]]
+	if n == nil {
+		return outcome(ruleLBUnclaimed, fmt.Sprintf("%s is a load-balancer address of %s, but no node announces it%s", to.addr, owner.service.name, o.whyUnclaimed(owner.service)),
+			reach.Unreachable, reach.TimedOut)
+	}
+	p := o.announced(c, n, owner, to)
+	if n.ready {
+		return p
+	}
+	return union(ruleNodeNotReady, fmt.Sprintf("%s announces %s and is not Ready, so whether it answers is not known", n.name, to.addr),
+		p, outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+}
+
+// announced predicts for a packet that has come to the node that announces its address.
+func (o *Oracle) announced(c client, at *node, owner front, to dest) reach.Prediction {
+	if p, proxied := o.proxied(c, at, to); proxied {
+		return p
+	}
+	return outcome(ruleLBUndeclared, fmt.Sprintf("no Service declares port %d/%s at %s, and %s, which announces it for %s, has no such address itself",
+		to.port, to.protocol, to.addr, at.name, owner.service.name), reach.Unreachable, reach.TimedOut)
+}
+
+// whyUnclaimed says why no node announces a Service's address, where the objects tell.
+func (o *Oracle) whyUnclaimed(s *service) string {
+	for _, list := range s.slices {
+		for i := range list {
+			for _, e := range list[i].Endpoints {
+				if e.Conditions.Ready == nil || *e.Conditions.Ready || e.Conditions.Serving != nil && *e.Conditions.Serving {
+					return ""
+				}
+			}
+		}
+	}
+	return ", as none of its endpoints is ready"
+}
+
+// proxyMode predicts for an address that the load balancer answers itself.
+func (o *Oracle) proxyMode(c client, owner front, to dest) reach.Prediction {
+	what := fmt.Sprintf("%s is a load-balancer address of %s with ipMode Proxy, which kube-proxy leaves alone", to.addr, owner.service.name)
+	if o.w.Announcers != nil {
+		return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s gets to whoever has it, and that is no proxy of this cluster", what, c.label), reach.Unreachable, reach.TimedOut)
+	}
+	return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s gets to the load balancer itself, of which nothing is known here", what, c.label),
+		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable)
+}
+
+// source is a client's address for a reason, or its name.
+func source(c client) string {
+	if c.addr.IsValid() {
+		return c.addr.String()
+	}
+	return c.label
+}
+
+func joined(prefixes []netip.Prefix) string {
+	texts := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,173 @@
+package oracle
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// name predicts for a target that is a DNS name: what it resolves to from where the client stands, and then
+// what comes of a connection to one of those addresses.
+func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
+	a, p, resolved := o.answerTo(v, t.Host)
+	if !resolved {
+		return p
+	}
+	switch {
+	case a.literal:
+		return outcome(ruleCNAMEAddress, fmt.Sprintf("externalName of %s is %s, which looks like an address and is not answered as a name", a.service.name, a.service.Spec.ExternalName), reach.NoSuchHost)
+	case a.unknown:
+		return o.behindUnknown(a)
+	case a.alias != "" && len(a.addrs) == 0:
+		return outcome(ruleCNAMENone, fmt.Sprintf("%s is a CNAME for %s, which has no address", t.Host, a.alias), reach.NoSuchHost)
+	case a.name == "":
+		return outcome(ruleDNSNone, fmt.Sprintf("no Service has the name %s as %s asks for it", t.Host, asker(v)), reach.NoSuchHost)
+	case len(a.addrs) == 0:
+		return outcome(ruleDNSEmpty, fmt.Sprintf("%s is headless and none of its endpoints is ready, so its name has no address", a.service.name), reach.NoSuchHost)
+	}
+	if t.Port == 0 {
+		return o.lookedUp(a, t)
+	}
+	return o.dialled(v, t, a)
+}
+
+// answerTo says what a name resolves to from a vantage; resolved is false where the vantage cannot ask the
+// cluster's DNS, and p says what comes of that.
+func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Prediction, resolved bool) {
+	switch {
+	case v.Kind == reach.Pod:
+		return o.resolve(name, v.Namespace), p, true
+	case v.Kind == reach.Node && o.w.Facts.NodesUseClusterDNS:
+		return o.resolve(name, v.Namespace), p, true
+	case v.Kind == reach.Node:
+		return a, outcome(ruleDNSNode, fmt.Sprintf("%s resolves names by its own resolver, which does not know %s", v.Node, name),
+			reach.NoSuchHost, reach.WrongAnswer, reach.TimedOut), false
+	case v.Kind == reach.Outside:
+		if a = o.lookupExternal(strings.TrimSuffix(name, ".")); a.external != nil {
+			return a, p, true
+		}
+		return a, outcome(ruleDNSOutside, fmt.Sprintf("outside the cluster nobody knows %s", name), reach.NoSuchHost), false
+	default:
+		return a, outcome(ruleDNSOutside, fmt.Sprintf("the host's resolver does not know %s", name),
+			reach.NoSuchHost, reach.WrongAnswer, reach.TimedOut), false
+	}
+}
+
+// dialled predicts for a connection to one of a name's addresses. Which one a client takes is its own affair,
+// so all are allowed for that the vantage has the IP family for.
+func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Prediction {
+	var predictions, foreign []reach.Prediction
+	for _, addr := range a.addrs {
+		c := o.client(v, addr)
+		p := o.packet(c, dest{addr: addr, port: t.Port, protocol: t.Protocol})
+		if c.foreign {
+			foreign = append(foreign, p)
+		} else {
+			predictions = append(predictions, p)
+		}
+	}
+	if len(predictions) == 0 {
+		predictions = foreign
+	}
+	p := predictions[0]
+	if len(predictions) > 1 {
+		p = union(p.Rule, "it depends on which of the addresses is taken: "+p.Reason, predictions...)
+	}
+	p.Addresses = a.addrs
+	p.Rule = a.rule(p)
+	p.Reason = fmt.Sprintf("%s; %s", a.resolution(t.Host), p.Reason)
+	p.CNAME = a.alias
+	if a.external != nil && p.Allows(reach.Reached) {
+		p.HostSeen = hostHeader(t)
+	}
+	return p
+}
+
+// rule is the rule about a name where it is more particular than that about what is behind it.
+func (a answer) rule(p reach.Prediction) string {
+	switch {
+	case a.external != nil && p.Rule == ruleEndpointDeaf && a.alias != "":
+		return ruleCNAMEPort
+	case a.external != nil && p.Rule == ruleEndpoint && a.alias != "":
+		return ruleCNAME
+	case a.alias != "" && p.Rule == ruleClusterIP:
+		return ruleCNAMECluster
+	case a.pod && p.Rule == ruleEndpoint:
+		return ruleDNSPod
+	case a.service != nil && a.alias == "" && world.Headless(a.service.Service) && p.Rule == ruleEndpoint:
+		return ruleDNSHeadless
+	case a.service != nil && p.Rule == ruleClusterIP:
+		return ruleDNS
+	default:
+		return p.Rule
+	}
+}
+
+// resolution says in words what a name resolves to.
+func (a answer) resolution(host string) string {
+	const most = 4
+	var texts []string
+	for i, addr := range a.addrs {
+		if i == most {
+			texts = append(texts, "…")
+			break
+		}
+		texts = append(texts, addr.String())
+	}
+	leads := "resolves to " + strings.Join(texts, ", ")
+	if a.alias != "" {
+		leads = "is a CNAME for " + a.alias + ", " + leads
+	}
+	return host + " " + leads
+}
+
+// lookedUp predicts for a target without a port: the name is only looked up.
+func (o *Oracle) lookedUp(a answer, t reach.Target) reach.Prediction {
+	p := outcome(ruleDNS, a.resolution(t.Host), reach.Reached)
+	p.Addresses, p.CNAME = a.addrs, a.alias
+	switch {
+	case a.alias != "":
+		p.Rule = ruleCNAME
+	case a.pod:
+		p.Rule = ruleDNSPod
+	case a.service != nil && world.Headless(a.service.Service):
+		p.Rule = ruleDNSHeadless
+	}
+	return p
+}
+
+// behindUnknown predicts for a name outside the cluster that the facts do not list.
+func (o *Oracle) behindUnknown(a answer) reach.Prediction {
+	p := outcome(ruleCNAMEUnknown, fmt.Sprintf("what %s resolves to, and who is there, is not known", a.name),
+		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.NoSuchHost, reach.WrongAnswer)
+	if a.alias != "" {
+		p.Reason = fmt.Sprintf("%s is a CNAME for %s; what that resolves to, and who is there, is not known", a.service.name, a.alias)
+	}
+	return p
+}
+
+// hostHeader is the Host header that arrives: that of the target, else the dialled name, with the port unless
+// it is the scheme's own. An alias changes nothing about it.
+func hostHeader(t reach.Target) string {
+	host := strings.TrimSuffix(t.Host, ".")
+	switch {
+	case t.HostHeader != "":
+		return t.HostHeader
+	case slices.Contains([]uint16{80, 443}, t.Port):
+		return host
+	default:
+		return net.JoinHostPort(host, strconv.Itoa(int(t.Port)))
+	}
+}
+
+func asker(v reach.Vantage) string {
+	if v.Namespace == "" {
+		return v.Name
+	}
+	return fmt.Sprintf("%s in namespace %s", v.Name, v.Namespace)
+}

@@ -1,0 +1,55 @@
+package oracle
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// node is a Node with its addresses worked out.
+type node struct {
+	name  string
+	zone  string
+	ready bool
+	addrs []netip.Addr
+	// primary is the address kube-proxy takes for the node's own, by family.
+	primary map[corev1.IPFamily]netip.Addr
+	// outward are the addresses, by family, that packets leaving the node masqueraded may have; inward those
+	// that packets to one of its own pods may have.
+	outward, inward map[corev1.IPFamily][]netip.Prefix
+}
+
+func newNode(object *corev1.Node, facts world.Facts) *node {
+	n := &node{
+		name: object.Name, zone: object.Labels[corev1.LabelTopologyZone], ready: world.NodeReady(object),
+		addrs: world.NodeAddrs(object), primary: map[corev1.IPFamily]netip.Addr{},
+		outward: map[corev1.IPFamily][]netip.Prefix{}, inward: map[corev1.IPFamily][]netip.Prefix{},
+	}
+	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
+		if addr, ok := world.PrimaryAddr(object, family); ok {
+			n.primary[family] = addr
+			n.outward[family] = append(n.outward[family], single(addr))
+		}
+	}
+	for _, prefix := range facts.NodeSources[n.name] {
+		family := world.FamilyOf(prefix.Addr())
+		n.outward[family] = append(n.outward[family], prefix)
+	}
+	for family, prefixes := range n.outward {
+		n.inward[family] = slices.Clone(prefixes)
+	}
+	for _, gateway := range world.Gateways(object) {
+		family := world.FamilyOf(gateway)
+		n.inward[family] = append(n.inward[family], single(gateway))
+	}
+	return n
+}
+
+// owns says whether addr is one of the node's own, as far as its object tells.
+func (n *node) owns(addr netip.Addr) bool { return slices.Contains(n.addrs, addr) }
+
+// single is the prefix that holds one address.
+func single(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }

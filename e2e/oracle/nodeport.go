@@ -1,0 +1,93 @@
+package oracle
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// atNode predicts for a packet that has come to a node whose own address it was sent to.
+func (o *Oracle) atNode(c client, at *node, to dest) reach.Prediction {
+	p := o.onNode(c, at, to)
+	if at.ready || c.at(at) {
+		return p
+	}
+	return union(ruleNodeNotReady, fmt.Sprintf("node %s is not Ready, so whether it answers is not known", at.name), p,
+		outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+}
+
+func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
+	family := world.FamilyOf(to.addr)
+	key := nodePortKey{family, to.port, to.protocol}
+	if sp := o.index.nodePorts[key]; sp != nil {
+		switch what := fmt.Sprintf("%d is the nodePort of %s", to.port, sp.service.name); {
+		case at.primary[family] == to.addr || o.w.Facts.ProxyMode == world.ModeIPTables:
+			return o.external(c, at, sp, exposure{rule: ruleNodePort, what: what})
+		case o.w.Facts.ProxyMode == world.ModeNFTables:
+			return outcome(ruleNodePortSecondary, fmt.Sprintf("%s, which in nftables mode %s serves at its primary address %s only, not at %s",
+				what, at.name, at.primary[family], to.addr), reach.Refused)
+		default:
+			return union(ruleModeUnknown, fmt.Sprintf("%s; whether %s serves it at %s depends on the proxy mode, which is %s", what, at.name, to.addr, mode(o.w.Facts)),
+				o.external(c, at, sp, exposure{rule: ruleNodePort, what: what}), outcome("", "", reach.Refused))
+		}
+	}
+	if name := o.index.foreign[key]; name != "" {
+		return o.unknownService(name)
+	}
+	for _, pod := range o.index.hostPods[at.name] {
+		if listens, _ := world.ListensOn(pod, to.port, corev1.Protocol(to.protocol), true); listens == world.Listens {
+			return o.direct(c, at, to, world.Endpoint{Addr: to.addr, Port: to.port, Pod: pod.Name, Node: at.name}, pod.Namespace)
+		}
+	}
+	other := nodePortKey{otherFamily(family), to.port, to.protocol}
+	if sp := o.index.nodePorts[other]; sp != nil {
+		return outcome(ruleNodePortFamily, fmt.Sprintf("%d is the nodePort of %s in %s only, and %s is an %s address",
+			to.port, sp.service.name, other.family, to.addr, family), reach.Refused)
+	}
+	return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort, and nothing on %s is known to listen there", to.port, to.protocol, at.name), reach.Refused)
+}
+
+// localhost predicts for a loopback address, which only ever leads to the client's own network.
+func (o *Oracle) localhost(c client, to dest) reach.Prediction {
+	if c.kind != reach.Node {
+		return outcome(ruleLocalhostOwn, fmt.Sprintf("%s is %s itself, and nothing there is known to listen on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
+	}
+	family := world.FamilyOf(to.addr)
+	sp := o.index.nodePorts[nodePortKey{family, to.port, to.protocol}]
+	if sp == nil {
+		return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort in %s, and nothing on %s is known to listen there",
+			to.port, to.protocol, family, c.node.name), reach.Refused)
+	}
+	what := fmt.Sprintf("%d is the nodePort of %s", to.port, sp.service.name)
+	served := func() reach.Prediction {
+		from := c
+		from.addr = to.addr
+		p := o.external(from, c.node, sp, exposure{rule: ruleLocalhostServed,
+			what: what + ", which iptables mode serves on the loopback address too"})
+		if p.Rule == ruleETPNode {
+			p.Rule = ruleLocalhostServed
+		}
+		return p
+	}
+	switch {
+	case family == corev1.IPv6Protocol:
+		return outcome(ruleLocalhostIPv6, what+", and no proxy mode serves nodePorts on ::1", reach.Refused)
+	case o.w.Facts.ProxyMode == world.ModeNFTables:
+		return outcome(ruleLocalhostNFTables, fmt.Sprintf("%s, which in nftables mode %s serves at its primary address only, not on its loopback", what, c.node.name), reach.Refused)
+	case o.w.Facts.ProxyMode == world.ModeIPTables:
+		return served()
+	default:
+		return union(ruleModeUnknown, fmt.Sprintf("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, mode(o.w.Facts)),
+			served(), outcome("", "", reach.Refused, reach.TimedOut))
+	}
+}
+
+func otherFamily(family corev1.IPFamily) corev1.IPFamily {
+	if family == corev1.IPv4Protocol {
+		return corev1.IPv6Protocol
+	}
+	return corev1.IPv4Protocol
+}

@@ -1,0 +1,73 @@
+// Package oracle is an executable statement of how Kubernetes Services behave: from a snapshot of the objects
+// (world.World) it predicts what one probe from a vantage to a target comes to, which backends may answer and
+// whose address they see, and says why in terms of the objects involved. It is pure: same world, same answer.
+//
+// The packet's path decides, as in the cluster: whose proxy sees it first (a pod's or node's own node; for
+// others the node it arrives at), what that proxy does with its destination address and port, and how the
+// source address leaves. The rules are those of kube-proxy in nftables and iptables mode, of CoreDNS, and of
+// MetalLB in layer-2 mode; Rules lists them.
+package oracle
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// Oracle predicts for one world. It is safe for concurrent use, and works out what it needs of the world once.
+type Oracle struct {
+	w     world.World
+	index index
+	docs  map[string]string
+
+	mu        sync.Mutex
+	routed    map[routeKey]*routing
+	strangers map[string]*node
+}
+
+// New returns an oracle for a world. The world must not change afterwards.
+func New(w world.World) *Oracle {
+	o := &Oracle{w: w, docs: map[string]string{}, routed: map[routeKey]*routing{}, strangers: map[string]*node{}}
+	for _, r := range Rules() {
+		o.docs[r.ID] = r.Doc
+	}
+	o.index = newIndex(w)
+	return o
+}
+
+// Predict is New(w).Predict(v, t), for a single question.
+func Predict(w world.World, v reach.Vantage, t reach.Target) reach.Prediction {
+	return New(w).Predict(v, t)
+}
+
+// Predict says what a probe from v to t comes to. Outcome, Reason, Rule and Doc are always set. Its slices
+// are shared between predictions and must not be changed.
+func (o *Oracle) Predict(v reach.Vantage, t reach.Target) reach.Prediction {
+	return o.documented(o.predict(v, t))
+}
+
+func (o *Oracle) predict(v reach.Vantage, t reach.Target) reach.Prediction {
+	addr, err := netip.ParseAddr(t.Host)
+	if err != nil {
+		return o.name(v, t)
+	}
+	addr = addr.Unmap()
+	c := o.client(v, addr)
+	if t.Kind == reach.HealthCheck {
+		return o.healthCheck(c, addr, t.Port)
+	}
+	return o.packet(c, dest{addr: addr, port: t.Port, protocol: t.Protocol})
+}
+
+// documented adds the document of the rule.
+func (o *Oracle) documented(p reach.Prediction) reach.Prediction {
+	p.Doc = o.docs[p.Rule]
+	return p
+}
+
+// outcome is a prediction in which no backend answers.
+func outcome(rule, reason string, outcomes ...reach.Outcome) reach.Prediction {
+	return reach.Prediction{Outcomes: outcomes, Rule: rule, Reason: reason}
+}

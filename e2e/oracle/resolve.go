@@ -1,0 +1,167 @@
+package oracle
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// searchDots is how many dots a name needs to be tried as it stands before the search path: ndots of the
+// resolv.conf that the kubelet gives pods.
+const searchDots = 5
+
+// maxAliases bounds a chain of ExternalNames; a longer one is taken for a loop.
+const maxAliases = 8
+
+// answer is what a name resolves to.
+type answer struct {
+	// name is the full name that was found, without the final dot; empty where none was.
+	name string
+	// addrs are the addresses, sorted; empty for a name that exists without any.
+	addrs []netip.Addr
+	// service is whose name it is; nil for a host outside. alias is the first target of an ExternalName.
+	service *service
+	alias   string
+	// pod: the name is one endpoint's, not its Service's. external is the host outside that it ends at.
+	pod      bool
+	external *world.External
+	// unknown: nobody can tell what a name outside resolves to. literal: an alias that is an IP address.
+	unknown, literal bool
+}
+
+// candidates are the full names a pod of a namespace asks for, in order.
+func (o *Oracle) candidates(name, namespace string) []string {
+	if absolute, ok := strings.CutSuffix(name, "."); ok {
+		return []string{absolute}
+	}
+	domain := o.w.Facts.ClusterDomain()
+	search := []string{name + "." + namespace + ".svc." + domain, name + ".svc." + domain, name + "." + domain}
+	if strings.Count(name, ".") >= searchDots {
+		return append([]string{name}, search...)
+	}
+	return append(search, name)
+}
+
+// resolve says what the cluster's DNS answers a pod of a namespace: the first candidate that has addresses.
+// Otherwise the first that exists, which tells why there are none.
+func (o *Oracle) resolve(name, namespace string) answer {
+	var found answer
+	for _, candidate := range o.candidates(name, namespace) {
+		a := o.lookup(candidate, maxAliases)
+		if len(a.addrs) > 0 || a.unknown {
+			return a
+		}
+		if found.name == "" {
+			found = a
+		}
+	}
+	return found
+}
+
+// lookup says what a full name resolves to.
+func (o *Oracle) lookup(name string, aliases int) answer {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	inside, ok := strings.CutSuffix(name, ".svc."+o.w.Facts.ClusterDomain())
+	if !ok {
+		if strings.HasSuffix(name, "."+o.w.Facts.ClusterDomain()) {
+			return answer{}
+		}
+		return o.lookupExternal(name)
+	}
+	labels := strings.Split(inside, ".")
+	var s *service
+	switch len(labels) {
+	case 2:
+		s = o.index.services[labels[1]+"/"+labels[0]]
+	case 3:
+		s = o.index.services[labels[2]+"/"+labels[1]]
+	}
+	switch {
+	case s == nil:
+		return answer{}
+	case len(labels) == 3:
+		return o.lookupEndpoint(name, labels[0], s)
+	case s.Spec.Type == corev1.ServiceTypeExternalName:
+		return o.lookupAlias(name, s, aliases)
+	case world.Headless(s.Service):
+		a := answer{name: name, service: s}
+		for _, e := range o.readyAddresses(s) {
+			a.addrs = append(a.addrs, e.Addr)
+		}
+		return a
+	default:
+		addrs := world.ClusterIPs(s.Service)
+		slices.SortFunc(addrs, netip.Addr.Compare)
+		return answer{name: name, service: s, addrs: addrs}
+	}
+}
+
+// lookupEndpoint finds the endpoint that a label below a Service's name stands for.
+func (o *Oracle) lookupEndpoint(name, label string, s *service) answer {
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		return answer{}
+	}
+	var a answer
+	for _, e := range o.readyAddresses(s) {
+		if strings.EqualFold(world.EndpointLabel(e), label) {
+			a.name, a.service, a.pod = name, s, true
+			a.addrs = append(a.addrs, e.Addr)
+		}
+	}
+	return a
+}
+
+func (o *Oracle) readyAddresses(s *service) []world.Endpoint {
+	var endpoints []world.Endpoint
+	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
+		endpoints = append(endpoints, world.Addresses(s.slices[family])...)
+	}
+	return endpoints
+}
+
+// lookupAlias follows an ExternalName. A target that looks like an address is no name, and is not answered.
+func (o *Oracle) lookupAlias(name string, s *service, aliases int) answer {
+	target := strings.TrimSuffix(s.Spec.ExternalName, ".")
+	if _, err := netip.ParseAddr(target); err == nil {
+		return answer{name: name, service: s, literal: true}
+	}
+	a := answer{name: name, service: s, alias: target}
+	if aliases == 0 {
+		return a
+	}
+	behind := o.lookup(target, aliases-1)
+	a.addrs, a.external, a.unknown = behind.addrs, behind.external, behind.unknown
+	return a
+}
+
+func (o *Oracle) lookupExternal(name string) answer {
+	if o.w.Facts.Externals == nil {
+		return answer{name: name, unknown: true}
+	}
+	for i := range o.w.Facts.Externals {
+		external := &o.w.Facts.Externals[i]
+		if strings.EqualFold(strings.TrimSuffix(external.Name, "."), name) {
+			addrs := slices.Clone(external.Addrs)
+			slices.SortFunc(addrs, netip.Addr.Compare)
+			return answer{name: name, addrs: addrs, external: external}
+		}
+	}
+	return answer{}
+}
+
+// externalPorts are the ports a host outside listens on.
+func externalPorts(e *world.External, p reach.Protocol) []uint16 {
+	switch p {
+	case reach.TCP:
+		return e.TCP
+	case reach.UDP:
+		return e.UDP
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,291 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// routeKey names what one node's proxy has worked out for one Service port.
+type routeKey struct {
+	port *servicePort
+	node *node
+}
+
+// routing is where one node's proxy sends a Service port's packets.
+type routing struct {
+	// cluster are the endpoints for traffic policy Cluster, local those for Local.
+	cluster, local *group
+	// any: the port has a usable endpoint somewhere in the cluster.
+	any bool
+	// listed is how many addresses the EndpointSlices hold that this port cannot use, for the reasons.
+	listed int
+}
+
+// backend is one endpoint and who is there.
+type backend struct {
+	world.Endpoint
+	// name is who its answers say they are from; empty where nobody can tell.
+	name string
+	// host: the address is a node's, so packets to it are not forwarded once they are on that node.
+	host bool
+	// listens says whether something answers there, deaf why not; unknown that nobody can tell.
+	listens world.Listening
+	deaf    string
+	unknown bool
+}
+
+// group are endpoints that share a rule, and what it takes to predict for all of them.
+type group struct {
+	backends []backend
+	names    []string // of those that listen, sorted, each once
+	text     string   // "2 ready endpoints (a, b)"
+	addrs    map[netip.Addr]bool
+	// The kinds of answer to expect.
+	listening, maybe, deaf, unknown bool
+	nameless                        bool // one that listens has no known name
+	why                             string
+	// samples are listening backends, two of each place that differs in whose address it sees.
+	samples []backend
+	// terminating: no endpoint was ready. distribution is the hint in force ("zone", "node").
+	terminating  bool
+	distribution string
+	unready      bool // one counts as ready though its pod is not
+}
+
+// routing works out, once, what a node's proxy does with a Service port. The node may be nil: a node that is
+// not known has no local endpoints.
+func (o *Oracle) routing(sp *servicePort, n *node) *routing {
+	key := routeKey{sp, n}
+	o.mu.Lock()
+	r := o.routed[key]
+	o.mu.Unlock()
+	if r != nil {
+		return r
+	}
+	r = o.route(sp, n)
+	o.mu.Lock()
+	o.routed[key] = r
+	o.mu.Unlock()
+	return r
+}
+
+// route sorts endpoints as kube-proxy does: ready ones, narrowed by topology hints for policy Cluster; where
+// there are none, those that terminate but still serve, for each policy by itself.
+func (o *Oracle) route(sp *servicePort, n *node) *routing {
+	slicesOf := sp.service.slices[sp.family]
+	endpoints := world.Endpoints(slicesOf, sp.port.Name, sp.port.Protocol)
+	r := &routing{}
+	for i := range slicesOf {
+		r.listed += len(slicesOf[i].Endpoints)
+	}
+	ready := func(e world.Endpoint) bool { return e.Ready }
+	going := func(e world.Endpoint) bool { return e.Serving && e.Terminating }
+	here := func(e world.Endpoint) bool { return n != nil && e.Node == n.name }
+	r.any = slices.ContainsFunc(endpoints, func(e world.Endpoint) bool { return ready(e) || going(e) })
+
+	mode := distribution(endpoints, n)
+	fits := func(e world.Endpoint) bool {
+		switch mode {
+		case "node":
+			return slices.Contains(e.Nodes, n.name)
+		case "zone":
+			return slices.Contains(e.Zones, n.zone)
+		default:
+			return true
+		}
+	}
+	cluster := keep(endpoints, func(e world.Endpoint) bool { return ready(e) && fits(e) })
+	fallback := len(cluster) == 0
+	if fallback {
+		cluster = keep(endpoints, going)
+	}
+	r.cluster = o.group(sp, n, cluster, fallback, mode)
+
+	local := keep(endpoints, func(e world.Endpoint) bool { return here(e) && ready(e) })
+	fallback = len(local) == 0
+	if fallback {
+		local = keep(endpoints, func(e world.Endpoint) bool { return here(e) && going(e) })
+	}
+	r.local = o.group(sp, n, local, fallback, "")
+	return r
+}
+
+// distribution is the hint that a node's proxy heeds: that for nodes, else that for zones, and either only if
+// every ready endpoint has one and at least one of them is for this node or zone.
+func distribution(endpoints []world.Endpoint, n *node) string {
+	if n == nil {
+		return ""
+	}
+	var ready, node, zone bool
+	allNode, allZone := true, true
+	for _, e := range endpoints {
+		if !e.Ready {
+			continue
+		}
+		ready = true
+		allNode = allNode && len(e.Nodes) > 0
+		allZone = allZone && len(e.Zones) > 0
+		node = node || slices.Contains(e.Nodes, n.name)
+		zone = zone || slices.Contains(e.Zones, n.zone)
+	}
+	switch {
+	case ready && allNode && node:
+		return "node"
+	case ready && allZone && zone:
+		return "zone"
+	default:
+		return ""
+	}
+}
+
+func keep(endpoints []world.Endpoint, wanted func(world.Endpoint) bool) []world.Endpoint {
+	var kept []world.Endpoint
+	for _, e := range endpoints {
+		if wanted(e) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+func (o *Oracle) group(sp *servicePort, n *node, endpoints []world.Endpoint, fallback bool, mode string) *group {
+	g := &group{addrs: map[netip.Addr]bool{}, terminating: fallback && len(endpoints) > 0}
+	if len(endpoints) > 0 && !fallback {
+		g.distribution = mode
+	}
+	places := map[place]int{}
+	for _, e := range endpoints {
+		b := o.backend(sp.service.Namespace, e, sp.port.Protocol)
+		g.add(b)
+		if at := o.place(b, n); (b.unknown || b.listens != world.ListensNot) && places[at] < 2 {
+			places[at]++
+			g.samples = append(g.samples, b)
+		}
+		g.unready = g.unready || e.Ready && !e.Serving
+	}
+	g.finish()
+	return g
+}
+
+// place is where an endpoint is, as far as it matters to whose address it sees.
+type place struct{ local, host, pod bool }
+
+func (o *Oracle) place(b backend, n *node) place {
+	return place{local: b.on(n), host: b.host, pod: o.isPod(b)}
+}
+
+// isPod says whether an endpoint is in the pod network.
+func (o *Oracle) isPod(b backend) bool {
+	prefix, known := o.w.Facts.PodRange(b.Addr)
+	return known && prefix.Contains(b.Addr) || b.Pod != "" && !b.host
+}
+
+func (g *group) add(b backend) {
+	g.backends = append(g.backends, b)
+	g.addrs[b.Addr] = true
+	switch {
+	case b.unknown:
+		g.unknown = true
+	case b.listens == world.ListensNot:
+		g.deaf = true
+	case b.listens == world.ListensMaybe:
+		g.maybe = true
+	default:
+		g.listening = true
+	}
+	if b.deaf != "" && g.why == "" {
+		g.why = b.deaf
+	}
+	if b.unknown || b.listens != world.ListensNot {
+		g.nameless = g.nameless || b.name == ""
+		g.names = append(g.names, b.name)
+	}
+}
+
+func (g *group) finish() {
+	slices.Sort(g.names)
+	g.names = slices.Compact(g.names)
+	state := "ready"
+	if g.terminating {
+		state = "terminating but still serving"
+	}
+	g.text = fmt.Sprintf("%s %s", count(len(g.backends), state+" endpoint"), listed(g.backends))
+}
+
+// backend says who is at an endpoint. A pod is found by the name the slice gives, else by its address; an
+// address outside the cluster may be one the facts know.
+func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) backend {
+	b := backend{Endpoint: e, listens: world.Listens}
+	pod := o.index.pods[namespace+"/"+e.Pod]
+	if e.Pod == "" {
+		pod = o.index.podByAddr[e.Addr]
+	}
+	owner := o.index.byAddr[e.Addr]
+	b.host = owner != nil
+	if pod == nil && owner != nil {
+		for _, candidate := range o.index.hostPods[owner.name] {
+			if listens, _ := world.ListensOn(candidate, e.Port, p, true); listens == world.Listens {
+				pod = candidate
+			}
+		}
+	}
+	if b.Node == "" && owner != nil {
+		b.Node = owner.name // not for policy Local, which knows only what the slice says
+	}
+	switch external := o.index.externals[e.Addr]; {
+	case pod != nil:
+		b.name = world.Identity(pod)
+		b.listens, b.deaf = world.ListensOn(pod, e.Port, p, o.w.Facts.PortsDeclared)
+		if b.Node == "" {
+			b.Node = pod.Spec.NodeName
+		}
+	case e.Pod != "":
+		b.name = e.Pod
+	case external != nil:
+		b.name = external.Backend
+		if !slices.Contains(externalPorts(external, protocolOf(p)), e.Port) {
+			b.listens, b.deaf = world.ListensNot, fmt.Sprintf("%s does not listen on %d/%s", external.Backend, e.Port, protocolOf(p))
+		}
+	default:
+		b.unknown = true
+	}
+	return b
+}
+
+// on says whether the endpoint is on a node.
+func (b backend) on(n *node) bool { return n != nil && b.Node == n.name }
+
+// count is "1 thing" or "2 things".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// listed names endpoints in brackets, the first few of them.
+func listed(backends []backend) string {
+	const most = 4
+	var names []string
+	for i, b := range backends {
+		if i == most {
+			names = append(names, "…")
+			break
+		}
+		switch {
+		case b.Pod != "":
+			names = append(names, b.Pod)
+		case b.name != "":
+			names = append(names, b.name)
+		default:
+			names = append(names, b.Addr.String())
+		}
+	}
+	return "(" + strings.Join(names, ", ") + ")"
+}

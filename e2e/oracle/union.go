@@ -1,0 +1,53 @@
+package oracle
+
+import (
+	"slices"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// union predicts for a case in which the objects leave several predictions open: what any of them allows is
+// allowed. Where they differ in source addresses only, the first one's rule and reason stand; else those given.
+func union(rule, reason string, predictions ...reach.Prediction) reach.Prediction {
+	var (
+		u       = reach.Prediction{Rule: predictions[0].Rule, Reason: predictions[0].Reason}
+		same    = true
+		reaches int
+	)
+	for _, p := range predictions {
+		same = same && slices.Equal(p.Outcomes, predictions[0].Outcomes) && slices.Equal(p.Backends, predictions[0].Backends)
+		for _, o := range p.Outcomes {
+			if !slices.Contains(u.Outcomes, o) {
+				u.Outcomes = append(u.Outcomes, o)
+			}
+		}
+		if !p.Allows(reach.Reached) {
+			continue
+		}
+		if reaches++; reaches == 1 {
+			u.Backends, u.Sources = slices.Clone(p.Backends), slices.Clone(p.Sources)
+			u.Sticky, u.AnyBackend, u.CNAME, u.HostSeen = p.Sticky, p.AnyBackend, p.CNAME, p.HostSeen
+			continue
+		}
+		u.Backends, u.Sources = either(u.Backends, p.Backends), either(u.Sources, p.Sources)
+		u.Sticky, u.AnyBackend = u.Sticky && p.Sticky, u.AnyBackend || p.AnyBackend
+	}
+	if !same {
+		u.Rule, u.Reason, u.AnyBackend = rule, reason, true
+	}
+	slices.Sort(u.Backends)
+	return u
+}
+
+// either is what a or b allows, where an empty list allows everything.
+func either[T comparable](a, b []T) []T {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	for _, x := range b {
+		if !slices.Contains(a, x) {
+			a = append(a, x)
+		}
+	}
+	return a
+}

@@ -1,0 +1,116 @@
+package world
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// The proxy modes that Facts.ProxyMode names. Any other text counts as ModeUnknown.
+const (
+	ModeNFTables = "nftables"
+	ModeIPTables = "iptables"
+	ModeIPVS     = "ipvs"
+	ModeUnknown  = "unknown"
+)
+
+// Egress says whose address a pod's packets carry once they have left its node, where no Service is involved.
+type Egress string
+
+// What the pod network does with a pod's source address.
+const (
+	// EgressUnknown allows for both.
+	EgressUnknown Egress = ""
+	// EgressNode: the packets are masqueraded to the address of the pod's node.
+	EgressNode Egress = "node"
+	// EgressPod: the pod's own address is kept.
+	EgressPod Egress = "pod"
+)
+
+// Facts are what prediction needs and API objects do not say; whoever made or knows the cluster fills them in.
+type Facts struct {
+	// ProxyMode is kube-proxy's: ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
+	ProxyMode string
+	// PodCIDRs is kube-proxy's clusterCIDR, one prefix per IP family: sources in it count as pods of the
+	// cluster. A family without one has no local detection, and kube-proxy leaves out the rules that need it.
+	PodCIDRs []netip.Prefix
+	// ServiceCIDRs are the ranges ClusterIPs come from. Take adds those of the ServiceCIDR objects.
+	ServiceCIDRs []netip.Prefix
+	// Domain is the cluster's DNS domain; empty means "cluster.local".
+	Domain string
+	// Slots maps slots ("worker") to node names ("svclab-worker"). A node in no slot goes by its name.
+	Slots map[string]string
+	// LoadBalancer: a load-balancer controller runs. LoadBalancerClass is the class it serves; when it is
+	// empty the controller serves the Services that name no class.
+	LoadBalancer      bool
+	LoadBalancerClass string
+	// NodesUseClusterDNS: node vantages ask the cluster's DNS, not their own resolver.
+	NodesUseClusterDNS bool
+	// DropsStrays: each node drops Service- and pod-range packets that would leave it by its default route,
+	// after kube-proxy's filter rules have seen them.
+	DropsStrays bool
+	// PodToNode and PodToOutside say what becomes of a pod's source address on the way to another node's
+	// address, and to one outside the cluster.
+	PodToNode, PodToOutside Egress
+	// NodeSources are further addresses, by node name, that packets masqueraded by that node may leave with,
+	// beside its own addresses and the first address of its pod ranges.
+	NodeSources map[string][]netip.Prefix
+	// Externals are the hosts outside the cluster that names lead to. Nil: not known; empty: there are none.
+	Externals []External
+	// OutsideRoutes are routes that the outside vantage has beside its own link, and the node they go through.
+	OutsideRoutes map[netip.Prefix]string
+	// PortsDeclared: every pod that declares container ports listens on those and no others. It holds for
+	// all that svclab applies. A pod's ListensAnnotation goes before it.
+	PortsDeclared bool
+}
+
+// External is a host outside the cluster.
+type External struct {
+	// Name is the DNS name it has, without the final dot.
+	Name string
+	// Addrs are the addresses the name resolves to, as the cluster's DNS answers.
+	Addrs []netip.Addr
+	// Backend is who its answers say they are from.
+	Backend string
+	// TCP and UDP are the ports it listens on. It refuses all others.
+	TCP, UDP []uint16
+}
+
+// ClusterDomain is the cluster's DNS domain, without dots at either end.
+func (f Facts) ClusterDomain() string {
+	if domain := strings.Trim(f.Domain, "."); domain != "" {
+		return domain
+	}
+	return "cluster.local"
+}
+
+// Serves says whether the cluster's load-balancer controller serves a Service of that class; nil is no class.
+// (KEP-1959: a controller with a class serves that class only, one without serves Services without.)
+func (f Facts) Serves(class *string) bool {
+	if !f.LoadBalancer {
+		return false
+	}
+	if class == nil {
+		return f.LoadBalancerClass == ""
+	}
+	return *class == f.LoadBalancerClass
+}
+
+// PodRange is kube-proxy's clusterCIDR of addr's family. ok is false where the family has none.
+func (f Facts) PodRange(addr netip.Addr) (prefix netip.Prefix, ok bool) {
+	for _, p := range f.PodCIDRs {
+		if p.Addr().Is4() == addr.Is4() {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// InServiceRange says whether addr is in one of the ranges ClusterIPs come from.
+func (f Facts) InServiceRange(addr netip.Addr) bool {
+	for _, p := range f.ServiceCIDRs {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
