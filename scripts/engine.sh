@@ -92,6 +92,7 @@ start_private() {
     say "svclab's engine (pid $pid) does not answer; stopping it first"
     stop_private
   fi
+  raise_inotify
   rm -f "$pid_file"
   setsid dockerd "${args[@]}" >>"$log" 2>&1 8>&- </dev/null &
   pid=$!
@@ -109,6 +110,16 @@ start_private() {
   done
   starts_privileged "$socket" || die "svclab's engine cannot start a privileged container" "see $log; a container host must allow CAP_SYS_ADMIN and mounts"
   say "started svclab's own Docker engine in $((SECONDS - began)) s (log: $log)"
+}
+
+# A few kubelets and containerds on one machine run into this limit first, and then pods fail with "too many open files":
+# https://kind.sigs.k8s.io/docs/user/known-issues/. Raised until the next boot, never lowered.
+raise_inotify() {
+  local setting=/proc/sys/fs/inotify/max_user_instances
+  if [[ -w $setting ]] && (($(<$setting) < 512)); then
+    echo 1024 >$setting
+    say "raised fs.inotify.max_user_instances to 1024 until the next boot"
+  fi
 }
 
 stop_private() {

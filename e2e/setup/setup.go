@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/svclab/svclab/e2e/cluster"
 )
 
 // Options say what to make ready.
@@ -33,16 +35,9 @@ type Options struct {
 type Machine struct {
 	// DockerHost is the engine's address, empty for docker's own default.
 	DockerHost string
-	// Built says that the images were built here, and are not the published ones.
-	Built bool
 	// KubernetesVersion is what the node image runs, "v1.37.2".
 	KubernetesVersion string
-	// NodeImage, CoreDNSImage name images in the engine, Agnhost the image that manifests name.
-	NodeImage, CoreDNSImage, Agnhost string
-	// Load are images to put into every node, by the engine's name; the value is the name in the cluster.
-	Load map[string]string
-	// MetalLBManifest is the path of MetalLB's own manifest.
-	MetalLBManifest string
+	Images            cluster.Images
 }
 
 // ErrNoCheckout is returned when the scripts cannot be found.
@@ -88,11 +83,18 @@ func Prepare(ctx context.Context, o Options) (Machine, error) {
 	if host := engine["DOCKER_HOST"]; host != "" {
 		env = append(env, "DOCKER_HOST="+host)
 	}
-	images, err := script(ctx, o, env, "images.sh")
+	printed, err := run(ctx, o, env, "images.sh")
 	if err != nil {
 		return Machine{}, err
 	}
-	return machine(engine["DOCKER_HOST"], images)
+	images, version, err := cluster.ParseImages(printed)
+	if err != nil {
+		return Machine{}, fmt.Errorf("scripts/images.sh: %w", err)
+	}
+	if images.Node == "" || images.CoreDNS == "" || images.Agnhost == "" || images.MetalLBManifest == "" || version == "" {
+		return Machine{}, fmt.Errorf("scripts/images.sh did not say which images to use: %q", printed)
+	}
+	return Machine{DockerHost: engine["DOCKER_HOST"], KubernetesVersion: version, Images: images}, nil
 }
 
 // Engine returns the DOCKER_HOST of the engine in use, starting none.
@@ -107,28 +109,6 @@ func EngineDown(ctx context.Context, o Options) error {
 	return err
 }
 
-func machine(dockerHost string, v map[string]string) (Machine, error) {
-	m := Machine{
-		DockerHost: dockerHost, Built: v["IMAGES"] == "build", KubernetesVersion: v["KUBERNETES_VERSION"],
-		NodeImage: v["NODE_IMAGE"], CoreDNSImage: v["COREDNS_IMAGE"], Agnhost: v["AGNHOST_IMAGE"],
-		MetalLBManifest: v["METALLB_MANIFEST"], Load: map[string]string{},
-	}
-	for name, value := range map[string]string{"NODE_IMAGE": m.NodeImage, "COREDNS_IMAGE": m.CoreDNSImage,
-		"AGNHOST_IMAGE": m.Agnhost, "METALLB_MANIFEST": m.MetalLBManifest, "KUBERNETES_VERSION": m.KubernetesVersion} {
-		if value == "" {
-			return Machine{}, fmt.Errorf("scripts/images.sh did not say which %s to use", name)
-		}
-	}
-	for _, pair := range strings.Fields(v["LOAD_IMAGES"]) {
-		here, there, ok := strings.Cut(pair, "=")
-		if !ok {
-			return Machine{}, fmt.Errorf("scripts/images.sh said LOAD_IMAGES=%s; %q is not HERE=THERE", v["LOAD_IMAGES"], pair)
-		}
-		m.Load[here] = there
-	}
-	return m, nil
-}
-
 // ScriptError is a script that ended with an error. The script has said on Progress what is wrong and how to mend it.
 type ScriptError struct {
 	Script string
@@ -139,9 +119,15 @@ func (e *ScriptError) Error() string {
 	return fmt.Sprintf("scripts/%s ended with exit code %d; what it said is above", e.Script, e.Code)
 }
 
-// script runs one of the project's scripts and returns the KEY=VALUE lines it printed. On cancel it is asked to end, so
-// that it can end its children, and killed 20 s later.
+// script runs one of the project's scripts and returns the KEY=VALUE lines it printed.
 func script(ctx context.Context, o Options, env []string, name string, args ...string) (map[string]string, error) {
+	printed, err := run(ctx, o, env, name, args...)
+	return parse(printed), err
+}
+
+// run runs one of the project's scripts and returns what it printed. On cancel it is asked to end, so that it can end
+// its children, and killed 20 s later.
+func run(ctx context.Context, o Options, env []string, name string, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(o.Root, "scripts", name), args...)
 	cmd.Dir = o.Root
@@ -151,15 +137,15 @@ func script(ctx context.Context, o Options, env []string, name string, args ...s
 	cmd.WaitDelay = 20 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("run scripts/%s: %w", name, context.Cause(ctx))
+			return "", fmt.Errorf("run scripts/%s: %w", name, context.Cause(ctx))
 		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
-			return nil, &ScriptError{Script: name, Code: exit.ExitCode()}
+			return "", &ScriptError{Script: name, Code: exit.ExitCode()}
 		}
-		return nil, fmt.Errorf("run scripts/%s: %w", name, err)
+		return "", fmt.Errorf("run scripts/%s: %w", name, err)
 	}
-	return parse(out.String()), nil
+	return out.String(), nil
 }
 
 // parse reads KEY=VALUE lines; other lines are passed over.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/svclab/svclab/e2e/cluster"
 )
 
 // checkout makes a folder that looks like the project, with the given scripts.
@@ -49,9 +51,9 @@ func TestPrepare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Machine{DockerHost: "unix:///run/e.sock", Built: true, KubernetesVersion: "v1.37.2", NodeImage: "svclab/node:v1.37.2-1",
-		CoreDNSImage: "svclab/coredns:1", Agnhost: "registry.example/agnhost:2", MetalLBManifest: "/m/metallb.yaml",
-		Load: map[string]string{"svclab/a:1": "registry.example/a:1", "svclab/b:1": "registry.example/b:1"}}
+	want := Machine{DockerHost: "unix:///run/e.sock", KubernetesVersion: "v1.37.2", Images: cluster.Images{
+		Node: "svclab/node:v1.37.2-1", Offline: true, CoreDNS: "svclab/coredns:1", Agnhost: "registry.example/agnhost:2", MetalLBManifest: "/m/metallb.yaml",
+		Load: []cluster.Load{{Local: "svclab/a:1", Name: "registry.example/a:1"}, {Local: "svclab/b:1", Name: "registry.example/b:1"}}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
@@ -65,7 +67,7 @@ func TestPrepareFails(t *testing.T) {
 		{"no engine", "#!/bin/sh\necho 'no engine' >&2; exit 2\n", images, "scripts/engine.sh ended with exit code 2"},
 		{"no image", "#!/bin/sh\n", "#!/bin/sh\nexit 1\n", "scripts/images.sh ended with exit code 1"},
 		{"half an answer", "#!/bin/sh\n", "#!/bin/sh\necho IMAGES=build\n", "did not say which"},
-		{"an odd answer", "#!/bin/sh\n", strings.Replace(images, "svclab/a:1=", "svclab/a:1 ", 1), "is not HERE=THERE"},
+		{"an odd answer", "#!/bin/sh\n", strings.Replace(images, "svclab/a:1=", "svclab/a:1 ", 1), "is not LOCAL=NAME"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			root := checkout(t, map[string]string{"engine.sh": tc.engine, "images.sh": tc.images})

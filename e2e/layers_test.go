@@ -1,0 +1,86 @@
+// Package e2e_test keeps the layers apart: which of the project's packages may import which.
+package e2e_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/svclab/svclab/"
+
+// below lists, for each package, the packages of the project it may import. A package that is not here may not exist: say
+// where it stands before adding it.
+var below = map[string][]string{
+	"scripts/oci-runtime": {},
+	"manifests":           {},
+	"e2e/reach":           {},
+	"e2e/world":           {"e2e/reach"},
+	"e2e/oracle":          {"e2e/reach", "e2e/world"},
+	"e2e/probe/wire":      {"e2e/reach"},
+	"e2e/probe/prober":    {"e2e/reach", "e2e/probe/wire"},
+	"e2e/probe":           {"e2e/reach", "e2e/probe/wire"},
+	"e2e/scenario":        {"e2e/reach"},
+	"e2e/cluster/docker":  {},
+	"e2e/cluster/kind":    {"e2e/cluster/docker"},
+	"e2e/cluster":         {"e2e/reach", "e2e/world", "e2e/probe", "e2e/cluster/docker", "e2e/cluster/kind"},
+	"e2e/report":          {"e2e/reach"},
+	"e2e/runner":          {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/probe/wire", "e2e/scenario"},
+	"e2e/setup":           {"e2e/reach", "e2e/probe", "e2e/cluster", "e2e/cluster/docker", "e2e/report", "e2e/runner", "e2e/scenario"},
+	"e2e/mutants":         {"e2e/reach", "e2e/cluster", "e2e/cluster/docker", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup"},
+	"e2e/suites":          {"e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup"},
+	"labs/cli":            {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants"},
+	"labs/cmd/svclab":     {"labs/cli", "manifests"},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	root := os.DirFS("..")
+	found := map[string]bool{}
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (strings.HasPrefix(entry.Name(), "_") || strings.HasPrefix(entry.Name(), ".") && name != "." || name == "scripts/components") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		pkg := path.Dir(name)
+		found[pkg] = true
+		allowed, known := below[pkg]
+		if !known {
+			t.Errorf("%s: package %s has no place in the layers", name, pkg)
+			return nil
+		}
+		text, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported := strings.Trim(spec.Path.Value, `"`)
+			if inside, ok := strings.CutPrefix(imported, module); ok && !slices.Contains(allowed, inside) {
+				t.Errorf("%s imports %s, which is not below %s", name, inside, pkg)
+			}
+			if imported == "testing" || strings.HasPrefix(imported, "github.com/onsi/") {
+				t.Errorf("%s imports %s, which only tests do", name, imported)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found["e2e/reach"] || !found["labs/cli"] {
+		t.Fatalf("the walk found only %v", found)
+	}
+}

@@ -1,0 +1,112 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/probe"
+)
+
+// Config is what a user can say of the lab's cluster. Each field can be set by an environment variable, see FromEnv;
+// the command's flags go before those.
+type Config struct {
+	Name, ProxyMode, Family string
+	// Kubernetes and Images are as in Options.
+	Kubernetes, Images string
+	Workers            int
+	// HostPort is the nodePort published on 127.0.0.1; 0 for none.
+	HostPort int
+	// Output is the folder for everything that is written; relative to the checkout.
+	Output string
+	// Root is the checkout.
+	Root string
+	// Manifests is the project's folder manifests/.
+	Manifests fs.FS
+	// Log gets progress.
+	Log io.Writer
+}
+
+// FromEnv returns the defaults with what the environment says instead: SVCLAB_NAME, SVCLAB_MODE, SVCLAB_FAMILY,
+// SVCLAB_KUBERNETES, SVCLAB_IMAGES, SVCLAB_WORKERS, SVCLAB_HOST_PORT, SVCLAB_OUTPUT.
+func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
+	root, err := Root()
+	if err != nil {
+		return Config{}, err
+	}
+	d := cluster.Defaults()
+	c := Config{Name: env("NAME", d.Name), ProxyMode: env("MODE", d.ProxyMode), Family: env("FAMILY", d.Family),
+		Kubernetes: env("KUBERNETES", ""), Images: env("IMAGES", ""), Output: env("OUTPUT", filepath.Join(root, "_output")),
+		Root: root, Manifests: manifests, Log: log}
+	for _, number := range []struct {
+		name string
+		to   *int
+		or   int
+	}{{"WORKERS", &c.Workers, d.Workers}, {"HOST_PORT", &c.HostPort, int(d.HostPort)}} {
+		if *number.to, err = strconv.Atoi(env(number.name, strconv.Itoa(number.or))); err != nil {
+			return Config{}, fmt.Errorf("SVCLAB_%s=%s is not a number", number.name, env(number.name, ""))
+		}
+	}
+	return c, nil
+}
+
+func env(name, otherwise string) string {
+	if value := os.Getenv("SVCLAB_" + name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+// Environ is the configuration as environment variables, for a process that calls FromEnv.
+func (c Config) Environ() []string {
+	return []string{"SVCLAB_NAME=" + c.Name, "SVCLAB_MODE=" + c.ProxyMode, "SVCLAB_FAMILY=" + c.Family, "SVCLAB_KUBERNETES=" + c.Kubernetes,
+		"SVCLAB_IMAGES=" + c.Images, "SVCLAB_WORKERS=" + strconv.Itoa(c.Workers), "SVCLAB_HOST_PORT=" + strconv.Itoa(c.HostPort),
+		"SVCLAB_OUTPUT=" + c.Output, "SVCLAB_ROOT=" + c.Root}
+}
+
+func (c Config) options() Options {
+	return Options{Root: c.Root, Kubernetes: strings.TrimPrefix(c.Kubernetes, "v"), Images: c.Images, Progress: c.Log}
+}
+
+// Settings makes the machine ready and returns the settings of the cluster to be brought up on it.
+func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
+	s := cluster.Defaults()
+	s.Name, s.ProxyMode, s.Family, s.Workers, s.HostPort = c.Name, c.ProxyMode, c.Family, c.Workers, uint16(c.HostPort)
+	s.Output, s.Manifests, s.Log = c.Output, c.Manifests, c.Log
+	s.Program = func(arch string) ([]byte, error) {
+		path, err := probe.Binary(ctx, "linux", arch)
+		if err != nil {
+			return nil, err
+		}
+		return os.ReadFile(path)
+	}
+	// What needs no machine is checked before one is made ready, which may take minutes.
+	s.Images = cluster.Images{Node: "?", CoreDNS: "?", Agnhost: "?", MetalLBManifest: "?"}
+	if err := s.Validate(); err != nil {
+		return cluster.Settings{}, err
+	}
+	machine, err := Prepare(ctx, c.options())
+	if err != nil {
+		return cluster.Settings{}, err
+	}
+	s.Images, s.Version, s.Engine = machine.Images, machine.KubernetesVersion, docker.New(machine.DockerHost)
+	return s, nil
+}
+
+// Engine returns the settings with the engine that is in use, for taking a cluster down: nothing is built or started.
+func (c Config) Engine(ctx context.Context) (cluster.Settings, error) {
+	s := cluster.Defaults()
+	host, err := Engine(ctx, c.options())
+	if err != nil {
+		return cluster.Settings{}, err
+	}
+	s.Name, s.Output, s.Log, s.Engine = c.Name, c.Output, c.Log, docker.New(host)
+	return s, nil
+}

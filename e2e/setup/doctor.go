@@ -1,0 +1,217 @@
+package setup
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+)
+
+// State says how a machine stands with one thing that svclab needs.
+type State string
+
+// The states: there; not there, but svclab up sees to it; to be mended by the user first.
+const (
+	OK      State = "ok"
+	Later   State = "later"
+	Missing State = "missing"
+)
+
+// Finding is one thing that svclab needs.
+type Finding struct {
+	What  string
+	State State
+	// Found is what there is, Fix what to do about it.
+	Found, Fix string
+}
+
+// Needs of the whole, in GiB: measured on a cold build of everything (df before and after scripts/images.sh), rounded up.
+const (
+	needDisk   = 20
+	needMemory = 4
+)
+
+// Examine looks at the machine, changing nothing.
+func Examine(ctx context.Context, c Config) []Finding {
+	canInstall := runtime.GOOS == "linux" && os.Geteuid() == 0 && found("apt-get")
+	findings := []Finding{
+		examineProgram(ctx, "go", "install Go 1.26 or newer (https://go.dev/dl)", false, "version"),
+		examineProgram(ctx, "git", "install git", true, "--version"),
+		examineEngine(ctx, c, canInstall),
+		examineDisk(c),
+	}
+	if runtime.GOOS == "linux" {
+		findings = append(findings, examineMemory(), examineInotify())
+	}
+	return append(findings, examineBuildTools(c, canInstall))
+}
+
+func found(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+func examineProgram(ctx context.Context, name, fix string, optional bool, args ...string) Finding {
+	f := Finding{What: name, State: OK}
+	out, err := exec.CommandContext(ctx, name, args...).Output()
+	if err == nil {
+		f.Found, _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+		return f
+	}
+	f.State, f.Found, f.Fix = Missing, "not found", fix
+	if optional {
+		f.State = Later
+		f.Found = "not found, and needed only to contribute"
+	}
+	return f
+}
+
+func examineEngine(ctx context.Context, c Config, canInstall bool) Finding {
+	f := Finding{What: "engine", State: OK}
+	host, err := Engine(ctx, Options{Root: c.Root, Progress: new(strings.Builder)})
+	if err == nil {
+		version, err := docker.New(host).Ping(ctx)
+		if err == nil {
+			f.Found = fmt.Sprintf("Docker %s at %s", version, orDefault(host))
+			return f
+		}
+	}
+	f.Found = "no Docker engine answers"
+	switch {
+	case canInstall:
+		f.State, f.Fix = Later, "svclab up starts one of its own"
+	case runtime.GOOS == "linux" && os.Geteuid() == 0:
+		f.State, f.Fix = Missing, "install Docker (https://docs.docker.com/engine/install/); svclab up starts it"
+	default:
+		f.State, f.Fix = Missing, "start Docker and let this user reach it (docker info), or run as root on Linux"
+	}
+	return f
+}
+
+func orDefault(host string) string {
+	if host == "" {
+		return "its default socket"
+	}
+	return host
+}
+
+func examineDisk(c Config) Finding {
+	f := Finding{What: "disk", State: OK}
+	folder := cacheFolder()
+	free, err := freeSpace(existing(folder))
+	if err != nil {
+		return Finding{What: "disk", State: Missing, Found: err.Error(), Fix: "name a folder that can be used with SVCLAB_CACHE=…"}
+	}
+	f.Found = fmt.Sprintf("%d GiB free for %s", free>>30, folder)
+	if free>>30 < needDisk {
+		f.State, f.Fix = Missing, fmt.Sprintf("building everything needs %d GiB: free some space, or name roomier folders with SVCLAB_CACHE=… and SVCLAB_ENGINE_HOME=…", needDisk)
+	}
+	if free, err := freeSpace(existing(c.Output)); err == nil && free>>30 < 1 {
+		f.State, f.Fix = Missing, fmt.Sprintf("the output folder %s has less than 1 GiB free", c.Output)
+	}
+	return f
+}
+
+// cacheFolder is where the scripts keep what they built; see scripts/lib.sh.
+func cacheFolder() string {
+	if folder := os.Getenv("SVCLAB_CACHE"); folder != "" {
+		return folder
+	}
+	base := os.Getenv("XDG_CACHE_HOME")
+	if base == "" {
+		base = filepath.Join(os.Getenv("HOME"), ".cache")
+	}
+	return filepath.Join(base, "svclab")
+}
+
+// existing is the folder itself or the nearest one above it that is there.
+func existing(folder string) string {
+	for folder != filepath.Dir(folder) {
+		if _, err := os.Stat(folder); err == nil {
+			break
+		}
+		folder = filepath.Dir(folder)
+	}
+	return folder
+}
+
+func examineMemory() Finding {
+	f := Finding{What: "memory", State: OK}
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return Finding{What: "memory", State: Missing, Found: err.Error()}
+	}
+	kib := parseMeminfo(string(text), "MemAvailable")
+	f.Found = fmt.Sprintf("%.1f GiB available", float64(kib)/(1<<20))
+	if kib>>20 < needMemory {
+		f.State, f.Fix = Missing, fmt.Sprintf("a cluster of three nodes needs %d GiB: end something, or use --workers=0", needMemory)
+	}
+	return f
+}
+
+// parseMeminfo reads one value of /proc/meminfo, in KiB; 0 when it is not there.
+func parseMeminfo(text, key string) int64 {
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) >= 2 && fields[0] == key+":" {
+			value, err := strconv.ParseInt(fields[1], 10, 64)
+			if err != nil {
+				return 0
+			}
+			return value
+		}
+	}
+	return 0
+}
+
+// examineInotify checks the limit that a few kubelets and containerds on one machine run into first:
+// https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files
+func examineInotify() Finding {
+	const path, least = "/proc/sys/fs/inotify/max_user_instances", 256
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Finding{What: "inotify", State: OK, Found: "no limit is told"}
+	}
+	value, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return Finding{What: "inotify", State: Missing, Found: err.Error()}
+	}
+	f := Finding{What: "inotify", State: OK, Found: fmt.Sprintf("max_user_instances is %d", value)}
+	if value < least {
+		f.State, f.Fix = Later, fmt.Sprintf("if pods fail with \"too many open files\": sysctl fs.inotify.max_user_instances=%d", 2*least)
+	}
+	return f
+}
+
+func examineBuildTools(c Config, canInstall bool) Finding {
+	f := Finding{What: "build tools", State: OK, Found: "mmdebstrap, gcc, pkg-config"}
+	if c.Images == "pull" {
+		f.Found = "not needed with --images=pull"
+		return f
+	}
+	var absent []string
+	for _, program := range []string{"mmdebstrap", "gcc", "pkg-config"} {
+		if !found(program) {
+			absent = append(absent, program)
+		}
+	}
+	if len(absent) == 0 {
+		return f
+	}
+	f.Found = strings.Join(absent, ", ") + " not found; needed only where no registry answers"
+	f.State = Later
+	if canInstall {
+		f.Fix = "svclab up installs them"
+	} else {
+		f.Fix = "on Debian: sudo apt-get install mmdebstrap gcc libc6-dev pkg-config libseccomp-dev"
+	}
+	return f
+}

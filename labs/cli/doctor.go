@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/setup"
+)
+
+func (a *app) doctor() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine has, what it lacks, and how to mend it",
+		Long: `Looks at everything that svclab needs and changes nothing. "ok" is there, "later" will be installed or started by
+svclab up itself, "missing" must be mended first; the line says how. Exit code 2 when something is missing.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.examine(cmd.Context()) },
+	}
+}
+
+func (a *app) examine(ctx context.Context) error {
+	missing := 0
+	for _, finding := range setup.Examine(ctx, a.config) {
+		line := fmt.Sprintf("%-8s %-12s %s", finding.State, finding.What, finding.Found)
+		if finding.Fix != "" {
+			line += "; " + finding.Fix
+		}
+		if _, err := fmt.Fprintln(a.Out, line); err != nil {
+			return err
+		}
+		if finding.State == setup.Missing {
+			missing++
+		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d of the things svclab needs are missing; the lines above say how to mend each", missing)
+	}
+	_, err := fmt.Fprintln(a.Out, "everything is ready for: svclab up")
+	return err
+}

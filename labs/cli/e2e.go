@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+)
+
+func (a *app) e2e() *cobra.Command {
+	var (
+		keep, verbose, plain bool
+		procs                int
+		labels, focus        string
+	)
+	cmd := &cobra.Command{
+		Use:   "e2e",
+		Short: "Set everything up, run the whole suite with Ginkgo, take everything down",
+		Long: `What make e2e does: makes the machine ready, lets Ginkgo create the cluster and run every scenario as a spec, several
+at once, prints the tables, writes the reports to the output folder, and deletes the cluster unless --keep.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runE2E(cmd.Context(), suite{keep: keep, procs: procs, labels: labels, focus: focus}, verbose, plain)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&keep, "keep", os.Getenv("KEEP") == "1", "keep the cluster after the run (also KEEP=1)")
+	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
+	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
+	flags.StringVar(&focus, "focus", "", "run only specs whose name matches this regular expression")
+	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
+	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	return cmd
+}
+
+// suite is one run of Ginkgo.
+type suite struct {
+	keep          bool
+	procs         int
+	labels, focus string
+}
+
+func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) error {
+	// What cannot be right is refused before anything is built.
+	if _, err := a.scenarios(nil); err != nil {
+		return err
+	}
+	settings, err := a.config.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	result := filepath.Join(a.config.Output, report.JSONFile)
+	if err := os.Remove(result); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("begin a new result: %w", err)
+	}
+	ran := a.ginkgo(ctx, s)
+	if !s.keep {
+		// Ginkgo deletes the cluster at the end of the suite. That it is gone is made sure of here, for a suite
+		// that was cut off as well.
+		clean, cancel := cleaning(ctx)
+		defer cancel()
+		if _, err := cluster.Down(clean, settings); err != nil {
+			ran = errors.Join(ran, err)
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	file, err := os.Open(result)
+	if err != nil {
+		return errors.Join(ran, fmt.Errorf("the suite left no result: %w", err))
+	}
+	defer func() { _ = file.Close() }()
+	run, err := report.Decode(file)
+	if err != nil {
+		return errors.Join(ran, err)
+	}
+	if err := report.Text(a.Out, run, a.style(verbose, plain)); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if run.Result() == reach.Pass && ran != nil {
+		return ran // no scenario failed, but the suite did
+	}
+	return judged(run.Result())
+}
+
+// ginkgo runs the suite in the checkout. Its processes write their progress to one file, which is shown as it grows: the
+// output of a parallel process is otherwise held back until its spec ends.
+func (a *app) ginkgo(ctx context.Context, s suite) error {
+	if err := os.MkdirAll(a.config.Output, 0o755); err != nil {
+		return fmt.Errorf("make the output folder: %w", err)
+	}
+	progress := filepath.Join(a.config.Output, "progress.log")
+	if err := os.WriteFile(progress, nil, 0o644); err != nil {
+		return fmt.Errorf("write the progress: %w", err)
+	}
+	args := []string{"tool", "ginkgo", "run", "--tags=e2e", "--procs=" + strconv.Itoa(s.procs), "--no-color", "--silence-skips", "--succinct",
+		"--timeout=55m", "--poll-progress-after=0s", "--keep-going", "--fail-on-empty"}
+	if s.labels != "" {
+		args = append(args, "--label-filter="+s.labels)
+	}
+	if s.focus != "" {
+		args = append(args, "--focus="+s.focus)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "./e2e/suites")...)
+	cmd.Dir = a.config.Root
+	cmd.Env = append(os.Environ(), a.config.Environ()...)
+	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep))
+	log, err := os.Create(filepath.Join(a.config.Output, "ginkgo.log"))
+	if err != nil {
+		return fmt.Errorf("write Ginkgo's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	cmd.Stdout, cmd.Stderr = log, log
+	// Ctrl-C reaches this process only: the suite's get one interrupt from it, and end in good order.
+	apart(cmd)
+	cmd.WaitDelay = 3 * time.Minute
+
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	followed := make(chan struct{})
+	go func() { defer close(followed); follow(following, progress, a.Err) }()
+	err = cmd.Run()
+	stop()
+	<-followed
+	if err != nil {
+		return fmt.Errorf("run the suite (its own log is %s): %w", log.Name(), err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/setup"
+)
+
+func (a *app) verify() *cobra.Command {
+	var verbose, plain, keep, list bool
+	cmd := &cobra.Command{
+		Use:   "verify [SCENARIO…]",
+		Short: "Run scenarios on the lab's cluster, all of them by default",
+		Long: `Runs scenarios on the cluster that svclab up brought up, prints what every vantage reached and why, and
+writes result.json, junit.xml, report.txt and report.html to the output folder.`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			all, err := a.scenarios(nil)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			return names(all), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			began := time.Now()
+			ctx := cmd.Context()
+			scenarios, err := a.scenarios(args)
+			if err != nil {
+				return err
+			}
+			if list {
+				for _, s := range scenarios {
+					if _, err := fmt.Fprintf(a.Out, "%-24s %s\n", s.Name, s.Title); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			settings, err := a.config.Settings(ctx)
+			if err != nil {
+				return err
+			}
+			attached, err := cluster.Attach(ctx, settings)
+			if err != nil {
+				return err
+			}
+			lab := setup.Lab{Cluster: attached}
+			described, err := lab.Describe(ctx)
+			if err != nil {
+				return err
+			}
+			outcome, err := lab.Runner(a.config.Output, runner.WithReporter(runner.Lines(a.Err)),
+				runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
+			if err != nil && len(outcome.Verdicts) == 0 {
+				return err
+			}
+			run := report.Run{Tool: "svclab", Version: version(), Started: began, Elapsed: time.Since(began), Cluster: described,
+				Plan: report.PlanFor(names(scenarios), outcome.Verdicts), Verdicts: outcome.Verdicts}
+			return a.publish(run, verbose, plain)
+		},
+	}
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
+	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
+	cmd.Flags().BoolVar(&list, "list", false, "only list the scenarios")
+	return cmd
+}
+
+// publish writes the run's files, prints it, and returns its verdict.
+func (a *app) publish(run report.Run, verbose, plain bool) error {
+	if err := report.WriteAll(a.config.Output, run); err != nil {
+		return err
+	}
+	if err := report.Text(a.Out, run, a.style(verbose, plain)); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	return judged(run.Result())
+}
+
+// style is how a report is printed on Out.
+func (a *app) style(verbose, plain bool) report.Style {
+	style := report.Style{Width: 120, Verbose: verbose, Plain: plain}
+	file, ok := a.Out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return style
+	}
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+		style.Width = max(60, min(width, 160))
+	}
+	style.Color = !plain && os.Getenv("NO_COLOR") == ""
+	return style
+}
+
+// scenarios loads the named scenarios, all when none is named.
+func (a *app) scenarios(wanted []string) ([]scenario.Scenario, error) {
+	known := scenario.WithChecks(runner.CheckNames()...)
+	if len(wanted) == 0 {
+		return scenario.LoadAll(a.manifests, known)
+	}
+	return scenario.Load(a.manifests, wanted, known)
+}
+
+func names(scenarios []scenario.Scenario) []string {
+	list := make([]string, len(scenarios))
+	for i, s := range scenarios {
+		list[i] = s.Name
+	}
+	return list
+}
