@@ -31,7 +31,11 @@ func (s *session) kubectl(ctx context.Context, run scenario.Run) (stepReport, er
 		return stepReport{}, fmt.Errorf("make a home for kubectl: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(home) }() // nothing of ours is in it; a rest in the temporary folder does no harm
-	argv := append([]string{"--kubeconfig", s.runner.cluster.Kubeconfig(), "--namespace", s.namespace}, words[1:]...)
+	argv := []string{"--kubeconfig", s.runner.cluster.Kubeconfig(), "--namespace", s.namespace}
+	if name := s.runner.cluster.Context(); name != "" {
+		argv = append(argv, "--context", name)
+	}
+	argv = append(argv, words[1:]...)
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, s.runner.settings.Kubectl, argv...)
 	command.Stdout, command.Stderr = &stdout, &stderr

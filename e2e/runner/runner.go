@@ -27,8 +27,9 @@ import (
 type Cluster interface {
 	Client() kubernetes.Interface
 	Dynamic() dynamic.Interface
-	// Kubeconfig is the file kubectl is given.
+	// Kubeconfig is the file kubectl is given, Context the context to use of it; empty: its current one.
 	Kubeconfig() string
+	Context() string
 	// Vantages are the places that can be asked from. Outside and host are added as unusable where they miss.
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
 	Facts(ctx context.Context) (world.Facts, error)

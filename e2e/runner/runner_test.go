@@ -1,0 +1,461 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+const appYAML = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: my-app}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: my-app}}
+  template:
+    metadata: {labels: {app: my-app}}
+    spec: {nodeName: svclab-worker, containers: [{name: app, image: app}]}
+`
+
+const serviceYAML = `
+apiVersion: v1
+kind: Service
+metadata: {name: my-service}
+spec:
+  selector: {app: my-app}
+  ports: [{port: 80, targetPort: 8080}]
+`
+
+const reachTable = `
+tables:
+  reach:
+    app: app=my-app
+    kinds: [clusterIP, endpoint]
+    rows:
+      - {from: [pod, node], to: clusterIP, outcome: Reached, by: all, sees: self}
+      - {from: [pod, node], to: {kind: clusterIP, undeclared: true}, outcome: {byMode: {nftables: Refused, iptables: TimedOut}}}
+      - {from: [pod, node], to: endpoint, outcome: Reached, by: itself}
+      - {from: [outside, host], to: [clusterIP, endpoint], outcome: [Unreachable, TimedOut]}
+      - {from: [outside, host], to: {kind: clusterIP, undeclared: true}, outcome: [Unreachable, TimedOut]}
+`
+
+const deployAndLook = `
+  - {name: deploy, apply: [app.yaml, service.yaml]}
+  - {name: look, expect: reach}
+`
+
+// loaded loads one scenario of the given head and steps.
+func loaded(t *testing.T, name, head, steps, expect string) scenario.Scenario {
+	t.Helper()
+	files := map[string]string{
+		"scenario.yaml": "title: " + name + "\nbehaviours: [clusterip.basic]\n" + head + "\nsteps:" + steps,
+		"app.yaml":      appYAML, "service.yaml": serviceYAML, "expect.yaml": expect,
+	}
+	fsys := fstest.MapFS{}
+	for file, text := range files {
+		if strings.HasSuffix(file, ".yaml") && file != "scenario.yaml" && file != "expect.yaml" && !strings.Contains(steps, file) || text == "" {
+			continue
+		}
+		fsys["scenarios/"+name+"/"+file] = &fstest.MapFile{Data: []byte(text)}
+	}
+	scenarios, err := scenario.LoadAll(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scenarios[0]
+}
+
+func quickly() Settings {
+	return Settings{StepTimeout: 5 * time.Second, Convergence: 300 * time.Millisecond, Cleanup: 5 * time.Second, Heartbeat: time.Hour, Workers: 4}
+}
+
+// lab is a fake cluster with a prober and a runner on it.
+func lab(t *testing.T, opts ...Option) (*fakeCluster, *fakeProber, *Runner) {
+	c := newFakeCluster(t)
+	p := &fakeProber{cluster: c}
+	return c, p, New(c, p, append([]Option{WithSettings(quickly())}, opts...)...)
+}
+
+func one(t *testing.T, r *Runner, sc scenario.Scenario) reach.Verdict {
+	t.Helper()
+	out, err := r.Run(context.Background(), []scenario.Scenario{sc})
+	if err != nil {
+		t.Fatalf("run: %v\n%+v", err, out.Verdicts)
+	}
+	return out.Verdicts[0]
+}
+
+func namespacesLeft(c *fakeCluster) []string {
+	return slices.DeleteFunc(c.api.names("namespaces"), func(n string) bool { return !strings.HasPrefix(n, "svclab-") })
+}
+
+func TestRunJudgesATable(t *testing.T) {
+	c, p, r := lab(t)
+	v := one(t, r, loaded(t, "clusterip", "", deployAndLook, reachTable))
+	if v.Result != reach.Pass || len(v.Steps) != 2 {
+		t.Fatalf("verdict %s, steps %+v", v.Result, v.Steps)
+	}
+	table := v.Steps[1].Tables[0]
+	// 8 vantages; ClusterIP declared and not, and two endpoints
+	if len(table.Vantages) != 8 || len(table.Targets) != 4 || len(table.Cells) != 32 {
+		t.Fatalf("%d vantages, %d targets, %d cells", len(table.Vantages), len(table.Targets), len(table.Cells))
+	}
+	for _, cell := range table.Cells {
+		n := len(cell.Cell.Observations)
+		switch {
+		case cell.Cell.Vantage.Kind == reach.Host:
+			if cell.Result != reach.Skipped || !strings.Contains(cell.Why, "no vantage") {
+				t.Errorf("host cell: %s %q", cell.Result, cell.Why)
+			}
+		case cell.Written.Allows(reach.Reached) && n < minProbes:
+			t.Errorf("%s → %s was probed %d times, want %d at least", cell.Cell.Vantage.Name, cell.Cell.Target.Name(), n, minProbes)
+		case !cell.Written.Allows(reach.Reached) && n != 2*deniedProbes:
+			t.Errorf("denial %s → %s was probed %d times, want %d", cell.Cell.Vantage.Name, cell.Cell.Target.Name(), n, 2*deniedProbes)
+		}
+	}
+	if left := namespacesLeft(c); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if len(p.requests) != 3 {
+		t.Errorf("%d rounds of probes, want one to converge, one judged, one for denials", len(p.requests))
+	}
+	for _, d := range c.api.list("deployments", "") {
+		t.Errorf("left behind: %v", d)
+	}
+}
+
+// A cluster that lacks one backend, or has one node that does not serve, must fail in the judged pass with
+// just those cells, though convergence was tried first.
+func TestRunFindsBrokenCells(t *testing.T) {
+	for name, c := range map[string]struct {
+		broken func(round int, r probe.Request, o *reach.Observation)
+		cell   [2]string
+		field  string
+		cells  int
+	}{
+		"a backend out of the rotation": {
+			func(_ int, r probe.Request, o *reach.Observation) {
+				if r.Vantage.Name == "pod/worker" && r.Target.Kind == reach.ClusterIP && len(r.Until) == 2 {
+					o.Backend = r.Until[0]
+				}
+			}, [2]string{"pod/worker", "my-service clusterIP"}, "missing backend", 1},
+		"a node that does not serve": {
+			func(_ int, r probe.Request, o *reach.Observation) {
+				if r.Vantage.Name == "node/worker2" && r.Target.Kind == reach.ClusterIP && !r.Target.Undeclared {
+					*o = reach.Observation{Outcome: reach.TimedOut}
+				}
+			}, [2]string{"node/worker2", "my-service clusterIP"}, "outcome", 1},
+		"a wrong source address": {
+			func(_ int, r probe.Request, o *reach.Observation) {
+				if r.Vantage.Name == "pod/control-plane" && r.Target.Kind == reach.ClusterIP && o.Outcome == reach.Reached {
+					o.Source = r.Vantage.Addrs[0].Next()
+				}
+			}, [2]string{"pod/control-plane", "my-service clusterIP"}, "source", 1},
+		"a hole that opens in the second pass": {
+			func(round int, r probe.Request, o *reach.Observation) {
+				if r.Target.Undeclared && r.Vantage.Name == "pod/worker" && round == 3 {
+					*o = reach.Observation{Outcome: reach.Reached, Backend: "somebody"}
+				}
+			}, [2]string{"pod/worker", "my-service clusterIP"}, "outcome", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, p, r := lab(t)
+			p.broken = c.broken
+			v := one(t, r, loaded(t, "broken", "", deployAndLook, reachTable))
+			if v.Result != reach.Fail {
+				t.Fatalf("verdict %s: %+v", v.Result, v.Steps)
+			}
+			var failed []reach.CellVerdict
+			for _, cell := range v.Steps[1].Tables[0].Cells {
+				if cell.Result == reach.Fail {
+					failed = append(failed, cell)
+				}
+			}
+			if len(failed) != c.cells || failed[0].Cell.Vantage.Name != c.cell[0] || !strings.HasPrefix(failed[0].Cell.Target.Name(), c.cell[1]) {
+				t.Fatalf("failed cells: %+v", failed)
+			}
+			if failed[0].Alone != "observation" || failed[0].Differences[0].Field != c.field {
+				t.Errorf("alone %q, differences %v", failed[0].Alone, failed[0].Differences)
+			}
+			if !strings.Contains(v.Steps[1].Why, c.cell[0]) {
+				t.Errorf("the step's why does not name the cell: %s", v.Steps[1].Why)
+			}
+		})
+	}
+}
+
+// What is late but within the bound converges; what comes and goes does not pass, however it behaved before.
+func TestConvergence(t *testing.T) {
+	late := func(round int, r probe.Request, o *reach.Observation) {
+		if round <= 2 && r.Target.Kind == reach.ClusterIP && r.Vantage.Kind == reach.Node && !r.Target.Undeclared {
+			*o = reach.Observation{Outcome: reach.Refused}
+		}
+	}
+	_, p, r := lab(t, WithSettings(Settings{Convergence: 5 * time.Second}))
+	p.broken = late
+	v := one(t, r, loaded(t, "late", "", deployAndLook, reachTable))
+	if v.Result != reach.Pass || !strings.Contains(strings.Join(v.Steps[1].Lines, "\n"), "in round 3") {
+		t.Errorf("late: %s, %v", v.Result, v.Steps[1].Lines)
+	}
+	if second := p.requests[1]; len(second) != 3 {
+		t.Errorf("round 2 asked %d cells, want the 3 that were not as predicted", len(second))
+	}
+
+	_, p, r = lab(t)
+	probes := 0
+	p.broken = func(_ int, rq probe.Request, o *reach.Observation) { // every fifth connection is lost
+		if rq.Target.Kind == reach.ClusterIP && rq.Vantage.Name == "pod/worker" && !rq.Target.Undeclared {
+			if probes++; probes%5 == 0 {
+				*o = reach.Observation{Outcome: reach.TimedOut}
+			}
+		}
+	}
+	v = one(t, r, loaded(t, "flapping", "", deployAndLook, reachTable))
+	if v.Result != reach.Fail {
+		t.Errorf("flapping: %s", v.Result)
+	}
+}
+
+func TestWhoStandsAlone(t *testing.T) {
+	_, _, r := lab(t)
+	wrong := strings.Replace(reachTable, "outcome: {byMode: {nftables: Refused, iptables: TimedOut}}", "outcome: TimedOut", 1)
+	v := one(t, r, loaded(t, "wrong", "", deployAndLook, wrong))
+	if v.Result != reach.Fail {
+		t.Fatalf("verdict %s", v.Result)
+	}
+	alone := map[string]int{}
+	for _, cell := range v.Steps[1].Tables[0].Cells {
+		if cell.Result == reach.Fail {
+			alone[cell.Alone]++
+		}
+	}
+	if alone["written table"] != 6 || len(alone) != 1 {
+		t.Errorf("alone: %v, want the written table 6 times", alone)
+	}
+}
+
+func TestProberThatCannotRun(t *testing.T) {
+	_, p, r := lab(t)
+	p.broken = func(_ int, rq probe.Request, o *reach.Observation) {
+		if rq.Vantage.Name == "node/worker" {
+			*o = reach.Observation{Outcome: reach.ProbeFailed, Detail: "exec format error"}
+		}
+	}
+	v := one(t, r, loaded(t, "unable", "", deployAndLook, reachTable))
+	if v.Result != reach.Inconclusive || !strings.Contains(v.Steps[1].Why, "exec format error") {
+		t.Errorf("%s: %s", v.Result, v.Steps[1].Why)
+	}
+}
+
+func TestRowsThatDoNotFit(t *testing.T) {
+	for name, c := range map[string]struct{ old, text, want string }{
+		"a cell without a row": {"[outside, host], to: [clusterIP, endpoint]", "[outside, host], to: clusterIP", "no row says what to expect from outside to my-service endpoint@"},
+		"a cell with two rows": {"from: [pod, node], to: endpoint", "from: any, to: endpoint", "rows 3 and 4 all say what to expect from outside to my-service endpoint@"},
+		"a row without a cell": {"    rows:", "    rows:\n      - {from: pod, to: nodePort, outcome: Refused}", "row 1 (from pod to nodePort: Refused) is about no cell"},
+		"nobody to answer":     {"by: all", "by: {pods: app=other}", "row 1: from pod/control-plane to my-service clusterIP:80/TCP: every pod with app=other is to answer, but there is none"},
+		"no such service":      {"    app:", "    services: [other]\n    app:", `there is no Service "other"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, p, r := lab(t)
+			v := one(t, r, loaded(t, "rows", "", deployAndLook, strings.Replace(reachTable, c.old, c.text, 1)))
+			if v.Result != reach.Inconclusive || !strings.Contains(v.Steps[1].Why, c.want) {
+				t.Errorf("%s: %s\nwant %s", v.Result, v.Steps[1].Why, c.want)
+			}
+			if len(p.requests) != 0 {
+				t.Error("a table that does not fit was asked all the same")
+			}
+		})
+	}
+}
+
+func TestSkipsAndNothingRan(t *testing.T) {
+	c, _, r := lab(t)
+	c.lacks[scenario.LoadBalancer] = "no MetalLB is installed"
+	skipped := loaded(t, "lb", "needs: {features: [loadBalancer]}", deployAndLook, reachTable)
+	nodes := loaded(t, "nodes", "needs: {nodes: 5}", deployAndLook, reachTable)
+	mode := loaded(t, "mode", "needs: {proxyModes: [iptables]}", deployAndLook, reachTable)
+	out, err := r.Run(context.Background(), []scenario.Scenario{skipped, nodes, mode})
+	if !errors.Is(err, ErrNothingRan) || out.Skipped != 3 || out.Ran != 0 {
+		t.Errorf("error %v, outcome %+v", err, out)
+	}
+	for i, want := range []string{"needs loadBalancer: no MetalLB is installed", "needs 5 schedulable nodes, the cluster has 3", "mode iptables, the cluster's is nftables"} {
+		if !strings.Contains(out.Skips[i].Reason, want) {
+			t.Errorf("reason %q, want %q", out.Skips[i].Reason, want)
+		}
+	}
+	if out.Result() != reach.Inconclusive {
+		t.Errorf("result %s", out.Result())
+	}
+	if _, err := r.Run(context.Background(), nil); !errors.Is(err, ErrNothingRan) {
+		t.Errorf("no scenario at all: %v", err)
+	}
+	out, err = r.Run(context.Background(), []scenario.Scenario{skipped, loaded(t, "fits", "", deployAndLook, reachTable)})
+	if err != nil || out.Ran != 1 || out.Skipped != 1 || out.Result() != reach.Pass || len(out.Unprobed) != 1 {
+		t.Errorf("one of two: %v, %+v", err, out)
+	}
+}
+
+// A run that is cancelled midway stops, says so, and cleans up all the same.
+func TestCancelCleansUp(t *testing.T) {
+	c, p, r := lab(t)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	interrupted := errors.New("interrupted by the user")
+	p.broken = func(int, probe.Request, *reach.Observation) { cancel(interrupted) }
+	first := loaded(t, "first", "serial: true", deployAndLook+"  - {name: more, expect: reach}\n", reachTable)
+	second := loaded(t, "second", "serial: true", deployAndLook, reachTable)
+	out, err := r.Run(ctx, []scenario.Scenario{first, second})
+	if !errors.Is(err, interrupted) {
+		t.Errorf("error %v", err)
+	}
+	if len(out.Verdicts) != 1 || out.Verdicts[0].Result != reach.Inconclusive || out.Result() != reach.Inconclusive {
+		t.Errorf("verdicts %+v", out.Verdicts)
+	}
+	if last := out.Verdicts[0].Steps[2]; last.Result != reach.Skipped || !strings.Contains(last.Why, "not run") {
+		t.Errorf("the step that was not run: %+v", last)
+	}
+	if left := namespacesLeft(c); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if services := c.api.names("services"); len(services) != 1 {
+		t.Errorf("left behind: %v", services)
+	}
+}
+
+func TestWaitThatRunsOut(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		if resource == "namespaces" || deleted {
+			controllers(api, resource, o, deleted)
+		}
+	}
+	v := one(t, r, loaded(t, "stuck", "", `
+  - {name: deploy, apply: [app.yaml]}
+  - {name: wait, settle: {}, timeout: 300ms}
+  - {name: then, settle: {}}
+  - {name: look, object: {ref: deployment/my-app, absent: true}}
+`, ""))
+	step := v.Steps[1]
+	if step.Result != reach.Fail || !strings.Contains(step.Why, "gave up waiting for the objects to settle; last seen: Deployment") ||
+		!strings.Contains(step.Why, "bound is 300ms") {
+		t.Errorf("%s: %s", step.Result, step.Why)
+	}
+	if v.Steps[2].Result != reach.Skipped || v.Steps[3].Result != reach.Skipped {
+		t.Errorf("steps after one that did not succeed were run: %+v", v.Steps[2:])
+	}
+}
+
+func TestStepsThatOnlyLookDoNotEndTheScenario(t *testing.T) {
+	_, _, r := lab(t)
+	v := one(t, r, loaded(t, "looks", "", `
+  - {name: deploy, apply: [app.yaml, service.yaml]}
+  - {name: wrong, object: {ref: service/my-service, want: {spec: {type: NodePort}}}, timeout: 200ms}
+  - {name: right, object: {ref: service/my-service, want: {spec: {ports: [{port: 80}]}}, unset: [status.loadBalancer.ingress], holds: 50ms}}
+  - {name: none, object: {ref: service/other, absent: true}}
+  - {name: path, object: {ref: services/my-service, path: {"{.spec.ports[0].targetPort}": "8080"}}}
+`, ""))
+	want := []reach.Result{reach.Pass, reach.Fail, reach.Pass, reach.Pass, reach.Pass}
+	for i, step := range v.Steps {
+		if step.Result != want[i] {
+			t.Errorf("step %s: %s, want %s: %s", step.Name, step.Result, want[i], step.Why)
+		}
+	}
+	if !strings.Contains(v.Steps[1].Why, `.spec.type is not set, want "NodePort"`) {
+		t.Errorf("what was last seen is not told: %s", v.Steps[1].Why)
+	}
+}
+
+func TestLeftoversAreRemovedFirst(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.mu.Lock()
+	left := object("v1", "Namespace", "", "svclab-clusterip-old", nil)
+	left["metadata"].(map[string]any)["labels"] = map[string]any{ManagedByLabel: ManagedBy, ScenarioLabel: "clusterip"}
+	c.api.put("namespaces", left)
+	foreign := object("v1", "Namespace", "", "svclab-clusterip-foreign", nil)
+	c.api.put("namespaces", foreign)
+	c.api.put("services", object("v1", "Service", "svclab-clusterip-old", "holder", map[string]any{"spec": map[string]any{
+		"ports": []any{map[string]any{"port": 80, "nodePort": 30080}}}}))
+	c.api.mu.Unlock()
+	one(t, r, loaded(t, "clusterip", "", deployAndLook, reachTable))
+	if left := namespacesLeft(c); !slices.Equal(left, []string{"svclab-clusterip-foreign"}) {
+		t.Errorf("namespaces %v, want only the one that is not ours", left)
+	}
+}
+
+func TestKeepAndFailedHook(t *testing.T) {
+	settings := quickly()
+	settings.Keep = true
+	var told []string
+	c, p, r := lab(t, WithSettings(settings), WithFailed(func(_ context.Context, name, namespace string) { told = append(told, name+" "+namespace) }))
+	p.broken = func(_ int, _ probe.Request, o *reach.Observation) { o.Outcome = reach.TimedOut }
+	one(t, r, loaded(t, "kept", "", deployAndLook, reachTable))
+	left := namespacesLeft(c)
+	if len(left) != 1 || len(told) != 1 || told[0] != "kept "+left[0] {
+		t.Errorf("namespaces %v, told %v", left, told)
+	}
+	if err := r.Sweep(context.Background()); err != nil || len(namespacesLeft(c)) != 0 {
+		t.Errorf("sweep: %v, left %v", err, namespacesLeft(c))
+	}
+}
+
+func TestManifestsAreRewrittenForTheCluster(t *testing.T) {
+	c, _, r := lab(t)
+	var mu sync.Mutex
+	var nodes []string
+	c.api.admit = func(resource string, o map[string]any) string {
+		if resource == "deployments" {
+			mu.Lock()
+			defer mu.Unlock()
+			spec := o["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+			nodes = append(nodes, spec["nodeName"].(string))
+		}
+		return ""
+	}
+	one(t, r, loaded(t, "slots", "", deployAndLook, reachTable))
+	if !slices.Equal(nodes, []string{"lab-worker"}) {
+		t.Errorf("applied to nodes %v, want lab-worker", nodes)
+	}
+	if _, err := renamed(map[string]any{"a": []any{"svclab-worker9"}}, map[string]string{"worker": "x"}); err == nil {
+		t.Error("a node that this cluster does not have is taken")
+	}
+}
+
+func TestUnknownCheckIsRefusedBeforeAnythingIsDone(t *testing.T) {
+	c, _, r := lab(t)
+	for _, step := range []string{"{name: nope}", "{name: no-endpoint-slices, args: {servise: x}}"} {
+		sc := loaded(t, "check", "", "\n  - {name: a, check: "+step+"}\n", "")
+		if _, err := r.Run(context.Background(), []scenario.Scenario{sc}); err == nil || !strings.Contains(err.Error(), `scenario check: step "a"`) {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
+	if left := namespacesLeft(c); len(left) > 0 {
+		t.Errorf("something was done: %v", left)
+	}
+}
+
+// lockedBuffer is written by several goroutines.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
