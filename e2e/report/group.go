@@ -70,9 +70,9 @@ func groupKey(c *reach.CellVerdict, source string) string {
 	switch c.Result {
 	case reach.Pass:
 		key = append(key, distinct(c.Cell.Observations, func(o reach.Observation) string { return string(o.Outcome) })...)
-		key = append(key, orDefault(c.Oracle.Reason, c.Oracle.Rule), source)
+		key = append(key, ruleOf(c.Oracle), source)
 	case reach.Fail:
-		key = append(key, c.Alone, c.Oracle.Reason, expectedApart(c.Oracle))
+		key = append(key, c.Alone, ruleOf(c.Oracle), expectedApart(c.Oracle))
 		if c.Written != nil {
 			key = append(key, expectedApart(*c.Written))
 		}
@@ -83,6 +83,20 @@ func groupKey(c *reach.CellVerdict, source string) string {
 		key = append(key, c.Why)
 	}
 	return strings.Join(key, "\x00")
+}
+
+// ruleOf is what one explanation covers: a rule holds for many cells, in each of which its reason names other objects.
+func ruleOf(p reach.Prediction) string { return orDefault(p.Rule, p.Reason) }
+
+// reason is the oracle's for the group: one cell's, told as an example where the cells' reasons differ.
+func (g group) reason() string {
+	text := because(g.cells[0].Oracle)
+	for _, c := range g.cells {
+		if c.Oracle.Reason != g.cells[0].Oracle.Reason {
+			return "(for example) " + text
+		}
+	}
+	return text
 }
 
 // expectedApart is the prediction but for its sources, which differ by node where all else is the same.

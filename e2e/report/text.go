@@ -163,7 +163,7 @@ func (p *printer) printGroup(indent int, v *view, g group) {
 		if text := g.explain(p.times); text != "" {
 			p.para(indent+2, 0, inkDim, text)
 		}
-		if text := because(g.cells[0].Oracle); text != "" {
+		if text := g.reason(); text != "" {
 			p.para(indent+2, 2, inkNone, "because "+text)
 		}
 	}
@@ -197,7 +197,7 @@ func (p *printer) predictions(indent int, g group) {
 		p.field(indent, "oracle", expected(oracle))
 		p.field(indent, "written", expected(*written))
 	}
-	if text := because(oracle); text != "" {
+	if text := g.reason(); text != "" {
 		p.field(indent, "because", text)
 	}
 }

@@ -2,7 +2,10 @@ package report
 
 import (
 	"cmp"
+	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -49,13 +52,40 @@ func (r Run) Totals() Totals {
 		}
 	}
 	t.Run = t.Passed + t.Failed + t.Inconclusive
-	for reason, count := range reasons {
+	for reason, count := range merged(reasons) {
 		t.Unprobed = append(t.Unprobed, ReasonCount{Reason: reason, Count: count})
 	}
 	slices.SortFunc(t.Unprobed, func(a, b ReasonCount) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
 	})
 	return t
+}
+
+// merged puts reasons together that differ in addresses only.
+func merged(reasons map[string]int) map[string]int {
+	byShape := map[string][]string{}
+	for reason := range reasons {
+		words := strings.Fields(reason)
+		for i, word := range words {
+			if _, err := netip.ParseAddr(strings.TrimRight(word, ";,.")); err == nil {
+				words[i] = "*"
+			}
+		}
+		shape := strings.Join(words, " ")
+		byShape[shape] = append(byShape[shape], reason)
+	}
+	out := map[string]int{}
+	for _, same := range byShape {
+		slices.Sort(same)
+		text := same[0]
+		if len(same) > 1 {
+			text += fmt.Sprintf(" (likewise %d more)", len(same)-1)
+		}
+		for _, reason := range same {
+			out[text] += reasons[reason]
+		}
+	}
+	return out
 }
 
 // countTable adds the table's cells to totals and to reasons and returns how many probes it holds.
