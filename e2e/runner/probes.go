@@ -60,6 +60,12 @@ func (f forecast) matches(cell reach.Cell) bool {
 // predicted: one probe, and more only until every backend was heard.
 func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	r := probe.Request{Vantage: f.vantage, Target: f.target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied}
+	if f.oracle.Allows(reach.TimedOut) && f.written.Allows(reach.TimedOut) {
+		r.Timeout = timeouts.Silent
+	}
+	if f.oracle.Allows(reach.Refused) || f.written.Allows(reach.Refused) {
+		r.Timeout = timeouts.Refused
+	}
 	if f.answered() {
 		r.Min, r.Max, r.Timeout = minProbes, minProbes, timeouts.Answered
 		if all := f.backends(); len(all) > 0 {
@@ -91,6 +97,11 @@ func (f forecast) backends() []string {
 type Timeouts struct {
 	// Answered is for cells in which an answer may come: it must be long enough for a busy machine.
 	Answered time.Duration
-	// Denied is for the others: each connection into silence takes this long.
+	// Denied is for cells that are to be refused or unreachable. The kernel limits how many ICMP errors it sends
+	// to one client (net.ipv4.icmp_ratelimit: six at once, then one a second), and a refusal by a packet filter is
+	// one. So it must be long enough for SYN to be sent again, which is after 1 and 3 seconds. It costs time only
+	// where nothing comes back.
 	Denied time.Duration
+	// Silent is for cells in which nothing is to come back: each connection takes this long.
+	Silent time.Duration
 }

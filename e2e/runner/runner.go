@@ -102,7 +102,7 @@ func Defaults() Settings {
 	return Settings{
 		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Cleanup: 90 * time.Second,
 		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
-		Timeouts: Timeouts{Answered: 3 * time.Second, Denied: time.Second},
+		Timeouts: Timeouts{Answered: 3 * time.Second, Denied: time.Second, Refused: 5 * time.Second},
 	}
 }
 
@@ -137,7 +137,7 @@ func WithSettings(s Settings) Option {
 			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
 			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep,
 			Timeouts: Timeouts{Answered: cmp.Or(s.Timeouts.Answered, d.Timeouts.Answered),
-				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied)},
+				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied), Refused: cmp.Or(s.Timeouts.Refused, d.Timeouts.Refused)},
 		}
 	}
 }
