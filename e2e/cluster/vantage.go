@@ -17,7 +17,8 @@ import (
 )
 
 // Vantages are the places a client can stand in now: pod/SLOT and node/SLOT for every node, outside, host. One that
-// cannot be used at the moment, such as a stopped node, says why.
+// cannot be used because StopNode or PauseNode was called says so, and is left out of tables. One that should work and
+// does not, for whatever other reason, is not excused: asking from it fails, which leaves a verdict Inconclusive.
 func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -40,11 +41,7 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 		}
 		inPod := podVantage(pods.Items, name, c.slot(name), c.podOf(name))
 		onNode := nodeVantage(&nodes.Items[i], c.slot(name))
-		if c.engine == nil {
-			stand := podVantage(pods.Items, name, c.slot(name), c.hostPodOf(name))
-			onNode.Unusable = stand.Unusable
-		}
-		if why := down[name]; why != "" {
+		if why := down[name]; why != "" && slices.Contains(c.undo.pending(), "node "+name) {
 			inPod.Unusable, onNode.Unusable = why, why
 		}
 		atPods, atNodes = append(atPods, inPod), append(atNodes, onNode)
@@ -98,7 +95,6 @@ func podVantage(pods []corev1.Pod, node, slot, name string) reach.Vantage {
 	v := reach.Vantage{Name: "pod/" + slot, Kind: reach.Pod, Node: node, Namespace: ClientsNamespace, PodName: name}
 	i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Name == name })
 	if i < 0 {
-		v.Unusable = "the client pod " + name + " is not there"
 		return v
 	}
 	pod := &pods[i]
@@ -107,9 +103,6 @@ func podVantage(pods []corev1.Pod, node, slot, name string) reach.Vantage {
 		if addr, err := netip.ParseAddr(ip.IP); err == nil {
 			v.Addrs = append(v.Addrs, addr)
 		}
-	}
-	if seen, ok := podsReady([]*corev1.Pod{pod}, []clientPod{{Name: name}}); !ok {
-		v.Unusable = "the client pod " + seen
 	}
 	return v
 }
