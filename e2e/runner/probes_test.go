@@ -41,9 +41,10 @@ func TestMaxProbes(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	timeouts := Timeouts{Answered: 3 * time.Second, Denied: time.Second}
+	timeouts := Timeouts{Answered: 3 * time.Second, Denied: 4 * time.Second, Silent: time.Second}
 	reached := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: []string{"a", "b"}}
 	refused := reach.Prediction{Outcomes: []reach.Outcome{reach.Refused}}
+	silent := reach.Prediction{Outcomes: []reach.Outcome{reach.TimedOut}}
 	sticky := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: []string{"a", "b"}, Sticky: true}
 	for name, c := range map[string]struct {
 		oracle, written reach.Prediction
@@ -53,8 +54,10 @@ func TestRequest(t *testing.T) {
 	}{
 		"answered":                 {reached, reached, false, 8, 31, 2, 3 * time.Second},
 		"answered, quickly":        {reached, reached, true, 1, 31, 2, 3 * time.Second},
-		"denied":                   {refused, refused, false, 2, 2, 0, time.Second},
-		"denied, quickly":          {refused, refused, true, 1, 1, 0, time.Second},
+		"denied":                   {refused, refused, false, 2, 2, 0, 4 * time.Second},
+		"denied, quickly":          {refused, refused, true, 1, 1, 0, 4 * time.Second},
+		"silence":                  {silent, silent, false, 2, 2, 0, time.Second},
+		"silence, says one":        {refused, silent, false, 2, 2, 0, 4 * time.Second},
 		"sticky":                   {sticky, sticky, false, 8, 8, 0, 3 * time.Second},
 		"only the table wants one": {refused, reached, false, 8, 31, 2, 3 * time.Second},
 	} {
