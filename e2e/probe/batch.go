@@ -205,6 +205,9 @@ func parseReply(output []byte, cells int) reply {
 		switch {
 		case parsed.Hello != nil:
 			r.spoke = true
+		case !r.spoke:
+			r.trouble = fmt.Sprintf("a line before its first: %.100q", bytes.TrimSpace(line))
+			return r
 		case parsed.Answer != nil:
 			id := parsed.Answer.ID
 			if _, twice := r.answers[id]; twice || id < 0 || id >= cells || len(parsed.Answer.Observations) == 0 {
@@ -218,14 +221,12 @@ func parseReply(output []byte, cells int) reply {
 			}
 			return r
 		default:
-			r.trouble = fmt.Sprintf("a line that says nothing: %.100q", line)
+			r.trouble = fmt.Sprintf("a line that says nothing: %.100q", bytes.TrimSpace(line))
 			return r
 		}
 	}
-	switch {
-	case !r.spoke:
-		r.trouble = "it did not run"
-	default:
+	r.trouble = "it did not run"
+	if r.spoke {
 		r.trouble = fmt.Sprintf("its output breaks off after %d of %d cells", len(r.answers), cells)
 	}
 	return r

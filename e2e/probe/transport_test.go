@@ -105,6 +105,10 @@ func TestProberThatCannotBeTrusted(t *testing.T) {
 			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it answers cell 1", 1},
 		"claims more than it did": {says(nil, "", helloLine, reached(0, "a"), doneTwo),
 			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it reports 2 cells done, 2 were asked and 1 came", 1},
+		"no greeting": {says(nil, "", reached(0, "a"), reached(1, "b"), doneTwo),
+			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "a line before its first", 3},
+		"an empty line of JSON": {says(nil, "", helloLine, reached(0, "a"), "{}", reached(1, "b"), doneTwo),
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "says nothing", 1},
 		"another version": {says(nil, "", `{"hello":{"version":9}}`),
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it speaks protocol 9", 3},
 	} {

@@ -31,17 +31,17 @@ func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		awaitStop(in.in)
 		cancel()
 	}()
-	count := emit(ctx, starting, spec, out)
+	count := emit(ctx, starting, spec, inFlight(spec), out)
 	out.write(wire.Line{Done: &wire.Done{Count: count}})
 	return out.failed()
 }
 
-// emit runs the requests: starting ends their starts, ctx also those under way. It returns once all are reported.
-func emit(ctx, starting context.Context, spec wire.Flow, out *lineWriter) int {
+// emit runs the requests, at most so many at a time: starting ends their starts, ctx also those under way. It
+// returns how many were due once all are reported.
+func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWriter) int {
 	var (
 		started  = time.Now()
 		gap      = time.Second / time.Duration(spec.PerSecond)
-		limit    = inFlight(spec)
 		slots    = make(chan struct{}, limit)
 		requests sync.WaitGroup
 		count    int

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +85,26 @@ func TestFlowInFlightIsBounded(t *testing.T) {
 	spec.Cell.Timeout = time.Hour
 	if got := inFlight(spec); got != wire.MaxInFlight {
 		t.Errorf("an hour each: %d", got)
+	}
+}
+
+// A request that was due but could not be started is reported like any other.
+func TestFlowReportsWhatItCouldNotSend(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel connects, nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	address := netip.MustParseAddrPort(silent.Addr().String())
+	spec := wire.Flow{PerSecond: 100, Cell: wire.Cell{Form: wire.AppHTTP, Host: address.Addr().String(), Port: address.Port(), Timeout: 300 * time.Millisecond}}
+	starting, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var stdout bytes.Buffer
+	count := emit(t.Context(), starting, spec, 2, &lineWriter{out: &stdout})
+	lines := strings.Count(stdout.String(), "\n")
+	refused := strings.Count(stdout.String(), "not sent: 2 requests are under way")
+	if count < 5 || lines != count || refused != count-2 {
+		t.Errorf("%d were due, %d reported, %d not sent, want all but 2", count, lines, refused)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 const usage = `usage: prober ask                 read cells on stdin, ask them, answer on stdout
        prober flow                read one flow on stdin, keep asking until stdin ends
        prober serve [flags]       be the outside world's server (prober serve -h)
+       prober whohas --addr A     ask the link by ARP or NDP who has an address, print all who answer
+       prober links               print the hardware addresses of this place
        prober version`
 
 func main() {
@@ -53,7 +55,7 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	if verb != "serve" && len(args) > 0 {
+	if verb != "serve" && verb != "whohas" && len(args) > 0 {
 		return badf("%s takes no arguments, got %q\n%s", verb, args, usage)
 	}
 	switch verb {
@@ -63,6 +65,10 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return flow(ctx, stdin, stdout)
 	case "serve":
 		return serve(ctx, args, stdout, stderr)
+	case "whohas":
+		return whoHas(args, stdout, stderr)
+	case "links":
+		return links(stdout)
 	case "version":
 		_, err := fmt.Fprintf(stdout, "svclab prober, protocol %d, %s %s/%s\n",
 			wire.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -76,6 +76,21 @@ func TestParseMessageRefusesBroken(t *testing.T) {
 	}
 }
 
+func FuzzParseMessage(f *testing.F) {
+	for _, text := range []string{aliasOfAlias, plainAddress, danglingAlias, serverFailure} {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, ok := parseMessage(b); ok && len(m.chain()) > len(m.answers) {
+			t.Errorf("%d answers made a chain of %d", len(m.answers), len(m.chain()))
+		}
+	})
+}
+
 func TestChainOfLoopEnds(t *testing.T) {
 	m := message{question: "a.", answers: []answer{{"a.", "b."}, {"b.", "a."}}}
 	if got := m.chain(); len(got) != 2 {

@@ -10,6 +10,7 @@
 package wire
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -162,6 +163,19 @@ type Served struct {
 	// ServerName is the TLS server name the client sent; empty without TLS.
 	ServerName string `json:"serverName,omitempty"`
 	Path       string `json:"path"`
+}
+
+// Owners is what `prober whohas` prints: the hardware addresses, sorted, of all on the link who say that they
+// have the address.
+type Owners struct {
+	Addr netip.Addr `json:"addr"`
+	Link string     `json:"link"`
+	MACs []string   `json:"macs"`
+}
+
+// Links is what `prober links` prints: the hardware addresses of the place it runs in.
+type Links struct {
+	MACs []string `json:"macs"`
 }
 
 // Listening is what `prober serve` prints, once, when it answers: the addresses it listens at.

@@ -1,0 +1,15 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// askLink needs packet sockets, which only Linux has in this form.
+func askLink(net.Interface, netip.Addr, netip.Addr, time.Duration) ([]string, error) {
+	return nil, errors.New("only a prober on Linux can ask")
+}
