@@ -37,7 +37,7 @@ type Env struct {
 	Client    kubernetes.Interface
 	Dynamic   dynamic.Interface
 	Prober    Prober
-	// Cluster is the runner's own; a check may ask it for more, as Announcement or Commander.
+	// Cluster is the runner's own; a check may ask whether it is more, as a Commander.
 	Cluster  Cluster
 	Timeouts Timeouts
 }

@@ -2,8 +2,10 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"sync"
@@ -206,7 +208,17 @@ func (c *fakeCluster) ControlNode(_ context.Context, slot, action string) error 
 	return nil
 }
 
-func (c *fakeCluster) Answering(context.Context, string) ([]string, error) { return c.answering, nil }
+// Exec is the prober's whohas and links: a node's hardware address is 02:00:00:00:00:XX for 172.18.0.XX.
+func (c *fakeCluster) Exec(_ context.Context, v reach.Vantage, argv []string, _ io.Reader, stdout, _ io.Writer) error {
+	macs := c.answering
+	if argv[1] == "links" {
+		b := v.Addrs[0].As4()
+		macs = []string{fmt.Sprintf("02:00:00:00:00:%02x", b[3])}
+	}
+	return json.NewEncoder(stdout).Encode(map[string]any{"macs": macs})
+}
+
+func (c *fakeCluster) Prober(context.Context, reach.Vantage) (string, error) { return "/prober", nil }
 
 // fakeProber observes what the oracle predicts in the world of the moment, but for what is broken.
 type fakeProber struct {

@@ -63,9 +63,6 @@ func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	if f.oracle.Allows(reach.TimedOut) && f.written.Allows(reach.TimedOut) {
 		r.Timeout = timeouts.Silent
 	}
-	if f.oracle.Allows(reach.Refused) || f.written.Allows(reach.Refused) {
-		r.Timeout = timeouts.Refused
-	}
 	if f.answered() {
 		r.Min, r.Max, r.Timeout = minProbes, minProbes, timeouts.Answered
 		if all := f.backends(); len(all) > 0 {

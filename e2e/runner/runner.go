@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"k8s.io/client-go/dynamic"
@@ -44,17 +43,8 @@ type NodeController interface {
 	ControlNode(ctx context.Context, slot, action string) error
 }
 
-// Commander is implemented by a Cluster that can run programs at its vantages; see probe.Exec.
-type Commander interface {
-	Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error
-}
-
-// Announcement is implemented by a Cluster that can see who answers for an address on the nodes' network.
-type Announcement interface {
-	// Answering are the nodes (by name; a hardware address where it is no node's) that answer an ARP or NDP
-	// request for the address, asked from the outside vantage; all answers of one request, sorted.
-	Answering(ctx context.Context, addr string) ([]string, error)
-}
+// Commander is implemented by a Cluster that can run programs at its vantages.
+type Commander = probe.Exec
 
 // Prober asks; probe.Client is one, see ForClient.
 type Prober interface {
@@ -102,7 +92,7 @@ func Defaults() Settings {
 	return Settings{
 		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Cleanup: 90 * time.Second,
 		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
-		Timeouts: Timeouts{Answered: 3 * time.Second, Denied: time.Second, Refused: 5 * time.Second},
+		Timeouts: Timeouts{Answered: 3 * time.Second, Denied: 5 * time.Second, Silent: time.Second},
 	}
 }
 
@@ -137,7 +127,7 @@ func WithSettings(s Settings) Option {
 			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
 			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep,
 			Timeouts: Timeouts{Answered: cmp.Or(s.Timeouts.Answered, d.Timeouts.Answered),
-				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied), Refused: cmp.Or(s.Timeouts.Refused, d.Timeouts.Refused)},
+				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied), Silent: cmp.Or(s.Timeouts.Silent, d.Timeouts.Silent)},
 		}
 	}
 }

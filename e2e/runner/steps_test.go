@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,7 +281,7 @@ func TestRunKubectl(t *testing.T) {
 
 func TestChecks(t *testing.T) {
 	c, _, r := lab(t)
-	c.answering = []string{"lab-worker", "lab-worker2"}
+	c.answering = []string{"02:00:00:00:00:03", "02:00:00:00:00:04"}
 	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
 		u := unstructured.Unstructured{Object: jsonCopy(o)}
 		if resource == "services" && !deleted && u.GetName() == "my-service" && o["status"] == nil {
@@ -310,7 +311,7 @@ func TestChecks(t *testing.T) {
 	got := strings.Split(results(v), "\n")
 	want := []string{"deploy: Pass", "in range: Pass", "out of range: Fail: check node-port-in-range: port 80 has node port 31234",
 		"slices: Fail: check no-endpoint-slices: service my-service has 1 EndpointSlices", "pool: Pass",
-		"announces: Fail: check one-node-announces: 2 answer for 172.18.255.3", "no service: Inconclusive", "spread: Pass"}
+		"announces: Fail: check one-node-announces: 2 answer for 172.18.255.3, want exactly one node: lab-worker and lab-worker2", "no service: Inconclusive", "spread: Pass"}
 	for i := range want {
 		if !strings.HasPrefix(got[i], want[i]) {
 			t.Errorf("got %s\nwant %s", got[i], want[i])
@@ -329,5 +330,22 @@ func TestLinesAndHeartbeat(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("missing %q in\n%s", want, out.String())
 		}
+	}
+}
+
+func TestJudgeAnnouncement(t *testing.T) {
+	addr := netip.MustParseAddr("172.18.255.3")
+	owners := map[string]string{"mac1": "worker", "mac2": "worker2"}
+	for want, answers := range map[string][]string{
+		"": {"mac1"}, "nobody answers for 172.18.255.3": {}, "2 answer for": {"mac1", "mac2"},
+		"mac9, which is no node's answers": {"mac9"}, "worker2 answers for 172.18.255.3, but MetalLB says that worker": {"mac2"},
+	} {
+		_, err := judgeAnnouncement(addr, answers, owners, map[netip.Addr]string{addr: "worker"})
+		if (err == nil) != (want == "") || err != nil && (resultOf(err) != reach.Fail || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v: %v, want %q", answers, err, want)
+		}
+	}
+	if _, err := judgeAnnouncement(addr, []string{"mac2"}, owners, nil); err != nil {
+		t.Errorf("nobody says who announces: %v", err)
 	}
 }

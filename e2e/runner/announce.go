@@ -1,0 +1,102 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// listen is how long answers to an ARP or NDP request are waited for. On one machine they come in microseconds.
+const listen = 600 * time.Millisecond
+
+// oneNodeAnnounces asks on the wire, not MetalLB: whoever answers gets the traffic. The request goes out from
+// beyond the cluster, and the answers' hardware addresses are compared with those the nodes have.
+func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string, error) {
+	service, err := args.find(env)
+	if err != nil {
+		return nil, err
+	}
+	exec, ok := env.Cluster.(Commander)
+	if !ok {
+		return nil, errors.New("no program can be run at this cluster's vantages")
+	}
+	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Kind == reach.Outside && v.Unusable == "" })
+	if i < 0 {
+		return nil, errors.New("there is no place outside the cluster to ask from")
+	}
+	addresses := world.Ingresses(&service)
+	if len(addresses) == 0 {
+		return nil, Failed("service %s has no load-balancer address", args.Service)
+	}
+	owners, err := hardware(ctx, exec, env.Vantages)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, ingress := range addresses {
+		answers, err := probe.WhoHas(ctx, exec, env.Vantages[i], ingress.Addr, listen)
+		if err != nil {
+			return lines, err
+		}
+		line, err := judgeAnnouncement(ingress.Addr, answers, owners, env.World.Announcers)
+		lines = append(lines, line)
+		if err != nil {
+			return lines, err
+		}
+	}
+	return lines, nil
+}
+
+// hardware maps the hardware addresses of every usable node vantage to its node.
+func hardware(ctx context.Context, exec probe.Exec, vantages []reach.Vantage) (map[string]string, error) {
+	owners := map[string]string{}
+	for _, v := range vantages {
+		if v.Kind != reach.Node || v.Unusable != "" {
+			continue
+		}
+		macs, err := probe.Links(ctx, exec, v)
+		if err != nil {
+			return nil, err
+		}
+		for _, mac := range macs {
+			owners[mac] = v.Node
+		}
+	}
+	return owners, nil
+}
+
+// judgeAnnouncement says whether exactly one node answers for the address, and the one MetalLB names, where it
+// names one.
+func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]string, said map[netip.Addr]string) (line string, err error) {
+	var who []string
+	for _, mac := range answers {
+		node := owners[mac]
+		if node == "" {
+			node = mac + ", which is no node's"
+		}
+		who = append(who, node)
+	}
+	slices.Sort(who)
+	who = slices.Compact(who)
+	if len(who) == 0 {
+		return fmt.Sprintf("nobody answers for %s", addr), Failed("nobody answers for %s, want exactly one node", addr)
+	}
+	line = fmt.Sprintf("%s is answered for by %s", addr, strings.Join(who, " and "))
+	switch announcer := said[addr]; {
+	case len(answers) > 1:
+		return line, Failed("%d answer for %s, want exactly one node: %s", len(answers), addr, strings.Join(who, " and "))
+	case owners[answers[0]] == "":
+		return line, Failed("%s answers for %s, want a node", who[0], addr)
+	case announcer != "" && announcer != who[0]:
+		return line, Failed("%s answers for %s, but MetalLB says that %s announces it", who[0], addr, announcer)
+	}
+	return line, nil
+}
