@@ -52,7 +52,7 @@ func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructure
 		}
 	}
 	for _, batch := range [][]*unstructured.Unstructured{first, rest} {
-		group, ctx := errgroup.WithContext(ctx)
+		var group errgroup.Group // one that is refused does not cut the others off
 		group.SetLimit(8)
 		for _, object := range batch {
 			group.Go(func() error { return c.applyOne(ctx, object) })

@@ -43,6 +43,13 @@ func (c *Cluster) hostPodOf(node string) string { return "node-" + c.slot(node) 
 
 // ensureClients sees to it that a client pod runs on every node.
 func (c *Cluster) ensureClients(ctx context.Context) error {
+	// a pod bound to a node that has not joined yet may be collected as an orphan
+	err := watch(ctx, c.waiter, "every node has joined", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+		return fmt.Sprintf("%d of %d", len(nodes), len(c.nodeNames())), len(nodes) >= len(c.nodeNames())
+	})
+	if err != nil {
+		return err
+	}
 	var pods []clientPod
 	for _, node := range c.nodeNames() {
 		pods = append(pods, clientPod{Name: c.podOf(node), Node: node, App: clientApp})

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
@@ -32,6 +35,18 @@ func (c *Cluster) ensureMetalLB(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read MetalLB's manifest: %w", err)
 	}
+	if err := lookSooner(objects); err != nil {
+		return fmt.Errorf("read MetalLB's manifest: %w", err)
+	}
+	// MetalLB would make these itself, but its pods would notice a minute later: kubelets look at Secrets that are
+	// mounted, or cannot be mounted, ever more seldom
+	secrets, err := metalLBSecrets()
+	if err != nil {
+		return err
+	}
+	if err := c.createMissing(ctx, objects, secrets); err != nil {
+		return err
+	}
 	if err := c.applyUntilAdmitted(ctx, "MetalLB's objects are admitted", objects); err != nil {
 		return err
 	}
@@ -47,6 +62,44 @@ func (c *Cluster) ensureMetalLB(ctx context.Context) error {
 	// the webhook answers once the controller does, so this waits for that too
 	group.Go(func() error { return c.SetPool(waiting) })
 	return group.Wait()
+}
+
+// createMissing creates the Secrets that are not there, in the namespace that is among objects.
+func (c *Cluster) createMissing(ctx context.Context, objects []*unstructured.Unstructured, secrets []*corev1.Secret) error {
+	namespaces := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return o.GetKind() != "Namespace" })
+	if err := c.applyUntilAdmitted(ctx, "MetalLB's namespace is admitted", namespaces); err != nil {
+		return err
+	}
+	for _, secret := range secrets {
+		_, err := c.client.CoreV1().Secrets(metalLBNamespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create the Secret %s: %w", secret.Name, err)
+		}
+	}
+	return nil
+}
+
+// lookSooner has kubelets ask MetalLB's pods whether they are ready from the first second on, not from the tenth.
+func lookSooner(objects []*unstructured.Unstructured) error {
+	for _, object := range objects {
+		if kind := object.GetKind(); kind != "Deployment" && kind != "DaemonSet" {
+			continue
+		}
+		containers, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+		for _, container := range containers {
+			probe, ok := container.(map[string]any)["readinessProbe"].(map[string]any)
+			if ok {
+				probe["initialDelaySeconds"], probe["periodSeconds"] = int64(1), int64(2)
+			}
+		}
+		if err := unstructured.SetNestedSlice(object.Object, containers, "spec", "template", "spec", "containers"); err != nil {
+			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+	return nil
 }
 
 // SetPool sees to it that MetalLB has its pool and announces it: after Up, or after a test took it away.
@@ -123,5 +176,5 @@ func daemonSetReady(sets []*appsv1.DaemonSet, name string, nodes int) (seen stri
 		seen := fmt.Sprintf("%d of %d pods ready, %d updated", d.Status.NumberReady, nodes, d.Status.UpdatedNumberScheduled)
 		return seen, d.Status.ObservedGeneration >= d.Generation && int(d.Status.NumberReady) == nodes && int(d.Status.UpdatedNumberScheduled) == nodes
 	}
-	return "there is no DaemonSet " + strings.TrimSpace(name), false
+	return "there is no DaemonSet " + name, false
 }

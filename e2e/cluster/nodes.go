@@ -79,20 +79,23 @@ func because(node *corev1.Node) string {
 	return ""
 }
 
-// includeControlPlane takes the exclude label off every node.
+// includeControlPlane takes the exclude label off the control plane, once kubeadm has put its labels on.
 func (c *Cluster) includeControlPlane(ctx context.Context) error {
-	return c.until(ctx, "the label "+excludeLabel+" is off every node", nodesReadyIn, func(ctx context.Context) (string, bool, error) {
-		nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: excludeLabel})
+	name := c.settings.Name + "-control-plane"
+	return c.until(ctx, "the label "+excludeLabel+" is off "+name, nodesReadyIn, func(ctx context.Context) (string, bool, error) {
+		node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return "", false, err
 		}
-		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, excludeLabel)
-		for _, node := range nodes.Items {
-			if _, err := c.client.CoreV1().Nodes().Patch(ctx, node.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-				return "", false, err
-			}
+		if _, marked := node.Labels["node-role.kubernetes.io/control-plane"]; !marked { // kubeadm puts both on at once
+			return "kubeadm has not labelled the node yet", false, nil
 		}
-		return "", true, nil
+		if _, excluded := node.Labels[excludeLabel]; !excluded {
+			return "", true, nil
+		}
+		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, excludeLabel)
+		_, err = c.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return "", err == nil, err
 	})
 }
 
@@ -123,16 +126,42 @@ func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, node := range c.nodeNames() {
+		group.Go(func() error { return c.installNetwork(ctx, node, files) })
+	}
+	return group.Wait()
+}
+
+// installNetwork puts svclab-network.service on a node and starts it afresh.
+func (c *Cluster) installNetwork(ctx context.Context, node string, files []docker.File) error {
+	if err := c.engine.CopyTo(ctx, node, files...); err != nil {
+		return fmt.Errorf("give node %s its routes: %w", node, err)
+	}
+	// restarted: systemd waits until the rules and routes are in place
+	argv := []string{"sh", "-c", "systemctl daemon-reload && systemctl --quiet enable svclab-network && systemctl restart svclab-network"}
+	if err := c.engine.Exec(ctx, node, argv, nil, nil, nil); err != nil {
+		return fmt.Errorf("give node %s its routes: %w", node, err)
+	}
+	return nil
+}
+
+// guardEarly gives every node its packet filter as soon as its container runs: before there is a kube-proxy, whatever asks
+// for a ClusterIP there would send its packets out of the machine. The API server asking webhooks does.
+func (c *Cluster) guardEarly(ctx context.Context) error {
+	files, err := c.networkFiles(nil, nil)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, node := range c.nodeNames() {
 		group.Go(func() error {
-			if err := c.engine.CopyTo(ctx, node, files...); err != nil {
-				return fmt.Errorf("give node %s its routes: %w", node, err)
-			}
-			// restarted: systemd waits until the rules and routes are in place
-			argv := []string{"sh", "-c", "systemctl daemon-reload && systemctl --quiet enable svclab-network && systemctl restart svclab-network"}
-			if err := c.engine.Exec(ctx, node, argv, nil, nil, nil); err != nil {
-				return fmt.Errorf("give node %s its routes: %w", node, err)
-			}
-			return nil
+			return c.until(ctx, "node "+node+" guards the machine's default route", apiServerIn, func(ctx context.Context) (string, bool, error) {
+				container, err := c.containerNamed(ctx, node)
+				if err != nil || container.State != "running" {
+					return "its container does not run", false, err
+				}
+				err = c.installNetwork(ctx, node, files) // fails until systemd has come up
+				return "", err == nil, err
+			})
 		})
 	}
 	return group.Wait()

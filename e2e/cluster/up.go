@@ -179,26 +179,26 @@ func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
 	return nil
 }
 
-// createAll makes all that stands on the network, and marks it as whole.
+// createAll makes all that stands on the network, and marks it as whole. What kind does not make is made as soon as there
+// is an API server, while kind still joins the workers: most of it is waiting.
 func (c *Cluster) createAll(ctx context.Context, m marker) error {
-	began := time.Now()
 	group, both := errgroup.WithContext(ctx)
+	made := make(chan struct{})
 	group.Go(func() error {
 		_, err := c.provider.Create(both)
+		close(made)
 		return err
 	})
-	group.Go(func() error { // while kind works, so that only what needs nodes is left to do afterwards
-		_, err := c.ensureOutside(both)
-		return err
+	group.Go(func() error {
+		if err := c.guardEarly(both); err != nil {
+			return err
+		}
+		if err := c.connectEarly(both, made); err != nil {
+			return err
+		}
+		return c.furnish(both)
 	})
 	if err := group.Wait(); err != nil {
-		return err
-	}
-	c.say("kind made the nodes (%.1f s)", time.Since(began).Seconds())
-	if err := c.connect(c.provider.KubernetesRestConfig()); err != nil {
-		return err
-	}
-	if err := c.furnish(ctx); err != nil {
 		return err
 	}
 	text, err := json.Marshal(m)
@@ -209,6 +209,29 @@ func (c *Cluster) createAll(ctx context.Context, m marker) error {
 		return fmt.Errorf("mark cluster %s: %w", m.Name, err)
 	}
 	return nil
+}
+
+// connectEarly connects as soon as the API server answers. Where images must be put into the nodes first, that is when
+// kind has made them all.
+func (c *Cluster) connectEarly(ctx context.Context, made <-chan struct{}) error {
+	if len(c.settings.Images.Load) > 0 {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-made:
+		}
+	}
+	return c.until(ctx, "the API server answers", apiServerIn, func(ctx context.Context) (string, bool, error) {
+		config, err := c.provider.Early(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		if err := c.connect(config); err != nil {
+			return "", false, err
+		}
+		_, err = c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		return "", err == nil, err
+	})
 }
 
 // abandon removes what a failed or cancelled creation left, logs first unless it was cancelled.

@@ -8,26 +8,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // The bounds of every wait, in one place. Each is far above what a loaded two-core machine needs.
 const (
-	nodesReadyIn    = 2 * time.Minute  // kubelet reports, the pod network is configured
-	podCIDRsIn      = time.Minute      // the controller manager gives each node its pod ranges
-	proxySyncedIn   = 2 * time.Minute  // kube-proxy is up and its rules are in place
-	dnsAnswersIn    = 2 * time.Minute  // CoreDNS runs, forwards, and its Service works from every node
-	metalLBIn       = 3 * time.Minute  // controller and speakers ready, pool admitted
-	clientsReadyIn  = 2 * time.Minute  // the client pods run
+	apiServerIn     = 5 * time.Minute  // kind has made the nodes and started the control plane
+	nodesReadyIn    = 4 * time.Minute  // kubelet reports, the pod network is configured
+	podCIDRsIn      = 3 * time.Minute  // the controller manager gives each node its pod ranges
+	proxySyncedIn   = 4 * time.Minute  // kube-proxy is up and its rules are in place
+	dnsAnswersIn    = 3 * time.Minute  // CoreDNS runs, forwards, and its Service works from every node
+	metalLBIn       = 4 * time.Minute  // controller and speakers ready, pool admitted
+	clientsReadyIn  = 3 * time.Minute  // the client pods run
 	outsideIn       = 30 * time.Second // the outside world answers
 	nodeBackIn      = 2 * time.Minute  // a node that was started again works
 	deleteIn        = 2 * time.Minute  // everything is removed
 	namespaceGoneIn = time.Minute      // svclab's namespaces in a foreign cluster are removed
 
 	pollEvery = 250 * time.Millisecond
-	// quietFor is how long a wait may say nothing.
+	// quietFor is how long nothing may be said.
 	quietFor = 10 * time.Second
 )
 
@@ -51,16 +54,28 @@ func (e *WaitError) Error() string {
 // Unwrap gives why the wait ended: context.DeadlineExceeded, or what cancelled it.
 func (e *WaitError) Unwrap() error { return e.Err }
 
-// waiter runs waits and says to log what the long ones wait for.
+// waiter runs waits, several at the same time, and says to log what a long one waits for.
 type waiter struct {
-	mu  sync.Mutex
-	log io.Writer
+	mu   sync.Mutex
+	log  io.Writer
+	said time.Time // when the last line was
 }
 
 func (w *waiter) say(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, _ = fmt.Fprintf(w.log, format+"\n", args...)
+	w.said = time.Now()
+}
+
+// sayQuietly says something only if nothing has been said for a while.
+func (w *waiter) sayQuietly(format string, args ...any) {
+	w.mu.Lock()
+	quiet := time.Since(w.said) >= quietFor
+	w.mu.Unlock()
+	if quiet {
+		w.say(format, args...)
+	}
 }
 
 // until asks check again and again until it says done, the limit is over, or ctx ends. For what nobody announces; objects
@@ -74,7 +89,7 @@ func (w *waiter) loop(ctx context.Context, what string, limit time.Duration, aga
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began, seen := time.Now(), "nothing yet"
-	quiet := time.NewTicker(quietFor)
+	quiet := time.NewTicker(time.Second)
 	defer quiet.Stop()
 	for {
 		now, done, err := check(ctx)
@@ -91,7 +106,9 @@ func (w *waiter) loop(ctx context.Context, what string, limit time.Duration, aga
 			case <-ctx.Done():
 				return &WaitError{What: what, Seen: seen, After: time.Since(began), Err: context.Cause(ctx)}
 			case <-quiet.C:
-				w.say("  still waiting until %s, %.0f s; last seen: %s", what, time.Since(began).Seconds(), seen)
+				if time.Since(began) >= quietFor {
+					w.sayQuietly("  … waiting until %s, %.0f s; last seen: %s", what, time.Since(began).Seconds(), seen)
+				}
 			case <-again:
 				waiting = false
 			}
@@ -117,7 +134,8 @@ func watch[T metav1.Object](ctx context.Context, w *waiter, what string, limit t
 		UpdateFunc: func(any, any) { notify() },
 		DeleteFunc: func(any) { notify() },
 	}})
-	watching, stop := context.WithCancel(ctx)
+	// its watches end by being cancelled, which client-go would log as errors
+	watching, stop := context.WithCancel(klog.NewContext(ctx, logr.Discard()))
 	defer stop()
 	go informer.RunWithContext(watching)
 	if !cache.WaitForCacheSync(within(watching, limit), informer.HasSynced) {

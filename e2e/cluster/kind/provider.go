@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -218,6 +219,26 @@ func (p *Provider) Load() error {
 	return nil
 }
 
+// Early returns a client configuration as soon as the control plane has one, while Create is still at work.
+func (p *Provider) Early(ctx context.Context) (*rest.Config, error) {
+	node := p.name + "-control-plane"
+	var text bytes.Buffer
+	if err := p.engine.Exec(ctx, node, []string{"cat", "/etc/kubernetes/admin.conf"}, nil, &text, nil); err != nil {
+		return nil, fmt.Errorf("read the kubeconfig on %s: %w", node, err)
+	}
+	config, err := clientcmd.RESTConfigFromKubeConfig(text.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig on %s: %w", node, err)
+	}
+	published, err := p.engine.Output(ctx, "port", node, "6443/tcp")
+	if err != nil {
+		return nil, fmt.Errorf("find the port of the API server on %s: %w", node, err)
+	}
+	address, _, _ := strings.Cut(published, "\n")
+	config.Host = "https://" + address
+	return config, nil
+}
+
 // GetKubeconfig is the kubeconfig's file name.
 func (p *Provider) GetKubeconfig() string { return p.kubeconfig }
 
@@ -295,12 +316,18 @@ func notReady(nodes []corev1.Node) string {
 
 func (p *Provider) checkVersion(nodes []corev1.Node) error {
 	for _, node := range nodes {
-		if p.version != "" && !strings.HasPrefix(node.Status.NodeInfo.KubeletVersion, "v"+strings.TrimPrefix(p.version, "v")) {
+		if !hasVersion(node.Status.NodeInfo.KubeletVersion, p.version) {
 			return fmt.Errorf("node %s has Kubernetes %s, and %s was asked for: the node image is not the one for that version",
 				node.Name, node.Status.NodeInfo.KubeletVersion, p.version)
 		}
 	}
 	return nil
+}
+
+// hasVersion reports whether version, "v1.37.2", is the one wanted: the same or a minor "1.37"; any when none is.
+func hasVersion(version, wanted string) bool {
+	wanted = "v" + strings.TrimPrefix(wanted, "v")
+	return wanted == "v" || version == wanted || strings.HasPrefix(version, wanted+".")
 }
 
 // KubernetesRestConfig is the client configuration; nil before Create or GenerateKubeconfig.

@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+)
+
+func TestDecide(t *testing.T) {
+	want := marker{Name: "lab", Config: "new", Summary: "3 nodes"}
+	nodes := []string{"lab-control-plane", "lab-worker"}
+	node := func(name, state, network string) docker.Container {
+		return docker.Container{Name: name, State: state, Networks: map[string]docker.Attachment{network: {}}}
+	}
+	both := func(state, network string) []docker.Container {
+		return []docker.Container{node("lab-worker", state, network), node("lab-control-plane", "running", network)}
+	}
+	own := []docker.Network{{Name: "lab", Labels: map[string]string{ownerLabel: "lab", configLabel: "new"}}}
+	older := []docker.Network{{Name: "lab", Labels: map[string]string{ownerLabel: "lab", configLabel: "old"}}}
+	others := []docker.Network{{Name: "lab", Labels: map[string]string{"x": "y"}}}
+	whole := &marker{Name: "lab", Config: "new"}
+	for name, c := range map[string]struct {
+		found found
+		want  action
+		why   string
+	}{
+		"nothing":                           {found{}, create, "none"},
+		"our network without nodes":         {found{Networks: own}, create, "none"},
+		"another's network":                 {found{Networks: others}, refuse, "a Docker network called lab"},
+		"whole":                             {found{Nodes: both("running", "lab"), Networks: own, Marker: whole}, reuse, "wanted"},
+		"one stopped":                       {found{Nodes: both("exited", "lab"), Networks: own, Marker: whole}, start, "lab-worker is exited"},
+		"one paused":                        {found{Nodes: both("paused", "lab"), Networks: own, Marker: whole}, start, "lab-worker is paused"},
+		"cut off while it was made":         {found{Nodes: both("running", "lab"), Networks: own}, recreate, "interrupted"},
+		"cut off after the first node":      {found{Nodes: both("running", "lab")[:1], Networks: own}, recreate, "interrupted"},
+		"other configuration":               {found{Nodes: both("running", "lab"), Networks: older, Marker: &marker{Name: "lab", Config: "old", Summary: "2 nodes"}}, recreate, "from (2 nodes) to (3 nodes)"},
+		"other configuration, stopped":      {found{Nodes: both("exited", "lab"), Networks: older, Marker: &marker{Name: "lab", Config: "old"}}, recreate, "configuration changed"},
+		"a node is missing":                 {found{Nodes: both("running", "lab")[1:], Networks: own, Marker: whole}, recreate, "its nodes are lab-control-plane, not"},
+		"network pruned":                    {found{Nodes: both("exited", "lab"), Marker: whole}, recreate, "network is gone"},
+		"kind's own cluster":                {found{Nodes: both("running", "kind")}, refuse, "kind cluster called lab"},
+		"kind's own, stopped":               {found{Nodes: both("exited", "kind")}, refuse, "kind cluster called lab"},
+		"kind's own beside our network":     {found{Nodes: both("running", "kind"), Networks: own}, refuse, "kind cluster called lab"},
+		"on a network that we did not make": {found{Nodes: both("running", "lab"), Networks: others}, refuse, "kind cluster called lab"},
+		"another's marker":                  {found{Nodes: both("running", "kind"), Marker: &marker{Name: "other"}}, refuse, "kind cluster called lab"},
+	} {
+		got := decide(c.found, want, nodes)
+		if got.Action != c.want || !strings.Contains(got.Why, c.why) {
+			t.Errorf("%s: %s because %q, want %s because …%s…", name, got.Action, got.Why, c.want, c.why)
+		}
+	}
+}
+
+func TestForeignClusterIsAUserError(t *testing.T) {
+	err := foreign("lab", "a kind cluster called lab exists (node lab-worker), and svclab did not make it")
+	var p *Problem
+	if !errors.Is(err, ErrForeignCluster) || !errors.As(err, &p) || p.ExitCode() != 2 {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"lab-worker", "leaves it alone", "fix: ", "kind delete cluster --name lab"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q lacks %q", err, part)
+		}
+	}
+}
+
+// fakeEngine answers docker commands by their first words, and records them.
+type fakeEngine struct {
+	t       *testing.T
+	answers map[string]string // by a part of the command line
+	asked   []string
+}
+
+func (f *fakeEngine) engine() *docker.Engine {
+	return docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
+		line := strings.Join(c.Argv[1:], " ")
+		f.asked = append(f.asked, line)
+		for part, answer := range f.answers {
+			if strings.Contains(line, part) {
+				if text, failed := strings.CutPrefix(answer, "error: "); failed {
+					_, _ = io.WriteString(c.Stderr, text)
+					return errors.New("exit status 1")
+				}
+				if c.Stdout != nil {
+					_, _ = io.WriteString(c.Stdout, answer)
+				}
+			}
+		}
+		return nil
+	}))
+}
+
+// Whatever Up and Down are asked, a cluster that svclab did not make sees no command that changes anything.
+func TestForeignClusterIsLeftAlone(t *testing.T) {
+	fake := &fakeEngine{t: t, answers: map[string]string{
+		"version --format":                       "20.10",
+		"label=io.x-k8s.kind.cluster=svclab":     "1",
+		"container inspect 1":                    `[{"Id":"1","Name":"/svclab-control-plane","State":{"Status":"running"},"NetworkSettings":{"Networks":{"kind":{}}}}]`,
+		"cp svclab-control-plane:/kind/svclab/c": "error: Error: No such container:path",
+	}}
+	s := testSettings(t)
+	s.Engine = fake.engine()
+	if _, err := Up(t.Context(), s); !errors.Is(err, ErrForeignCluster) {
+		t.Errorf("Up: %v", err)
+	}
+	if _, err := Down(t.Context(), s); !errors.Is(err, ErrForeignCluster) {
+		t.Errorf("Down: %v", err)
+	}
+	if _, err := Attach(t.Context(), s); !errors.Is(err, ErrForeignCluster) {
+		t.Errorf("Attach: %v", err)
+	}
+	for _, line := range fake.asked {
+		verb, _, _ := strings.Cut(line, " ")
+		if verb != "version" && verb != "ps" && verb != "container" && !strings.HasPrefix(line, "network ls") && !strings.HasPrefix(line, "cp svclab-control-plane:") {
+			t.Errorf("it ran docker %s", line)
+		}
+	}
+}

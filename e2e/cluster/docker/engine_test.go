@@ -1,0 +1,138 @@
+package docker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+)
+
+func TestEngineRunsDockerWithItsHost(t *testing.T) {
+	var got docker.Command
+	var stdin string
+	engine := docker.New("unix:///run/x.sock", docker.WithRunner(func(_ context.Context, c docker.Command) error {
+		text, _ := io.ReadAll(c.Stdin)
+		got, stdin = c, string(text)
+		_, _ = io.WriteString(c.Stdout, "out")
+		return nil
+	}))
+	var out strings.Builder
+	if err := engine.Exec(t.Context(), "node", []string{"cat", "-"}, strings.NewReader("in"), &out, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"docker", "exec", "--interactive", "node", "cat", "-"}; !slices.Equal(got.Argv, want) {
+		t.Errorf("argv %q, want %q", got.Argv, want)
+	}
+	if want := []string{"DOCKER_HOST=unix:///run/x.sock"}; !slices.Equal(got.Env, want) {
+		t.Errorf("env %q, want %q", got.Env, want)
+	}
+	if stdin != "in" || out.String() != "out" {
+		t.Errorf("streams: stdin %q, stdout %q", stdin, out.String())
+	}
+}
+
+func TestAmbientEngineGetsNoHost(t *testing.T) {
+	engine := docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
+		if len(c.Env) != 0 {
+			return fmt.Errorf("env %q", c.Env)
+		}
+		return nil
+	}))
+	if err := engine.Run(t.Context(), "ps"); err != nil {
+		t.Error(err)
+	}
+	if line := engine.Line("exec", "a", "sh", "-c", "echo $HOME"); line != "docker exec a sh -c 'echo $HOME'" {
+		t.Error(line)
+	}
+	if !engine.Local() || docker.New("tcp://10.0.0.1:2375").Local() {
+		t.Error("an engine is local when it is reached by a socket file")
+	}
+}
+
+func TestErrorsSayTheCommandAndTheLastLine(t *testing.T) {
+	failed := errors.New("exit status 1")
+	engine := docker.New("unix:///s", docker.WithRunner(func(_ context.Context, c docker.Command) error {
+		_, _ = io.WriteString(c.Stderr, "warning: old\nError: No such container: x y\n")
+		return failed
+	}))
+	err := engine.Run(t.Context(), "rm", "x y")
+	want := "DOCKER_HOST=unix:///s docker rm 'x y': exit status 1: Error: No such container: x y"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+	if !errors.Is(err, failed) || !docker.Missing(err) {
+		t.Error("the error must unwrap to its cause and be Missing")
+	}
+	if docker.Missing(errors.New("No such container")) {
+		t.Error("only docker's own errors say that something is missing")
+	}
+}
+
+func TestPingWithoutEngine(t *testing.T) {
+	engine := docker.New("", docker.WithRunner(func(context.Context, docker.Command) error { return exec.ErrNotFound }))
+	if _, err := engine.Ping(t.Context()); !errors.Is(err, docker.ErrNoEngine) || !errors.Is(err, exec.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestCancelledCommandSaysWhy(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted by the user")
+	engine := docker.New("", docker.WithRunner(func(context.Context, docker.Command) error {
+		cancel(why)
+		return errors.New("signal: killed")
+	}))
+	if err := engine.Run(ctx, "ps"); !errors.Is(err, why) {
+		t.Error(err)
+	}
+}
+
+// A program that ends while nobody closes its stdin must not be waited for.
+func TestStartDoesNotWaitForStdin(t *testing.T) {
+	open, never := io.Pipe()
+	defer func() { _ = never.Close() }()
+	done := make(chan error, 1)
+	go func() {
+		done <- docker.Start(t.Context(), docker.Command{Argv: []string{"sh", "-c", "exit 3"}, Stdin: open})
+	}()
+	select {
+	case err := <-done:
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 3 {
+			t.Errorf("got %v, want exit status 3", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for a stdin that nobody ends")
+	}
+}
+
+func TestStartFeedsStdin(t *testing.T) {
+	var out strings.Builder
+	err := docker.Start(t.Context(), docker.Command{Argv: []string{"sh", "-c", "cat; echo $K"}, Env: []string{"K=v"}, Stdin: strings.NewReader("a"), Stdout: &out})
+	if err != nil || out.String() != "av\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for _, c := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"curl", "http://10.0.0.1:80/x"}, "curl http://10.0.0.1:80/x"},
+		{[]string{"sh", "-c", "it's $x"}, `sh -c 'it'\''s $x'`},
+		{[]string{"echo", ""}, "echo ''"},
+		{[]string{"a;b", "*", "{x}", "\n"}, "'a;b' '*' '{x}' '\n'"},
+	} {
+		if got := docker.Quote(c.words...); got != c.want {
+			t.Errorf("%q: %s, want %s", c.words, got, c.want)
+		}
+	}
+}
