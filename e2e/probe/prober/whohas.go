@@ -46,6 +46,9 @@ func whoHas(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("ask on %s who has %s: %w", link.Name, target, err)
 	}
+	if owners == nil {
+		owners = []string{} // nobody is an answer, not the lack of one
+	}
 	slices.Sort(owners)
 	return json.NewEncoder(stdout).Encode(wire.Owners{Addr: target.Unmap(), Link: link.Name, MACs: slices.Compact(owners)})
 }
