@@ -1,10 +1,12 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,7 +68,7 @@ func TestFlowIsOpenLoop(t *testing.T) {
 		_ = conn.Close()
 	})
 	flow, err := New(&Local{}).Flow(t.Context(), FlowRequest{Vantage: here(), Target: target(address, reach.TCP),
-		PerSecond: 50, Timeout: 300 * time.Millisecond})
+		PerSecond: 25, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +84,14 @@ func TestFlowIsOpenLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Answered+len(report.Failed) != report.Sent || len(report.Outages) != 1 {
-		t.Fatalf("got %+v", report)
+	if report.Answered+len(report.Failed) != report.Sent {
+		t.Errorf("%d answered and %d failed of %d", report.Answered, len(report.Failed), report.Sent)
 	}
-	outage := report.Outages[0]
-	if outage.Lost != len(report.Failed) || outage.Lost < 20 || !outage.Until.After(outage.From) {
-		t.Errorf("outage %+v of %d failed", outage, len(report.Failed))
+	outage := slices.MaxFunc(report.Outages, func(a, b Outage) int { return cmp.Compare(a.Lost, b.Lost) })
+	if outage.Lost < 20 || outage.Until.Sub(outage.From) < lasted/2 {
+		t.Errorf("outages %+v, nothing was answered for %v", report.Outages, lasted)
 	}
-	if report.LongestGap < lasted/2 || report.LongestGap > lasted+time.Second {
+	if report.LongestGap < lasted/2 || report.LongestGap > lasted+3*time.Second {
 		t.Errorf("longest gap %v, nothing was answered for %v", report.LongestGap, lasted)
 	}
 	for _, o := range report.Failed {
@@ -108,8 +110,8 @@ func TestFlowEndsByItself(t *testing.T) {
 	}
 	<-flow.ended
 	report, err := flow.Stop()
-	if err != nil || report.Sent < 10 || report.Sent > 21 {
-		t.Errorf("%d requests in 200 ms at 100 a second, %v", report.Sent, err)
+	if took := report.Ended.Sub(report.Began); err != nil || report.Sent != 20 || took < 150*time.Millisecond {
+		t.Errorf("%d requests in %v, want 20 in 200 ms, %v", report.Sent, took, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 type Local struct {
 	// Path of the prober; empty: Binary finds or builds one.
 	Path string
+
+	mu    sync.Mutex
+	found string // by Binary
 }
 
 // killAfter is how long a program that was told to end is waited for.
@@ -74,12 +78,22 @@ func interrupt(p *os.Process) error {
 	return p.Signal(syscall.SIGTERM)
 }
 
-// Prober returns the path of a prober for this machine.
+// Prober returns the path of a prober for this machine, looked for once.
 func (l *Local) Prober(ctx context.Context, _ reach.Vantage) (string, error) {
 	if l.Path != "" {
 		return l.Path, nil
 	}
-	return Binary(ctx, runtime.GOOS, runtime.GOARCH)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.found != "" {
+		return l.found, nil
+	}
+	path, err := Binary(ctx, runtime.GOOS, runtime.GOARCH)
+	if err != nil {
+		return "", err
+	}
+	l.found = path
+	return path, nil
 }
 
 // Command is argv for a shell on this machine.

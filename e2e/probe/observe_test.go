@@ -262,12 +262,12 @@ func TestCancelledRunIsNeverTakenForBlocked(t *testing.T) {
 	}
 	for _, cell := range cells {
 		for _, o := range cell.Observations {
-			if o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "deadline passed") {
+			if o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "the run ended before this probe did") {
 				t.Errorf("got %+v", o)
 			}
 		}
 	}
-	if took := time.Since(started); took > 3*time.Second {
+	if took := time.Since(started); took > 8*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// flow starts requests at a steady rate until stdin ends or says "stop", the duration is over or ctx ends. It
-// is open-loop: a request that hangs does not hold up the next, so an outage costs as many requests as it
-// lasts. Every request that was due is reported; one that could not be started because too many are under way
-// is a ProbeFailed.
+// flow starts requests at a steady rate until stdin ends or says "stop", all of the duration's are started or
+// ctx ends. It is open-loop: a request that hangs does not hold up the next, so an outage costs as many
+// requests as it lasts. Every request that was due is reported; one that could not be started because too many
+// are under way is a ProbeFailed.
 func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
 	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
@@ -25,7 +25,7 @@ func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	starting, cancel := context.WithTimeout(ctx, spec.Duration)
+	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		awaitStop(in.in)
@@ -47,7 +47,7 @@ func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWri
 		count    int
 	)
 	// Starts are counted from the beginning of the flow, so a late one does not delay those behind it.
-	for pause(starting, time.Until(started.Add(time.Duration(count)*gap))) {
+	for count < due(spec) && pause(starting, time.Until(started.Add(time.Duration(count)*gap))) {
 		count++
 		select {
 		case slots <- struct{}{}:
@@ -64,6 +64,11 @@ func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWri
 	}
 	requests.Wait()
 	return count
+}
+
+// due is how many requests a flow starts that nobody stops.
+func due(spec wire.Flow) int {
+	return max(1, int(spec.Duration.Seconds()*float64(spec.PerSecond)))
 }
 
 // inFlight is how many requests can be under way: all that start within a timeout, and a second's more.

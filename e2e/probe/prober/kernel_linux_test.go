@@ -33,7 +33,7 @@ func isolated(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a network namespace")
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=20s")
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
 	again.Env = append(os.Environ(), env+"="+t.Name())
 	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
 	output, err := again.CombinedOutput()
@@ -65,7 +65,7 @@ func sh(t *testing.T, stdin string, argv ...string) {
 func observe(t *testing.T, cell wire.Cell) (reach.Observation, *probe) {
 	t.Helper()
 	if cell.Timeout == 0 {
-		cell.Timeout = 150 * time.Millisecond
+		cell.Timeout = 5 * time.Second
 	}
 	if err := checkCell(&cell); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestKernelRefusals(t *testing.T) {
 			asking.Go(func() {
 				// Over IPv6 the kernel heeds a rejection of a SYN only when it has sent it again, after a
 				// second: the first comes back while connect still holds the socket.
-				o, _ := observe(t, wire.Cell{Form: form, Host: test.host, Port: test.port, Timeout: 1500 * time.Millisecond})
+				o, _ := observe(t, wire.Cell{Form: form, Host: test.host, Port: test.port, Timeout: 2500 * time.Millisecond})
 				if o.Outcome != want {
 					t.Errorf("%s, %s: got %s (%s), want %s", test.what, form, o.Outcome, o.Detail, want)
 				}
@@ -164,7 +164,7 @@ func TestVantageResolver(t *testing.T) {
 		t.Errorf("nobody listens at the DNS server's port: got %s (%s)", o.Outcome, o.Detail)
 	}
 	zone(t, "127.0.0.1:53")
-	o, p := observe(t, wire.Cell{Form: wire.AppHTTP, Host: "my-service", Port: 80, Timeout: time.Second})
+	o, p := observe(t, wire.Cell{Form: wire.AppHTTP, Host: "my-service", Port: 80})
 	if o.Outcome != reach.Reached || o.Backend != server || o.CNAME != "my-service.default.svc.cluster.local" ||
 		!slices.Equal(o.Addresses, []netip.Addr{netip.MustParseAddr("127.0.0.20")}) || len(p.chain) != 0 {
 		t.Errorf("short name: %+v, chain %v", o, p.chain)
@@ -180,7 +180,11 @@ func TestVantageResolver(t *testing.T) {
 		{"silent.", reach.TimedOut, "look up silent."},
 		{"text.", reach.NoSuchHost, "text exists, but has no such record"},
 	} {
-		o, _ := observe(t, wire.Cell{Form: wire.AppHTTP, Host: test.name, Port: 80, Timeout: 300 * time.Millisecond})
+		timeout := 5 * time.Second
+		if test.want == reach.TimedOut {
+			timeout = 300 * time.Millisecond
+		}
+		o, _ := observe(t, wire.Cell{Form: wire.AppHTTP, Host: test.name, Port: 80, Timeout: timeout})
 		if o.Outcome != test.want || !strings.Contains(o.Detail, test.text) || len(o.Addresses) > 0 {
 			t.Errorf("%s: got %s (%s), want %s (%s)", test.name, o.Outcome, o.Detail, test.want, test.text)
 		}
