@@ -80,8 +80,9 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 	s := cluster.Defaults()
 	s.Name, s.ProxyMode, s.Family, s.Workers, s.HostPort = c.Name, c.ProxyMode, c.Family, c.Workers, uint16(c.HostPort)
 	s.Output, s.Manifests, s.Log = c.Output, c.Manifests, c.Log
+	lasting := context.WithoutCancel(ctx) // the prober is asked for as long as the cluster is used
 	s.Program = func(arch string) ([]byte, error) {
-		path, err := probe.Binary(ctx, "linux", arch)
+		path, err := probe.Binary(lasting, "linux", arch)
 		if err != nil {
 			return nil, err
 		}

@@ -115,7 +115,9 @@ var _ = Describe("Service", func() {
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(release)
 			verdict := runOne(ctx, s)
-			AddReportEntry(verdictEntry, verdict, ReportEntryVisibilityNever)
+			text, err := json.Marshal(verdict)
+			Expect(err).NotTo(HaveOccurred())
+			AddReportEntry(verdictEntry, string(text), ReportEntryVisibilityNever)
 			if verdict.Result == reach.Skipped {
 				Skip(verdict.Skip)
 			}
@@ -149,7 +151,7 @@ var _ = ReportAfterSuite("reports", func(ctx SpecContext, r Report) {
 				continue
 			}
 			var v reach.Verdict
-			Expect(json.Unmarshal([]byte(entry.Value.AsJSON), &v)).To(Succeed())
+			Expect(json.Unmarshal([]byte(entry.StringRepresentation()), &v)).To(Succeed())
 			found[v.Scenario] = v
 		}
 	}
