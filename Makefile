@@ -62,6 +62,10 @@ engine-down: ## Stop svclab's own Docker engine, and no other
 images: build ## Build or pull the images
 	@eval "$$(scripts/engine.sh up | sed 's/^/export /')"; IMAGES="$(IMAGES)" KUBERNETES="$(KUBERNETES)" scripts/images.sh
 
+.PHONY: test-pull
+test-pull: ## Pull every published image from a registry on loopback (needs an engine)
+	@go test -tags e2e -count=1 -run '^TestPull$$' ./scripts
+
 .PHONY: lint
 lint: ## Run golangci-lint and shellcheck
 	@scripts/lint.sh

@@ -42,7 +42,7 @@ pull_all() {
   local variable reference local_name node=PULL_NODE_${minor/./_} loads=()
   for variable in "$node" PULL_COREDNS PULL_AGNHOST PULL_METALLB_CONTROLLER PULL_METALLB_SPEAKER; do
     reference=$(setting "$variable")
-    local_name=svclab/pulled-$(basename "${reference%%@*}")
+    local_name=svclab/${IMAGE_MIRROR:+mirrored-}pulled-$(basename "${reference%%@*}")
     pull_one "$reference" "$local_name" || die "${reference%@*} could not be pulled" "see above; without a registry use IMAGES=build"
     case $variable in
       "$node") node_image=$local_name ;;
