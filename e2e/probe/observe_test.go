@@ -89,7 +89,6 @@ func TestOutcomesOfTCP(t *testing.T) {
 	}{
 		"nobody listens":         {closedPort(t), "", reach.Refused, "connection refused"},
 		"connects, then silence": {silent, "", reach.TimedOut, "connected, but no answer came"},
-		"SYN is dropped":         {fullBacklog(t), "", reach.TimedOut, "i/o timeout"},
 		"TLS with silence":       {silent, OutsideHTTPS, reach.TimedOut, "connected, but no answer came"},
 		"closes at once":         {accept(t, func(conn net.Conn) { _ = conn.Close() }), "", reach.WrongAnswer, "connected, but no answer came"},
 		"resets": {accept(t, func(conn net.Conn) {
@@ -114,6 +113,13 @@ func TestOutcomesOfTCP(t *testing.T) {
 				t.Errorf("got %s (%s), want %s (%s)", o.Outcome, o.Detail, test.want, test.detail)
 			}
 		})
+	}
+}
+
+func TestDroppedSYN(t *testing.T) {
+	o := observeOne(t, Request{Target: target(fullBacklog(t), reach.TCP), Timeout: 250 * time.Millisecond}).Observations[0]
+	if o.Outcome != reach.TimedOut || strings.Contains(o.Detail, "connected") {
+		t.Errorf("got %s (%s)", o.Outcome, o.Detail)
 	}
 }
 
