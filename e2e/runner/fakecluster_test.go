@@ -120,13 +120,14 @@ func reconcileDeployment(api *fakeAPI, d unstructured.Unstructured) {
 		replicas = 1
 	}
 	pods := api.list("pods", d.GetNamespace())
-	for n := len(pods); n < int(replicas); n++ {
-		node := []string{"worker", "worker2"}[n%2]
+	// Changing a pod comes back here, until there are as many as wanted.
+	if len(pods) < int(replicas) {
+		node := []string{"worker", "worker2"}[len(pods)%2]
 		api.put("pods", podNamed(fmt.Sprintf("%s-%d", d.GetName(), api.version), d.GetNamespace(), node, api.version, "True"))
-		return // put reacts: it comes here again until there are enough
+		return
 	}
-	for n := int(replicas); n < len(pods); n++ {
-		u := unstructured.Unstructured{Object: pods[n]}
+	if len(pods) > int(replicas) {
+		u := unstructured.Unstructured{Object: pods[len(pods)-1]}
 		api.drop("pods/" + u.GetNamespace() + "/" + u.GetName())
 		return
 	}

@@ -241,7 +241,7 @@ func (s *session) expand(ctx context.Context, ref scenario.Ref) ([]address, erro
 
 // reject tries what must be refused and compares the API's reason.
 func (s *session) reject(ctx context.Context, r scenario.Reject) (stepReport, error) {
-	err := errors.New("")
+	var err error
 	what := r.Apply
 	if r.Patch != nil {
 		at, resolveErr := s.resolve(r.Patch.Object)

@@ -126,8 +126,8 @@ func joinOutcomes(outcomes []reach.Outcome) string {
 // UnmarshalJSON takes the three forms and refuses outcomes that cannot be expected.
 func (o *Outcomes) UnmarshalJSON(data []byte) error {
 	if len(data) == 0 || data[0] != '{' {
-		any, err := decodeOutcomes(data)
-		o.Any = any
+		allowed, err := decodeOutcomes(data)
+		o.Any = allowed
 		return err
 	}
 	var modes struct {

@@ -21,7 +21,7 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 	}
 	var many []string
 	if err := stdjson.Unmarshal(data, &many); err != nil {
-		return fmt.Errorf("want a string or a list of strings, got %s", data)
+		return fmt.Errorf("want a string or a list of strings (quote numbers and true, false, yes, no), got %s", data)
 	}
 	*s = many
 	return nil

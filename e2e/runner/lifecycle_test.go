@@ -1,0 +1,178 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+func TestSkipsAndNothingRan(t *testing.T) {
+	c, _, r := lab(t)
+	c.lacks[scenario.LoadBalancer] = "no MetalLB is installed"
+	skipped := loaded(t, "lb", "needs: {features: [loadBalancer]}", deployAndLook, reachTable)
+	nodes := loaded(t, "nodes", "needs: {nodes: 5}", deployAndLook, reachTable)
+	mode := loaded(t, "mode", "needs: {proxyModes: [iptables]}", deployAndLook, reachTable)
+	out, err := r.Run(context.Background(), []scenario.Scenario{skipped, nodes, mode})
+	if !errors.Is(err, ErrNothingRan) || out.Skipped != 3 || out.Ran != 0 {
+		t.Errorf("error %v, outcome %+v", err, out)
+	}
+	for i, want := range []string{"needs loadBalancer: no MetalLB is installed", "needs 5 schedulable nodes, the cluster has 3", "mode iptables, the cluster's is nftables"} {
+		if !strings.Contains(out.Skips[i].Reason, want) {
+			t.Errorf("reason %q, want %q", out.Skips[i].Reason, want)
+		}
+	}
+	if out.Result() != reach.Inconclusive {
+		t.Errorf("result %s", out.Result())
+	}
+	if _, err := r.Run(context.Background(), nil); !errors.Is(err, ErrNothingRan) {
+		t.Errorf("no scenario at all: %v", err)
+	}
+	out, err = r.Run(context.Background(), []scenario.Scenario{skipped, loaded(t, "fits", "", deployAndLook, reachTable)})
+	if err != nil || out.Ran != 1 || out.Skipped != 1 || out.Result() != reach.Pass || len(out.Unprobed) != 1 {
+		t.Errorf("one of two: %v, %+v", err, out)
+	}
+}
+
+// A run that is cancelled midway stops, says so, and cleans up all the same.
+func TestCancelCleansUp(t *testing.T) {
+	c, p, r := lab(t)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	interrupted := errors.New("interrupted by the user")
+	p.broken = func(int, probe.Request, *reach.Observation) { cancel(interrupted) }
+	first := loaded(t, "first", "serial: true", deployAndLook+"  - {name: more, expect: reach}\n", reachTable)
+	second := loaded(t, "second", "serial: true", deployAndLook, reachTable)
+	out, err := r.Run(ctx, []scenario.Scenario{first, second})
+	if !errors.Is(err, interrupted) {
+		t.Errorf("error %v", err)
+	}
+	if len(out.Verdicts) != 1 || out.Verdicts[0].Result != reach.Inconclusive || out.Result() != reach.Inconclusive {
+		t.Errorf("verdicts %+v", out.Verdicts)
+	}
+	if last := out.Verdicts[0].Steps[2]; last.Result != reach.Skipped || !strings.Contains(last.Why, "not run") {
+		t.Errorf("the step that was not run: %+v", last)
+	}
+	if left := namespacesLeft(c); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if services := c.api.names("services"); len(services) != 1 {
+		t.Errorf("left behind: %v", services)
+	}
+}
+
+func TestWaitThatRunsOut(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		if resource == "namespaces" || deleted {
+			controllers(api, resource, o, deleted)
+		}
+	}
+	v := one(t, r, loaded(t, "stuck", "", `
+  - {name: deploy, apply: [app.yaml]}
+  - {name: wait, settle: {}, timeout: 300ms}
+  - {name: then, settle: {}}
+  - {name: look, object: {ref: deployment/my-app, absent: true}}
+`, ""))
+	step := v.Steps[1]
+	if step.Result != reach.Fail || !strings.Contains(step.Why, "gave up waiting for the objects to settle; last seen: Deployment") ||
+		!strings.Contains(step.Why, "bound is 300ms") {
+		t.Errorf("%s: %s", step.Result, step.Why)
+	}
+	if v.Steps[2].Result != reach.Skipped || v.Steps[3].Result != reach.Skipped {
+		t.Errorf("steps after one that did not succeed were run: %+v", v.Steps[2:])
+	}
+}
+
+func TestStepsThatOnlyLookDoNotEndTheScenario(t *testing.T) {
+	_, _, r := lab(t)
+	v := one(t, r, loaded(t, "looks", "", `
+  - {name: deploy, apply: [app.yaml, service.yaml]}
+  - {name: wrong, object: {ref: service/my-service, want: {spec: {type: NodePort}}}, timeout: 200ms}
+  - {name: right, object: {ref: service/my-service, want: {spec: {ports: [{port: 80}]}}, unset: [status.loadBalancer.ingress], holds: 50ms}}
+  - {name: none, object: {ref: service/other, absent: true}}
+  - {name: path, object: {ref: services/my-service, path: {"{.spec.ports[0].targetPort}": "8080"}}}
+`, ""))
+	want := []reach.Result{reach.Pass, reach.Fail, reach.Pass, reach.Pass, reach.Pass}
+	for i, step := range v.Steps {
+		if step.Result != want[i] {
+			t.Errorf("step %s: %s, want %s: %s", step.Name, step.Result, want[i], step.Why)
+		}
+	}
+	if !strings.Contains(v.Steps[1].Why, `.spec.type is not set, want "NodePort"`) {
+		t.Errorf("what was last seen is not told: %s", v.Steps[1].Why)
+	}
+}
+
+func TestLeftoversAreRemovedFirst(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.mu.Lock()
+	left := object("v1", "Namespace", "", "svclab-clusterip-old", nil)
+	left["metadata"].(map[string]any)["labels"] = map[string]any{ManagedByLabel: ManagedBy, ScenarioLabel: "clusterip"}
+	c.api.put("namespaces", left)
+	foreign := object("v1", "Namespace", "", "svclab-clusterip-foreign", nil)
+	c.api.put("namespaces", foreign)
+	c.api.put("services", object("v1", "Service", "svclab-clusterip-old", "holder", map[string]any{"spec": map[string]any{
+		"ports": []any{map[string]any{"port": 80, "nodePort": 30080}}}}))
+	c.api.mu.Unlock()
+	one(t, r, loaded(t, "clusterip", "", deployAndLook, reachTable))
+	if left := namespacesLeft(c); !slices.Equal(left, []string{"svclab-clusterip-foreign"}) {
+		t.Errorf("namespaces %v, want only the one that is not ours", left)
+	}
+}
+
+func TestKeepAndFailedHook(t *testing.T) {
+	settings := quickly()
+	settings.Keep = true
+	var told []string
+	c, p, r := lab(t, WithSettings(settings), WithFailed(func(_ context.Context, name, namespace string) { told = append(told, name+" "+namespace) }))
+	p.broken = func(_ int, _ probe.Request, o *reach.Observation) { o.Outcome = reach.TimedOut }
+	one(t, r, loaded(t, "kept", "", deployAndLook, reachTable))
+	left := namespacesLeft(c)
+	if len(left) != 1 || len(told) != 1 || told[0] != "kept "+left[0] {
+		t.Errorf("namespaces %v, told %v", left, told)
+	}
+	if err := r.Sweep(context.Background()); err != nil || len(namespacesLeft(c)) != 0 {
+		t.Errorf("sweep: %v, left %v", err, namespacesLeft(c))
+	}
+}
+
+func TestManifestsAreRewrittenForTheCluster(t *testing.T) {
+	c, _, r := lab(t)
+	var mu sync.Mutex
+	var nodes []string
+	c.api.admit = func(resource string, o map[string]any) string {
+		if resource == "deployments" {
+			mu.Lock()
+			defer mu.Unlock()
+			spec := o["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+			nodes = append(nodes, spec["nodeName"].(string))
+		}
+		return ""
+	}
+	one(t, r, loaded(t, "slots", "", deployAndLook, reachTable))
+	if !slices.Equal(nodes, []string{"lab-worker"}) {
+		t.Errorf("applied to nodes %v, want lab-worker", nodes)
+	}
+	if _, err := renamed(map[string]any{"a": []any{"svclab-worker9"}}, map[string]string{"worker": "x"}); err == nil {
+		t.Error("a node that this cluster does not have is taken")
+	}
+}
+
+func TestUnknownCheckIsRefusedBeforeAnythingIsDone(t *testing.T) {
+	c, _, r := lab(t)
+	for _, step := range []string{"{name: nope}", "{name: no-endpoint-slices, args: {servise: x}}"} {
+		sc := loaded(t, "check", "", "\n  - {name: a, check: "+step+"}\n", "")
+		if _, err := r.Run(context.Background(), []scenario.Scenario{sc}); err == nil || !strings.Contains(err.Error(), `scenario check: step "a"`) {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
+	if left := namespacesLeft(c); len(left) > 0 {
+		t.Errorf("something was done: %v", left)
+	}
+}
