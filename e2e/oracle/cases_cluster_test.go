@@ -31,8 +31,8 @@ func clusterIPCases() []tc {
 		{name: "all but one not ready", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "b",
 			change: func(f *fixture) { f.unready("a") }, says: "the only one, b"},
 		{name: "no endpoint is ready", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused",
-			change: func(f *fixture) { f.unready("a", "b") }, says: "of the 2 addresses its EndpointSlices list, none is ready"},
-		{name: "no endpoint, node", from: "node/cp", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused", change: func(f *fixture) { f.Slices = nil }, says: "no endpoint at all"},
+			change: func(f *fixture) { f.unready("a", "b") }, says: "none of its 2 endpoints is ready"},
+		{name: "no endpoint, node", from: "node/cp", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused", change: func(f *fixture) { f.Slices = nil }, says: "list no address"},
 		{name: "no endpoint, UDP", from: "pod/cp", to: webIP + ":80/UDP", rule: ruleNoEndpoints, want: "Refused",
 			change: func(f *fixture) { f.web().Spec.Ports[0].Protocol = corev1.ProtocolUDP }},
 		{name: "address without the named port", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused",
@@ -40,7 +40,7 @@ func clusterIPCases() []tc {
 				for i := range f.Slices {
 					f.Slices[i].Ports[0].Port = nil
 				}
-			}, says: "none is ready with a number for port http"},
+			}, says: "list 2 addresses, but no number for port http: targetPort 8080 is no port of the pods"},
 		{name: "slice without ports", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused",
 			change: func(f *fixture) {
 				for i := range f.Slices {
@@ -131,6 +131,11 @@ func endpointCases() []tc {
 		{name: "container not running", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpointDeaf, want: "Refused", says: "container app of pod b is not running",
 			change: func(f *fixture) {
 				f.byName("b").Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}
+			}},
+		{name: "address handed on by a pod that is going", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpoint, want: "Reached", backends: "b",
+			change: func(f *fixture) {
+				old := f.pod("0", "two", 12)
+				old.DeletionTimestamp = &metaNow
 			}},
 		{name: "nobody's address", from: "pod/one", to: "10.244.2.99:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable"},
 		{name: "of a pod that has ended", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable",

@@ -35,6 +35,8 @@ func dnsCases() []tc {
 		{name: "undeclared port", from: "pod/one", to: webName + ":81", rule: ruleUndeclaredRefused, want: "Refused", change: v4only},
 		{name: "another domain", from: "pod/one", to: "web.demo.svc.lab.example:80", rule: ruleDNS, want: "Reached", backends: "a b",
 			change: func(f *fixture) { v4only(f); f.Facts.Domain = "lab.example." }},
+		{name: "short name of a node that asks the cluster's DNS", from: "node/one", to: "web.demo:80", rule: ruleDNSNone, want: "NoSuchHost",
+			change: func(f *fixture) { f.Facts.NodesUseClusterDNS = true }},
 		{name: "name only looked up", from: "pod/one", to: webName + ":0", rule: ruleDNS, want: "Reached", addresses: webIP, change: v4only},
 
 		{name: "targetPort", from: "pod/one", to: webName + ":8080", rule: ruleDNSHeadless, want: "Reached", backends: "a b", any: true, sources: pod1 + " fd00:10:244:1::9",
@@ -165,7 +167,7 @@ func refinementCases() []tc {
 
 		{name: "one of two", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a b", sources: gw1 + " 10.244.1.11 " + one},
 		{name: "the only one", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a", sources: gw1 + " " + one, change: func(f *fixture) { f.unready("b") },
-			says: "it sees an address of one"},
+			says: "the endpoint sees an address of one"},
 		{name: "with a neighbour on the node", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a c", sources: gw1 + " 10.244.1.11 " + one,
 			change: func(f *fixture) { f.pod("c", "one", 13); f.slice("web", "a", "c") }},
 		{name: "through policy Local", from: "a", to: one + ":30080", rule: ruleHairpin, want: "Reached", backends: "a", sources: gw1 + " " + one,

@@ -87,6 +87,8 @@ func localCases() []tc {
 		{name: "load balancer, pod", from: "pod/cp", to: lbIP + ":80", rule: ruleETPPod, want: "Reached", backends: "a b", sources: "10.244.0.9", change: local},
 		{name: "load balancer, node", from: "node/cp", to: lbIP + ":80", rule: ruleETPNode, want: "Reached", backends: "a b", sources: cp, change: local},
 		{name: "ClusterIP is not touched", from: "pod/cp", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: "10.244.0.9", change: local},
+		{name: "endpoint written by hand, without its node", from: "outside", to: one + ":30080", rule: ruleETPLocalNone, want: "TimedOut",
+			change: with(func(f *fixture) { f.byHand("10.244.1.11", 8080) })},
 		{name: "without local detection pods are outside", from: "pod/cp", to: cp + ":30080", rule: ruleETPLocalNone, want: "TimedOut",
 			change: with(func(f *fixture) { f.Facts.PodCIDRs = nil })},
 	}
@@ -106,10 +108,12 @@ func sourceCases() []tc {
 			change: func(f *fixture) { hostOnly(f); f.Facts.PodToNode = world.EgressUnknown }},
 		{name: "host endpoint here, node", from: "node/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "one", sources: gw1 + " " + one, change: hostOnly},
 		{name: "host endpoint at the node asked, outside", from: "outside", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "one", sources: outsideIP, change: hostOnly,
-			says: "it sees the client's own address"},
+			says: "the endpoint sees the client's own address"},
 		{name: "host endpoint elsewhere, outside", from: "outside", to: two + ":30080", rule: ruleNodePort, want: "Reached", backends: "one", sources: two, change: hostOnly},
 		{name: "host endpoint and pod elsewhere, outside", from: "outside", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "b one", sources: one + " " + outsideIP, change: mixed,
-			says: "the client's own address or one of a node"},
+			says: "the client's own address or one of one's"},
+		{name: "client's address not known", from: "bare", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "one two", sources: "?",
+			change: func(f *fixture) { f.hostPod("h", "one"); f.hostPod("g", "two"); f.slice("web", "g", "h") }},
 		{name: "further addresses of a node", from: "outside", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "b", sources: "10.244.1.0 " + one,
 			change: func(f *fixture) { f.slice("web", "b"); f.sourceOf("one", "10.244.1.0/32") }},
 	}

@@ -31,12 +31,13 @@ func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) reach.Prediction
 
 // noEndpoints predicts for a port that has no usable endpoint anywhere.
 func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what string) reach.Prediction {
-	why := "it has no endpoint at all"
-	if r.listed > 0 {
-		why = fmt.Sprintf("of the %s its EndpointSlices list, none is ready with a number for port %s", count(r.listed, "address"), portName(sp))
-		if r.listed > 1 {
-			why = fmt.Sprintf("of the %d addresses its EndpointSlices list, none is ready with a number for port %s", r.listed, portName(sp))
-		}
+	why := "its EndpointSlices list no address"
+	switch {
+	case r.listed > 0 && r.numbered == 0:
+		why = fmt.Sprintf("its EndpointSlices list %s, but no number for port %s: targetPort %s is no port of the pods",
+			addresses(r.listed), portName(sp), sp.port.TargetPort.String())
+	case r.numbered > 0:
+		why = fmt.Sprintf("none of its %s is ready", count(r.numbered, "endpoint"))
 	}
 	return outcome(ruleNoEndpoints, fmt.Sprintf("%s: %s, so the packet is rejected", what, why), reach.Refused)
 }
@@ -83,6 +84,13 @@ func mode(f world.Facts) string {
 		return world.ModeUnknown
 	}
 	return f.ProxyMode
+}
+
+func addresses(n int) string {
+	if n == 1 {
+		return "1 address"
+	}
+	return fmt.Sprintf("%d addresses", n)
 }
 
 func portName(sp *servicePort) string {

@@ -144,13 +144,12 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note st
 		case d.masquerade:
 			rewrite(d.at.outward[family])
 		default:
-			for _, seen := range o.unproxied(client, d.at, b, family) {
-				if client.addr.IsValid() && seen == single(client.addr) {
-					kept = true
-				} else {
-					rewrites = true
-				}
-				add(seen)
+			rewritten, asItIs := o.unproxied(client, d.at, b, family)
+			if asItIs {
+				keep()
+			}
+			if len(rewritten) > 0 {
+				rewrite(rewritten)
 			}
 		}
 	}
@@ -160,28 +159,23 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note st
 	return prefixes, d.seen(kept, rewrites)
 }
 
-// unproxied are the source addresses of a packet that no proxy rewrites, sent from a node to an endpoint.
-func (o *Oracle) unproxied(c client, at *node, b backend, family corev1.IPFamily) []netip.Prefix {
+// unproxied are the source addresses of a packet that no proxy rewrites, sent from a node to an endpoint: those
+// it may be rewritten to, and whether the client's own may be kept.
+func (o *Oracle) unproxied(c client, at *node, b backend, family corev1.IPFamily) (rewritten []netip.Prefix, kept bool) {
 	switch {
 	case c.kind == reach.Node && c.at(at) && b.on(at) && !b.host:
-		return at.inward[family]
+		return at.inward[family], false
 	case c.kind == reach.Node && c.at(at) && !b.on(at):
-		return at.outward[family]
+		return at.outward[family], false
 	case c.kind == reach.Pod && c.at(at) && !b.on(at):
 		return o.egress(c, b, family)
-	case c.addr.IsValid():
-		return []netip.Prefix{single(c.addr)}
 	default:
-		return nil
+		return nil, true
 	}
 }
 
-// egress are the source addresses of a pod's packet that has left its node.
-func (o *Oracle) egress(c client, b backend, family corev1.IPFamily) []netip.Prefix {
-	var own []netip.Prefix
-	if c.addr.IsValid() {
-		own = []netip.Prefix{single(c.addr)}
-	}
+// egress is unproxied for a pod's packet that has left its node.
+func (o *Oracle) egress(c client, b backend, family corev1.IPFamily) (rewritten []netip.Prefix, kept bool) {
 	rule := world.EgressPod
 	switch {
 	case o.isPod(b):
@@ -190,27 +184,29 @@ func (o *Oracle) egress(c client, b backend, family corev1.IPFamily) []netip.Pre
 	default:
 		rule = o.w.Facts.PodToOutside
 	}
-	switch {
-	case rule == world.EgressPod || c.node == nil:
-		return own
-	case rule == world.EgressNode:
-		return c.node.outward[family]
+	switch rule {
+	case world.EgressPod:
+		return nil, true
+	case world.EgressNode:
+		return c.node.outward[family], false
 	default:
-		return append(slices.Clone(c.node.outward[family]), own...)
+		return c.node.outward[family], true
 	}
 }
 
 // seen says in words whose address the endpoints see.
 func (d delivery) seen(kept, rewrites bool) string {
+	by := d.at
+	if !d.masquerade && d.client.kind == reach.Pod && d.client.node != nil {
+		by = d.client.node // nobody but the pod network, on the way out of the pod's node
+	}
 	switch {
 	case kept && rewrites:
-		return "it sees the client's own address or one of a node, depending on where it runs"
+		return "the endpoint sees the client's own address or one of " + by.name + "'s, depending on where it runs"
 	case kept:
-		return "it sees the client's own address"
-	case rewrites && d.client.node != nil && !d.masquerade && d.client.kind == reach.Pod:
-		return "it sees an address of " + d.client.node.name
+		return "the endpoint sees the client's own address"
 	case rewrites:
-		return "it sees an address of " + d.at.name
+		return "the endpoint sees an address of " + by.name
 	default:
 		return ""
 	}

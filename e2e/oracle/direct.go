@@ -21,7 +21,7 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 	}
 	switch b.listens {
 	case world.ListensNot:
-		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s, which has the address %s, is asked on port %d/%s itself, but %s", what, to.addr, to.port, to.protocol, b.deaf), reach.Refused)
+		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s is asked at its own address %s on port %d/%s, where nothing listens: %s", what, to.addr, to.port, to.protocol, b.deaf), reach.Refused)
 	case world.ListensMaybe:
 		p := o.answers(c, at, b, fmt.Sprintf("%s is asked at its own address; %s, so the connection may be refused", what, b.deaf))
 		p.Rule, p.Outcomes = ruleEndpointPartly, []reach.Outcome{reach.Reached, reach.Refused}
@@ -35,13 +35,20 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 func (o *Oracle) answers(c client, at *node, b backend, reason string) reach.Prediction {
 	p := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Rule: ruleEndpoint, Reason: reason, Backends: []string{b.name}}
 	family := world.FamilyOf(b.Addr)
+	own := []netip.Prefix{}
+	if c.addr.IsValid() {
+		own = append(own, single(c.addr))
+	}
+	if at == nil || c.addr == b.Addr {
+		p.Sources = own
+		return p
+	}
+	rewritten, kept := o.unproxied(c, at, b, family)
 	switch {
-	case c.addr == b.Addr:
-		p.Sources = []netip.Prefix{single(c.addr)}
-	case at == nil && c.addr.IsValid():
-		p.Sources = []netip.Prefix{single(c.addr)}
-	case at != nil:
-		p.Sources = o.unproxied(c, at, b, family)
+	case !kept:
+		p.Sources = rewritten
+	case len(own) > 0: // else an address that may be seen is not known, so none can be excluded
+		p.Sources = append(own, rewritten...)
 	}
 	return p
 }

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -71,6 +72,9 @@ type servicePort struct {
 	service *service
 	port    corev1.ServicePort
 	family  corev1.IPFamily
+
+	once     sync.Once
+	backends []backend
 }
 
 func newIndex(w world.World) index {

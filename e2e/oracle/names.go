@@ -43,7 +43,7 @@ func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Predi
 	case v.Kind == reach.Pod:
 		return o.resolve(name, v.Namespace), p, true
 	case v.Kind == reach.Node && o.w.Facts.NodesUseClusterDNS:
-		return o.resolve(name, v.Namespace), p, true
+		return o.resolve(name, v.Namespace), p, true // with a pod's search path where it has a namespace, else none
 	case v.Kind == reach.Node:
 		return a, outcome(ruleDNSNode, fmt.Sprintf("%s resolves names by its own resolver, which does not know %s", v.Node, name),
 			reach.NoSuchHost, reach.WrongAnswer, reach.TimedOut), false

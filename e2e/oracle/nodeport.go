@@ -63,9 +63,7 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 	}
 	what := fmt.Sprintf("%d is the nodePort of %s", to.port, sp.service.name)
 	served := func() reach.Prediction {
-		from := c
-		from.addr = to.addr
-		p := o.external(from, c.node, sp, exposure{rule: ruleLocalhostServed,
+		p := o.external(c, c.node, sp, exposure{rule: ruleLocalhostServed,
 			what: what + ", which iptables mode serves on the loopback address too"})
 		if p.Rule == ruleETPNode {
 			p.Rule = ruleLocalhostServed

@@ -34,9 +34,10 @@ type answer struct {
 	unknown, literal bool
 }
 
-// candidates are the full names a pod of a namespace asks for, in order.
+// candidates are the full names a pod of a namespace asks for, in order. Without a namespace there is no
+// search path.
 func (o *Oracle) candidates(name, namespace string) []string {
-	if absolute, ok := strings.CutSuffix(name, "."); ok {
+	if absolute, ok := strings.CutSuffix(name, "."); ok || namespace == "" {
 		return []string{absolute}
 	}
 	domain := o.w.Facts.ClusterDomain()

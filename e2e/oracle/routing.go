@@ -23,13 +23,16 @@ type routing struct {
 	cluster, local *group
 	// any: the port has a usable endpoint somewhere in the cluster.
 	any bool
-	// listed is how many addresses the EndpointSlices hold that this port cannot use, for the reasons.
-	listed int
+	// listed is how many addresses the EndpointSlices hold, numbered for how many they have a number for this
+	// port: what a reason needs to say why none can be used.
+	listed, numbered int
 }
 
 // backend is one endpoint and who is there.
 type backend struct {
-	world.Endpoint
+	world.Endpoint // its Node worked out where the slice names none
+	// local is the node whose traffic policy Local may use it, which is what the slice says and nothing else.
+	local string
 	// name is who its answers say they are from; empty where nobody can tell.
 	name string
 	// host: the address is a node's, so packets to it are not forwarded once they are on that node.
@@ -42,7 +45,7 @@ type backend struct {
 
 // group are endpoints that share a rule, and what it takes to predict for all of them.
 type group struct {
-	backends []backend
+	backends []*backend
 	names    []string // of those that listen, sorted, each once
 	text     string   // "2 ready endpoints (a, b)"
 	addrs    map[netip.Addr]bool
@@ -58,8 +61,7 @@ type group struct {
 	unready      bool // one counts as ready though its pod is not
 }
 
-// routing works out, once, what a node's proxy does with a Service port. The node may be nil: a node that is
-// not known has no local endpoints.
+// routing works out, once, what a node's proxy does with a Service port.
 func (o *Oracle) routing(sp *servicePort, n *node) *routing {
 	key := routeKey{sp, n}
 	o.mu.Lock()
@@ -78,61 +80,68 @@ func (o *Oracle) routing(sp *servicePort, n *node) *routing {
 // route sorts endpoints as kube-proxy does: ready ones, narrowed by topology hints for policy Cluster; where
 // there are none, those that terminate but still serve, for each policy by itself.
 func (o *Oracle) route(sp *servicePort, n *node) *routing {
-	slicesOf := sp.service.slices[sp.family]
-	endpoints := world.Endpoints(slicesOf, sp.port.Name, sp.port.Protocol)
-	r := &routing{}
-	for i := range slicesOf {
-		r.listed += len(slicesOf[i].Endpoints)
+	backends := o.backends(sp)
+	r := &routing{numbered: len(backends)}
+	for i := range sp.service.slices[sp.family] {
+		r.listed += len(sp.service.slices[sp.family][i].Endpoints)
 	}
-	ready := func(e world.Endpoint) bool { return e.Ready }
-	going := func(e world.Endpoint) bool { return e.Serving && e.Terminating }
-	here := func(e world.Endpoint) bool { return n != nil && e.Node == n.name }
-	r.any = slices.ContainsFunc(endpoints, func(e world.Endpoint) bool { return ready(e) || going(e) })
+	ready := func(b *backend) bool { return b.Ready }
+	going := func(b *backend) bool { return b.Serving && b.Terminating }
+	here := func(b *backend) bool { return b.local == n.name }
+	r.any = slices.ContainsFunc(backends, func(b backend) bool { return ready(&b) || going(&b) })
 
-	mode := distribution(endpoints, n)
-	fits := func(e world.Endpoint) bool {
+	mode := distribution(backends, n)
+	fits := func(b *backend) bool {
 		switch mode {
 		case "node":
-			return slices.Contains(e.Nodes, n.name)
+			return slices.Contains(b.Nodes, n.name)
 		case "zone":
-			return slices.Contains(e.Zones, n.zone)
+			return slices.Contains(b.Zones, n.zone)
 		default:
 			return true
 		}
 	}
-	cluster := keep(endpoints, func(e world.Endpoint) bool { return ready(e) && fits(e) })
+	cluster := keep(backends, func(b *backend) bool { return ready(b) && fits(b) })
 	fallback := len(cluster) == 0
 	if fallback {
-		cluster = keep(endpoints, going)
+		cluster = keep(backends, going)
 	}
-	r.cluster = o.group(sp, n, cluster, fallback, mode)
+	r.cluster = o.group(n, cluster, fallback, mode)
 
-	local := keep(endpoints, func(e world.Endpoint) bool { return here(e) && ready(e) })
+	local := keep(backends, func(b *backend) bool { return here(b) && ready(b) })
 	fallback = len(local) == 0
 	if fallback {
-		local = keep(endpoints, func(e world.Endpoint) bool { return here(e) && going(e) })
+		local = keep(backends, func(b *backend) bool { return here(b) && going(b) })
 	}
-	r.local = o.group(sp, n, local, fallback, "")
+	r.local = o.group(n, local, fallback, "")
 	return r
+}
+
+// backends are the endpoints of a Service port, with who is there, worked out once.
+func (o *Oracle) backends(sp *servicePort) []backend {
+	sp.once.Do(func() {
+		for _, e := range world.Endpoints(sp.service.slices[sp.family], sp.port.Name, sp.port.Protocol) {
+			sp.backends = append(sp.backends, o.backend(sp.service.Namespace, e, sp.port.Protocol))
+		}
+	})
+	return sp.backends
 }
 
 // distribution is the hint that a node's proxy heeds: that for nodes, else that for zones, and either only if
 // every ready endpoint has one and at least one of them is for this node or zone.
-func distribution(endpoints []world.Endpoint, n *node) string {
-	if n == nil {
-		return ""
-	}
+func distribution(backends []backend, n *node) string {
 	var ready, node, zone bool
 	allNode, allZone := true, true
-	for _, e := range endpoints {
-		if !e.Ready {
+	for i := range backends {
+		b := &backends[i]
+		if !b.Ready {
 			continue
 		}
 		ready = true
-		allNode = allNode && len(e.Nodes) > 0
-		allZone = allZone && len(e.Zones) > 0
-		node = node || slices.Contains(e.Nodes, n.name)
-		zone = zone || slices.Contains(e.Zones, n.zone)
+		allNode = allNode && len(b.Nodes) > 0
+		allZone = allZone && len(b.Zones) > 0
+		node = node || slices.Contains(b.Nodes, n.name)
+		zone = zone || slices.Contains(b.Zones, n.zone)
 	}
 	switch {
 	case ready && allNode && node:
@@ -144,30 +153,28 @@ func distribution(endpoints []world.Endpoint, n *node) string {
 	}
 }
 
-func keep(endpoints []world.Endpoint, wanted func(world.Endpoint) bool) []world.Endpoint {
-	var kept []world.Endpoint
-	for _, e := range endpoints {
-		if wanted(e) {
-			kept = append(kept, e)
+func keep(backends []backend, wanted func(*backend) bool) []*backend {
+	var kept []*backend
+	for i := range backends {
+		if wanted(&backends[i]) {
+			kept = append(kept, &backends[i])
 		}
 	}
 	return kept
 }
 
-func (o *Oracle) group(sp *servicePort, n *node, endpoints []world.Endpoint, fallback bool, mode string) *group {
-	g := &group{addrs: map[netip.Addr]bool{}, terminating: fallback && len(endpoints) > 0}
-	if len(endpoints) > 0 && !fallback {
+func (o *Oracle) group(n *node, backends []*backend, fallback bool, mode string) *group {
+	g := &group{backends: backends, terminating: fallback && len(backends) > 0, addrs: make(map[netip.Addr]bool, len(backends))}
+	if len(backends) > 0 && !fallback {
 		g.distribution = mode
 	}
 	places := map[place]int{}
-	for _, e := range endpoints {
-		b := o.backend(sp.service.Namespace, e, sp.port.Protocol)
+	for _, b := range backends {
 		g.add(b)
-		if at := o.place(b, n); (b.unknown || b.listens != world.ListensNot) && places[at] < 2 {
+		if at := o.place(*b, n); (b.unknown || b.listens != world.ListensNot) && places[at] < 2 {
 			places[at]++
-			g.samples = append(g.samples, b)
+			g.samples = append(g.samples, *b)
 		}
-		g.unready = g.unready || e.Ready && !e.Serving
 	}
 	g.finish()
 	return g
@@ -186,9 +193,9 @@ func (o *Oracle) isPod(b backend) bool {
 	return known && prefix.Contains(b.Addr) || b.Pod != "" && !b.host
 }
 
-func (g *group) add(b backend) {
-	g.backends = append(g.backends, b)
+func (g *group) add(b *backend) {
 	g.addrs[b.Addr] = true
+	g.unready = g.unready || b.Ready && !b.Serving
 	switch {
 	case b.unknown:
 		g.unknown = true
@@ -221,7 +228,7 @@ func (g *group) finish() {
 // backend says who is at an endpoint. A pod is found by the name the slice gives, else by its address; an
 // address outside the cluster may be one the facts know.
 func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) backend {
-	b := backend{Endpoint: e, listens: world.Listens}
+	b := backend{Endpoint: e, local: e.Node, listens: world.Listens}
 	pod := o.index.pods[namespace+"/"+e.Pod]
 	if e.Pod == "" {
 		pod = o.index.podByAddr[e.Addr]
@@ -236,7 +243,7 @@ func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) 
 		}
 	}
 	if b.Node == "" && owner != nil {
-		b.Node = owner.name // not for policy Local, which knows only what the slice says
+		b.Node = owner.name
 	}
 	switch external := o.index.externals[e.Addr]; {
 	case pod != nil:
@@ -270,7 +277,7 @@ func count(n int, thing string) string {
 }
 
 // listed names endpoints in brackets, the first few of them.
-func listed(backends []backend) string {
+func listed(backends []*backend) string {
 	const most = 4
 	var names []string
 	for i, b := range backends {

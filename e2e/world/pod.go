@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -94,10 +93,12 @@ func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bo
 		}
 		return ListensNot, fmt.Sprintf("pod %s listens on %s", pod.Name, orNothing(text))
 	}
-	declared := []string{}
-	for _, c := range containers(pod) {
+	list := containers(pod)
+	declared := 0
+	for i := range list {
+		c := &list[i]
 		for _, p := range c.Ports {
-			declared = append(declared, strconv.Itoa(int(p.ContainerPort))+"/"+string(protocolOf(p.Protocol)))
+			declared++
 			if uint16(p.ContainerPort) != port || protocolOf(p.Protocol) != protocol {
 				continue
 			}
@@ -107,17 +108,28 @@ func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bo
 			return Listens, ""
 		}
 	}
-	if len(declared) == 0 {
+	if declared == 0 {
 		if len(pod.Status.ContainerStatuses) > 0 && allStopped(pod) {
 			return ListensNot, fmt.Sprintf("no container of pod %s is running", pod.Name)
 		}
 		return Listens, ""
 	}
-	why := fmt.Sprintf("pod %s declares %s", pod.Name, strings.Join(declared, ", "))
+	why := fmt.Sprintf("pod %s declares %s", pod.Name, declaredPorts(list))
 	if strict {
 		return ListensNot, why
 	}
 	return ListensMaybe, why
+}
+
+// declaredPorts lists what containers say they listen on.
+func declaredPorts(list []corev1.Container) string {
+	var texts []string
+	for _, c := range list {
+		for _, p := range c.Ports {
+			texts = append(texts, fmt.Sprintf("%d/%s", p.ContainerPort, protocolOf(p.Protocol)))
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 // ResolveTargetPort is the number a Service port's targetPort stands for in one pod. ok is false for a name
@@ -141,7 +153,7 @@ func ResolveTargetPort(pod *corev1.Pod, port corev1.ServicePort) (number uint16,
 
 // containers are those that run as long as the pod does: the main ones, then the sidecars.
 func containers(pod *corev1.Pod) []corev1.Container {
-	list := slices.Clone(pod.Spec.Containers)
+	list := slices.Clip(pod.Spec.Containers) // appending copies
 	for _, c := range pod.Spec.InitContainers {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			list = append(list, c)

@@ -1,0 +1,128 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	fakediscovery "k8s.io/client-go/discovery/fake"
+	fakedynamic "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+)
+
+func l2Status(name, node string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status",
+		"metadata": map[string]any{"name": name, "namespace": "metallb-system"},
+		"status":   map[string]any{"node": node, "serviceName": "web", "serviceNamespace": "demo"},
+	}}
+}
+
+// clients hold the sample's objects, in no particular order, and more that must not be in the snapshot.
+func clients(metallb bool, statuses ...runtime.Object) (*fake.Clientset, *fakedynamic.FakeDynamicClient) {
+	w := sample()
+	var objects []runtime.Object
+	for i := len(w.Nodes) - 1; i >= 0; i-- {
+		objects = append(objects, &w.Nodes[i])
+	}
+	stranger := samplePod("x", "one", "10.244.1.99")
+	stranger.Namespace = "other"
+	elsewhere := w.Services[0].DeepCopy()
+	elsewhere.Namespace, elsewhere.Spec.Ports[0].NodePort = "other", 30081
+	objects = append(objects, &w.Pods[1], &w.Pods[0], &w.Services[0], elsewhere, &stranger, &w.Slices[0], &w.Deployments[0],
+		&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "more"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16", "10.97.0.1/16"}}})
+	client := fake.NewClientset(objects...)
+	if metallb {
+		client.Discovery().(*fakediscovery.FakeDiscovery).Resources = []*metav1.APIResourceList{{GroupVersion: "metallb.io/v1beta1"}}
+	}
+	kinds := map[schema.GroupVersionResource]string{L2StatusResource(): "ServiceL2StatusList"}
+	return client, fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds, statuses...)
+}
+
+func TestTake(t *testing.T) {
+	client, dyn := clients(true, l2Status("l2-a", "one"), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status", "metadata": map[string]any{"name": "new", "namespace": "metallb-system"}}})
+	facts := Facts{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}
+	w, err := Take(context.Background(), client, dyn, facts, "demo", "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Nodes) != 3 || w.Nodes[0].Name != "cp" || len(w.Pods) != 2 || w.Pods[0].Name != "a" || len(w.Slices) != 1 || len(w.Deployments) != 1 {
+		t.Errorf("nodes %d, pods %d, slices %d, deployments %d; sorted?", len(w.Nodes), len(w.Pods), len(w.Slices), len(w.Deployments))
+	}
+	if len(w.Services) != 1 || len(w.Elsewhere) != 1 || w.Elsewhere[0].Namespace != "other" {
+		t.Errorf("services %d, elsewhere %d", len(w.Services), len(w.Elsewhere))
+	}
+	if got := w.Announcers[netip.MustParseAddr("172.18.255.1")]; got != "one" || len(w.Claims) != 1 {
+		t.Errorf("announced by %q, claims %v", got, w.Claims)
+	}
+	if len(w.Facts.ServiceCIDRs) != 2 || w.Facts.ServiceCIDRs[1] != netip.MustParsePrefix("10.97.0.0/16") {
+		t.Errorf("Service ranges %v", w.Facts.ServiceCIDRs)
+	}
+	if len(facts.ServiceCIDRs) != 1 {
+		t.Error("Take changed the caller's facts")
+	}
+	// the port that a Service of another namespace has is not taken for a free one
+	for _, target := range w.Targets("demo/web") {
+		if target.Undeclared && target.Port == 30081 {
+			t.Errorf("%s is another Service's", target.Name())
+		}
+	}
+}
+
+func TestTakeWithoutMetalLB(t *testing.T) {
+	client, dyn := clients(false)
+	dyn.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("asked for what is not there")
+	})
+	w, err := Take(context.Background(), client, dyn, Facts{}, "demo")
+	if err != nil || w.Announcers != nil {
+		t.Errorf("announcers %v, %v", w.Announcers, err)
+	}
+}
+
+func TestTakeFails(t *testing.T) {
+	forbidden := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("forbidden") }
+	for _, tc := range []struct{ resource, want string }{
+		{"nodes", "list nodes"}, {"services", "list services of all namespaces"}, {"pods", "list pods of namespace demo"},
+		{"endpointslices", "list endpointslices of namespace demo"}, {"deployments", "list deployments of namespace demo"},
+		{"statefulsets", "list statefulsets of namespace demo"}, {"daemonsets", "list daemonsets of namespace demo"},
+		{"servicecidrs", "list servicecidrs"}, {"servicel2statuses", "list servicel2statuses.metallb.io"},
+	} {
+		client, dyn := clients(true)
+		client.PrependReactor("list", tc.resource, forbidden)
+		dyn.PrependReactor("list", tc.resource, forbidden)
+		_, err := Take(context.Background(), client, dyn, Facts{}, "demo")
+		if err == nil || !strings.HasPrefix(err.Error(), tc.want+": ") || !strings.Contains(err.Error(), "forbidden") {
+			t.Errorf("%s: %v", tc.resource, err)
+		}
+	}
+	client, dyn := clients(false)
+	if _, err := Take(context.Background(), client, dyn, Facts{}); err == nil {
+		t.Error("a snapshot of no namespace")
+	}
+}
+
+func TestClaims(t *testing.T) {
+	w := sample()
+	w.Nodes[1].Status.Conditions[0].Status = corev1.ConditionFalse
+	w = w.WithClaims([]Claim{{"demo/web", "two"}, {"demo/web", "one"}, {"demo/other", "cp"}})
+	if got := w.Announcers[netip.MustParseAddr("172.18.255.1")]; got != "two" {
+		t.Errorf("announced by %q, want the node that is Ready", got)
+	}
+	if w.Claims[0].Service != "demo/other" || w.Claims[1].Node != "one" {
+		t.Errorf("claims %v are not sorted", w.Claims)
+	}
+	if len(sample().WithClaims(nil).Announcers) != 0 || sample().WithClaims(nil).Announcers == nil {
+		t.Error("no claims mean that nobody announces, not that nobody knows")
+	}
+}
