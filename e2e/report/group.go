@@ -233,7 +233,8 @@ func (g group) explain(times string) string {
 	if wait := patience(all); wait > 0 {
 		parts = append(parts, "gave up after "+short(wait))
 	}
-	if cname := distinct(all, func(o reach.Observation) string { return o.CNAME }); len(cname) > 0 {
+	// What is no alias has itself as its canonical name, which is not worth telling.
+	if cname := distinct(all, func(o reach.Observation) string { return o.CNAME }); len(cname) > 0 && g.cells[0].Cell.Target.Kind == reach.ExternalName {
 		parts = append(parts, "through CNAME "+names(cname))
 	}
 	return strings.Join(parts, "; ")

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/manifests"
+)
+
+// call runs the command as a person does and returns what it printed and its exit code.
+func call(t *testing.T, args ...string) (out, err string, code int) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = Main(context.Background(), args, Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr}, manifests.FS())
+	return stdout.String(), stderr.String(), code
+}
+
+func TestBadInput(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "unix:///nowhere/docker.sock") // nothing here may get as far as an engine
+	t.Setenv("SVCLAB_ENGINE", "")
+	for _, tc := range []struct {
+		name string
+		args []string
+		env  map[string]string
+		want []string
+	}{
+		{"unknown verb", []string{"fly"}, nil, []string{`unknown command "fly"`}},
+		{"unknown flag", []string{"verify", "--speed=9"}, nil, []string{"unknown flag: --speed"}},
+		{"unknown mode", []string{"up", "--mode=ipvs"}, nil, []string{`"ipvs"`, "nftables or iptables"}},
+		{"unknown mode by the environment", []string{"up"}, map[string]string{"SVCLAB_MODE": "userspace"}, []string{`"userspace"`, "nftables or iptables"}},
+		{"a flag goes before the environment", []string{"up", "--mode=ipvs"}, map[string]string{"SVCLAB_MODE": "iptables"}, []string{`"ipvs"`}},
+		{"unknown family", []string{"up", "--family=ipv5"}, nil, []string{`"ipv5"`, "ipv4 or dual"}},
+		{"a name that is no name", []string{"up", "--name=My_Cluster"}, nil, []string{`"My_Cluster"`, "lower-case"}},
+		{"too many workers", []string{"up", "--workers=100"}, nil, []string{`"100"`, "0 to 9"}},
+		{"a port that is no node port", []string{"up", "--host-port=80"}, nil, []string{`"80"`, "30000 to 32767"}},
+		{"no number", []string{"up"}, map[string]string{"SVCLAB_WORKERS": "two"}, []string{"SVCLAB_WORKERS=two is not a number"}},
+		{"unknown scenario", []string{"verify", "teleport"}, nil, []string{"teleport"}},
+		{"unknown root", []string{"up"}, map[string]string{"SVCLAB_ROOT": "/nowhere"}, []string{"SVCLAB_ROOT=/nowhere", "checkout"}},
+		{"diff without a file", []string{"diff", "/nowhere/a.json", "/nowhere/b.json"}, nil, []string{"/nowhere/a.json", "result.json"}},
+		{"diff of one", []string{"diff", "a.json"}, nil, []string{"accepts 2 arg(s)"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for key, value := range tc.env {
+				t.Setenv(key, value)
+			}
+			out, err, code := call(t, tc.args...)
+			if code != 2 {
+				t.Errorf("exit code %d, want 2", code)
+			}
+			if out != "" {
+				t.Errorf("an error printed a result: %q", out)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err, want) {
+					t.Errorf("%q is missing from %q", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestVerifyList(t *testing.T) {
+	out, err, code := call(t, "verify", "--list")
+	if code != 0 || err != "" {
+		t.Fatalf("exit code %d, %q", code, err)
+	}
+	for _, name := range []string{"clusterip", "nodeport", "loadbalancer", "externalname"} {
+		if !strings.Contains(out, name+" ") {
+			t.Errorf("%s is missing from\n%s", name, out)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, result reach.Result) string {
+		run := report.Run{Tool: "svclab", Plan: report.Plan{Planned: []string{"s"}, Run: []string{"s"}}, Verdicts: []reach.Verdict{{
+			Scenario: "s", Title: "t", Behaviours: []string{"clusterip.basic"}, Result: result, Steps: []reach.Step{{Name: "look", Result: result}}}}}
+		if err := report.WriteAll(filepath.Join(dir, name), run); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name, report.JSONFile)
+	}
+	good, bad := write("good", reach.Pass), write("bad", reach.Fail)
+	for _, tc := range []struct {
+		name, before, after string
+		code                int
+	}{{"worse", good, bad, 1}, {"better", bad, good, 0}, {"alike", good, good, 0}} {
+		if out, err, code := call(t, "diff", tc.before, tc.after); code != tc.code {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", tc.name, code, tc.code, out, err)
+		}
+	}
+	broken := filepath.Join(dir, "broken.json")
+	if err := os.WriteFile(broken, []byte(`{"apiVersion":"svclab.dev/v9"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err, code := call(t, "diff", good, broken); code != 2 || !strings.Contains(err, "broken.json") {
+		t.Errorf("a file of another version: exit code %d, %q", code, err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for result, code := range map[reach.Result]int{reach.Pass: 0, reach.Fail: 1, reach.Inconclusive: 2, reach.Skipped: 2} {
+		a := &app{Streams: Streams{Err: new(bytes.Buffer)}}
+		if got := a.exitCode(judged(result)); got != code {
+			t.Errorf("%s: exit code %d, want %d", result, got, code)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+)
+
+func (a *app) diff() *cobra.Command {
+	var plain bool
+	cmd := &cobra.Command{
+		Use:   "diff BEFORE AFTER",
+		Short: "Compare two results: what got worse, what was mended, what is new",
+		Long: `Compares two result.json files, of two versions or two modes, by behaviour, scenario, step and cell.
+Exit code 1 when something that passed no longer does.`,
+		Args:        cobra.ExactArgs(2),
+		Annotations: map[string]string{needsNoCheckout: "yes"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			before, err := readRun(args[0])
+			if err != nil {
+				return err
+			}
+			after, err := readRun(args[1])
+			if err != nil {
+				return err
+			}
+			changes := report.Diff(before, after)
+			if err := changes.Text(a.Out, a.style(false, plain)); err != nil {
+				return fmt.Errorf("print the comparison: %w", err)
+			}
+			if changes.Regressed() {
+				return judged(reach.Fail)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	return cmd
+}
+
+func readRun(path string) (report.Run, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return report.Run{}, fmt.Errorf("read a result: %w; name a result.json that svclab wrote", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	run, err := report.Decode(file)
+	if err != nil {
+		return report.Run{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return run, nil
+}
