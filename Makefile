@@ -66,6 +66,10 @@ images: build ## Build or pull the images
 test-pull: ## Pull every published image from a registry on loopback (needs an engine)
 	@go test -tags e2e -count=1 -run '^TestPull$$' ./scripts
 
+.PHONY: bench-e2e
+bench-e2e: build ## Time make e2e beside its floor, kind's own create time (RUNS=3)
+	@scripts/bench-e2e.sh $(svclab)
+
 .PHONY: lint
 lint: ## Run golangci-lint and shellcheck
 	@scripts/lint.sh

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Times the whole run beside its floor, which is what kind alone needs to create and delete the same nodes.
+#
+# usage: scripts/bench-e2e.sh SVCLAB      (make bench-e2e; the images must be there, the machine quiet)
+set -o errexit -o nounset -o pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+svclab=${1:?usage: scripts/bench-e2e.sh SVCLAB}
+runs=${RUNS:-3}
+work=$(mktemp -d)
+floor="svclab-floor"
+kind=$cache_dir/bin/kind-$(hash_of "$scripts_dir"/components/kind/*)
+trap '"$kind" delete cluster --name "$floor" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
+
+eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
+[[ -x $kind ]] || (cd "$scripts_dir/components/kind" && go build -o "$kind" sigs.k8s.io/kind)
+
+# timed COMMAND…: runs it quietly and prints how long it took, in seconds
+timed() {
+  local began ended
+  began=$(date +%s.%N)
+  "$@" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; die "$* failed" "see above"; }
+  ended=$(date +%s.%N)
+  awk -v a="$began" -v b="$ended" 'BEGIN { printf "%.1f", b - a }'
+}
+
+say "bringing svclab's cluster up once, so that its kind configuration is there and nothing is left to build"
+timed "$svclab" up >/dev/null
+sed 's/^name: .*//; /extraPortMappings/,/protocol/d' "$scripts_dir/../_output/kind.yaml" >"$work/kind.yaml"
+printf '%-34s %s\n' "what" "seconds"
+for run in $(seq "$runs"); do
+  printf '%-34s %s\n' "four types on the living cluster $run" "$(timed "$svclab" verify clusterip nodeport loadbalancer externalname)"
+done
+timed "$svclab" down >/dev/null
+for run in $(seq "$runs"); do
+  create=$(timed "$kind" create cluster --name "$floor" --config "$work/kind.yaml" --kubeconfig "$work/kubeconfig")
+  delete=$(timed "$kind" delete cluster --name "$floor" --kubeconfig "$work/kubeconfig")
+  whole=$(timed "$svclab" e2e)
+  printf '%-34s %s\n' "kind create (the floor) $run" "$create" "kind delete $run" "$delete" "make e2e, create to delete $run" "$whole"
+  printf '%-34s %s\n' "make e2e less kind create $run" "$(awk -v a="$whole" -v b="$create" 'BEGIN { printf "%.1f", a - b }')"
+done
