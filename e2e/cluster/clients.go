@@ -60,9 +60,10 @@ func (c *Cluster) ensureClients(ctx context.Context) error {
 func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 	text, err := kind.Render(c.settings.Manifests, "cluster/clients.yaml.tmpl", struct {
 		Namespace, Image string
-		Lab              bool
-		Pods             []clientPod
-	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil, pods})
+		// Lab and LabPods: the namespace, and these pods, belong to a cluster of svclab's own
+		Lab, LabPods bool
+		Pods         []clientPod
+	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil || c.inLab, c.engine != nil, pods})
 	if err != nil {
 		return err
 	}

@@ -39,8 +39,9 @@ type Cluster struct {
 	provider *kind.Provider
 	engine   *docker.Engine
 	lock     *Lock
-	// made: this process made the client pods of an existing cluster, and is to remove them.
-	made bool
+	// made: this process made the client pods of an existing cluster, and is to remove them; inLab: that cluster is one of
+	// svclab's own, whose other client pods stay.
+	made, inLab bool
 	// dns is the address of the cluster's DNS Service.
 	dns netip.AddrPort
 	// outside are the outside world's addresses.

@@ -242,19 +242,16 @@ func (c *Cluster) signal(ctx context.Context, node, signal string, before func()
 	return nil
 }
 
-// RestartAPIServer ends the API server's process, which the kubelet starts again, and waits until the new one is ready.
+// RestartAPIServer kills the API server's process, which the kubelet starts again, and waits until the new one is ready.
 func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	node := c.settings.Name + "-control-plane"
 	if err := c.node(node); err != nil {
 		return err
 	}
-	// prints the new process's ID once there is one that is not the old
-	script := `old=$(pidof kube-apiserver) && kill $old && for try in $(seq 600); do new=$(pidof kube-apiserver) && [ "$new" != "$old" ] && exit 0; sleep 0.1; done; exit 1`
+	// ends once there is a process that is not the old one; asked politely, the old one would wait a minute for its watches
+	script := `old=$(pidof kube-apiserver) && kill -KILL $old && for try in $(seq 600); do new=$(pidof kube-apiserver) && [ "$new" != "$old" ] && exit 0; sleep 0.1; done; exit 1`
 	if err := c.engine.Exec(ctx, node, []string{"sh", "-c", script}, nil, nil, nil); err != nil {
 		return fmt.Errorf("restart the API server: %w", err)
 	}
-	return c.until(ctx, "the API server is ready again", nodeBackIn, func(ctx context.Context) (string, bool, error) {
-		text, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		return string(text), err == nil, err
-	})
+	return c.apiReady(ctx)
 }

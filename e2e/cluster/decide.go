@@ -84,6 +84,9 @@ func (f found) ours(name string) (docker.Network, bool) {
 	return docker.Network{}, false
 }
 
+// empty reports whether nothing of a cluster is there.
+func (f found) empty() bool { return len(f.Nodes)+len(f.Others)+len(f.Networks) == 0 }
+
 // action is what is to be done about a cluster.
 type action string
 

@@ -89,6 +89,7 @@ func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []str
 		return err
 	}
 	var said bytes.Buffer
+	ctx = quiet(ctx) // it would log the end of a stream that is cancelled as an error
 	streams := remotecommand.StreamOptions{Stdin: stdin, Stdout: orDiscard(stdout), Stderr: io.MultiWriter(orDiscard(stderr), &said)}
 	if err := executor.StreamWithContext(ctx, streams); err != nil {
 		if said.Len() > 0 {

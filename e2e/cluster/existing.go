@@ -93,7 +93,7 @@ func (c *Cluster) furnishExisting(ctx context.Context) error {
 	case err != nil && !apierrors.IsNotFound(err):
 		return fmt.Errorf("look for the namespace %s: %w", ClientsNamespace, err)
 	}
-	c.made = true
+	c.made, c.inLab = true, err == nil && namespace.Labels[labLabel] != ""
 	return c.runClients(ctx, existingPods(c, nodes.Items))
 }
 
@@ -114,15 +114,14 @@ func existingPods(c *Cluster, nodes []corev1.Node) []clientPod {
 // removeClients removes the namespace with the client pods and waits until it is gone. In svclab's own cluster, taken as
 // an existing one, it removes only the pods that were added.
 func (c *Cluster) removeClients(ctx context.Context) error {
-	namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
-	if err == nil && namespace.Labels[labLabel] != "" {
+	if c.inLab {
 		err := c.client.CoreV1().Pods(ClientsNamespace).DeleteCollection(ctx, *metav1.NewDeleteOptions(0), metav1.ListOptions{LabelSelector: "!" + labLabel})
 		if err != nil {
 			return fmt.Errorf("remove the client pods: %w", err)
 		}
 		return nil
 	}
-	err = c.client.CoreV1().Namespaces().Delete(ctx, ClientsNamespace, metav1.DeleteOptions{})
+	err := c.client.CoreV1().Namespaces().Delete(ctx, ClientsNamespace, metav1.DeleteOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

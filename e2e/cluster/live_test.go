@@ -1,16 +1,26 @@
-//go:build e2e
+//go:build live
 
+// Tests on a real engine: go test -tags live -timeout 30m ./e2e/cluster/ (KEEP=1 keeps the cluster).
 package cluster_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/setup"
 )
 
@@ -21,7 +31,7 @@ func liveSettings(t *testing.T, name string) cluster.Settings {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine, err := setup.Prepare(t.Context(), setup.Options{Root: root, Progress: os.Stderr})
+	machine, err := setup.Prepare(t.Context(), setup.Options{Root: root, Progress: os.Stderr, Images: os.Getenv("IMAGES")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +45,11 @@ func liveSettings(t *testing.T, name string) cluster.Settings {
 	return s
 }
 
-// up brings the cluster up and has it deleted at the end, unless KEEP=1.
+func bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 5*time.Minute)
+}
+
+// up brings the cluster up and has it deleted at the end, unless KEEP is set.
 func up(t *testing.T, s cluster.Settings) *cluster.Cluster {
 	t.Helper()
 	began := time.Now()
@@ -45,29 +59,354 @@ func up(t *testing.T, s cluster.Settings) *cluster.Cluster {
 	}
 	t.Logf("up in %s", time.Since(began).Round(time.Second/10))
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		ctx, cancel := bounded()
 		defer cancel()
-		if os.Getenv("KEEP") != "" {
-			if err := c.Close(ctx); err != nil {
-				t.Error(err)
-			}
-			return
-		}
-		if err := c.Delete(ctx); err != nil {
+		if err := c.Close(ctx); err != nil {
 			t.Error(err)
 		}
+		if os.Getenv("KEEP") != "" {
+			return
+		}
+		if existed, err := cluster.Down(ctx, s); err != nil || !existed {
+			t.Errorf("down: %v, %v", existed, err)
+		}
+		nothingLeft(t, s)
 	})
 	return c
 }
 
-func TestLiveCreate(t *testing.T) {
-	s := liveSettings(t, "svclab-live")
-	c := up(t, s)
-	vantages, err := c.Vantages(t.Context())
+// nothingLeft checks that neither containers nor a network nor a kubeconfig are there.
+func nothingLeft(t *testing.T, s cluster.Settings) {
+	t.Helper()
+	ctx, cancel := bounded()
+	defer cancel()
+	for _, label := range []string{"io.x-k8s.kind.cluster", "io.svclab.cluster"} {
+		if left, err := s.Engine.Containers(ctx, "label="+label+"="+s.Name); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+	if left, err := s.Engine.Networks(ctx, s.Name); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if _, err := os.Stat(s.Kubeconfig()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left: %s (%v)", s.Kubeconfig(), err)
+	}
+}
+
+func vantages(t *testing.T, c *cluster.Cluster) map[string]reach.Vantage {
+	t.Helper()
+	list, err := c.Vantages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range vantages {
-		t.Logf("%+v", v)
+	byName := map[string]reach.Vantage{}
+	for _, v := range list {
+		if v.Unusable != "" {
+			t.Errorf("%s: %s", v.Name, v.Unusable)
+		}
+		byName[v.Name] = v
+	}
+	return byName
+}
+
+func output(t *testing.T, c *cluster.Cluster, v reach.Vantage, argv ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := c.Exec(t.Context(), v, argv, nil, &out, os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// podsReachPods checks that from every pod every other pod's address answers, unmasqueraded: each runs a server for it.
+func podsReachPods(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	all := vantages(t, c)
+	var requests []probe.Request
+	for _, v := range all {
+		if v.Kind != reach.Pod {
+			continue
+		}
+		path, err := c.Prober(t.Context(), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		serving, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { // ends with an error when it is stopped
+			_ = c.Exec(serving, v, []string{path, "serve", "--http", ":8099", "--name", v.PodName}, nil, nil, nil)
+		}()
+		for _, from := range all {
+			if from.Kind != reach.Pod || from.Name == v.Name {
+				continue
+			}
+			for _, addr := range v.Addrs {
+				requests = append(requests, probe.Request{Vantage: from, Form: probe.OutsideHTTP,
+					Target: reach.Target{Kind: reach.Endpoint, Service: "x/" + v.PodName, Host: addr.String(), Port: 8099, Protocol: reach.TCP}})
+			}
+		}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		cells, err := probe.New(c).Observe(t.Context(), requests)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := slices.DeleteFunc(cells, func(cell reach.Cell) bool {
+			o := cell.Observations[0]
+			return o.Outcome == reach.Reached && slices.Contains(cell.Vantage.Addrs, o.Source)
+		})
+		if len(wrong) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			for _, cell := range wrong {
+				t.Errorf("%s → %s (%s): %+v", cell.Vantage.Name, cell.Target.Service, cell.Target.Host, cell.Observations[0])
+			}
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// dropped counts the packets that a node's guard has dropped.
+func dropped(t *testing.T, c *cluster.Cluster, node reach.Vantage) string {
+	t.Helper()
+	return output(t, c, node, "sh", "-c", "nft list chain inet svclab guard | sed -n 's/.*counter packets \\([0-9]*\\).*/\\1/p' | tr '\\n' ' '")
+}
+
+func TestLive(t *testing.T) {
+	s := liveSettings(t, "svclab-live")
+	if os.Getenv("FAMILY") != "" {
+		s.Family = os.Getenv("FAMILY")
+	}
+	if os.Getenv("MODE") != "" {
+		s.ProxyMode = os.Getenv("MODE")
+	}
+	c := up(t, s)
+	all := vantages(t, c)
+
+	t.Run("one at a time", func(t *testing.T) {
+		if _, err := cluster.Up(t.Context(), s); !errors.Is(err, cluster.ErrLocked) {
+			t.Errorf("a second Up: %v", err)
+		}
+		if _, err := cluster.Down(t.Context(), s); !errors.Is(err, cluster.ErrLocked) {
+			t.Errorf("Down meanwhile: %v", err)
+		}
+		attached, err := cluster.Attach(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(attached.OutsideAddrs()) == 0 || attached.DNS() != c.DNS() {
+			t.Errorf("attached to %v, %v", attached.OutsideAddrs(), attached.DNS())
+		}
+	})
+	t.Run("control plane serves load balancers", func(t *testing.T) {
+		nodes, err := c.Client().CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range nodes.Items {
+			if _, excluded := node.Labels["node.kubernetes.io/exclude-from-external-load-balancers"]; excluded || len(node.Spec.Taints) > 0 {
+				t.Errorf("%s: labels %v, taints %v", node.Name, node.Labels, node.Spec.Taints)
+			}
+		}
+	})
+	t.Run("pods see each other's own addresses", func(t *testing.T) { podsReachPods(t, c) })
+	t.Run("nothing leaves", func(t *testing.T) { nothingLeaves(t, c, all) })
+	t.Run("outside has no way out", func(t *testing.T) {
+		for _, addr := range []string{"10.96.0.1", "10.244.1.2", "192.0.2.1"} {
+			if got := output(t, c, all["outside"], "sh", "-c", "ip route get "+addr+" 2>&1 || true"); !strings.Contains(got, "unreachable") {
+				t.Errorf("it has a route to %s: %s", addr, got)
+			}
+		}
+		if got := output(t, c, all["outside"], "cat", "/etc/resolv.conf"); got != "nameserver 127.0.0.1" {
+			t.Errorf("it asks %s", got)
+		}
+	})
+	t.Run("restarted node", func(t *testing.T) {
+		if err := c.RestartNode(t.Context(), s.Name+"-worker"); err != nil {
+			t.Fatal(err)
+		}
+		podsReachPods(t, c)
+	})
+	t.Run("stopped node is unusable and comes back", func(t *testing.T) {
+		if err := c.StopNode(t.Context(), s.Name+"-worker2"); err != nil {
+			t.Fatal(err)
+		}
+		list, err := c.Vantages(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(list, func(v reach.Vantage) bool { return v.Name == "node/worker2" })
+		if list[i].Unusable != "the node "+s.Name+"-worker2 is exited" {
+			t.Errorf("%+v", list[i])
+		}
+		if err := c.RestoreAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		podsReachPods(t, c)
+	})
+	t.Run("kube-proxy frozen, thawed, restarted", func(t *testing.T) {
+		worker := s.Name + "-worker"
+		if err := c.FreezeProxy(t.Context(), worker); err != nil {
+			t.Fatal(err)
+		}
+		if got := output(t, c, all["node/worker"], "sh", "-c", "curl -s -o /dev/null -m 1 -w '%{http_code}' http://127.0.0.1:10256/healthz || true"); got != "000" {
+			t.Errorf("a frozen kube-proxy answers %s", got)
+		}
+		if err := c.ThawProxy(t.Context(), worker); err != nil {
+			t.Error(err)
+		}
+		if err := c.RestartProxy(t.Context(), worker); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("API server restarted", func(t *testing.T) {
+		if err := c.RestartAPIServer(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("logs", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := c.ExportLogs(t.Context(), dir); err != nil {
+			t.Error(err)
+		}
+		for _, file := range []string{"objects/services.yaml", "kind/" + s.Name + "-worker/kubelet.log", s.Name + "-worker-network.txt", s.Name + "-outside-dns.log"} {
+			if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Size() == 0 {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	})
+	t.Run("as an existing cluster", func(t *testing.T) { existing(t, c, s) })
+	t.Run("after everything was stopped", func(t *testing.T) { afterStop(t, c, s) })
+}
+
+// nothingLeaves asks for what nobody serves, and sees the guard drop it.
+func nothingLeaves(t *testing.T, c *cluster.Cluster, all map[string]reach.Vantage) {
+	node, pod := all["node/worker"], all["pod/worker"]
+	before := dropped(t, c, node)
+	var requests []probe.Request
+	for _, from := range []reach.Vantage{node, pod} {
+		for _, host := range []string{"10.96.200.200", "10.244.1.250", "10.244.99.9"} {
+			requests = append(requests, probe.Request{Vantage: from, Timeout: time.Second,
+				Target: reach.Target{Kind: reach.ClusterIP, Service: "x/y", Host: host, Port: 4321, Protocol: reach.TCP}})
+		}
+	}
+	cells, err := probe.New(c).Observe(t.Context(), requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range cells {
+		if o := cell.Observations[0]; o.Outcome != reach.TimedOut {
+			t.Errorf("%s → %s: %s %s", cell.Vantage.Name, cell.Target.Host, o.Outcome, o.Detail)
+		}
+	}
+	if after := dropped(t, c, node); after == before {
+		t.Errorf("the guard's counters stayed %s", after)
+	}
+}
+
+// existing takes svclab's own cluster as anybody's.
+func existing(t *testing.T, c *cluster.Cluster, s cluster.Settings) {
+	e, err := cluster.Existing(t.Context(), c.Kubeconfig(), "", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Has(cluster.Outside) || e.Has(cluster.NodeControl) || e.Lacks(cluster.Outside) == "" {
+		t.Error("an existing cluster has no outside and no node control")
+	}
+	seen := vantages(t, e)
+	worker := s.Name + "-worker"
+	if len(seen) != 7 || !slices.Equal(seen["node/"+worker].Addrs, vantages(t, c)["node/worker"].Addrs) {
+		t.Errorf("%v", seen)
+	}
+	if got := output(t, e, seen["node/"+worker], "hostname"); got != worker {
+		t.Errorf("node/%s is %s", worker, got)
+	}
+	facts, err := e.Facts(t.Context())
+	if err != nil || facts.ProxyMode != s.ProxyMode || len(facts.PodCIDRs) == 0 || facts.PodCIDRs[0] != netip.MustParsePrefix("10.244.0.0/16") {
+		t.Errorf("%+v, %v", facts, err)
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	podsReachPods(t, c) // its own client pods stayed
+}
+
+// afterStop stops all containers, as an engine that ends does, and has Up bring the same cluster back.
+func afterStop(t *testing.T, c *cluster.Cluster, s cluster.Settings) {
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"kill", s.Name + "-outside", s.Name + "-outside-dns"}
+	namespace, err := c.Client().CoreV1().Namespaces().Get(t.Context(), "kube-system", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []string{"-control-plane", "-worker", "-worker2"} {
+		args = append(args, s.Name+node)
+	}
+	if err := s.Engine.Run(t.Context(), args...); err != nil {
+		t.Fatal(err)
+	}
+	again, err := cluster.Up(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := again.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	now, err := again.Client().CoreV1().Namespaces().Get(t.Context(), "kube-system", metav1.GetOptions{})
+	if err != nil || now.UID != namespace.UID {
+		t.Errorf("it is another cluster than before: %v, %v", now, err)
+	}
+	podsReachPods(t, again)
+}
+
+// A cluster of that name which svclab did not make is refused, and stays as it is. A container stands in for its node.
+func TestLiveForeign(t *testing.T) {
+	s := liveSettings(t, "svclab-foreign")
+	node := s.Name + "-control-plane"
+	if err := s.Engine.Run(t.Context(), "create", "--pull", "never", "--name", node, "--label", "io.x-k8s.kind.cluster="+s.Name, "--network", "none", s.Images.CoreDNS, "x"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := bounded()
+		defer cancel()
+		if err := s.Engine.Run(ctx, "rm", "--force", node); err != nil {
+			t.Errorf("the foreign node is gone: %v", err)
+		}
+	}()
+	if _, err := cluster.Up(t.Context(), s); !errors.Is(err, cluster.ErrForeignCluster) {
+		t.Errorf("Up: %v", err)
+	}
+	if _, err := cluster.Down(t.Context(), s); !errors.Is(err, cluster.ErrForeignCluster) {
+		t.Errorf("Down: %v", err)
+	}
+}
+
+// Creation that is cancelled, early or late, leaves nothing.
+func TestLiveCancelled(t *testing.T) {
+	s := liveSettings(t, "svclab-cancel")
+	for _, after := range []time.Duration{300 * time.Millisecond, 2 * time.Second, 8 * time.Second, 20 * time.Second, 35 * time.Second} {
+		why := errors.New("interrupted")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		timer := time.AfterFunc(after, func() { cancel(why) })
+		c, err := cluster.Up(ctx, s)
+		timer.Stop()
+		if err == nil {
+			t.Logf("it was quicker than %s", after)
+			if err := c.Delete(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if !errors.Is(err, why) {
+			t.Errorf("after %s: %v", after, err)
+		}
+		nothingLeft(t, s)
 	}
 }

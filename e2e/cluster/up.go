@@ -140,7 +140,18 @@ func (c *Cluster) takeOver(ctx context.Context) error {
 	if err := c.connect(c.provider.KubernetesRestConfig()); err != nil {
 		return err
 	}
+	if err := c.apiReady(ctx); err != nil {
+		return err
+	}
 	return c.furnish(ctx)
+}
+
+// apiReady waits until the API server of a cluster that was made before answers.
+func (c *Cluster) apiReady(ctx context.Context) error {
+	return c.until(ctx, "the API server answers", nodeBackIn, func(ctx context.Context) (string, bool, error) {
+		text, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		return string(text), err == nil, err
+	})
 }
 
 // freshKubeconfig writes the kubeconfig; the engine may have moved the API server's port.
@@ -245,11 +256,16 @@ func (c *Cluster) abandon(ctx context.Context) error {
 			c.say("the logs of the cluster that failed are in %s", dir)
 		}
 	}
-	f, err := look(cleaning, c.engine, c.settings.Name)
-	if err == nil {
-		err = c.remove(cleaning, f)
+	for range 3 { // the engine may end what a cancelled command began only after the first look
+		f, err := look(cleaning, c.engine, c.settings.Name)
+		if err == nil {
+			err = c.remove(cleaning, f)
+		}
+		if err != nil || f.empty() {
+			return errors.Join(saved, err)
+		}
 	}
-	return errors.Join(saved, err)
+	return saved
 }
 
 // furnish puts everything besides Kubernetes in place and waits until all of it works. It changes nothing that is

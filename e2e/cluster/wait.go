@@ -134,8 +134,7 @@ func watch[T metav1.Object](ctx context.Context, w *waiter, what string, limit t
 		UpdateFunc: func(any, any) { notify() },
 		DeleteFunc: func(any) { notify() },
 	}})
-	// its watches end by being cancelled, which client-go would log as errors
-	watching, stop := context.WithCancel(klog.NewContext(ctx, logr.Discard()))
+	watching, stop := context.WithCancel(quiet(ctx)) // it would log the end of a watch that is cancelled as an error
 	defer stop()
 	go informer.RunWithContext(watching)
 	if !cache.WaitForCacheSync(within(watching, limit), informer.HasSynced) {
@@ -159,3 +158,6 @@ func within(ctx context.Context, limit time.Duration) <-chan struct{} {
 	context.AfterFunc(ctx, cancel)
 	return ctx.Done()
 }
+
+// quiet keeps client-go from logging; what goes wrong it returns as well.
+func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, logr.Discard()) }
