@@ -79,7 +79,7 @@ func (s *session) check(ctx context.Context, step scenario.Check) (stepReport, e
 	if err != nil {
 		return stepReport{}, err
 	}
-	w, err := s.settle(ctx, nil)
+	w, err := s.settle(ctx, step.Allow)
 	if err != nil {
 		return stepReport{}, err
 	}

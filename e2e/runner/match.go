@@ -38,7 +38,7 @@ type grid struct {
 // be expected, or says it of nothing, is not a table.
 func (s site) match(t scenario.Table) (grid, error) {
 	g := grid{}
-	for _, v := range s.vantages {
+	for _, v := range s.askers(t) {
 		if len(t.From) == 0 || scenario.MatchVantage(t.From, v) {
 			g.vantages = append(g.vantages, v)
 		}
@@ -135,6 +135,12 @@ func (s site) extra(x scenario.Extra) (reach.Target, error) {
 	}
 	full := s.namespace + "/" + x.Service
 	host := s.fill(x.Host)
+	if placeholder.MatchString(host) {
+		var err error
+		if host, err = s.filled(host); err != nil {
+			return reach.Target{}, fmt.Errorf("host %w", err)
+		}
+	}
 	if strings.Contains(host, "{") {
 		service, found := s.world.Service(full)
 		if !found {

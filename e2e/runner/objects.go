@@ -201,6 +201,9 @@ func (s *session) patch(ctx context.Context, at address, p scenario.Patch) error
 	if err != nil {
 		return err
 	}
+	if body, err = s.fillIn(ctx, body); err != nil {
+		return err
+	}
 	data, err := json.Marshal(body)
 	if err != nil {
 		return err

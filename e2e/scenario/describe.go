@@ -84,6 +84,9 @@ func (p *printer) table(name string, t Table) {
 	if t.App != "" {
 		scope += ", pods with " + t.App
 	}
+	if t.Clients != "" {
+		scope += ", asked by pods with " + t.Clients
+	}
 	p.line("      expected table %q%s", title, scope)
 	for _, x := range t.Extra {
 		p.line("      asked besides: %s at %s:%d", x.Kind, x.Host, x.Port)

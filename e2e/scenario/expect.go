@@ -22,6 +22,9 @@ type Table struct {
 	App string `json:"app,omitempty"`
 	// From limits the vantages; all where it is empty.
 	From Strings `json:"from,omitempty"`
+	// Clients, a label selector, makes the scenario's own ready pods ask, instead of the vantages that every table
+	// has: they are of kind pod and named pod/NAME.
+	Clients string `json:"clients,omitempty"`
 	// Services limits the table to these; all in the namespace where it is empty.
 	Services Strings `json:"services,omitempty"`
 	// Kinds limits the targets; all kinds where it is empty.
@@ -38,7 +41,8 @@ type Table struct {
 type Extra struct {
 	Kind    reach.TargetKind `json:"kind"`
 	Service string           `json:"service"`
-	// Host is what is dialled. {namespace} and {domain} are filled in; {clusterIP} and {loadBalancerIP} too.
+	// Host is what is dialled. {namespace} and {domain} are filled in; {clusterIP} and {loadBalancerIP} too, and
+	// {clusterIP:SERVICE}, {podIP:POD}, {podLabel:POD} and {nodeIP:SLOT}.
 	Host     string         `json:"host"`
 	Port     uint16         `json:"port"`
 	Protocol reach.Protocol `json:"protocol,omitempty"`
@@ -310,6 +314,12 @@ func (t Table) validate() error {
 	}
 	if _, err := labels.Parse(t.App); err != nil {
 		errs = append(errs, fmt.Errorf("app: %w", err))
+	}
+	if _, err := labels.Parse(t.Clients); err != nil {
+		errs = append(errs, fmt.Errorf("clients: %w", err))
+	}
+	if t.Clients != "" && len(t.From) > 0 {
+		errs = append(errs, errors.New("clients and from exclude each other"))
 	}
 	errs = append(errs, validateAllow(t.Allow))
 	for i, x := range t.Extra {

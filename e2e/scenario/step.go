@@ -117,6 +117,8 @@ type Settle struct {
 type Check struct {
 	Name string          `json:"name"`
 	Args json.RawMessage `json:"args,omitempty"`
+	// Allow is as in Table: a check too looks at settled objects.
+	Allow Strings `json:"allow,omitempty"`
 }
 
 // Object describes an object as it must become.

@@ -112,6 +112,7 @@ func (s Scenario) validateStep(step Step, checks []string) error {
 		if step.Check.Name == "" || checks != nil && !slices.Contains(checks, step.Check.Name) {
 			return fmt.Errorf("check %q: want one of %v", step.Check.Name, checks)
 		}
+		return validateAllow(step.Check.Allow)
 	case step.Object != nil:
 		return validateObject(*step.Object)
 	case step.Event != nil:

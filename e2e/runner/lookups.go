@@ -1,0 +1,140 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// Resolver is implemented by a Prober that can ask the DNS for records; the one of ForClient is one.
+type Resolver interface {
+	Resolve(ctx context.Context, lookups []probe.Lookup) ([]probe.Found, error)
+}
+
+// lookupArgs are those of the check dns.
+type lookupArgs struct {
+	// From is a vantage's name, or "pod/NAME" for a pod of the scenario's own.
+	From    string       `json:"from"`
+	Lookups []lookupWant `json:"lookups"`
+}
+
+// lookupWant is one question and the whole of its answer, in any order. {namespace}, {domain}, {clusterIP:SERVICE},
+// {podIP:POD} and {podLabel:POD} are filled in. An SRV record is written "PRIORITY PORT TARGET"; its weight is left
+// out: CoreDNS shares 100 among the targets. No answer: there is no such record.
+type lookupWant struct {
+	Name   string       `json:"name"`
+	Record probe.Record `json:"record"`
+	Want   []string     `json:"want"`
+}
+
+// dnsFollows is how long the DNS may take to follow the objects: it watches them, as kube-proxy does, and tells
+// nobody when it has.
+const dnsFollows = 10 * time.Second
+
+// lookUp asks until every answer is as wanted or dnsFollows has passed, and then asks all once more: that is judged.
+func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
+	resolver, ok := env.Prober.(Resolver)
+	if !ok {
+		return nil, errors.New("this prober cannot ask for DNS records")
+	}
+	lookups, wants, err := args.prepare(site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}, env.Timeouts.Answered)
+	if err != nil {
+		return nil, err
+	}
+	for bound := time.Now().Add(dnsFollows); time.Now().Before(bound); {
+		found, err := resolver.Resolve(ctx, lookups)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := judgeLookups(found, wants); err == nil || !pause(ctx, reprobe) {
+			break
+		}
+	}
+	found, err := resolver.Resolve(ctx, lookups)
+	if err != nil {
+		return nil, err
+	}
+	return judgeLookups(found, wants)
+}
+
+// prepare fills in what only the run knows.
+func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.Lookup, wants [][]string, err error) {
+	from, found := where.asker(a.From)
+	if !found {
+		return nil, nil, fmt.Errorf("there is no vantage %q", a.From)
+	}
+	if len(a.Lookups) == 0 {
+		return nil, nil, errors.New("lookups are missing")
+	}
+	for _, l := range a.Lookups {
+		name, err := where.filled(l.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		lookups = append(lookups, probe.Lookup{Vantage: from, Name: name, Record: l.Record, Timeout: timeout})
+		want := make([]string, len(l.Want))
+		for i := range l.Want {
+			if want[i], err = where.filled(l.Want[i]); err != nil {
+				return nil, nil, err
+			}
+		}
+		slices.Sort(want)
+		wants = append(wants, want)
+	}
+	return lookups, wants, nil
+}
+
+// judgeLookups compares the answers with what is wanted. A DNS that did not answer, or with an error, is wrong too.
+func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err error) {
+	var wrong []string
+	for i, f := range found {
+		question := fmt.Sprintf("%s %s from %s", cmp.Or(string(f.Record), "A and AAAA"), f.Name, f.Vantage.Name)
+		got := answers(f)
+		lines = append(lines, question+": "+orNobody(got))
+		switch o := f.Observation; {
+		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
+			return lines, fmt.Errorf("could not ask for %s: %s", question, o.Detail)
+		case o.Outcome != reach.Reached && o.Outcome != reach.NoSuchHost:
+			wrong = append(wrong, fmt.Sprintf("%s: %s (%s)", question, o.Outcome, o.Detail))
+		case !slices.Equal(got, wants[i]):
+			wrong = append(wrong, fmt.Sprintf("%s: got %s, want %s; ask again by: %s", question, orNobody(got), orNobody(wants[i]), f.Repeat))
+		}
+	}
+	if len(wrong) > 0 {
+		return lines, Failed("%s", strings.Join(wrong, "; "))
+	}
+	return lines, nil
+}
+
+// answers are a lookup's answers as lookupWant writes them, sorted.
+func answers(f probe.Found) []string {
+	texts := slices.Clone(f.Names)
+	switch f.Record {
+	case probe.CNAME:
+		texts = append(texts, f.Chain...)
+	case probe.SRV:
+		for _, s := range f.Services {
+			texts = append(texts, fmt.Sprintf("%d %d %s", s.Priority, s.Port, s.Target))
+		}
+	default:
+		for _, addr := range f.Observation.Addresses {
+			texts = append(texts, addr.String())
+		}
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+func orNobody(texts []string) string {
+	if len(texts) == 0 {
+		return "no such record"
+	}
+	return strings.Join(texts, ", ")
+}

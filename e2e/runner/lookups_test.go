@@ -1,0 +1,123 @@
+package runner
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// addressed is small with addresses for pod a and a Service.
+func addressed() site {
+	s := small()
+	s.world.Pods[0].Status.PodIPs = []corev1.PodIP{{IP: "10.244.1.7"}}
+	s.world.Services = []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "my-service", Namespace: "ns"},
+		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.9", ClusterIPs: []string{"10.96.0.9"}}}}
+	return s
+}
+
+func TestFilled(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                  "plain",
+		"x.{namespace}.{domain}": "x.ns.cluster.local",
+		"{clusterIP:my-service}": "10.96.0.9",
+		"{podIP:a}":              "10.244.1.7",
+		"{podLabel:a}.x":         "10-244-1-7.x",
+		"{nodeIP:worker2}":       "172.18.0.4",
+		"{podIP:nobody}":         "error",
+		"{podIP:b}":              "error", // it has no address yet
+		"{nodeIP:worker9}":       "error",
+		"{mistyped:a}":           "error",
+	} {
+		got, err := addressed().filled(text)
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%s: %q (%v), want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestFilledAllLeavesTheRestAlone(t *testing.T) {
+	body := map[string]any{"endpoints": []any{map[string]any{"addresses": []any{"{podIP:a}"}, "n": 3.0}}, "kept": "{x}"}
+	if !mentions(body) || mentions(body["kept"]) {
+		t.Error("placeholders are not told from other braces")
+	}
+	filled, err := addressed().filledAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := filled.(map[string]any)["endpoints"].([]any)[0].(map[string]any)
+	if got := endpoint["addresses"].([]any)[0]; got != "10.244.1.7" || endpoint["n"] != 3.0 || filled.(map[string]any)["kept"] != "{x}" {
+		t.Errorf("got %v", filled)
+	}
+	if _, err := addressed().filledAll([]any{"{podIP:nobody}"}); err == nil {
+		t.Error("an address that is not there was filled in")
+	}
+}
+
+func TestAskers(t *testing.T) {
+	s := addressed()
+	names := func(vantages []reach.Vantage) string {
+		var texts []string
+		for _, v := range vantages {
+			texts = append(texts, v.Name+"@"+v.Node)
+		}
+		return strings.Join(texts, " ")
+	}
+	if got := names(s.askers(scenario.Table{})); got != "host@" {
+		t.Errorf("without clients: %s", got)
+	}
+	if got := names(s.askers(scenario.Table{Clients: "app=my-app"})); got != "pod/a@n1 pod/b@n2" {
+		t.Errorf("the ready pods of the namespace: %s", got)
+	}
+	if v, found := s.asker("pod/a"); !found || v.Namespace != "ns" || len(v.Addrs) != 1 {
+		t.Errorf("pod/a: %v, %t", v, found)
+	}
+	if _, found := s.asker("pod/e"); found {
+		t.Error("a pod of another namespace asks")
+	}
+}
+
+func TestJudgeLookups(t *testing.T) {
+	found := func(record probe.Record, o reach.Outcome, change func(*probe.Found)) probe.Found {
+		f := probe.Found{Lookup: probe.Lookup{Name: "x", Record: record, Vantage: onPod}, Observation: reach.Observation{Outcome: o}}
+		if change != nil {
+			change(&f)
+		}
+		return f
+	}
+	two := found(probe.A, reach.Reached, func(f *probe.Found) {
+		f.Observation.Addresses = []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.1")}
+	})
+	srv := found(probe.SRV, reach.Reached, func(f *probe.Found) {
+		f.Services = []probe.Service{{Target: "a.b", Port: 80, Weight: 50}}
+	})
+	for name, c := range map[string]struct {
+		found probe.Found
+		want  []string
+		as    reach.Result
+	}{
+		"all, in any order":   {two, []string{"10.0.0.1", "10.0.0.2"}, reach.Pass},
+		"one too many":        {two, []string{"10.0.0.1"}, reach.Fail},
+		"one is missing":      {two, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, reach.Fail},
+		"srv":                 {srv, []string{"0 80 a.b"}, reach.Pass},
+		"srv of another port": {srv, []string{"0 8080 a.b"}, reach.Fail},
+		"none, as wanted":     {found(probe.A, reach.NoSuchHost, nil), nil, reach.Pass},
+		"none":                {found(probe.A, reach.NoSuchHost, nil), []string{"10.0.0.1"}, reach.Fail},
+		"silence is no none":  {found(probe.A, reach.TimedOut, nil), nil, reach.Fail},
+		"an error is no none": {found(probe.A, reach.WrongAnswer, nil), nil, reach.Fail},
+		"could not ask":       {found(probe.A, reach.ProbeFailed, nil), nil, reach.Inconclusive},
+	} {
+		if _, err := judgeLookups([]probe.Found{c.found}, [][]string{c.want}); resultOf(err) != c.as {
+			t.Errorf("%s: %v (%v), want %s", name, resultOf(err), err, c.as)
+		}
+	}
+}
