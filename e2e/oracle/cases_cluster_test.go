@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"net/netip"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
@@ -22,6 +24,13 @@ func clusterIPCases() []tc {
 		{name: "host", from: "host", to: webIP + ":80", rule: ruleHostNoRoute, want: "Unreachable TimedOut"},
 		{name: "outside, routed to a node", from: "outside", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: gw2 + " " + two,
 			change: func(f *fixture) { f.Facts.OutsideRoutes = routes("10.96.0.0/16", "two") }},
+		{name: "outside, routed to two nodes", from: "outside", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: gw2 + " " + two,
+			change: func(f *fixture) {
+				f.Facts.OutsideRoutes = routes("10.96.0.0/16", "cp")
+				for _, bits := range []int{8, 12, 24, 32, 28, 20} {
+					f.Facts.OutsideRoutes[netip.PrefixFrom(netip.MustParseAddr(webIP), bits).Masked()] = map[bool]string{true: "two", false: "one"}[bits == 32]
+				}
+			}},
 		{name: "outside, routed to a node, undeclared port", from: "outside", to: webIP + ":81", rule: ruleUndeclaredRefused, want: "Refused",
 			change: func(f *fixture) { f.Facts.OutsideRoutes = routes("10.96.0.0/16", "two") }},
 		{name: "no local detection keeps a node's address", from: "node/cp", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: cp,

@@ -23,6 +23,13 @@ func dnsCases() []tc {
 		{name: "short name in another namespace", from: "pod/one", to: "web:80", rule: ruleDNSNone, want: "NoSuchHost", says: "in namespace clients"},
 		{name: "short name at home", from: "a", to: "web:80", rule: ruleHairpin, want: "Reached", backends: "a b", addresses: webIP, change: v4only},
 		{name: "both families", from: "pod/one", to: webName + ":80", rule: ruleDNS, want: "Reached", backends: "a b", sources: pod1 + " fd00:10:244:1::9", addresses: webIP + " " + webIP6},
+		{name: "of another namespace, whose endpoints are not known", from: "pod/one", to: "api.other:80", rule: ruleElsewhere, addresses: "10.96.0.99",
+			want: "Reached Refused TimedOut Unreachable WrongAnswer", change: func(f *fixture) { f.elsewhere() }},
+		{name: "headless, of another namespace", from: "pod/one", to: "api.other:80", rule: ruleElsewhere, want: "Reached Refused TimedOut Unreachable WrongAnswer NoSuchHost",
+			change: func(f *fixture) {
+				f.elsewhere()
+				f.Elsewhere[0].Spec.ClusterIPs, f.Elsewhere[0].Spec.ClusterIP = nil, "None"
+			}},
 		{name: "no such Service", from: "pod/one", to: "wbe.demo.svc.cluster.local:80", rule: ruleDNSNone, want: "NoSuchHost"},
 		{name: "no such namespace", from: "pod/one", to: "web.dmo:80", rule: ruleDNSNone, want: "NoSuchHost"},
 		{name: "outside", from: "outside", to: webName + ":80", rule: ruleDNSOutside, want: "NoSuchHost"},
@@ -50,6 +57,8 @@ func dnsCases() []tc {
 			change: func(f *fixture) { headless(f); f.Slices = f.Slices[:1]; f.Slices[0].Ports = nil }},
 		{name: "affinity does not apply", from: "pod/one", to: webName + ":8080", rule: ruleDNSHeadless, want: "Reached", backends: "a b", any: true,
 			change: func(f *fixture) { headless(f); f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }},
+		{name: "a name without address does not end the search", from: "a", to: "web:80", rule: ruleEndpoint, want: "Reached", backends: "outside", host: "web", addresses: outsideIP,
+			change: func(f *fixture) { headless(f); f.unready("a", "b"); f.Facts.Externals[0].Name = "web" }},
 		{name: "none ready", from: "pod/one", to: webName + ":8080", rule: ruleDNSEmpty, want: "NoSuchHost", change: func(f *fixture) { headless(f); f.unready("a", "b") }},
 		{name: "by hostname", from: "pod/one", to: "web-1." + webName + ":8080", rule: ruleDNSPod, want: "Reached", backends: "web-1", addresses: "10.244.2.12",
 			change: func(f *fixture) {

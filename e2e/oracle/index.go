@@ -28,6 +28,7 @@ type nodePortKey struct {
 // index finds, by address and port as the proxies do, what is served where.
 type index struct {
 	services  map[string]*service
+	others    map[string]*service  // those of namespaces whose endpoints are not known
 	fronts    map[dest]front       // what is served at an address, by port
 	owners    map[netip.Addr]front // whose address it is, whatever the port
 	nodePorts map[nodePortKey]*servicePort
@@ -79,7 +80,7 @@ type servicePort struct {
 
 func newIndex(w world.World) index {
 	x := index{
-		services: map[string]*service{}, fronts: map[dest]front{}, owners: map[netip.Addr]front{},
+		services: map[string]*service{}, others: map[string]*service{}, fronts: map[dest]front{}, owners: map[netip.Addr]front{},
 		nodePorts: map[nodePortKey]*servicePort{}, elsewhere: map[dest]string{}, foreign: map[nodePortKey]string{},
 		health: map[uint16]*service{}, nodes: map[string]*node{}, byAddr: map[netip.Addr]*node{},
 		pods: map[string]*corev1.Pod{}, podByAddr: map[netip.Addr]*corev1.Pod{},
@@ -182,6 +183,7 @@ func (x *index) enter(addr netip.Addr, kind frontKind, sp *servicePort) {
 }
 
 func (x *index) addElsewhere(s *corev1.Service) {
+	x.others[world.Name(s)] = &service{Service: s, name: world.Name(s)}
 	if !world.Proxied(s) {
 		return
 	}
@@ -201,7 +203,7 @@ func (x *index) addElsewhere(s *corev1.Service) {
 	}
 	for _, clusterIP := range world.ClusterIPs(s) {
 		if _, owned := x.owners[clusterIP]; !owned {
-			x.owners[clusterIP] = front{kind: frontClusterIP, service: &service{Service: s, name: world.Name(s)}}
+			x.owners[clusterIP] = front{kind: frontClusterIP, service: x.others[world.Name(s)]}
 		}
 	}
 }

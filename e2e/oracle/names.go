@@ -141,8 +141,14 @@ func (o *Oracle) lookedUp(a answer, t reach.Target) reach.Prediction {
 	return p
 }
 
-// behindUnknown predicts for a name outside the cluster that the facts do not list.
+// behindUnknown predicts for a name whose addresses are not known: one outside the cluster that the facts do not
+// list, or one that only the endpoints of another namespace tell.
 func (o *Oracle) behindUnknown(a answer) reach.Prediction {
+	if a.alias == "" && a.service != nil {
+		p := o.unknownService(a.service.name)
+		p.Outcomes = append(p.Outcomes, reach.NoSuchHost)
+		return p
+	}
 	p := outcome(ruleCNAMEUnknown, fmt.Sprintf("what %s resolves to, and who is there, is not known", a.name),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.NoSuchHost, reach.WrongAnswer)
 	if a.alias != "" {

@@ -185,7 +185,7 @@ func (o *Oracle) describe(addr netip.Addr) string {
 }
 
 func (o *Oracle) unknownService(name string) reach.Prediction {
-	return outcome(ruleElsewhere, fmt.Sprintf("service %s has it, whose endpoints are not in the snapshot", name),
+	return outcome(ruleElsewhere, fmt.Sprintf("it is served by %s, whose endpoints are not in the snapshot", name),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.WrongAnswer)
 }
 

@@ -75,16 +75,12 @@ func (o *Oracle) lookup(name string, aliases int) answer {
 		return o.lookupExternal(name)
 	}
 	labels := strings.Split(inside, ".")
-	var s *service
-	switch len(labels) {
-	case 2:
-		s = o.index.services[labels[1]+"/"+labels[0]]
-	case 3:
-		s = o.index.services[labels[2]+"/"+labels[1]]
-	}
+	s, known := o.serviceNamed(labels)
 	switch {
 	case s == nil:
 		return answer{}
+	case !known && (len(labels) == 3 || world.Headless(s.Service)):
+		return answer{name: name, service: s, unknown: true}
 	case len(labels) == 3:
 		return o.lookupEndpoint(name, labels[0], s)
 	case s.Spec.Type == corev1.ServiceTypeExternalName:
@@ -100,6 +96,19 @@ func (o *Oracle) lookup(name string, aliases int) answer {
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		return answer{name: name, service: s, addrs: addrs}
 	}
+}
+
+// serviceNamed finds the Service of a name below "svc": [service namespace] or [endpoint service namespace].
+// known is false where its endpoints are not in the snapshot.
+func (o *Oracle) serviceNamed(labels []string) (s *service, known bool) {
+	if len(labels) != 2 && len(labels) != 3 {
+		return nil, false
+	}
+	name := labels[len(labels)-1] + "/" + labels[len(labels)-2]
+	if s := o.index.services[name]; s != nil {
+		return s, true
+	}
+	return o.index.others[name], false
 }
 
 // lookupEndpoint finds the endpoint that a label below a Service's name stands for.

@@ -44,8 +44,12 @@ func either[T comparable](a, b []T) []T {
 	if len(a) == 0 || len(b) == 0 {
 		return nil
 	}
+	known := make(map[T]bool, len(a))
+	for _, x := range a {
+		known[x] = true
+	}
 	for _, x := range b {
-		if !slices.Contains(a, x) {
+		if !known[x] {
 			a = append(a, x)
 		}
 	}

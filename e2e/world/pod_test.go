@@ -107,6 +107,11 @@ func TestEndpoints(t *testing.T) {
 	nameless.Ports[0].Name = nil
 	nameless.Endpoints[0].Addresses = []string{"10.244.9.9"}
 
+	for _, order := range [][]discoveryv1.EndpointSlice{{slice, reused}, {reused, slice}} {
+		if first := Endpoints(order, "http", corev1.ProtocolTCP)[0]; first.Pod != "a" {
+			t.Errorf("the address of a is %s's, which is going", first.Pod)
+		}
+	}
 	got := Endpoints([]discoveryv1.EndpointSlice{slice, reused, nameless}, "http", corev1.ProtocolTCP)
 	if len(got) != 3 || got[0].Pod != "a" || !got[0].Ready || got[0].Port != 8080 || got[0].Node != "one" {
 		t.Errorf("%+v", got)
@@ -123,6 +128,10 @@ func TestEndpoints(t *testing.T) {
 	}
 	if names := Addresses([]discoveryv1.EndpointSlice{slice, reused}); len(names) != 3 {
 		t.Errorf("addresses of the name: %+v", names)
+	}
+	slice.Endpoints[1].Conditions.Ready = ptr(false)
+	if names := Addresses([]discoveryv1.EndpointSlice{slice}); len(names) != 2 {
+		t.Errorf("addresses of the name, one of them not ready: %+v", names)
 	}
 }
 
