@@ -36,7 +36,7 @@ func clusterIPCases() []tc {
 		{name: "no local detection keeps a node's address", from: "node/cp", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: cp,
 			change: func(f *fixture) { f.Facts.PodCIDRs = nil }},
 		{name: "being deleted is served until it is gone", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b",
-			change: func(f *fixture) { f.web().DeletionTimestamp = &metaNow }},
+			change: func(f *fixture) { f.web().DeletionTimestamp = deletedAt() }},
 		{name: "all but one not ready", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "b",
 			change: func(f *fixture) { f.unready("a") }, says: "the only one, b"},
 		{name: "no endpoint is ready", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused",
@@ -144,7 +144,7 @@ func endpointCases() []tc {
 		{name: "address handed on by a pod that is going", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpoint, want: "Reached", backends: "b",
 			change: func(f *fixture) {
 				old := f.pod("0", "two", 12)
-				old.DeletionTimestamp = &metaNow
+				old.DeletionTimestamp = deletedAt()
 			}},
 		{name: "nobody's address", from: "pod/one", to: "10.244.2.99:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable"},
 		{name: "of a pod that has ended", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable",

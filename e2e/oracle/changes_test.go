@@ -11,7 +11,8 @@ import (
 
 // Changes to the fixture that more than one group of cases makes.
 
-var metaNow = metav1.NewTime(time.Unix(1700000000, 0))
+// deletedAt is a deletion timestamp.
+func deletedAt() *metav1.Time { return ptr(metav1.NewTime(time.Unix(1700000000, 0))) }
 
 func routes(prefix, node string) map[netip.Prefix]string {
 	return map[netip.Prefix]string{netip.MustParsePrefix(prefix): node}
