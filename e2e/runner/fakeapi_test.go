@@ -243,6 +243,10 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request, groupVersion str
 			status(w, 404, "NotFound", fmt.Sprintf("%s %q not found", resource[0], name))
 			return
 		}
+		if phase, _, _ := unstructured.NestedString(f.objects[key], "status", "phase"); phase == "Terminating" {
+			status(w, 409, "Conflict", "the system is ensuring that all content is removed from this namespace")
+			return
+		}
 		f.drop(key)
 		reply(w, 200, map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case http.MethodPost, http.MethodPatch:

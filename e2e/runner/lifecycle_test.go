@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -139,6 +140,41 @@ func TestKeepAndFailedHook(t *testing.T) {
 	}
 	if err := r.Sweep(context.Background()); err != nil || len(namespacesLeft(c)) != 0 {
 		t.Errorf("sweep: %v, left %v", err, namespacesLeft(c))
+	}
+}
+
+// A namespace goes when all in it is gone, which takes a while: Run waits for it, or leaves that to Sweep.
+func TestRunWaitsForItsNamespacesUnlessInAHurry(t *testing.T) {
+	for _, hurry := range []bool{false, true} {
+		settings := quickly()
+		settings.Hurry = hurry
+		c, _, r := lab(t, WithSettings(settings))
+		const slow = 300 * time.Millisecond
+		c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+			if resource == "namespaces" && deleted {
+				name := o["metadata"].(map[string]any)["name"].(string)
+				o["status"] = map[string]any{"phase": "Terminating"}
+				api.objects["namespaces//"+name] = o // it is going, but not gone
+				time.AfterFunc(slow, func() {
+					api.mu.Lock()
+					defer api.mu.Unlock()
+					api.react = controllers
+					api.drop("namespaces//" + name)
+				})
+				return
+			}
+			controllers(api, resource, o, deleted)
+		}
+		one(t, r, loaded(t, "going", "", deployAndLook, reachTable))
+		if left := len(namespacesLeft(c)); left != map[bool]int{false: 0, true: 1}[hurry] {
+			t.Errorf("hurry %t: %d namespaces are left", hurry, left)
+		}
+		if services := c.api.names("services"); len(services) != 1 {
+			t.Errorf("hurry %t: services %v are left", hurry, services)
+		}
+		if err := r.Sweep(context.Background()); err != nil || len(namespacesLeft(c)) != 0 {
+			t.Errorf("hurry %t: sweep: %v, left %v", hurry, err, namespacesLeft(c))
+		}
 	}
 }
 

@@ -147,7 +147,8 @@ func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 			return err
 		}
 	}
-	if err := client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	err = client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // a conflict: it is going already
 		return fmt.Errorf("delete namespace %s: %w", namespace, err)
 	}
 	return nil

@@ -76,7 +76,10 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 		out.Ran++
 		countUnprobed(out.Unprobed, *v)
 	}
-	err := r.waitGone(ctx, namespaces)
+	var err error
+	if !r.settings.Hurry {
+		err = r.waitGone(ctx, namespaces)
+	}
 	out.Elapsed = time.Since(start)
 	switch {
 	case ctx.Err() != nil:

@@ -82,7 +82,10 @@ type Settings struct {
 	// Kubectl is the program that run steps call.
 	Kubectl string
 	// Keep leaves the namespaces of scenarios that did not pass.
-	Keep     bool
+	Keep bool
+	// Hurry returns from Run while its namespaces are still going. What others may want, node ports and
+	// load-balancer addresses, is free by then; Sweep waits for the rest.
+	Hurry    bool
 	Timeouts Timeouts
 }
 
@@ -125,7 +128,7 @@ func WithSettings(s Settings) Option {
 		r.settings = Settings{
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
 			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
-			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep,
+			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, Hurry: s.Hurry,
 			Timeouts: Timeouts{Answered: cmp.Or(s.Timeouts.Answered, d.Timeouts.Answered),
 				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied), Silent: cmp.Or(s.Timeouts.Silent, d.Timeouts.Silent)},
 		}
