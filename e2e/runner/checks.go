@@ -24,6 +24,7 @@ func Checks() []Check {
 		define("one-node-announces", "exactly one node answers ARP or NDP for each of the service's load-balancer addresses: {service}", oneNodeAnnounces),
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
 		define("dns", "the DNS answers exactly this: {from, lookups: [{name, record, want}]}", lookUp),
+		define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices),
 	}
 }
 

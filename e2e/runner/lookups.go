@@ -34,11 +34,11 @@ type lookupWant struct {
 	Want   []string     `json:"want"`
 }
 
-// dnsFollows is how long the DNS may take to follow the objects: it watches them, as kube-proxy does, and tells
-// nobody when it has.
-const dnsFollows = 10 * time.Second
+// follows is how long the DNS and kube-proxy may take to follow the objects in a check: they watch them, and tell
+// nobody when they have.
+const follows = 10 * time.Second
 
-// lookUp asks until every answer is as wanted or dnsFollows has passed, and then asks all once more: that is judged.
+// lookUp asks until every answer is as wanted or follows has passed, and then asks all once more: that is judged.
 func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	resolver, ok := env.Prober.(Resolver)
 	if !ok {
@@ -48,7 +48,7 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for bound := time.Now().Add(dnsFollows); time.Now().Before(bound); {
+	for bound := time.Now().Add(follows); time.Now().Before(bound); {
 		found, err := resolver.Resolve(ctx, lookups)
 		if err != nil {
 			return nil, err

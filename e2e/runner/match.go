@@ -156,8 +156,13 @@ func (s site) extra(x scenario.Extra) (reach.Target, error) {
 	if strings.Contains(host, "{") {
 		return reach.Target{}, fmt.Errorf("host %q: nothing to fill in for %s", x.Host, host)
 	}
-	return reach.Target{Kind: x.Kind, Service: full, Host: host, Port: x.Port, Protocol: protocol,
-		HostHeader: s.fill(x.HostHeader), Undeclared: x.Undeclared}, nil
+	target := reach.Target{Kind: x.Kind, Service: full, Host: host, Port: x.Port, Protocol: protocol,
+		HostHeader: s.fill(x.HostHeader), Undeclared: x.Undeclared}
+	if x.Kind == reach.NodePort {
+		target.Node = s.nodeAt(host)
+		target.Slot = s.world.Slot(target.Node)
+	}
+	return target, nil
 }
 
 // fill fills in what only the run knows.

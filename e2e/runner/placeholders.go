@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,8 +11,9 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// placeholder finds what only the run knows: {clusterIP:SERVICE}, {podIP:POD}, {podLabel:POD}, {nodeIP:SLOT}.
-var placeholder = regexp.MustCompile(`\{(clusterIP|podIP|podLabel|nodeIP):([a-z0-9.-]+)\}`)
+// placeholder finds what only the run knows: {clusterIP:SERVICE}, {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD},
+// {nodeIP:SLOT}, {vantageIP:VANTAGE}.
+var placeholder = regexp.MustCompile(`\{(clusterIP|loadBalancerIP|podIP|podLabel|nodeIP|vantageIP):([a-z0-9.-]+)\}`)
 
 // filled is fill for texts that may speak of several objects: the first address of a Service or a pod of the
 // scenario's namespace, a pod's address as a DNS label, a node's address. What is not there is an error.
@@ -43,6 +45,20 @@ func (s site) known(what, name string) string {
 			}
 		}
 		return ""
+	case "vantageIP":
+		for _, v := range s.vantages {
+			if v.Name == name && len(v.Addrs) > 0 {
+				return v.Addrs[0].String()
+			}
+		}
+		return ""
+	case "loadBalancerIP":
+		if service, found := s.world.Service(s.namespace + "/" + name); found {
+			for _, ingress := range world.Ingresses(&service) {
+				return ingress.Addr.String()
+			}
+		}
+		return ""
 	case "clusterIP":
 		if service, found := s.world.Service(s.namespace + "/" + name); found {
 			for _, addr := range world.ClusterIPs(&service) {
@@ -61,6 +77,20 @@ func (s site) known(what, name string) string {
 				return world.DashedAddr(addr)
 			}
 			return addr.String()
+		}
+	}
+	return ""
+}
+
+// nodeAt is the node that has an address; empty where none has.
+func (s site) nodeAt(text string) string {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return ""
+	}
+	for i := range s.world.Nodes {
+		if slices.Contains(world.NodeAddrs(&s.world.Nodes[i]), addr) {
+			return s.world.Nodes[i].Name
 		}
 	}
 	return ""

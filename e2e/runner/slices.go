@@ -1,0 +1,158 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// sliceArgs are those of the check endpoint-slices: all that the Service's EndpointSlices list.
+type sliceArgs struct {
+	Service   string         `json:"service"`
+	Endpoints []endpointWant `json:"endpoints"`
+}
+
+// endpointWant is a pod as it must be listed, once in each IP family of the Service, with the pod's own address.
+type endpointWant struct {
+	Pod string `json:"pod"`
+	// Conditions are those that are true, of ready, serving and terminating.
+	Conditions []string `json:"conditions"`
+	// Ports are all of its slice's, as "NAME NUMBER/PROTOCOL".
+	Ports []string `json:"ports"`
+}
+
+// endpointSlices compares the slices that settling found with what the scenario says, both as lines.
+func endpointSlices(_ context.Context, env Env, args sliceArgs) ([]string, error) {
+	service, err := serviceArgs{args.Service}.find(env)
+	if err != nil {
+		return nil, err
+	}
+	var got, want []string
+	for _, family := range world.Families(&service) {
+		list := env.World.SlicesOf(env.Namespace+"/"+args.Service, family)
+		for i := range list {
+			if !ownedBy(&list[i], &service) {
+				return nil, Failed("EndpointSlice %s is not owned by service %s, so it would outlive it", list[i].Name, args.Service)
+			}
+			got = append(got, listedLines(&list[i], family)...)
+		}
+		for _, e := range args.Endpoints {
+			line, err := e.line(env, family)
+			if err != nil {
+				return nil, err
+			}
+			want = append(want, line)
+		}
+	}
+	return compareLines(got, want)
+}
+
+// compareLines fails unless both hold the same lines, each as often.
+func compareLines(got, want []string) ([]string, error) {
+	slices.Sort(got)
+	slices.Sort(want)
+	if slices.Equal(got, want) {
+		return got, nil
+	}
+	differ := func(a, b []string) string {
+		var only []string
+		for _, line := range a {
+			if i := slices.Index(b, line); i >= 0 {
+				b = slices.Delete(slices.Clone(b), i, i+1)
+			} else {
+				only = append(only, line)
+			}
+		}
+		return strings.Join(only, " and ")
+	}
+	switch missing, extra := differ(want, got), differ(got, want); {
+	case missing == "":
+		return got, Failed("listed beside what should be: %s", extra)
+	case extra == "":
+		return got, Failed("not listed: %s", missing)
+	default:
+		return got, Failed("listed as %s; want %s", extra, missing)
+	}
+}
+
+func ownedBy(slice *discoveryv1.EndpointSlice, service *corev1.Service) bool {
+	for _, owner := range slice.OwnerReferences {
+		if owner.Kind == "Service" && owner.UID == service.UID {
+			return true
+		}
+	}
+	return false
+}
+
+// listedLines are a slice's endpoints, a line for each address.
+func listedLines(slice *discoveryv1.EndpointSlice, family corev1.IPFamily) []string {
+	var ports, lines []string
+	for _, p := range slice.Ports {
+		ports = append(ports, fmt.Sprintf("%s %d/%s", deref(p.Name), deref(p.Port), deref(p.Protocol)))
+	}
+	for _, e := range slice.Endpoints {
+		var conditions []string
+		for _, c := range []struct {
+			name string
+			is   *bool
+		}{{"ready", e.Conditions.Ready}, {"serving", e.Conditions.Serving}, {"terminating", e.Conditions.Terminating}} {
+			if c.is == nil {
+				conditions = append(conditions, c.name+" not said")
+			} else if *c.is {
+				conditions = append(conditions, c.name)
+			}
+		}
+		pod := "nobody"
+		if e.TargetRef != nil {
+			pod = fmt.Sprintf("%s %s (%s)", e.TargetRef.Kind, e.TargetRef.Name, e.TargetRef.UID)
+		}
+		lines = append(lines, endpointLine(pod, family, strings.Join(e.Addresses, "+"), deref(e.NodeName), conditions, ports))
+	}
+	return lines
+}
+
+// line is how the pod must be listed.
+func (e endpointWant) line(env Env, family corev1.IPFamily) (string, error) {
+	for i := range env.World.Pods {
+		pod := &env.World.Pods[i]
+		if pod.Namespace != env.Namespace || pod.Name != e.Pod {
+			continue
+		}
+		for _, addr := range world.PodAddrs(pod) {
+			if world.FamilyOf(addr) == family {
+				who := fmt.Sprintf("Pod %s (%s)", pod.Name, pod.UID)
+				return endpointLine(who, family, addr.String(), pod.Spec.NodeName, e.Conditions, e.Ports), nil
+			}
+		}
+		return "", fmt.Errorf("pod %s has no %s address", e.Pod, family)
+	}
+	return "", Failed("there is no pod %q", e.Pod)
+}
+
+func endpointLine(pod string, family corev1.IPFamily, addr, node string, conditions, ports []string) string {
+	ports, conditions = slices.Sorted(slices.Values(ports)), slices.Sorted(slices.Values(conditions))
+	return fmt.Sprintf("%s at %s address %s on %s: %s; ports %s", pod, family, addr, node,
+		orText(conditions, "neither ready nor serving nor terminating"), orText(ports, "none"))
+}
+
+func orText(texts []string, otherwise string) string {
+	if len(texts) == 0 {
+		return otherwise
+	}
+	return strings.Join(texts, ", ")
+}
+
+// deref is what p points to, or nothing.
+func deref[T any](p *T) T {
+	if p == nil {
+		var nothing T
+		return nothing
+	}
+	return *p
+}
