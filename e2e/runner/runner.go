@@ -95,7 +95,7 @@ func Defaults() Settings {
 	return Settings{
 		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Cleanup: 90 * time.Second,
 		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
-		Timeouts: Timeouts{Answered: 3 * time.Second, Denied: 5 * time.Second, Silent: time.Second},
+		Timeouts: Timeouts{Answered: 5 * time.Second, Denied: 5 * time.Second, Silent: time.Second},
 	}
 }
 
