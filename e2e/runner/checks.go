@@ -25,6 +25,9 @@ func Checks() []Check {
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
 		define("dns", "the DNS answers exactly this: {from, lookups: [{name, record, want}]}", lookUp),
 		define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices),
+		define("delete-collection", "services are listed across namespaces and deleted in one request: {selector, names}", deleteCollection),
+		define("ip-addresses", "each of the service's ClusterIPs is an IPAddress object: {service}", ipAddresses),
+		define("added-service-cidr", "an added ServiceCIDR serves another service: {like, name, pods}", addedServiceCIDR),
 	}
 }
 

@@ -1,0 +1,222 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/svclab/svclab/e2e/oracle"
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// ipAddresses holds the API to having an IPAddress object for each ClusterIP, with the Service as its parent (KEP-1880).
+func ipAddresses(ctx context.Context, env Env, args serviceArgs) ([]string, error) {
+	service, err := args.find(env)
+	if err != nil {
+		return nil, err
+	}
+	addresses := world.ClusterIPs(&service)
+	if len(addresses) == 0 {
+		return nil, Failed("service %s has no virtual address", args.Service)
+	}
+	var lines []string
+	for _, addr := range addresses {
+		object, err := env.Client.NetworkingV1().IPAddresses().Get(ctx, addr.String(), metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return lines, Failed("there is no IPAddress %s, though service %s has it", addr, args.Service)
+		case err != nil:
+			return lines, fmt.Errorf("get ipaddress %s: %w", addr, err)
+		}
+		parent := object.Spec.ParentRef
+		if parent == nil || parent.Resource != "services" || parent.Namespace != service.Namespace || parent.Name != service.Name {
+			return lines, Failed("the parent of IPAddress %s is %+v, want service %s/%s", addr, parent, service.Namespace, service.Name)
+		}
+		lines = append(lines, fmt.Sprintf("IPAddress %s belongs to service %s", addr, service.Name))
+	}
+	return lines, nil
+}
+
+// cidrArgs are those of the check added-service-cidr.
+type cidrArgs struct {
+	// Like is a Service to make another like, called Name, at an address of the added range.
+	Like string `json:"like"`
+	Name string `json:"name"`
+	// Pods selects those that must answer there.
+	Pods string `json:"pods"`
+}
+
+// addedServiceCIDR adds a range to those of ClusterIPs, has a Service served from it, and takes both away again.
+func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []string, err error) {
+	like, err := serviceArgs{args.Like}.find(env)
+	if err != nil {
+		return nil, err
+	}
+	if !env.World.Facts.DropsStrays {
+		return nil, errors.New("packets to a range that nobody serves could leave this cluster")
+	}
+	added, err := spareRange(env.World)
+	if err != nil {
+		return nil, err
+	}
+	addr := added.Addr().Next().Next()
+	want := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: args.Name, Namespace: env.Namespace},
+		Spec: corev1.ServiceSpec{ClusterIP: addr.String(), Selector: like.Spec.Selector, Ports: like.Spec.Ports}}
+	services, ranges := env.Client.CoreV1().Services(env.Namespace), env.Client.NetworkingV1().ServiceCIDRs()
+	switch _, err := services.Create(ctx, want, metav1.CreateOptions{}); {
+	case err == nil:
+		return nil, Failed("service %s got %s, which is of no ServiceCIDR yet", args.Name, addr)
+	case !apierrors.IsInvalid(err):
+		return nil, fmt.Errorf("create service %s: %w", args.Name, err)
+	}
+	lines = append(lines, fmt.Sprintf("%s is refused before its range is added", addr))
+	made, err := ranges.Create(ctx, &networkingv1.ServiceCIDR{
+		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace, Labels: map[string]string{ManagedByLabel: ManagedBy}},
+		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{added.String()}}}, metav1.CreateOptions{})
+	if err != nil {
+		return lines, fmt.Errorf("create a servicecidr: %w", err)
+	}
+	defer func() {
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		gone, undone := removeRange(cleaning, env, args.Name, made.Name, addr)
+		if lines = append(lines, gone...); err == nil {
+			err = undone
+		}
+	}()
+	// the API server's allocators follow the object in their own time
+	for {
+		if _, err = services.Create(ctx, want, metav1.CreateOptions{}); err == nil {
+			break
+		}
+		if !apierrors.IsInvalid(err) || !pause(ctx, reprobe) {
+			return lines, Failed("service %s is not admitted in the added range %s: %v", args.Name, added, err)
+		}
+	}
+	lines = append(lines, fmt.Sprintf("ServiceCIDR %s with %s admits it", made.Name, added))
+	served, err := servesFrom(ctx, env, args)
+	return append(lines, served...), err
+}
+
+// removeRange deletes the Service and the range, and holds the API to forgetting the address and the range with them.
+func removeRange(ctx context.Context, env Env, service, name string, addr netip.Addr) ([]string, error) {
+	ranges := env.Client.NetworkingV1().ServiceCIDRs()
+	if err := env.Client.CoreV1().Services(env.Namespace).Delete(ctx, service, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("delete service %s: %w", service, err)
+	}
+	if err := ranges.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		return nil, fmt.Errorf("delete servicecidr %s: %w", name, err)
+	}
+	for {
+		_, address := env.Client.NetworkingV1().IPAddresses().Get(ctx, addr.String(), metav1.GetOptions{})
+		_, given := ranges.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(address) && apierrors.IsNotFound(given) {
+			return []string{fmt.Sprintf("IPAddress %s went with its Service, and the range after it", addr)}, nil
+		}
+		if !pause(ctx, reprobe) {
+			return nil, Failed("after service %s was deleted: IPAddress %s: %v, ServiceCIDR %s: %v (nil: still there)", service, addr, address, name, given)
+		}
+	}
+}
+
+// spareRange is the last sixteen addresses of the first pod range, which is as big as a cluster can grow, where no
+// node has them.
+func spareRange(w world.World) (netip.Prefix, error) {
+	if len(w.Facts.PodCIDRs) == 0 {
+		return netip.Prefix{}, errors.New("the pods' range is not known")
+	}
+	pods := w.Facts.PodCIDRs[0].Masked()
+	bytes := pods.Addr().AsSlice()
+	for bit := pods.Bits(); bit < pods.Addr().BitLen()-4; bit++ {
+		bytes[bit/8] |= 1 << (7 - bit%8)
+	}
+	last, _ := netip.AddrFromSlice(bytes)
+	spare := netip.PrefixFrom(last, last.BitLen()-4)
+	for i := range w.Nodes {
+		for _, text := range w.Nodes[i].Spec.PodCIDRs {
+			if used, err := netip.ParsePrefix(text); err != nil || used.Overlaps(spare) {
+				return netip.Prefix{}, fmt.Errorf("%s has %s, so %s is not free", w.Nodes[i].Name, text, spare)
+			}
+		}
+	}
+	return spare, nil
+}
+
+// servesFrom asks the added Service's address from every pod and node until all is as it should be, and judges once
+// more then, against the oracle and against the plain expectation that every pod answers.
+func servesFrom(ctx context.Context, env Env, args cidrArgs) ([]string, error) {
+	for bound, final := time.Now().Add(follows), false; ; {
+		w, err := world.Take(ctx, env.Client, env.Dynamic, env.World.Facts, env.Namespace)
+		if err != nil {
+			return nil, fmt.Errorf("take a snapshot: %w", err)
+		}
+		env.World = w
+		lines, wrong, err := judgeServed(ctx, env, args)
+		switch {
+		case err != nil:
+			return nil, err
+		case final && wrong != "":
+			return nil, Failed("%s", wrong)
+		case final:
+			return lines, nil
+		}
+		final = wrong == "" || time.Now().After(bound) || !pause(ctx, reprobe)
+	}
+}
+
+// judgeServed asks once; wrong is the first cell that is not as it should be.
+func judgeServed(ctx context.Context, env Env, args cidrArgs) (lines []string, wrong string, err error) {
+	selector, err := labels.Parse(args.Pods)
+	if err != nil {
+		return nil, "", fmt.Errorf("pods: %w", err)
+	}
+	written := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Reason: "an added range serves like the first"}
+	for i := range env.World.Pods {
+		if pod := &env.World.Pods[i]; selector.Matches(labels.Set(pod.Labels)) && inState(pod, nil) {
+			written.Backends = append(written.Backends, world.Identity(pod))
+		}
+	}
+	slices.Sort(written.Backends)
+	var (
+		predict  = oracle.New(env.World)
+		asked    []forecast
+		requests []probe.Request
+	)
+	for _, v := range env.Vantages {
+		for _, t := range env.World.Targets(env.Namespace + "/" + args.Name) {
+			if t.Kind == reach.ClusterIP && !t.Undeclared && (v.Kind == reach.Pod || v.Kind == reach.Node) {
+				f := forecast{vantage: v, target: t, written: written, oracle: predict.Predict(v, t)}
+				asked, requests = append(asked, f), append(requests, f.request(false, env.Timeouts))
+			}
+		}
+	}
+	if len(requests) == 0 || len(written.Backends) == 0 {
+		return nil, "", errors.New("there is nobody to ask or to answer")
+	}
+	cells, err := env.Prober.Observe(ctx, requests)
+	if err != nil {
+		return nil, "", err
+	}
+	for i, f := range asked {
+		verdict := reach.Judge(cells[i], f.oracle, &f.written)
+		switch verdict.Result {
+		case reach.Inconclusive:
+			return nil, "", fmt.Errorf("from %s: %s", f.vantage.Name, verdict.Why)
+		case reach.Fail:
+			return nil, fmt.Sprintf("from %s to %s: %s", f.vantage.Name, f.target.Name(), verdict.Why), nil
+		}
+	}
+	return []string{fmt.Sprintf("%s answer at the added address, asked from %d pods and nodes", strings.Join(written.Backends, ", "), len(asked))}, "", nil
+}
