@@ -23,6 +23,7 @@ func Checks() []Check {
 		define("address-from-pool", "the load-balancer address is of a MetalLB pool: {service}", addressFromPool),
 		define("one-node-announces", "exactly one node answers ARP or NDP for each of the service's load-balancer addresses: {service}", oneNodeAnnounces),
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
+		define("affinity-expires", "a client is given another pod once its affinity has ended: {service, pods, from, to}", affinityExpires),
 		define("dns", "the DNS answers exactly this: {from, lookups: [{name, record, want}]}", lookUp),
 		define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices),
 		define("delete-collection", "services are listed across namespaces and deleted in one request: {selector, names}", deleteCollection),
