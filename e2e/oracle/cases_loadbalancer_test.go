@@ -101,6 +101,15 @@ func externalIPCases() []tc {
 		{name: "pod", from: "pod/one", to: extIP + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b", sources: gw1 + " " + one, change: with()},
 		{name: "node", from: "node/cp", to: extIP + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b", sources: cp, change: with()},
 		{name: "outside", from: "outside", to: extIP + ":80", rule: ruleExtIPNoRoute, want: "Unreachable TimedOut", change: with(), says: "an external IP of demo/web"},
+		{name: "outside, at an address a load balancer has", from: "outside", to: lbIP + ":81", rule: ruleExternalIP, want: "Reached", backends: "a b", sources: gw1 + " " + one,
+			change: func(f *fixture) {
+				s := webService()
+				s.Name, s.Spec.ClusterIP, s.Spec.ClusterIPs = "admin", "10.96.0.11", []string{"10.96.0.11"}
+				s.Spec.Type, s.Status, s.Spec.ExternalIPs = corev1.ServiceTypeClusterIP, corev1.ServiceStatus{}, []string{lbIP}
+				s.Spec.Ports[0].Port, s.Spec.Ports[0].NodePort = 81, 0
+				f.Services = append([]corev1.Service{s}, f.Services...)
+				f.slice("admin", "a", "b")
+			}},
 		{name: "outside with a route", from: "outside", to: extIP + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b", sources: gw2 + " " + two, change: with(route)},
 		{name: "outside with a route, policy Local", from: "outside", to: extIP + ":80", rule: ruleETPLocal, want: "Reached", backends: "b", sources: outsideIP,
 			change: with(route, func(f *fixture) { f.local() })},

@@ -173,11 +173,12 @@ func (x *index) addService(s *service) {
 	}
 }
 
-// enter notes that a port is served at an address. An address that several Services share has several owners;
-// the first one is kept, which only matters to the wording of a reason.
+// enter notes that a port is served at an address. An address that several Services share has several owners. Of
+// those that are alike the first one is kept, which only matters to the wording of a reason; but a load balancer
+// counts before an external IP, for it brings packets to a node, whichever Service they are for.
 func (x *index) enter(addr netip.Addr, kind frontKind, sp *servicePort) {
 	x.fronts[dest{addr, uint16(sp.port.Port), sp.protocol()}] = front{kind: kind, service: sp.service, port: sp}
-	if _, owned := x.owners[addr]; !owned {
+	if owner, owned := x.owners[addr]; !owned || owner.kind == frontExternalIP && kind != frontExternalIP {
 		x.owners[addr] = front{kind: kind, service: sp.service}
 	}
 }
