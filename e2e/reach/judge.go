@@ -52,8 +52,8 @@ func Compare(want Prediction, cell Cell) []Difference {
 		if want.CNAME != "" && o.CNAME != want.CNAME {
 			note("cname", want.CNAME, orNone(o.CNAME))
 		}
-		if resolvesOtherwise(want.Addresses, o.Addresses) {
-			note("addresses", joinAddrs(want.Addresses), joinAddrs(o.Addresses))
+		if resolvesOtherwise(want.Addresses, o.Addresses) || len(want.Addresses) > 0 && unresolved(cell.Target, o) {
+			note("addresses", joinAddrs(want.Addresses), orNone(joinAddrs(o.Addresses)))
 		}
 		if o.Outcome != Reached {
 			continue
@@ -125,6 +125,13 @@ func resolvesOtherwise(want, got []netip.Addr) bool {
 		missing := !slices.ContainsFunc(got, func(g netip.Addr) bool { return g.Unmap() == addr.Unmap() })
 		return missing && asked[addr.Unmap().Is4()]
 	})
+}
+
+// unresolved says whether a probe ended before its target's name had become an address: "refused" then says that of the
+// DNS server, and nothing about what is behind the name.
+func unresolved(t Target, o Observation) bool {
+	_, err := netip.ParseAddr(t.Host)
+	return err != nil && t.Host != "" && len(o.Addresses) == 0 && o.Outcome != Reached && o.Outcome != NoSuchHost
 }
 
 func joinAddrs(addrs []netip.Addr) string {

@@ -84,6 +84,22 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// A name that leads to a closed port is refused, and so is a question to a DNS server that is down: only the first is
+// what was expected.
+func TestRefusedBeforeTheNameWasResolved(t *testing.T) {
+	closed := Prediction{Outcomes: []Outcome{Refused}, Addresses: []netip.Addr{other}}
+	for _, tc := range []struct {
+		host string
+		seen []netip.Addr
+		diff bool
+	}{{"my-service", []netip.Addr{other}, false}, {"my-service", nil, true}, {other.String(), nil, false}} {
+		cell := Cell{Target: Target{Host: tc.host}, Observations: []Observation{{Outcome: Refused, Addresses: tc.seen}}}
+		if diffs := Compare(closed, cell); (len(diffs) == 1 && diffs[0].Field == "addresses" && diffs[0].Got == "none") != tc.diff || !tc.diff && len(diffs) > 0 {
+			t.Errorf("%s, resolved to %v: got %v", tc.host, tc.seen, diffs)
+		}
+	}
+}
+
 func TestJudge(t *testing.T) {
 	ok := []Observation{reached("a", client)}
 	refuse := Prediction{Outcomes: []Outcome{Refused}, Reason: "no endpoint", Rule: "no-endpoints"}
