@@ -163,6 +163,19 @@ func TestVantageResolver(t *testing.T) {
 	if o, _ := observe(t, wire.Cell{Form: wire.AppHTTP, Host: "my-service", Port: 80}); o.Outcome != reach.Refused || !strings.HasPrefix(o.Detail, "look up my-service") {
 		t.Errorf("nobody listens at the DNS server's port: got %s (%s)", o.Outcome, o.Detail)
 	}
+	sh(t, `table inet lab {
+		chain output {
+			type filter hook output priority 0
+			ip daddr 127.0.0.53 udp dport 53 reject
+			ip daddr 127.0.0.54 udp dport 53 drop
+		}
+	}`, "nft", "-f", "-")
+	for server, want := range map[string]reach.Outcome{"127.0.0.53:53": reach.Refused, "127.0.0.54:53": reach.TimedOut} {
+		o, _ := observe(t, wire.Cell{Form: wire.AppHTTP, Host: "my-service", Port: 80, DNSServer: server, Timeout: 300 * time.Millisecond})
+		if o.Outcome != want || !strings.HasPrefix(o.Detail, "look up my-service") {
+			t.Errorf("the vantage's own filter keeps questions to %s back: got %s (%s), want %s", server, o.Outcome, o.Detail, want)
+		}
+	}
 	zone(t, "127.0.0.1:53")
 	o, p := observe(t, wire.Cell{Form: wire.AppHTTP, Host: "my-service", Port: 80})
 	if o.Outcome != reach.Reached || o.Backend != server || o.CNAME != "my-service.default.svc.cluster.local" ||
