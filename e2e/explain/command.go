@@ -1,0 +1,93 @@
+package explain
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+type discoverySlice = discoveryv1.EndpointSlice
+
+// kubectl is a kubectl command in the Service's namespace.
+func (v *view) kubectl(format string, args ...any) string {
+	namespace, _, _ := strings.Cut(v.Service, "/")
+	return fmt.Sprintf("kubectl -n %s ", namespace) + fmt.Sprintf(format, args...)
+}
+
+// patch changes fields of the Service's spec.
+func (v *view) patch(spec map[string]any) string {
+	return v.kubectl("patch service %s --type=merge -p %s", v.name(), quoted(map[string]any{"spec": spec}))
+}
+
+// patchPort changes a field of one of the Service's ports.
+func (v *view) patchPort(index int, field string, value any) string {
+	return v.kubectl("patch service %s --type=json -p %s", v.name(),
+		quoted([]any{map[string]any{"op": "replace", "path": fmt.Sprintf("/spec/ports/%d/%s", index, field), "value": value}}))
+}
+
+// describe shows all that is known of an object.
+func (v *view) describe(kind, name string) string { return v.kubectl("describe %s %s", kind, name) }
+
+func (v *view) name() string {
+	_, name, _ := strings.Cut(v.Service, "/")
+	return name
+}
+
+// quoted is a value as JSON, as one word of a shell.
+func quoted(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil { // maps and lists of strings and numbers can always be marshalled
+		return "''"
+	}
+	return "'" + strings.ReplaceAll(string(text), "'", `'\''`) + "'"
+}
+
+// labelText is a set of labels as kubectl's -l takes it.
+func labelText(labels map[string]string) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, key+"="+labels[key])
+	}
+	return strings.Join(parts, ",")
+}
+
+// listed joins names, at most three of them.
+func listed(names []string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+func podNames(pods []*corev1.Pod) []string {
+	names := make([]string, len(pods))
+	for i, pod := range pods {
+		names[i] = pod.Name
+	}
+	slices.Sort(names)
+	return names
+}
+
+// counted is "pod a" or "pods a and b".
+func counted(noun string, names []string) string {
+	if len(names) == 1 {
+		return noun + " " + names[0]
+	}
+	return noun + "s " + listed(names)
+}
+
+// verb chooses between the forms for one and for several.
+func verb(n int, one, several string) string {
+	if n == 1 {
+		return one
+	}
+	return several
+}

@@ -1,0 +1,62 @@
+package explain
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Nothing is what is printed of a Service without a cause.
+const Nothing = "no cause found: everything is as predicted"
+
+// Text writes what was found out, in lines of at most width columns but for commands, which stay whole. asked says
+// whether traffic was observed; where it was not, nothing can be said of it.
+func Text(w io.Writer, f Finding, width int, asked bool) error {
+	var b strings.Builder
+	for i, c := range f.Causes {
+		head := "cause"
+		if len(f.Causes) > 1 {
+			head = fmt.Sprintf("cause %d of %d", i+1, len(f.Causes))
+		}
+		fmt.Fprintf(&b, "%s: %s\n", head, c.ID)
+		paragraph(&b, "  ", "  ", c.Sentence, width)
+		paragraph(&b, "  change  ", "          ", c.Field, width)
+		fmt.Fprintf(&b, "  try     %s\n", c.Command)
+		fmt.Fprintf(&b, "  see     %s\n\n", c.Doc)
+	}
+	switch {
+	case len(f.Causes) == 0 && asked:
+		fmt.Fprintf(&b, "%s\n", Nothing)
+	case len(f.Causes) == 0:
+		fmt.Fprintln(&b, "no cause found in the objects; nothing was asked")
+	}
+	if len(f.Notes) > 0 {
+		fmt.Fprintln(&b, "worth knowing, by design:")
+		for _, c := range f.Notes {
+			paragraph(&b, "  - ", "    ", fmt.Sprintf("%s [%s; %s]", c.Sentence, c.ID, c.Doc), width)
+		}
+	}
+	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
+	if err != nil {
+		return fmt.Errorf("write the explanation: %w", err)
+	}
+	return nil
+}
+
+// paragraph breaks a text between words.
+func paragraph(b *strings.Builder, first, rest, text string, width int) {
+	line, empty := first, true
+	for word := range strings.FieldsSeq(text) {
+		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line, empty = rest, true
+		}
+		if !empty {
+			line += " "
+		}
+		line += word
+		empty = false
+	}
+	b.WriteString(line + "\n")
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/explain"
+	"github.com/svclab/svclab/e2e/explain/ask"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+)
+
+// explainFlags are what can be said of one question.
+type explainFlags struct {
+	kubeconfig, context, namespace string
+	from, at, protocol             string
+	port                           uint16
+	spread, noProbe                bool
+	verbose, plain                 bool
+}
+
+func (a *app) explain() *cobra.Command {
+	f := explainFlags{}
+	cmd := &cobra.Command{
+		Use:   "explain [NAMESPACE/]SERVICE",
+		Short: "Say why a Service cannot be reached, and which field to change",
+		Long: `Asks a Service at every address it has from every place a client can stand, shows what was observed beside what was
+predicted, and names the causes where these, or your hopes, differ, each with the field to change and a command.
+
+The cluster is the lab's own, or the one that --kubeconfig names; the ambient kubeconfig is never used. In a cluster
+that svclab did not make, client pods are put into the namespace svclab-clients and removed afterwards. Nothing else
+is changed anywhere.
+
+Say what you hope for with --from, --at, --port, --protocol and --spread: what is so by design then counts as a cause.
+Exit codes: 0 no cause was found, 1 a cause was found, 2 it could not be told.`,
+		Example: `  svclab explain my-service
+  svclab explain shop/web --from outside --port 30080
+  svclab explain shop/web --kubeconfig ~/.kube/config --context staging`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd.Context(), args[0], f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not make")
+	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
+	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a Service that is named without one")
+	flags.StringVar(&f.from, "from", "", "hope: from where it is reached: pod, node, outside, host, or one of them, as node/worker")
+	flags.StringVar(&f.at, "at", "", "hope: at which address: "+strings.Join(addressKinds(), ", "))
+	flags.Uint16Var(&f.port, "port", 0, "hope: at which port")
+	flags.StringVar(&f.protocol, "protocol", "", "hope: by which protocol: TCP, UDP or SCTP")
+	flags.BoolVar(&f.spread, "spread", false, "hope: one client reaches all backends")
+	flags.BoolVar(&f.noProbe, "no-probe", false, "only predict; ask nothing")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with what was predicted and why")
+	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	return cmd
+}
+
+func addressKinds() []string {
+	var list []string
+	for _, kind := range []reach.TargetKind{reach.ClusterIP, reach.DNSName, reach.NodePort, reach.Localhost, reach.LoadBalancer,
+		reach.ExternalIP, reach.ExternalName, reach.HealthCheck, reach.Endpoint} {
+		list = append(list, string(kind))
+	}
+	return list
+}
+
+// hopes checks what the flags say.
+func (f explainFlags) hopes() (explain.Hopes, error) {
+	h := explain.Hopes{From: f.from, At: reach.TargetKind(f.at), Port: f.port, Protocol: reach.Protocol(strings.ToUpper(f.protocol)), Spread: f.spread}
+	kind, _, _ := strings.Cut(f.from, "/")
+	switch {
+	case f.at != "" && !slices.Contains(addressKinds(), f.at):
+		return h, fmt.Errorf("--at %s is no kind of address; the kinds are %s", f.at, strings.Join(addressKinds(), ", "))
+	case f.from != "" && !slices.Contains([]reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host}, reach.VantageKind(kind)):
+		return h, fmt.Errorf("--from %s is no vantage; use pod, node, outside or host, or one of them, as node/worker", f.from)
+	case f.protocol != "" && !slices.Contains([]reach.Protocol{reach.TCP, reach.UDP, reach.SCTP}, h.Protocol):
+		return h, fmt.Errorf("--protocol %s is not TCP, UDP or SCTP", f.protocol)
+	case f.context != "" && f.kubeconfig == "":
+		return h, errors.New("--context needs --kubeconfig: name the file too")
+	}
+	return h, nil
+}
+
+// qualified is a Service's "namespace/name".
+func (f explainFlags) qualified(arg string) (string, error) {
+	namespace, name, found := strings.Cut(arg, "/")
+	if !found {
+		namespace, name = f.namespace, arg
+	}
+	if namespace == "" || name == "" || strings.Contains(name, "/") {
+		return "", fmt.Errorf("%q is no Service; name it as NAMESPACE/SERVICE, or SERVICE in the namespace of --namespace", arg)
+	}
+	return namespace + "/" + name, nil
+}
+
+func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err error) {
+	hopes, err := f.hopes()
+	if err != nil {
+		return err
+	}
+	service, err := f.qualified(arg)
+	if err != nil {
+		return err
+	}
+	settings, err := a.config.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	var c *cluster.Cluster
+	if f.kubeconfig != "" {
+		c, err = cluster.Existing(ctx, f.kubeconfig, f.context, settings)
+	} else {
+		c, err = cluster.Attach(ctx, settings)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { // removes the client pods of an existing cluster, also after Ctrl-C
+		clean, cancel := cleaning(ctx)
+		defer cancel()
+		err = errors.Join(err, c.Close(clean))
+	}()
+	found, err := ask.About(ctx, c, service, hopes, !f.noProbe)
+	if err != nil {
+		return err
+	}
+	return a.printExplanation(found, f)
+}
+
+// printExplanation prints the table and the causes, and returns the verdict: there is a cause, or there is none.
+func (a *app) printExplanation(found explain.Case, f explainFlags) error {
+	style := a.style(f.verbose, f.plain)
+	if len(found.Table.Cells) > 0 {
+		if err := report.Table(a.Out, found.Table, style); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(a.Out); err != nil {
+			return err
+		}
+	}
+	finding := explain.Explain(found)
+	if err := explain.Text(a.Out, finding, style.Width, !f.noProbe); err != nil {
+		return err
+	}
+	switch {
+	case len(finding.Causes) > 0:
+		return judged(reach.Fail)
+	case f.noProbe:
+		return nil
+	}
+	return judged(found.Table.Result())
+}
