@@ -131,6 +131,7 @@ func endpointCases() []tc {
 		{name: "outside with a route", from: "outside", to: "10.244.1.11:8080", rule: ruleEndpoint, want: "Reached", backends: "a", sources: outsideIP,
 			change: func(f *fixture) { f.Facts.OutsideRoutes = routes("10.244.0.0/16", "cp") }},
 		{name: "another port of the pod", from: "pod/one", to: "10.244.2.12:80", rule: ruleEndpointDeaf, want: "Refused", says: "pod b declares 8080/TCP"},
+		{name: "another port of the pod, UDP", from: "pod/one", to: "10.244.2.12:8080/UDP", rule: ruleEndpointDeaf, want: "Refused TimedOut", says: "so many ICMP errors a second"},
 		{name: "declared is not all", from: "pod/one", to: "10.244.2.12:80", rule: ruleEndpointPartly, want: "Reached Refused", backends: "b",
 			change: func(f *fixture) { f.Facts.PortsDeclared = false }},
 		{name: "nothing declared says nothing", from: "pod/one", to: "10.244.2.12:9999", rule: ruleEndpoint, want: "Reached", backends: "b",
@@ -151,6 +152,13 @@ func endpointCases() []tc {
 			change: func(f *fixture) { f.byName("b").Status.Phase = corev1.PodFailed }},
 		{name: "through the Service, wrong targetPort", from: "pod/one", to: webIP + ":80", rule: ruleEndpointDeaf, want: "Refused",
 			change: func(f *fixture) { f.targetPort(9999) }, says: "pod a declares 8080/TCP, so the connection is refused there"},
+		{name: "through the Service, nobody listens on UDP", from: "pod/one", to: webIP + ":80/UDP", rule: ruleEndpointDeaf, want: "Refused TimedOut", change: overUDP,
+			says: "so many ICMP errors a second"},
+		{name: "one of two listens on UDP", from: "pod/one", to: webIP + ":80/UDP", rule: ruleEndpointPartly, want: "Reached Refused TimedOut", backends: "b",
+			change: func(f *fixture) {
+				overUDP(f)
+				f.byName("b").Spec.Containers[0].Ports[0].Protocol = corev1.ProtocolUDP
+			}},
 		{name: "one of two listens", from: "pod/one", to: webIP + ":80", rule: ruleEndpointPartly, want: "Reached Refused", backends: "b",
 			change: func(f *fixture) { f.byName("a").Annotations = map[string]string{world.ListensAnnotation: "9999/TCP"} }},
 		{name: "perhaps none listens", from: "pod/one", to: webIP + ":80", rule: ruleEndpointPartly, want: "Reached Refused", backends: "a b", any: true,

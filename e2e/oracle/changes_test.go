@@ -55,6 +55,14 @@ func (f *fixture) targetPort(number int32) {
 	}
 }
 
+// overUDP makes the Service's port, and its endpoints', UDP. The pods go on listening on TCP.
+func overUDP(f *fixture) {
+	f.web().Spec.Ports[0].Protocol = corev1.ProtocolUDP
+	for i := range f.Slices {
+		f.Slices[i].Ports[0].Protocol = ptr(corev1.ProtocolUDP)
+	}
+}
+
 // byHand leaves the Service one endpoint, with neither pod nor node.
 func (f *fixture) byHand(addr string, port int32) {
 	f.Slices = f.Slices[:1]

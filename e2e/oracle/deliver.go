@@ -48,19 +48,19 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 		p.AnyBackend = true
 		notes = append(notes, "what is behind an address that is no pod's is not known")
 	case g.listening && (g.deaf || g.maybe):
-		p.Rule, p.Outcomes = ruleEndpointPartly, []reach.Outcome{reach.Reached, reach.Refused}
+		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(d.port.protocol())...)
 		p.AnyBackend = g.maybe
 		notes = append(notes, g.why+", so part of the connections are refused")
 	case g.listening:
 		p.Outcomes = []reach.Outcome{reach.Reached}
 	case g.maybe:
-		p.Rule, p.Outcomes = ruleEndpointPartly, []reach.Outcome{reach.Reached, reach.Refused}
+		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(d.port.protocol())...)
 		p.AnyBackend = true
 		notes = append(notes, g.why+", so the connection may be refused")
 	default:
-		p.Rule, p.Outcomes, p.Backends = ruleEndpointDeaf, []reach.Outcome{reach.Refused}, nil
+		p.Rule, p.Outcomes, p.Backends = ruleEndpointDeaf, refusals(d.port.protocol()), nil
 		p.Sticky = false
-		notes = append(notes, g.why+", so the connection is refused there")
+		notes = append(notes, g.why+", so the "+refusal(d.port.protocol())+" there")
 	}
 	if g.nameless {
 		p.Backends = nil

@@ -21,10 +21,10 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 	}
 	switch b.listens {
 	case world.ListensNot:
-		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s is asked at its own address %s on port %d/%s, where nothing listens: %s", what, to.addr, to.port, to.protocol, b.deaf), reach.Refused)
+		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s is asked at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...)
 	case world.ListensMaybe:
 		p := o.answers(c, at, b, fmt.Sprintf("%s is asked at its own address; %s, so the connection may be refused", what, b.deaf))
-		p.Rule, p.Outcomes = ruleEndpointPartly, []reach.Outcome{reach.Reached, reach.Refused}
+		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(to.protocol)...)
 		return p
 	default:
 		return o.answers(c, at, b, fmt.Sprintf("%s is asked at its own address, with no Service between", what))
@@ -51,4 +51,23 @@ func (o *Oracle) answers(c client, at *node, b backend, reason string) reach.Pre
 		p.Sources = append(own, rewritten...)
 	}
 	return p
+}
+
+// refusals are what comes of asking a port on which nothing listens at the endpoint itself. TCP resets every connection.
+// A datagram is refused by an ICMP error, and the kernel of the endpoint's own network sends to each client six of these at
+// once and then one a second (net.ipv4.icmp_ratelimit, net.ipv6.icmp.ratelimit, which no pod may change): the others get
+// no answer at all. Found by random Services; a single try is always refused.
+func refusals(p reach.Protocol) []reach.Outcome {
+	if p == reach.UDP {
+		return []reach.Outcome{reach.Refused, reach.TimedOut}
+	}
+	return []reach.Outcome{reach.Refused}
+}
+
+// refusal says the same in words.
+func refusal(p reach.Protocol) string {
+	if p == reach.UDP {
+		return "datagram is refused, or lost when many are refused at once, because the endpoint's kernel sends one client only so many ICMP errors a second"
+	}
+	return "connection is refused"
 }

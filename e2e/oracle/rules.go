@@ -169,7 +169,7 @@ func Rules() []Rule {
 		{ruleCNAMEUnknown, "What is behind an external name that the facts do not list cannot be told.", docService + "#externalname"},
 
 		{ruleEndpoint, "A pod answers at its own address on the port it listens on, with no Service involved, ready or not.", docNetworking},
-		{ruleEndpointDeaf, "A Service delivers to the targetPort whether or not anything listens there: if nothing does, the connection is refused.", docDebug},
+		{ruleEndpointDeaf, "A Service delivers to the targetPort whether or not anything listens there: if nothing does, the connection is refused; of many datagrams at once only some are, and the others are lost.", docDebug},
 		{ruleEndpointPartly, "Connections are spread without regard to which endpoints listen: some are answered, the others refused.", docDebug},
 		{ruleEndpointUnknown, "What is behind an endpoint address that is no pod's cannot be told.", docService + "#services-without-selectors"},
 		{ruleEndpointGone, "An address of the pod range that no pod has leads nowhere.", docNetworking},
