@@ -76,13 +76,13 @@ func TestWaitThatRunsOut(t *testing.T) {
 	}
 	v := one(t, r, loaded(t, "stuck", "", `
   - {name: deploy, apply: [app.yaml]}
-  - {name: wait, settle: {}, timeout: 300ms}
+  - {name: wait, settle: {}, timeout: 1s}
   - {name: then, settle: {}}
   - {name: look, object: {ref: deployment/my-app, absent: true}}
 `, ""))
 	step := v.Steps[1]
 	if step.Result != reach.Fail || !strings.Contains(step.Why, "gave up waiting for the objects to settle; last seen: Deployment") ||
-		!strings.Contains(step.Why, "bound is 300ms") {
+		!strings.Contains(step.Why, "bound is 1s") {
 		t.Errorf("%s: %s", step.Result, step.Why)
 	}
 	if v.Steps[2].Result != reach.Skipped || v.Steps[3].Result != reach.Skipped {
@@ -94,7 +94,7 @@ func TestStepsThatOnlyLookDoNotEndTheScenario(t *testing.T) {
 	_, _, r := lab(t)
 	v := one(t, r, loaded(t, "looks", "", `
   - {name: deploy, apply: [app.yaml, service.yaml]}
-  - {name: wrong, object: {ref: service/my-service, want: {spec: {type: NodePort}}}, timeout: 200ms}
+  - {name: wrong, object: {ref: service/my-service, want: {spec: {type: NodePort}}}, timeout: 1s}
   - {name: right, object: {ref: service/my-service, want: {spec: {ports: [{port: 80}]}}, unset: [status.loadBalancer.ingress], holds: 50ms}}
   - {name: none, object: {ref: service/other, absent: true}}
   - {name: path, object: {ref: services/my-service, path: {"{.spec.ports[0].targetPort}": "8080"}}}

@@ -106,7 +106,7 @@ func TestDeleteAndEvent(t *testing.T) {
 	v := one(t, r, loaded(t, "events", "", `
   - {name: make, apply: [service.yaml]}
   - {name: told, event: {object: service/my-service, reason: AllocationFailed, type: Warning, message: [no available IPs]}}
-  - {name: not told, event: {object: service/my-service, reason: IPAllocated}, timeout: 200ms}
+  - {name: not told, event: {object: service/my-service, reason: IPAllocated}, timeout: 1s}
   - {name: delete, delete: [service/my-service]}
   - {name: gone, object: {ref: service/my-service, absent: true}}
   - {name: delete again, delete: [service/my-service]}
@@ -262,7 +262,7 @@ func TestRunKubectl(t *testing.T) {
 	for steps, want := range map[string]string{
 		`{name: a, run: {command: kubectl get pods, exit: 1}}`:                                 "a: Fail: it ended with exit code 0, want 1",
 		`{name: a, run: {command: kubectl get pods, stdout: [nothing]}}`:                       `a: Fail: stdout does not have "nothing"`,
-		`{name: a, run: {command: kubectl wait, stdout: [x]}, timeout: 200ms}`:                 "a: Fail: gave up waiting for the end of kubectl wait",
+		`{name: a, run: {command: kubectl wait, stdout: [x]}, timeout: 1s}`:                 "a: Fail: gave up waiting for the end of kubectl wait",
 		`{name: a, run: {command: kubectl get pods, exit: 0, stderr: [x]}}`:                    `a: Fail: stderr does not have "x"`,
 		`{name: a, run: {command: "kubectl get pods --node-port=1", exit: 1, stdout: [pods]}}`: `a: Fail: stdout does not have "pods"`,
 	} {
@@ -324,7 +324,7 @@ func TestLinesAndHeartbeat(t *testing.T) {
 	settings.Heartbeat = 20 * time.Millisecond
 	var out lockedBuffer
 	_, _, r := lab(t, WithSettings(settings), WithReporter(Lines(&out)))
-	one(t, r, loaded(t, "slow", "", "\n  - {name: wait, object: {ref: service/none, want: {}}, timeout: 200ms}\n", ""))
+	one(t, r, loaded(t, "slow", "", "\n  - {name: wait, object: {ref: service/none, want: {}}, timeout: 1s}\n", ""))
 	for _, want := range []string{"1 scenarios: 1 to run, 0 skipped", "slow: wait …", "waiting for services/none to be as described; last seen: there is none",
 		"slow: wait: Fail after", "gave up waiting for services/none", "slow: Fail after"} {
 		if !strings.Contains(out.String(), want) {

@@ -29,21 +29,25 @@ func (s *session) scale(ctx context.Context, to scenario.Scale) error {
 		return fmt.Errorf("scale %s: %w", to.Object, err)
 	}
 	return s.awaitObject(ctx, at, fmt.Sprintf("to have %d ready replicas", to.Replicas), 0, func(o *unstructured.Unstructured) (bool, string) {
-		if o == nil {
-			return false, "it is gone"
-		}
-		count := func(field string) int64 {
-			n, _, err := unstructured.NestedInt64(o.Object, "status", field)
-			if err != nil {
-				return -1
-			}
-			return n
-		}
-		want := int64(to.Replicas)
-		seen := fmt.Sprintf("%d replicas, %d ready, generation %d of %d seen", count("replicas"), count("readyReplicas"),
-			count("observedGeneration"), o.GetGeneration())
-		return count("observedGeneration") >= o.GetGeneration() && count("replicas") == want && count("readyReplicas") == want, seen
+		return scaled(o, int64(to.Replicas))
 	})
+}
+
+// scaled reports whether a workload, as its controller tells, has want replicas, all ready and no others.
+func scaled(o *unstructured.Unstructured, want int64) (done bool, seen string) {
+	if o == nil {
+		return false, "it is gone"
+	}
+	count := func(field string) int64 {
+		n, _, err := unstructured.NestedInt64(o.Object, "status", field)
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	seen = fmt.Sprintf("%d replicas, %d ready, generation %d of %d seen", count("replicas"), count("readyReplicas"),
+		count("observedGeneration"), o.GetGeneration())
+	return count("observedGeneration") >= o.GetGeneration() && count("replicas") == want && count("readyReplicas") == want, seen
 }
 
 // replacePods deletes pods and waits until they are gone and as many others are ready in their place.

@@ -1,0 +1,227 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// later does something to the objects after a while; put and drop may be used.
+func later(api *fakeAPI, after time.Duration, do func()) {
+	time.AfterFunc(after, func() {
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		do()
+	})
+}
+
+// scenarioNamespace is the namespace of the one scenario under way; the lock is held.
+func scenarioNamespace(api *fakeAPI) string {
+	for _, o := range api.list("namespaces", "") {
+		if name := (&unstructured.Unstructured{Object: o}).GetName(); strings.HasPrefix(name, "svclab-") {
+			return name
+		}
+	}
+	return ""
+}
+
+// A wait is woken by what it watches: well before it would look again by itself.
+func TestWaitsAreWoken(t *testing.T) {
+	c, _, r := lab(t)
+	later(c.api, 300*time.Millisecond, func() {
+		namespace := scenarioNamespace(c.api)
+		c.api.put("configmaps", object("v1", "ConfigMap", namespace, "late", map[string]any{"data": map[string]any{"a": "1"}}))
+		c.api.put("events", object("v1", "Event", namespace, "e", map[string]any{"type": "Normal", "reason": "Came", "message": "it came",
+			"involvedObject": map[string]any{"kind": "ConfigMap", "name": "late"}}))
+	})
+	later(c.api, 600*time.Millisecond, func() {
+		c.api.put("configmaps", object("v1", "ConfigMap", scenarioNamespace(c.api), "late", map[string]any{"data": map[string]any{"a": "2"}}))
+	})
+	later(c.api, 900*time.Millisecond, func() { c.api.drop("configmaps/" + scenarioNamespace(c.api) + "/late") })
+	start := time.Now()
+	v := one(t, r, loaded(t, "woken", "", `
+  - {name: made, object: {ref: configmap/late, want: {data: {a: "1"}}}}
+  - {name: told, event: {object: configmap/late, reason: Came, type: Normal, message: it came}}
+  - {name: changed, object: {ref: configmap/late, want: {data: {a: "2"}}}}
+  - {name: dropped, object: {ref: configmap/late, absent: true}}
+`, ""))
+	if v.Result != reach.Pass || time.Since(start) > relook {
+		t.Errorf("after %s: %s", time.Since(start), results(v))
+	}
+}
+
+func TestEventsThatAreNotMeant(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		controllers(api, resource, o, deleted)
+		if resource == "namespaces" && !deleted {
+			namespace := (&unstructured.Unstructured{Object: o}).GetName()
+			api.put("events", object("v1", "Event", namespace, "e", map[string]any{"type": "Normal", "reason": "Came", "message": "it came",
+				"involvedObject": map[string]any{"kind": "ConfigMap", "name": "late"}}))
+		}
+	}
+	v := one(t, r, loaded(t, "events", "", `
+  - {name: other type, event: {object: configmap/late, reason: Came, type: Warning}, timeout: 500ms}
+  - {name: other text, event: {object: configmap/late, reason: Came, message: it went}, timeout: 500ms}
+  - {name: other kind, event: {object: service/late, reason: Came}, timeout: 500ms}
+  - {name: other reason, event: {object: configmap/late, reason: Went}, timeout: 500ms}
+  - {name: meant, event: {object: configmap/late, reason: Came, message: [it, came]}}
+`, ""))
+	for i, step := range v.Steps {
+		if (step.Result == reach.Pass) != (i == 4) {
+			t.Errorf("%s: %s %s", step.Name, step.Result, step.Why)
+		}
+	}
+}
+
+// What must stay so fails as soon as it does not.
+func TestHolds(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		controllers(api, resource, o, deleted)
+		if resource == "namespaces" && !deleted {
+			namespace := (&unstructured.Unstructured{Object: o}).GetName()
+			later(api, 300*time.Millisecond, func() { api.put("configmaps", object("v1", "ConfigMap", namespace, "late", nil)) })
+		}
+	}
+	v := one(t, r, loaded(t, "holds", "", "\n  - {name: absent, object: {ref: configmap/late, absent: true, holds: 3s}}\n", ""))
+	step := v.Steps[0]
+	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 3s: it is there") || step.Elapsed > 2*time.Second {
+		t.Errorf("after %s: %s: %s", step.Elapsed, step.Result, step.Why)
+	}
+}
+
+func TestUnlike(t *testing.T) {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "a"},
+		"spec": map[string]any{"type": "NodePort", "replicas": int64(2), "empty": "",
+			"ports": []any{map[string]any{"port": int64(80), "protocol": "TCP"}, map[string]any{"port": int64(81)}}}}}
+	for name, c := range map[string]struct{ yaml, want string }{
+		"contained":        {`{"want": {"spec": {"type": "NodePort", "replicas": 2, "ports": [{"port": 80}, {"port": 81}]}}}`, ""},
+		"another value":    {`{"want": {"spec": {"replicas": 3}}}`, ".spec.replicas is 2, want 3"},
+		"missing field":    {`{"want": {"spec": {"clusterIP": "None"}}}`, `.spec.clusterIP is not set, want "None"`},
+		"fewer elements":   {`{"want": {"spec": {"ports": [{"port": 80}]}}}`, ".spec.ports is "},
+		"another element":  {`{"want": {"spec": {"ports": [{"port": 80}, {"port": 82}]}}}`, ".spec.ports[1].port is 81, want 82"},
+		"no map":           {`{"want": {"spec": {"type": {"a": 1}}}}`, ".spec.type is "},
+		"path":             {`{"path": {"{.spec.ports[*].port}": "80 81", "{.spec.none}": ""}}`, ""},
+		"path, otherwise":  {`{"path": {"{.spec.type}": "ClusterIP"}}`, `{.spec.type} is "NodePort", want "ClusterIP"`},
+		"unset":            {`{"unset": ["spec.clusterIP", "spec.empty", "status.loadBalancer.ingress"]}`, ""},
+		"unset, otherwise": {`{"unset": "spec.type"}`, "spec.type is NodePort, want it unset"},
+		"absent":           {`{"absent": true}`, "it is there"},
+	} {
+		var d scenario.Object
+		if err := json.Unmarshal([]byte(c.yaml), &d); err != nil {
+			t.Fatal(err)
+		}
+		got, err := unlike(object, d)
+		if err != nil || (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+	}
+	if got, err := unlike(nil, scenario.Object{Unset: scenario.Strings{"a"}}); err != nil || got != "there is none" {
+		t.Errorf("no object: %q, %v", got, err)
+	}
+	if _, err := unlike(object, scenario.Object{Path: map[string]string{"{.spec": "x"}}); err == nil {
+		t.Error("a path that is none is taken")
+	}
+}
+
+func TestScaled(t *testing.T) {
+	workload := func(generation, observed, replicas, ready int64) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"generation": generation},
+			"status": map[string]any{"observedGeneration": observed, "replicas": replicas, "readyReplicas": ready}}}
+	}
+	for _, c := range []struct {
+		o    *unstructured.Unstructured
+		want bool
+	}{{workload(2, 2, 2, 2), true}, {workload(2, 1, 2, 2), false}, {workload(2, 2, 3, 2), false}, {workload(2, 2, 2, 1), false}, {nil, false}} {
+		if got, seen := scaled(c.o, 2); got != c.want || seen == "" {
+			t.Errorf("%v: %t, seen %q", c.o, got, seen)
+		}
+	}
+}
+
+// How objects are applied: by server-side apply, strictly, and again while a webhook cannot be called.
+func TestApply(t *testing.T) {
+	c, _, r := lab(t)
+	var (
+		mu      sync.Mutex
+		queries []string
+		refuse  = 2
+	)
+	inner := c.api.server.Config.Handler
+	c.api.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.Method == http.MethodPatch {
+			mu.Lock()
+			queries = append(queries, q.Header.Get("Content-Type")+" "+q.URL.RawQuery)
+			refuse--
+			again := refuse >= 0
+			mu.Unlock()
+			if again {
+				status(w, 500, "InternalError", "Internal error occurred: failed calling webhook \"a\": connection refused")
+				return
+			}
+		}
+		inner.ServeHTTP(w, q)
+	})
+	v := one(t, r, loaded(t, "apply", "", "\n  - {name: apply, apply: [service.yaml]}\n  - {name: there, object: {ref: service/my-service, want: {kind: Service}}}\n", ""))
+	if v.Result != reach.Pass {
+		t.Fatal(results(v))
+	}
+	const want = "application/apply-patch+yaml fieldManager=svclab&fieldValidation=Strict&force=true"
+	if len(queries) != 3 || queries[2] != want {
+		t.Errorf("asked %q, want %q three times", queries, want)
+	}
+}
+
+func TestNodesThatAreNotSchedulableDoNotCount(t *testing.T) {
+	c, _, r := lab(t)
+	c.api.mu.Lock()
+	node := jsonCopy(c.api.objects["nodes//lab-worker2"])
+	node["spec"].(map[string]any)["unschedulable"] = true
+	c.api.put("nodes", node)
+	c.api.mu.Unlock()
+	why, err := r.lacks(t.Context(), scenario.Needs{Nodes: 3})
+	if err != nil || why != "needs 3 schedulable nodes, the cluster has 2" {
+		t.Errorf("%q, %v", why, err)
+	}
+}
+
+func TestStopTraffic(t *testing.T) {
+	failed := func(o reach.Outcome) []reach.Observation {
+		return []reach.Observation{{Outcome: o, Detail: "no prober"}}
+	}
+	for name, c := range map[string]struct {
+		sent, answered int
+		failed         []reach.Observation
+		stop           scenario.TrafficStop
+		want           reach.Result
+	}{
+		"nothing lost":       {100, 100, nil, scenario.TrafficStop{}, reach.Pass},
+		"one lost":           {100, 99, failed(reach.TimedOut), scenario.TrafficStop{}, reach.Fail},
+		"one may be lost":    {100, 99, failed(reach.TimedOut), scenario.TrafficStop{MaxLost: 1}, reach.Pass},
+		"too few":            {10, 10, nil, scenario.TrafficStop{MinAnswered: 50}, reach.Fail},
+		"none":               {0, 0, nil, scenario.TrafficStop{}, reach.Fail},
+		"one could not send": {100, 99, failed(reach.ProbeFailed), scenario.TrafficStop{MaxLost: 5}, reach.Inconclusive},
+	} {
+		flow := &fakeFlow{}
+		flow.report.Sent, flow.report.Answered, flow.report.Failed = c.sent, c.answered, c.failed
+		s := &session{flows: map[string]Flow{"": flow}}
+		report, err := s.stopTraffic(c.stop)
+		if got := resultOf(err); got != c.want {
+			t.Errorf("%s: %s (%v), want %s", name, got, err, c.want)
+		}
+		if want := fmt.Sprintf("%d requests, %d answered", c.sent, c.answered); len(report.lines) == 0 || !strings.HasPrefix(report.lines[0], want) {
+			t.Errorf("%s: lines %q", name, report.lines)
+		}
+	}
+}
