@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 )
@@ -24,16 +25,20 @@ func decode(text []byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for {
-		var object unstructured.Unstructured
-		err := decoder.Decode(&object.Object)
+		var raw runtime.RawExtension
+		err := decoder.Decode(&raw)
 		if errors.Is(err, io.EOF) {
 			return objects, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read objects: %w", err)
 		}
-		if len(object.Object) == 0 { // comments only
+		if text := bytes.TrimSpace(raw.Raw); len(text) == 0 || string(text) == "null" { // comments only
 			continue
+		}
+		var object unstructured.Unstructured
+		if err := object.UnmarshalJSON(raw.Raw); err != nil {
+			return nil, fmt.Errorf("read objects: %w", err)
 		}
 		unstructured.RemoveNestedField(object.Object, "metadata", "creationTimestamp") // null in some generated files
 		objects = append(objects, &object)

@@ -44,7 +44,7 @@ func (c *Cluster) hostPodOf(node string) string { return "node-" + c.slot(node) 
 // ensureClients sees to it that a client pod runs on every node.
 func (c *Cluster) ensureClients(ctx context.Context) error {
 	// a pod bound to a node that has not joined yet may be collected as an orphan
-	err := watch(ctx, c.waiter, "every node has joined", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+	err := watchObjects(ctx, c.waiter, "every node has joined", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
 		return fmt.Sprintf("%d of %d", len(nodes), len(c.nodeNames())), len(nodes) >= len(c.nodeNames())
 	})
 	if err != nil {
@@ -78,7 +78,7 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 	if err := c.applyUntilAdmitted(ctx, "the client pods are admitted", objects); err != nil {
 		return err
 	}
-	return watch(ctx, c.waiter, "every client pod is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.Everything()), func(there []*corev1.Pod) (string, bool) {
+	return watchObjects(ctx, c.waiter, "every client pod is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.Everything()), func(there []*corev1.Pod) (string, bool) {
 		return podsReady(there, pods)
 	})
 }

@@ -148,7 +148,7 @@ func (c *Cluster) bringBack(ctx context.Context, node string) error {
 	if err := c.nodeWorks(ctx, node, nodeBackIn); err != nil {
 		return err
 	}
-	err = watch(ctx, c.waiter, "node "+node+" reports that it is Ready", nodeBackIn, c.listWatch("nodes", "", fields.OneTermEqualSelector("metadata.name", node)),
+	err = watchObjects(ctx, c.waiter, "node "+node+" reports that it is Ready", nodeBackIn, c.listWatch("nodes", "", fields.OneTermEqualSelector("metadata.name", node)),
 		func(nodes []*corev1.Node) (string, bool) { return readySince(nodes, node, began, was == "running") })
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (c *Cluster) bringBack(ctx context.Context, node string) error {
 	if err := c.Repair(ctx); err != nil {
 		return err
 	}
-	return watch(ctx, c.waiter, "the client pod of "+node+" is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.OneTermEqualSelector("spec.nodeName", node)),
+	return watchObjects(ctx, c.waiter, "the client pod of "+node+" is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.OneTermEqualSelector("spec.nodeName", node)),
 		func(pods []*corev1.Pod) (string, bool) { return podsReady(pods, []clientPod{{Name: c.podOf(node)}}) })
 }
 
@@ -192,7 +192,7 @@ func (c *Cluster) RestartProxy(ctx context.Context, node string) error {
 		}
 	}
 	proxy := labels.SelectorFromSet(labels.Set{"k8s-app": "kube-proxy"})
-	err = watch(ctx, c.waiter, "the new kube-proxy pod on "+node+" runs", nodeBackIn, c.listWatch("pods", "kube-system", here), func(there []*corev1.Pod) (string, bool) {
+	err = watchObjects(ctx, c.waiter, "the new kube-proxy pod on "+node+" runs", nodeBackIn, c.listWatch("pods", "kube-system", here), func(there []*corev1.Pod) (string, bool) {
 		for _, pod := range there {
 			if proxy.Matches(labels.Set(pod.Labels)) && !old[string(pod.UID)] {
 				return podsReady([]*corev1.Pod{pod}, []clientPod{{Name: pod.Name}})

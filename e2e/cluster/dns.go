@@ -46,7 +46,7 @@ func (c *Cluster) ensureDNS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return watch(ctx, c.waiter, "CoreDNS runs with its new configuration", dnsAnswersIn, c.appsWatch("deployments", "kube-system"), func(d []*appsv1.Deployment) (string, bool) {
+	return watchObjects(ctx, c.waiter, "CoreDNS runs with its new configuration", dnsAnswersIn, c.appsWatch("deployments", "kube-system"), func(d []*appsv1.Deployment) (string, bool) {
 		return deploymentReady("coredns")(d)
 	})
 }

@@ -52,10 +52,10 @@ func (c *Cluster) ensureMetalLB(ctx context.Context) error {
 	}
 	group, waiting := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return watch(waiting, c.waiter, "MetalLB's controller is ready", metalLBIn, c.appsWatch("deployments", metalLBNamespace), deploymentReady("controller"))
+		return watchObjects(waiting, c.waiter, "MetalLB's controller is ready", metalLBIn, c.appsWatch("deployments", metalLBNamespace), deploymentReady("controller"))
 	})
 	group.Go(func() error {
-		return watch(waiting, c.waiter, "MetalLB's speakers are ready", metalLBIn, c.appsWatch("daemonsets", metalLBNamespace), func(sets []*appsv1.DaemonSet) (string, bool) {
+		return watchObjects(waiting, c.waiter, "MetalLB's speakers are ready", metalLBIn, c.appsWatch("daemonsets", metalLBNamespace), func(sets []*appsv1.DaemonSet) (string, bool) {
 			return daemonSetReady(sets, "speaker", len(c.nodeNames()))
 		})
 	})

@@ -38,7 +38,7 @@ func (c *Cluster) ensureNodes(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return watch(ctx, c.waiter, "every node is Ready", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+		return watchObjects(ctx, c.waiter, "every node is Ready", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
 			return ready(nodes, c.nodeNames())
 		})
 	})
@@ -112,7 +112,7 @@ func (c *Cluster) GuardRanges(ctx context.Context, ranges ...netip.Prefix) error
 
 func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
 	var peers []peer
-	err := watch(ctx, c.waiter, "every node has its pod ranges", podCIDRsIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+	err := watchObjects(ctx, c.waiter, "every node has its pod ranges", podCIDRsIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
 		var seen string
 		peers, seen = peersOf(nodes, c.nodeNames(), len(c.settings.PodRanges()))
 		return seen, seen == ""

@@ -79,7 +79,7 @@ func (w *waiter) sayQuietly(format string, args ...any) {
 }
 
 // until asks check again and again until it says done, the limit is over, or ctx ends. For what nobody announces; objects
-// are watched with watch. check returns what it sees, for the error message; an error of its own is something seen.
+// are watched with watchObjects. check returns what it sees, for the error message; an error of its own is something seen.
 func (w *waiter) until(ctx context.Context, what string, limit time.Duration, check func(context.Context) (seen string, done bool, err error)) error {
 	return w.loop(ctx, what, limit, time.Tick(pollEvery), check)
 }
@@ -107,7 +107,7 @@ func (w *waiter) loop(ctx context.Context, what string, limit time.Duration, aga
 				return &WaitError{What: what, Seen: seen, After: time.Since(began), Err: context.Cause(ctx)}
 			case <-quiet.C:
 				if time.Since(began) >= quietFor {
-					w.sayQuietly("  … waiting until %s, %.0f s; last seen: %s", what, time.Since(began).Seconds(), seen)
+					w.sayQuietly("  … waiting until %s, %.0f s; last seen: %s", what, time.Since(began).Seconds(), shortened(seen))
 				}
 			case <-again:
 				waiting = false
@@ -116,8 +116,8 @@ func (w *waiter) loop(ctx context.Context, what string, limit time.Duration, aga
 	}
 }
 
-// watch watches objects of T's type until judge is content with all of them.
-func watch[T metav1.Object](ctx context.Context, w *waiter, what string, limit time.Duration, lw cache.ListerWatcher, judge func([]T) (seen string, done bool)) error {
+// watchObjects watches objects of T's type until judge is content with all of them.
+func watchObjects[T metav1.Object](ctx context.Context, w *waiter, what string, limit time.Duration, lw cache.ListerWatcher, judge func([]T) (seen string, done bool)) error {
 	example, ok := any(*new(T)).(runtime.Object)
 	if !ok {
 		return fmt.Errorf("watch until %s: %T is no API object", what, *new(T))
@@ -161,3 +161,11 @@ func within(ctx context.Context, limit time.Duration) <-chan struct{} {
 
 // quiet keeps client-go from logging; what goes wrong it returns as well.
 func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, logr.Discard()) }
+
+// shortened is the beginning of a text that is too long for a line of progress.
+func shortened(text string) string {
+	if runes := []rune(text); len(runes) > 200 {
+		return string(runes[:200]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,167 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+)
+
+// create makes the cluster from nothing, after removing what is in its place.
+func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
+	began := time.Now()
+	name := c.settings.Name
+	if err := c.remove(ctx, f); err != nil {
+		return err
+	}
+	if err := checkPort(ctx, c.engine, c.settings.HostPort); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.settings.Output, 0o755); err != nil {
+		return fmt.Errorf("create cluster %s: %w", name, err)
+	}
+	if err := os.WriteFile(filepath.Join(c.settings.Output, "kind.yaml"), want.config, 0o644); err != nil {
+		return fmt.Errorf("create cluster %s: %w", name, err)
+	}
+	c.say("creating cluster %s: %s", name, want.marker.Summary)
+	if err := c.createNetwork(ctx, want.marker); err != nil {
+		return errors.Join(err, c.abandon(ctx))
+	}
+	if err := c.createAll(ctx, want.marker); err != nil {
+		return errors.Join(err, c.abandon(ctx))
+	}
+	c.say("cluster %s is ready (%.1f s)", name, time.Since(began).Seconds())
+	return nil
+}
+
+// createAll makes all that stands on the network, and marks it as whole. What kind does not make is made as soon as there
+// is an API server, while kind still joins the workers: most of it is waiting.
+func (c *Cluster) createAll(ctx context.Context, m marker) error {
+	group, both := errgroup.WithContext(ctx)
+	made := make(chan struct{})
+	group.Go(func() error {
+		_, err := c.provider.Create(both)
+		close(made)
+		return err
+	})
+	group.Go(func() error {
+		if err := c.guardEarly(both); err != nil {
+			return err
+		}
+		if err := c.connectEarly(both, made); err != nil {
+			return err
+		}
+		return c.furnish(both)
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("mark cluster %s: %w", m.Name, err)
+	}
+	if err := c.engine.CopyTo(ctx, m.Name+"-control-plane", docker.File{Path: markerPath, Mode: 0o644, Data: text}); err != nil {
+		return fmt.Errorf("mark cluster %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// connectEarly connects as soon as the API server answers. Where images must be put into the nodes first, that is when
+// kind has made them all.
+func (c *Cluster) connectEarly(ctx context.Context, made <-chan struct{}) error {
+	if len(c.settings.Images.Load) > 0 {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-made:
+		}
+	}
+	return c.until(ctx, "the API server answers", apiServerIn, func(ctx context.Context) (string, bool, error) {
+		config, err := c.provider.Early(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		if err := c.connect(config); err != nil {
+			return "", false, err
+		}
+		_, err = c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		return "", err == nil, err
+	})
+}
+
+// abandon removes what a failed or cancelled creation left, logs first unless it was cancelled.
+func (c *Cluster) abandon(ctx context.Context) error {
+	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteIn)
+	defer cancel()
+	var saved error
+	if ctx.Err() == nil {
+		dir := filepath.Join(c.settings.Output, "logs", "create")
+		if saved = c.ExportLogs(cleaning, dir); saved == nil {
+			c.say("the logs of the cluster that failed are in %s", dir)
+		}
+	}
+	for range 3 { // the engine may end what a cancelled command began only after the first look
+		f, err := look(cleaning, c.engine, c.settings.Name)
+		if err == nil {
+			err = c.remove(cleaning, f)
+		}
+		if err != nil || f.empty() {
+			return errors.Join(saved, err)
+		}
+	}
+	return saved
+}
+
+// furnish puts everything besides Kubernetes in place and waits until all of it works. It changes nothing that is
+// right already, so it serves new and old clusters alike.
+func (c *Cluster) furnish(ctx context.Context) error {
+	began := time.Now()
+	say := func(what string) { c.say("  %s (%.1f s)", what, time.Since(began).Seconds()) }
+	if err := c.loadImages(ctx); err != nil {
+		return err
+	}
+	whole := ctx
+	group, ctx := errgroup.WithContext(ctx)
+	outside := make(chan struct{})
+	step := func(what string, do func(context.Context) error) {
+		group.Go(func() error {
+			if err := do(ctx); err != nil {
+				return err
+			}
+			say(what)
+			return nil
+		})
+	}
+	step("the nodes are Ready and routed", c.ensureNodes)
+	step("the outside world answers", func(ctx context.Context) error {
+		addrs, err := c.ensureOutside(ctx)
+		c.outside = addrs
+		close(outside)
+		return err
+	})
+	step("the load balancer has its addresses", c.ensureMetalLB)
+	step("client pods run on every node", c.ensureClients)
+	step("the cluster's DNS forwards to the outside world", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-outside:
+			return c.ensureDNS(ctx)
+		}
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := c.answers(whole); err != nil {
+		return err
+	}
+	say("DNS answers every node and pod")
+	return nil
+}

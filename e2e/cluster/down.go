@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+)
+
+// remove removes the cluster and all that belongs to it, without asking whose it is.
+func (c *Cluster) remove(ctx context.Context, f found) error {
+	name := c.settings.Name
+	ctx, cancel := context.WithTimeout(ctx, deleteIn)
+	defer cancel()
+	args := []string{"rm", "--force", "--volumes"}
+	for _, container := range append(f.Others, f.Nodes...) {
+		args = append(args, container.Name)
+	}
+	if len(args) > 3 {
+		if err := c.engine.Run(ctx, args...); err != nil && !docker.Missing(err) {
+			return fmt.Errorf("delete cluster %s: %w", name, err)
+		}
+	}
+	for _, network := range f.Networks {
+		if network.Labels[ownerLabel] != name {
+			continue
+		}
+		err := c.engine.Run(ctx, "network", "rm", network.ID)
+		if err != nil && !docker.Missing(err) {
+			if strings.Contains(err.Error(), "active endpoints") {
+				c.say("the Docker network %s stays: other containers are on it", name)
+				continue
+			}
+			return fmt.Errorf("delete cluster %s: %w", name, err)
+		}
+	}
+	if err := os.Remove(c.kubeconfig); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("delete cluster %s: %w", name, err)
+	}
+	return nil
+}
+
+// Down deletes the cluster that Up made under that name, whole: nodes, the outside world, the network, the kubeconfig.
+// It says whether there was anything. One that svclab did not make is refused.
+func Down(ctx context.Context, s Settings) (existed bool, err error) {
+	if s.Log == nil {
+		s.Log = io.Discard
+	}
+	c := &Cluster{waiter: &waiter{log: s.Log}, settings: s, engine: s.Engine, kubeconfig: s.Kubeconfig()}
+	if err := c.ping(ctx); err != nil {
+		return false, err
+	}
+	if c.lock, err = Acquire(s.RuntimeDir, s.Engine.Host(), s.Name); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, c.lock.Release()) }()
+	return c.takeDown(ctx)
+}
+
+// Delete deletes the cluster and frees its lock.
+func (c *Cluster) Delete(ctx context.Context) error {
+	if c.engine == nil {
+		return foreign(c.Name(), "cluster "+c.Name()+" was there before svclab")
+	}
+	_, err := c.takeDown(ctx)
+	return errors.Join(err, c.lock.Release())
+}
+
+func (c *Cluster) takeDown(ctx context.Context) (existed bool, err error) {
+	f, err := look(ctx, c.engine, c.settings.Name)
+	if err != nil {
+		return false, err
+	}
+	d := decide(f, marker{Name: c.settings.Name}, nil)
+	_, network := f.ours(c.settings.Name)
+	switch {
+	case d.Action == refuse:
+		return false, foreign(c.settings.Name, d.Why)
+	case len(f.Nodes)+len(f.Others) == 0 && !network:
+		return false, c.remove(ctx, f) // a kubeconfig may be left
+	}
+	began := time.Now()
+	if err := c.remove(ctx, f); err != nil {
+		return true, err
+	}
+	c.say("deleted cluster %s (%.1f s)", c.settings.Name, time.Since(began).Seconds())
+	return true, nil
+}

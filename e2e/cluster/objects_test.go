@@ -1,0 +1,254 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// MetalLB keeps a certificate that it finds only if these hold; otherwise it makes its own, a minute later.
+func TestWebhookCertificate(t *testing.T) {
+	const server = "metallb-webhook-service.metallb-system.svc"
+	now := time.Now()
+	data, err := webhookCertificate(server, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(data["ca.crt"]) {
+		t.Fatal("ca.crt is no certificate")
+	}
+	for name, pair := range map[string][2]string{"cert": {"ca.crt", "ca.key"}, server: {"tls.crt", "tls.key"}} {
+		keyed, err := tls.X509KeyPair(data[pair[0]], data[pair[1]])
+		if err != nil {
+			t.Fatalf("%s: %v", pair[0], err)
+		}
+		// 90 days ahead is where the controller looks
+		if _, err := keyed.Leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: now.Add(90 * 24 * time.Hour)}); err != nil {
+			t.Errorf("%s as %s: %v", pair[0], name, err)
+		}
+	}
+}
+
+func TestDecode(t *testing.T) {
+	objects, err := decode([]byte("# only a comment\n---\nkind: A\nmetadata:\n  name: x\n  creationTimestamp: null\n---\n---\nkind: B\n"))
+	if err != nil || len(objects) != 2 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	if _, there, _ := unstructured.NestedFieldNoCopy(objects[0].Object, "metadata", "creationTimestamp"); there || objects[0].GetName() != "x" {
+		t.Errorf("%v", objects[0])
+	}
+	if _, err := decode([]byte("a: [")); err == nil {
+		t.Error("nonsense was read")
+	}
+}
+
+func TestLookSooner(t *testing.T) {
+	objects, err := decode([]byte(`kind: Deployment
+metadata: {name: controller}
+spec:
+  template:
+    spec:
+      containers:
+      - name: a
+        readinessProbe: {initialDelaySeconds: 10, periodSeconds: 10, httpGet: {path: /metrics}}
+        livenessProbe: {initialDelaySeconds: 10}
+      - name: b
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lookSooner(objects); err != nil {
+		t.Fatal(err)
+	}
+	containers, _, err := unstructured.NestedSlice(objects[0].Object, "spec", "template", "spec", "containers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := containers[0].(map[string]any)
+	readiness, liveness := first["readinessProbe"].(map[string]any), first["livenessProbe"].(map[string]any)
+	if readiness["initialDelaySeconds"] != int64(1) || readiness["periodSeconds"] != int64(2) || readiness["httpGet"] == nil || liveness["initialDelaySeconds"] != int64(10) {
+		t.Errorf("%v", first)
+	}
+}
+
+func TestDeploymentReady(t *testing.T) {
+	two := int32(2)
+	deployment := func(status appsv1.DeploymentStatus) *appsv1.Deployment {
+		return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "coredns", Generation: 3}, Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: status}
+	}
+	for name, c := range map[string]struct {
+		status appsv1.DeploymentStatus
+		want   bool
+	}{
+		"as declared":            {appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, true},
+		"not seen yet":           {appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, false},
+		"an old pod still there": {appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}, false},
+		"half available":         {appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 1}, false},
+	} {
+		if seen, got := deploymentReady("coredns")([]*appsv1.Deployment{deployment(c.status)}); got != c.want {
+			t.Errorf("%s: %v, %s", name, got, seen)
+		}
+	}
+	if seen, done := deploymentReady("coredns")(nil); done || seen != "there is no Deployment coredns" {
+		t.Error(seen)
+	}
+}
+
+func TestDaemonSetReady(t *testing.T) {
+	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "speaker"}, Status: appsv1.DaemonSetStatus{NumberReady: 2, UpdatedNumberScheduled: 3}}
+	if seen, done := daemonSetReady([]*appsv1.DaemonSet{set}, "speaker", 3); done || seen != "2 of 3 pods ready, 3 updated" {
+		t.Errorf("%q %v", seen, done)
+	}
+	set.Status.NumberReady = 3
+	if seen, done := daemonSetReady([]*appsv1.DaemonSet{set}, "speaker", 3); !done {
+		t.Error(seen)
+	}
+}
+
+func TestLater(t *testing.T) {
+	resource := schema.GroupResource{Group: "metallb.io", Resource: "ipaddresspools"}
+	for err, want := range map[error]bool{
+		errors.New("connection refused"):                                        true,
+		apierrors.NewInternalError(errors.New("failed calling webhook")):        true,
+		apierrors.NewForbidden(resource, "x", errors.New("serviceaccount")):     true,
+		apierrors.NewNotFound(resource, "x"):                                    true,
+		apierrors.NewInvalid(schema.GroupKind{Kind: "IPAddressPool"}, "x", nil): false,
+		apierrors.NewBadRequest("overlaps with another pool"):                   false,
+	} {
+		if got := later(err); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
+
+func TestClientPods(t *testing.T) {
+	c := &Cluster{settings: testSettings(t), engine: docker.New("")}
+	text, err := kind.Render(c.settings.Manifests, "cluster/clients.yaml.tmpl", map[string]any{
+		"Namespace": ClientsNamespace, "Image": "agnhost:1", "Lab": true, "LabPods": true,
+		"Pods": []clientPod{{Name: c.podOf("svclab-worker2"), Node: "svclab-worker2", App: clientApp}, {Name: "node-x", Node: "x", App: "svclab-node-client", HostNetwork: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := decode(text)
+	if err != nil || len(objects) != 3 {
+		t.Fatalf("%d objects, %v\n%s", len(objects), err, text)
+	}
+	pod := objects[1]
+	node, _, _ := unstructured.NestedString(pod.Object, "spec", "nodeName")
+	if pod.GetName() != "client-worker2" || pod.GetNamespace() != "svclab-clients" || node != "svclab-worker2" ||
+		pod.GetLabels()["app.kubernetes.io/name"] != "svclab-client" || pod.GetLabels()[labLabel] != "true" {
+		t.Errorf("%v", pod)
+	}
+	if host, _, _ := unstructured.NestedBool(objects[2].Object, "spec", "hostNetwork"); !host {
+		t.Error("a pod that stands in for a node needs its network")
+	}
+}
+
+func TestCommand(t *testing.T) {
+	own := &Cluster{settings: testSettings(t), engine: docker.New("unix:///run/x.sock"), kubeconfig: "_output/kubeconfig", context: "kind-svclab"}
+	other := &Cluster{settings: testSettings(t), kubeconfig: "/home/me/config", context: "prod"}
+	argv := []string{"curl", "-s", "http://10.0.0.1/a?b"}
+	for want, c := range map[string]struct {
+		cluster *Cluster
+		at      reach.Vantage
+	}{
+		"kubectl --kubeconfig _output/kubeconfig --context kind-svclab exec -n svclab-clients client-worker -- curl -s 'http://10.0.0.1/a?b'": {
+			own, reach.Vantage{Kind: reach.Pod, Namespace: ClientsNamespace, PodName: "client-worker"}},
+		"DOCKER_HOST=unix:///run/x.sock docker exec svclab-worker curl -s 'http://10.0.0.1/a?b'": {
+			own, reach.Vantage{Kind: reach.Node, Node: "svclab-worker"}},
+		"DOCKER_HOST=unix:///run/x.sock docker exec svclab-outside curl -s 'http://10.0.0.1/a?b'": {own, reach.Vantage{Kind: reach.Outside}},
+		"curl -s 'http://10.0.0.1/a?b'": {own, reach.Vantage{Kind: reach.Host}},
+		"kubectl --kubeconfig /home/me/config --context prod exec -n svclab-clients node-n1 -- curl -s 'http://10.0.0.1/a?b'": {
+			other, reach.Vantage{Kind: reach.Node, Node: "n1"}},
+	} {
+		if got := c.cluster.Command(c.at, argv); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestLacks(t *testing.T) {
+	own := &Cluster{settings: testSettings(t), engine: docker.New("")}
+	other := &Cluster{settings: testSettings(t)}
+	for _, f := range []Feature{Outside, LoadBalancer, NodeControl} {
+		if !own.Has(f) || other.Has(f) || other.Lacks(f) == "" {
+			t.Errorf("%s: own %q, other %q", f, own.Lacks(f), other.Lacks(f))
+		}
+	}
+	if own.Has(DualStack) {
+		t.Error("an IPv4 cluster has no dual-stack")
+	}
+	if err := other.StopNode(t.Context(), "n1"); err == nil {
+		t.Error("a node of a cluster that svclab did not make was stopped")
+	}
+	if err := own.StopNode(t.Context(), "somebody-elses-container"); err == nil {
+		t.Error("a container that is no node was stopped")
+	}
+}
+
+func TestReadProxyConfig(t *testing.T) {
+	for _, c := range []struct {
+		text, mode string
+		ranges     []netip.Prefix
+	}{
+		{"mode: nftables\nclusterCIDR: 10.244.0.0/16,fd00:10:244::/56\n", "nftables", prefixes("10.244.0.0/16", "fd00:10:244::/56")},
+		{"mode: \"\"\nclusterCIDR: \"\"\n", "iptables", nil},
+		{"mode: userspace\n", "unknown", nil},
+	} {
+		mode, ranges, err := readProxyConfig(c.text)
+		if err != nil || mode != c.mode || !slices.Equal(ranges, c.ranges) {
+			t.Errorf("%q: %s %v %v", c.text, mode, ranges, err)
+		}
+	}
+	if _, _, err := readProxyConfig("clusterCIDR: x"); err == nil {
+		t.Error("nonsense was read")
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	for name, want := range map[string]string{"a:1": "docker.io/library/a:1", "svclab/a:1": "docker.io/svclab/a:1", "q.io/b/a:1": "q.io/b/a:1",
+		"localhost/a": "localhost/a", "h:5000/a": "h:5000/a"} {
+		if got := canonical(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestRestoreAllUndoesTheLastFirst(t *testing.T) {
+	c := &Cluster{}
+	var undone []string
+	undo := func(what string, err error) func() error {
+		now := c.OnRestore(what, func(context.Context) error { undone = append(undone, what); return err })
+		return func() error { return now(t.Context()) }
+	}
+	undo("a", nil)
+	b := undo("b", nil)
+	undo("c", errors.New("broken"))
+	if err := b(); err != nil {
+		t.Fatal(err)
+	}
+	err := c.RestoreAll(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "restore c: broken") || !slices.Equal(undone, []string{"b", "c", "a"}) {
+		t.Errorf("%q, %v", undone, err)
+	}
+	if pending := c.undo.pending(); !slices.Equal(pending, []string{"c"}) {
+		t.Errorf("still to be undone: %q", pending)
+	}
+}
