@@ -262,7 +262,7 @@ func TestRunKubectl(t *testing.T) {
 	for steps, want := range map[string]string{
 		`{name: a, run: {command: kubectl get pods, exit: 1}}`:                                 "a: Fail: it ended with exit code 0, want 1",
 		`{name: a, run: {command: kubectl get pods, stdout: [nothing]}}`:                       `a: Fail: stdout does not have "nothing"`,
-		`{name: a, run: {command: kubectl wait, stdout: [x]}, timeout: 1s}`:                 "a: Fail: gave up waiting for the end of kubectl wait",
+		`{name: a, run: {command: kubectl wait, stdout: [x]}, timeout: 1s}`:                    "a: Fail: gave up waiting for the end of kubectl wait",
 		`{name: a, run: {command: kubectl get pods, exit: 0, stderr: [x]}}`:                    `a: Fail: stderr does not have "x"`,
 		`{name: a, run: {command: "kubectl get pods --node-port=1", exit: 1, stdout: [pods]}}`: `a: Fail: stdout does not have "pods"`,
 	} {

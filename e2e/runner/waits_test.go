@@ -15,47 +15,72 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// later does something to the objects after a while; put and drop may be used.
-func later(api *fakeAPI, after time.Duration, do func()) {
-	time.AfterFunc(after, func() {
-		api.mu.Lock()
-		defer api.mu.Unlock()
-		do()
+// onceLooked does something to the objects a moment after the first request whose path ends so: a wait for it is
+// then under way. put and drop may be used.
+func onceLooked(api *fakeAPI, suffix string, do func(namespace string)) {
+	var once sync.Once
+	inner := api.server.Config.Handler
+	api.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		inner.ServeHTTP(w, q)
+		if q.Method == http.MethodGet && strings.HasSuffix(q.URL.Path, suffix) && !q.URL.Query().Has("watch") {
+			once.Do(func() {
+				namespace := strings.Split(q.URL.Path, "/")[4]
+				time.AfterFunc(200*time.Millisecond, func() {
+					api.mu.Lock()
+					defer api.mu.Unlock()
+					do(namespace)
+				})
+			})
+		}
 	})
 }
 
-// scenarioNamespace is the namespace of the one scenario under way; the lock is held.
-func scenarioNamespace(api *fakeAPI) string {
-	for _, o := range api.list("namespaces", "") {
-		if name := (&unstructured.Unstructured{Object: o}).GetName(); strings.HasPrefix(name, "svclab-") {
-			return name
+// configMap has one entry, a.
+func configMap(namespace, a string) map[string]any {
+	return object("v1", "ConfigMap", namespace, "late", map[string]any{"data": map[string]any{"a": a}})
+}
+
+// withConfigMap has one made with each namespace.
+func withConfigMap(c *fakeCluster) {
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		controllers(api, resource, o, deleted)
+		if resource == "namespaces" && !deleted {
+			api.put("configmaps", configMap((&unstructured.Unstructured{Object: o}).GetName(), "1"))
 		}
 	}
-	return ""
 }
 
-// A wait is woken by what it watches: well before it would look again by itself.
+// A wait is woken by what it watches, well before it would look again by itself.
 func TestWaitsAreWoken(t *testing.T) {
-	c, _, r := lab(t)
-	later(c.api, 300*time.Millisecond, func() {
-		namespace := scenarioNamespace(c.api)
-		c.api.put("configmaps", object("v1", "ConfigMap", namespace, "late", map[string]any{"data": map[string]any{"a": "1"}}))
-		c.api.put("events", object("v1", "Event", namespace, "e", map[string]any{"type": "Normal", "reason": "Came", "message": "it came",
-			"involvedObject": map[string]any{"kind": "ConfigMap", "name": "late"}}))
-	})
-	later(c.api, 600*time.Millisecond, func() {
-		c.api.put("configmaps", object("v1", "ConfigMap", scenarioNamespace(c.api), "late", map[string]any{"data": map[string]any{"a": "2"}}))
-	})
-	later(c.api, 900*time.Millisecond, func() { c.api.drop("configmaps/" + scenarioNamespace(c.api) + "/late") })
-	start := time.Now()
-	v := one(t, r, loaded(t, "woken", "", `
-  - {name: made, object: {ref: configmap/late, want: {data: {a: "1"}}}}
-  - {name: told, event: {object: configmap/late, reason: Came, type: Normal, message: it came}}
-  - {name: changed, object: {ref: configmap/late, want: {data: {a: "2"}}}}
-  - {name: dropped, object: {ref: configmap/late, absent: true}}
-`, ""))
-	if v.Result != reach.Pass || time.Since(start) > relook {
-		t.Errorf("after %s: %s", time.Since(start), results(v))
+	for name, c := range map[string]struct {
+		step, looked string
+		do           func(api *fakeAPI, namespace string)
+	}{
+		"made": {`object: {ref: configmap/other, want: {data: {a: "2"}}}`, "/configmaps/other", func(api *fakeAPI, namespace string) {
+			o := configMap(namespace, "2")
+			o["metadata"].(map[string]any)["name"] = "other"
+			api.put("configmaps", o)
+		}},
+		"changed": {`object: {ref: configmap/late, want: {data: {a: "2"}}}`, "/configmaps/late", func(api *fakeAPI, namespace string) {
+			api.put("configmaps", configMap(namespace, "2"))
+		}},
+		"dropped": {`object: {ref: configmap/late, absent: true}`, "/configmaps/late", func(api *fakeAPI, namespace string) {
+			api.drop("configmaps/" + namespace + "/late")
+		}},
+		"told": {`event: {object: configmap/late, reason: Came}`, "/events", func(api *fakeAPI, namespace string) {
+			api.put("events", object("v1", "Event", namespace, "e", map[string]any{"type": "Normal", "reason": "Came",
+				"involvedObject": map[string]any{"kind": "ConfigMap", "name": "late"}}))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, _, r := lab(t)
+			withConfigMap(cluster)
+			onceLooked(cluster.api, c.looked, func(namespace string) { c.do(cluster.api, namespace) })
+			v := one(t, r, loaded(t, "woken", "", "\n  - {name: wait, "+c.step+", timeout: 20s}\n", ""))
+			if v.Result != reach.Pass || v.Steps[0].Elapsed > relook {
+				t.Errorf("after %s: %s", v.Steps[0].Elapsed, results(v))
+			}
+		})
 	}
 }
 
@@ -86,16 +111,10 @@ func TestEventsThatAreNotMeant(t *testing.T) {
 // What must stay so fails as soon as it does not.
 func TestHolds(t *testing.T) {
 	c, _, r := lab(t)
-	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
-		controllers(api, resource, o, deleted)
-		if resource == "namespaces" && !deleted {
-			namespace := (&unstructured.Unstructured{Object: o}).GetName()
-			later(api, 300*time.Millisecond, func() { api.put("configmaps", object("v1", "ConfigMap", namespace, "late", nil)) })
-		}
-	}
-	v := one(t, r, loaded(t, "holds", "", "\n  - {name: absent, object: {ref: configmap/late, absent: true, holds: 3s}}\n", ""))
+	onceLooked(c.api, "/configmaps/late", func(namespace string) { c.api.put("configmaps", configMap(namespace, "1")) })
+	v := one(t, r, loaded(t, "holds", "", "\n  - {name: absent, object: {ref: configmap/late, absent: true, holds: 10s}, timeout: 20s}\n", ""))
 	step := v.Steps[0]
-	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 3s: it is there") || step.Elapsed > 2*time.Second {
+	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 10s: it is there") || step.Elapsed > relook {
 		t.Errorf("after %s: %s: %s", step.Elapsed, step.Result, step.Why)
 	}
 }
