@@ -42,6 +42,10 @@ up: build ## Bring the cluster up and leave it
 verify: build ## Run scenarios on the cluster that is up (ARGS="nodeport --verbose")
 	@$(svclab) verify $(ARGS)
 
+.PHONY: fuzz
+fuzz: build ## Try random Services on the cluster that is up (ARGS="--seed 7 --count 200")
+	@$(svclab) fuzz $(ARGS)
+
 .PHONY: down
 down: build ## Delete the cluster
 	@$(svclab) down $(ARGS)
