@@ -31,7 +31,7 @@ func loadBalancerCases() []tc {
 			change: func(f *fixture) { clear(f.Announcers) }},
 		{name: "outside, announced by nobody", from: "outside", to: lbIP + ":80", rule: ruleLBUnclaimed, want: "Unreachable TimedOut",
 			change: func(f *fixture) { clear(f.Announcers) }, says: "no node announces it"},
-		{name: "outside, no endpoint", from: "outside", to: lbIP + ":80", rule: ruleLBUnclaimed, want: "Unreachable TimedOut",
+		{name: "outside, no endpoint", from: "outside", to: lbIP + ":80", rule: ruleLBUnclaimed, want: "Unreachable TimedOut Refused",
 			change: func(f *fixture) { clear(f.Announcers); gone(f) }, says: "as none of its endpoints is ready"},
 		{name: "outside, no endpoint, still announced", from: "outside", to: lbIP + ":80", rule: ruleNoEndpoints, want: "Refused", change: gone},
 		{name: "outside, nothing tells who announces", from: "outside", to: lbIP + ":80", rule: ruleLBUnknown, want: "Reached TimedOut Unreachable", backends: "a b", any: true,

@@ -71,8 +71,7 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 	}
 	n := o.index.nodes[o.w.Announcers[to.addr]]
 	if n == nil {
-		return outcome(ruleLBUnclaimed, fmt.Sprintf("%s is a load-balancer address of %s, but no node announces it%s", to.addr, owner.service.name, o.whyUnclaimed(owner.service)),
-			reach.Unreachable, reach.TimedOut)
+		return o.unclaimed(c, owner, to)
 	}
 	p := o.announced(c, n, owner, to)
 	if n.ready {
@@ -80,6 +79,23 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 	}
 	return union(ruleNodeNotReady, fmt.Sprintf("%s announces %s and is not Ready, so whether it answers is not known", n.name, to.addr),
 		p, outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+}
+
+// unclaimed predicts for an address that no node announces. A client that has lately talked to whoever announced it, for
+// this Service or for another that had the address before, goes on sending there until its neighbour cache has forgotten
+// it, which takes up to a minute and no object tells. If every node would refuse the packet, it may so be refused. (Found
+// by random Services that get the address of one that is gone.)
+func (o *Oracle) unclaimed(c client, owner front, to dest) reach.Prediction {
+	p := outcome(ruleLBUnclaimed, fmt.Sprintf("%s is a load-balancer address of %s, but no node announces it%s", to.addr, owner.service.name, o.whyUnclaimed(owner.service)),
+		reach.Unreachable, reach.TimedOut)
+	for _, n := range o.index.nodeList {
+		if there := o.announced(c, n, owner, to); len(there.Outcomes) != 1 || there.Outcomes[0] != reach.Refused {
+			return p
+		}
+	}
+	p.Outcomes = append(p.Outcomes, reach.Refused)
+	p.Reason += "; a client that remembers who announced it before is refused there"
+	return p
 }
 
 // announced predicts for a packet that has come to the node that announces its address.
