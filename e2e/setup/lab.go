@@ -30,6 +30,29 @@ func (l Lab) Lacks(f scenario.Feature) string {
 	return l.Cluster.Lacks(known)
 }
 
+// ControlNode does "start", "stop" or "restart" to the node of a slot; see runner.NodeController.
+func (l Lab) ControlNode(ctx context.Context, slot, action string) error {
+	facts, err := l.Facts(ctx)
+	if err != nil {
+		return fmt.Errorf("%s node %s: %w", action, slot, err)
+	}
+	node, ok := facts.Slots[slot]
+	if !ok {
+		return fmt.Errorf("%s node %s: the cluster has no such node", action, slot)
+	}
+	switch action {
+	case "start":
+		return l.StartNode(ctx, node)
+	case "stop":
+		return l.StopNode(ctx, node)
+	case "restart":
+		return l.RestartNode(ctx, node)
+	}
+	return fmt.Errorf("%s node %s: there is no such action", action, slot)
+}
+
+var _ runner.NodeController = Lab{}
+
 // Runner returns a runner of scenarios on the cluster.
 func (l Lab) Runner(output string, opts ...runner.Option) *runner.Runner {
 	saved := runner.WithFailed(func(ctx context.Context, scenario, _ string) {

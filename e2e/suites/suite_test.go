@@ -101,7 +101,8 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	attached, err := cluster.Attach(ctx, settings)
 	Expect(err).NotTo(HaveOccurred())
 	theSuite.lab = setup.Lab{Cluster: attached}
-	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(runner.Lines(progress)))
+	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(runner.Lines(progress)),
+		runner.WithSettings(runner.Settings{Hurry: true})) // the cluster goes, or the next run sweeps
 }, NodeTimeout(50*time.Minute))
 
 var _ = Describe("Service", func() {
