@@ -46,6 +46,10 @@ verify: build ## Run scenarios on the cluster that is up (ARGS="nodeport --verbo
 fuzz: build ## Try random Services on the cluster that is up (ARGS="--seed 7 --count 200")
 	@$(svclab) fuzz $(ARGS)
 
+.PHONY: mutants
+mutants: build ## Break the cluster in every known way and see the scenarios notice (ARGS="--list", ARGS="node-deaf")
+	@$(svclab) mutants $(ARGS)
+
 .PHONY: down
 down: build ## Delete the cluster
 	@$(svclab) down $(ARGS)

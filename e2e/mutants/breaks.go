@@ -1,0 +1,222 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// mutantLabel marks the objects that mutants make, mutantMark whatever else they leave that has a name.
+const (
+	mutantLabel = "svclab.io/mutant"
+	mutantMark  = "svclab-mutant"
+)
+
+// strangerName is the pod's, and so who it says it is.
+const strangerName = "stranger"
+
+// stranger runs a pod of the app's image that the Service does not select, and sends it one in share of a node's
+// connections to the ClusterIP.
+func stranger(slot string, share int) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Name: strangerName, Namespace: scene.Namespace, Labels: map[string]string{mutantLabel: "stranger"}},
+				Spec: corev1.PodSpec{
+					Containers: []corev1.Container{{Name: strangerName, Image: scene.Image, ImagePullPolicy: corev1.PullIfNotPresent,
+						Args: []string{"netexec", "--http-port=8080", "--udp-port=-1"}}},
+					NodeName:                     scene.Nodes[slot].Name,
+					AutomountServiceAccountToken: new(bool), TerminationGracePeriodSeconds: new(int64),
+				},
+			}
+			if _, err := lab.Client().CoreV1().Pods(scene.Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+				return fmt.Errorf("make the stranger: %w", err)
+			}
+			pod, err := podReady(ctx, lab.Client(), scene.Namespace, mutantLabel)
+			if err != nil {
+				return fmt.Errorf("make the stranger: %w", err)
+			}
+			addr, ok := ready4(pod)
+			if !ok {
+				return errors.New("make the stranger: it has no IPv4 address")
+			}
+			rule := fmt.Sprintf("%s numgen random mod %d == 0 dnat ip to %s:8080", scene.toService(), share, addr)
+			return filter(slot, func(Scene) (Rules, error) { return everyClient(rule), nil }).Do(ctx, lab, scene)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			err := filter(slot, nil).Mend(ctx, lab)
+			pods, listed := lab.Client().CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
+			if listed != nil {
+				return errors.Join(err, fmt.Errorf("find the stranger: %w", listed))
+			}
+			for _, pod := range pods.Items {
+				gone := lab.Client().CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
+				if gone != nil && !apierrors.IsNotFound(gone) {
+					err = errors.Join(err, fmt.Errorf("remove the stranger: %w", gone))
+				}
+			}
+			return err
+		},
+	}
+}
+
+// routeProtocol marks routes of mutants; the kernel attaches no meaning to it.
+const routeProtocol = "222"
+
+// wayIn gives the machine outside a route to the Service range by a node.
+func wayIn(slot string) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			return at(ctx, lab, string(reach.Outside), "", "ip", "route", "add", scene.Services.String(), "via", scene.Nodes[slot].Addr.String(),
+				"protocol", routeProtocol)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return at(ctx, lab, string(reach.Outside), "", "ip", "route", "flush", "protocol", routeProtocol)
+		},
+	}
+}
+
+// proberReplaced puts a shell script in the prober's place.
+func proberReplaced(vantage, script string) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+			v, err := find(ctx, lab, vantage)
+			if err != nil {
+				return err
+			}
+			path, err := lab.Prober(ctx, v)
+			if err != nil {
+				return err
+			}
+			// $0 is the prober, $1 what it becomes
+			replace := `mv "$0" "$0.` + mutantMark + `" && printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0"`
+			return at(ctx, lab, vantage, "", "sh", "-c", replace, path, script)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			putBack := `for was in /kind/svclab/*.` + mutantMark + ` /tmp/*.` + mutantMark + `; do
+				if [ -e "$was" ]; then mv -f "$was" "${was%.` + mutantMark + `}" || exit; fi
+			done`
+			return at(ctx, lab, vantage, "", "sh", "-c", putBack)
+		},
+	}
+}
+
+// proxyFrozen stops a node's kube-proxy without ending it.
+func proxyFrozen(slot string) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			return lab.FreezeProxy(ctx, scene.Nodes[slot].Name)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			v, err := find(ctx, lab, "node/"+slot)
+			if err != nil {
+				return err
+			}
+			return lab.ThawProxy(ctx, v.Node)
+		},
+	}
+}
+
+// addressLabel is the label, as `ip addr` has it, of addresses that mutants give a node.
+const addressLabel = "lo:mutant"
+
+// addressOwned gives nodes the load balancer's address. Linux answers ARP for an address whichever of its links has it.
+func addressOwned(slots ...string) Break {
+	each := func(do func(slot string) error) error {
+		var errs []error
+		for _, slot := range slots {
+			errs = append(errs, do(slot))
+		}
+		return errors.Join(errs...)
+	}
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			if !scene.LoadBalancer.IsValid() {
+				return errors.New("the Service has no load balancer's address")
+			}
+			return each(func(slot string) error {
+				return onNode(ctx, lab, slot, "", "ip", "addr", "add", scene.LoadBalancer.String()+"/32", "dev", "lo", "label", addressLabel)
+			})
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return each(func(slot string) error {
+				return onNode(ctx, lab, slot, "", "ip", "addr", "flush", "dev", "lo", "label", addressLabel)
+			})
+		},
+	}
+}
+
+// everyNode runs a program on every node.
+func everyNode(ctx context.Context, lab Lab, argv ...string) error {
+	vantages, err := lab.Vantages(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range vantages {
+		if v.Kind == reach.Node {
+			err = errors.Join(err, at(ctx, lab, v.Name, "", argv...))
+		}
+	}
+	return err
+}
+
+// speakersHang stops MetalLB's speakers where they are, and has the machine outside forget who had which address.
+func speakersHang() Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+			// in the node's own process namespace: it reaches this node's speaker and nothing else
+			if err := everyNode(ctx, lab, "pkill", "--signal", "STOP", "--exact", "speaker"); err != nil {
+				return err
+			}
+			return at(ctx, lab, string(reach.Outside), "", "ip", "neigh", "flush", "all")
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			err := everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: there is none
+			return errors.Join(err, speakersRun(ctx, lab))
+		},
+	}
+}
+
+// speakersRun waits until a speaker is ready on every node.
+func speakersRun(ctx context.Context, lab Lab) error {
+	facts, err := lab.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	return daemonSetRuns(ctx, lab.Client(), metalLB, "speaker", len(facts.Slots))
+}
+
+// metalLB is MetalLB's namespace.
+const metalLB = "metallb-system"
+
+// speakersGone has MetalLB's speakers run nowhere.
+func speakersGone() Break {
+	selector := func(ctx context.Context, lab Lab, value string) error {
+		return patch(ctx, lab.Client().AppsV1().DaemonSets(metalLB).Patch, "speaker",
+			fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{%q:%s}}}}}`, mutantLabel, value))
+	}
+	return Break{
+		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+			if err := selector(ctx, lab, `"nowhere"`); err != nil {
+				return err
+			}
+			return daemonSetRuns(ctx, lab.Client(), metalLB, "speaker", 0)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			if err := selector(ctx, lab, "null"); err != nil {
+				return err
+			}
+			return speakersRun(ctx, lab)
+		},
+	}
+}
+
+// quoted puts a text between the anchors of a regular expression that matches it and nothing else.
+func quoted(name string) string { return "^" + strings.ReplaceAll(name, ".", `\.`) + "$" }

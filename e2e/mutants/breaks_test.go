@@ -1,0 +1,108 @@
+package mutants
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Whatever an earlier process left is mended before anything is tried, and a cluster that is whole stays as it is.
+func TestSweepChangesNothingThatIsWhole(t *testing.T) {
+	lab := newFakeLab(t)
+	if err := Sweep(t.Context(), lab); err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range lab.client.Actions() {
+		// the speakers' selector is taken out whether or not it is there, which changes nothing
+		if verb := action.GetVerb(); verb != "get" && verb != "list" && verb != "watch" && (verb != "patch" || action.GetResource().Resource != "daemonsets") {
+			t.Errorf("it would %s %s", verb, action.GetResource().Resource)
+		}
+	}
+	for _, want := range []string{"node/worker: nft -f -", "node/worker2: nft -f -", "node/control-plane: nft -f -", "outside: ip route flush protocol 222",
+		"lab-worker: thaw kube-proxy", "node/worker: ip addr flush dev lo label lo:mutant"} {
+		if !slices.Contains(lab.ran, want) {
+			t.Errorf("it did not run %q", want)
+		}
+	}
+}
+
+func TestWayIn(t *testing.T) {
+	lab := newFakeLab(t)
+	scene, err := Look(t.Context(), lab, "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wayIn("worker").Do(t.Context(), lab, scene); err != nil {
+		t.Fatal(err)
+	}
+	if want := "outside: ip route add 10.96.0.0/16 via 172.18.0.3 protocol 222"; !slices.Contains(lab.ran, want) {
+		t.Errorf("ran %q, want %q", lab.ran, want)
+	}
+	if err := addressOwned("worker").Do(t.Context(), lab, scene); err == nil {
+		t.Error("without a load balancer's address nothing is broken, and that must be said")
+	}
+}
+
+func TestCorefileIsPutBack(t *testing.T) {
+	lab := newFakeLab(t)
+	scene, err := Look(t.Context(), lab, "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() string {
+		config, err := lab.client.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "coredns", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config.Data["Corefile"]
+	}
+	broken := aliasChanged("www.example.com")
+	if err := broken.Do(t.Context(), lab, scene); err != nil {
+		t.Fatal(err)
+	}
+	text := read()
+	for _, want := range []string{".:53 {\n    # svclab-mutant: begin\n    template IN ANY cluster.local {\n", `match "^my-service\.ns\.svc\.cluster\.local\.$"`,
+		`answer "{{ .Name }} 5 IN CNAME www.example.com."`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the Corefile has no %q:\n%s", want, text)
+		}
+	}
+	for range 2 { // the second time there is nothing to mend
+		if err := broken.Mend(t.Context(), lab); err != nil {
+			t.Fatal(err)
+		}
+		if text := read(); text != corefileText {
+			t.Errorf("mended, it is\n%s", text)
+		}
+	}
+	d, err := lab.client.AppsV1().Deployments("kube-system").Get(t.Context(), "coredns", metav1.GetOptions{})
+	if err != nil || len(d.Spec.Template.Annotations) > 0 {
+		t.Errorf("mended, CoreDNS's pods have the annotations %v (%v)", d.Spec.Template.Annotations, err)
+	}
+}
+
+func TestWithLines(t *testing.T) {
+	if _, err := withLines("# nothing\n", "    x\n"); err == nil {
+		t.Error("a Corefile without a server block was changed")
+	}
+	if _, err := withLines(".:53 {\n"+corefileBegin+"}\n", ""); err == nil {
+		t.Error("lines without an end were taken for a mutant's")
+	}
+}
+
+func TestDNSReplicasComeBack(t *testing.T) {
+	lab := newFakeLab(t)
+	deployments := lab.client.AppsV1().Deployments("kube-system")
+	if err := patch(t.Context(), deployments.Patch, "coredns", `{"metadata":{"annotations":{"svclab.io/mutant-replicas":"2"}},"spec":{"replicas":0}}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := dnsDown().Mend(t.Context(), lab); err != nil {
+		t.Fatal(err)
+	}
+	d, err := deployments.Get(t.Context(), "coredns", metav1.GetOptions{})
+	if err != nil || *d.Spec.Replicas != 2 || len(d.Annotations) > 0 {
+		t.Errorf("mended, CoreDNS has %d replicas and annotations %v (%v)", *d.Spec.Replicas, d.Annotations, err)
+	}
+}

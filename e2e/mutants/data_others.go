@@ -1,0 +1,106 @@
+package mutants
+
+import (
+	"fmt"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// nodePort are the mutants of the node port, in the scenario nodeport.
+func nodePort() []Mutant {
+	port := []reach.TargetKind{reach.NodePort}
+	everyNode := []string{"nodeport.every-node"}
+	return []Mutant{
+		{
+			Name:       "node-deaf",
+			Breaks:     "worker2 drops what comes for 30080",
+			Behaviours: everyNode, Scenario: "nodeport", During: []string{reachesIt},
+			Break: filter("worker2", func(s Scene) (Rules, error) {
+				return Rules{ArrivingRaw: []string{fmt.Sprintf("ip daddr %s tcp dport 30080 drop", s.Nodes["worker2"].Addr)}}, nil
+			}),
+			// not worker2's own processes: their packets do not arrive
+			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node/control-plane", "node/worker"}, To: port, Slot: "worker2",
+				Field: "outcome", Got: []string{"TimedOut"}, Also: []string{"host"}}}},
+		},
+		{
+			Name:       "only-backend-nodes",
+			Breaks:     "control-plane, which has no pod, refuses 30080, as if only the pods' nodes were to serve it",
+			Behaviours: everyNode, Scenario: "nodeport", During: []string{reachesIt},
+			Break: filter("control-plane", func(s Scene) (Rules, error) {
+				return everyClientRaw(fmt.Sprintf("ip daddr %s tcp dport 30080 reject with tcp reset", s.Nodes["control-plane"].Addr)), nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node"}, To: port, Slot: "control-plane",
+				Field: "outcome", Got: []string{"Refused"}, Also: []string{"host"}}}},
+		},
+		{
+			Name:       "neighbour-port-open",
+			Breaks:     "on worker, the ports beside 30080 lead to the app too",
+			Behaviours: []string{"nodeport.every-node", "port.mapping"}, Scenario: "nodeport", During: []string{reachesIt},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 30081-30099 %s", s.Nodes["worker"].Addr, end)), err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node"}, To: port, Slot: "worker", Undeclared: true,
+				Field: "outcome", Got: []string{"Reached"}, Also: []string{"host"}}}},
+		},
+	}
+}
+
+// oneAnswers is the step of scenario loadbalancer that asks on the wire.
+const oneAnswers = "exactly one node answers for the address"
+
+// loadBalancer are the mutants of the load balancer, in the scenario loadbalancer.
+func loadBalancer() []Mutant {
+	address := []reach.TargetKind{reach.LoadBalancer}
+	return []Mutant{
+		{
+			Name:       "two-answer-arp",
+			Breaks:     "control-plane and worker both have the load balancer's address, so that at least two nodes answer ARP for it",
+			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{oneAnswers},
+			Break:  addressOwned("control-plane", "worker"),
+			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: "want exactly one node"}}},
+		},
+		{
+			Name:       "speakers-hang",
+			Breaks:     "MetalLB's speakers are stopped where they are: the API says that one announces the address, none does",
+			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{reachesIt, oneAnswers},
+			Break: speakersHang(),
+			Notice: Notice{Signs: []Sign{{From: []string{"outside"}, To: address, Field: "outcome", Got: []string{"Unreachable", "TimedOut"}, Also: []string{"host"}}},
+				Checks: []CheckSign{{Step: oneAnswers, Why: "want exactly one node"}}},
+		},
+		{
+			Name:       "speakers-gone",
+			Breaks:     "no speaker of MetalLB runs, so that no node announces the address",
+			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{oneAnswers},
+			Break:  speakersGone(),
+			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: "want exactly one node"}}},
+		},
+	}
+}
+
+// externalName are the mutants of the alias, in the scenario externalname.
+func externalName() []Mutant {
+	alias := []reach.TargetKind{reach.ExternalName}
+	const who = "who reaches what is behind it"
+	return []Mutant{
+		{
+			Name:       "port-mapped",
+			Breaks:     "on worker, what is sent to example.com's port 8080 arrives at its port 80",
+			Behaviours: []string{"external.cname"}, Scenario: "externalname", During: []string{who},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return everyClient(fmt.Sprintf("ip daddr %[1]s tcp dport 8080 dnat ip to %[1]s:80", s.Outside)), nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: alias, Undeclared: true, Field: "outcome", Got: []string{"Reached"}}}},
+		},
+		{
+			Name:       "wrong-cname",
+			Breaks:     "CoreDNS answers www.example.com instead of example.com, which leads to the same machine",
+			Behaviours: []string{"external.cname"}, Scenario: "externalname", During: []string{who},
+			Break: aliasChanged("www.example.com"),
+			Notice: Notice{Signs: []Sign{
+				{From: []string{"pod", "node"}, To: alias, Field: "cname", Got: []string{"www.example.com"}},
+				{From: []string{"pod", "node"}, To: alias, Undeclared: true, Field: "cname", Got: []string{"www.example.com"}},
+			}},
+		},
+	}
+}

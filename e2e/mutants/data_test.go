@@ -1,0 +1,118 @@
+package mutants
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/manifests"
+)
+
+// loaded are the mutants' scenarios by name.
+func loaded(t *testing.T) map[string]scenario.Scenario {
+	t.Helper()
+	var names []string
+	for _, m := range All() {
+		names = append(names, m.Scenario)
+	}
+	slices.Sort(names)
+	all, err := scenario.Load(manifests.FS(), slices.Compact(names), scenario.WithChecks(runner.CheckNames()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]scenario.Scenario{}
+	for _, sc := range all {
+		byName[sc.Name] = sc
+	}
+	return byName
+}
+
+func TestMutantsAreWhole(t *testing.T) {
+	scenarios := loaded(t)
+	seen := map[string]bool{}
+	for _, m := range All() {
+		if seen[m.Name] || m.Name == "" || strings.ToLower(m.Name) != m.Name || strings.ContainsAny(m.Name, " _/") {
+			t.Errorf("mutant %q: its name is empty, taken, or not words joined by dashes", m.Name)
+		}
+		seen[m.Name] = true
+		if m.Breaks == "" || strings.HasSuffix(m.Breaks, ".") {
+			t.Errorf("mutant %s: Breaks is %q, want a sentence without its full stop", m.Name, m.Breaks)
+		}
+		if m.Break.Do == nil || m.Break.Mend == nil {
+			t.Errorf("mutant %s: it does not break or does not mend", m.Name)
+		}
+		sc, there := scenarios[m.Scenario]
+		if !there {
+			t.Errorf("mutant %s: there is no scenario %q", m.Name, m.Scenario)
+			continue
+		}
+		if len(m.Behaviours) == 0 {
+			t.Errorf("mutant %s: it proves no behaviour", m.Name)
+		}
+		for _, id := range m.Behaviours {
+			if !slices.Contains(sc.Behaviours, id) {
+				t.Errorf("mutant %s: scenario %s does not verify %q", m.Name, sc.Name, id)
+			}
+		}
+		if _, err := planFor(sc, []Mutant{m}); err != nil {
+			t.Error(err)
+		}
+		checkNotice(t, m, sc)
+	}
+}
+
+// checkNotice finds signs that no cell of the steps could ever give.
+func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
+	t.Helper()
+	if len(m.Notice.Signs)+len(m.Notice.Checks) == 0 {
+		t.Errorf("mutant %s: nothing is to notice it", m.Name)
+	}
+	fields := []string{"outcome", "backend", "missing backend", "affinity", "source", "cname", "addresses", "host header", NotAsked}
+	vantages := []string{"pod", "node", "outside", "host", "pod/control-plane", "pod/worker", "pod/worker2", "node/control-plane", "node/worker", "node/worker2"}
+	for _, sign := range m.Notice.Signs {
+		if !slices.Contains(fields, sign.Field) {
+			t.Errorf("mutant %s: no difference has the field %q", m.Name, sign.Field)
+		}
+		if (sign.Field == NotAsked) != (m.Notice.Result == reach.Inconclusive) {
+			t.Errorf("mutant %s: a cell that was not asked makes a step Inconclusive, and nothing else does", m.Name)
+		}
+		if len(sign.From) == 0 {
+			t.Errorf("mutant %s: a sign is from nowhere", m.Name)
+		}
+		for _, from := range slices.Concat(sign.From, sign.Also) {
+			if !slices.Contains(vantages, from) {
+				t.Errorf("mutant %s: there is no vantage %q", m.Name, from)
+			}
+		}
+	}
+	for _, check := range m.Notice.Checks {
+		i := slices.IndexFunc(sc.Steps, func(s scenario.Step) bool { return s.Name == check.Step })
+		if i < 0 || !slices.Contains(m.During, check.Step) || sc.Steps[i].Expect != nil || check.Why == "" {
+			t.Errorf("mutant %s: %q is no step of During that has no table", m.Name, check.Step)
+		}
+	}
+}
+
+// A scenario is run once for all of its mutants, so they stand together.
+func TestMutantsOfOneScenarioStandTogether(t *testing.T) {
+	var order []string
+	for _, m := range All() {
+		if len(order) == 0 || order[len(order)-1] != m.Scenario {
+			order = append(order, m.Scenario)
+		}
+	}
+	if sorted := slices.Compact(slices.Sorted(slices.Values(order))); len(sorted) != len(order) {
+		t.Errorf("scenarios in the order of their mutants: %v", order)
+	}
+}
+
+func TestNamed(t *testing.T) {
+	all := All()
+	found, unknown := Named([]string{all[3].Name, "none-such", all[1].Name})
+	if len(found) != 2 || found[0].Name != all[1].Name || found[1].Name != all[3].Name || !slices.Equal(unknown, []string{"none-such"}) {
+		t.Errorf("found %d, first %s, unknown %v", len(found), found[0].Name, unknown)
+	}
+}

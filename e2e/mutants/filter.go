@@ -1,0 +1,144 @@
+package mutants
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// filterTable is the one table that holds all of a mutant's packet filter rules on a node. It is no other program's, so
+// that mending is deleting it.
+const filterTable = "svclab-mutant"
+
+// Rules are nftables rules that break a node, by where a packet meets them. Those of the address translation stand
+// before kube-proxy's: the first that translates a connection decides.
+type Rules struct {
+	// Arriving and Sent translate the destination of connections that pods and other machines make through the node,
+	// and of those of the node's own processes.
+	Arriving, Sent []string
+	// Leaving translates the source of connections that leave the node, those between its pods included.
+	Leaving []string
+	// ArrivingRaw and SentRaw filter packets before anything else sees them.
+	ArrivingRaw, SentRaw []string
+}
+
+// everyClient has the same rules for the pods' connections and the node's own.
+func everyClient(rules ...string) Rules { return Rules{Arriving: rules, Sent: rules} }
+
+// everyClientRaw is everyClient before anything else sees the packets.
+func everyClientRaw(rules ...string) Rules { return Rules{ArrivingRaw: rules, SentRaw: rules} }
+
+// String is what `nft -f -` takes: the table with the rules, instead of whatever it was. Without rules there is none.
+func (r Rules) String() string {
+	var text strings.Builder
+	// the first two lines make the last one start from nothing, in one transaction
+	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	line("table inet %s {}", filterTable)
+	line("delete table inet %s", filterTable)
+	chains := []struct {
+		name, hook string
+		rules      []string
+	}{
+		{"arriving", "type nat hook prerouting priority dstnat - 10; policy accept;", r.Arriving},
+		{"sent", "type nat hook output priority -110; policy accept;", r.Sent},
+		{"leaving", "type nat hook postrouting priority srcnat - 10; policy accept;", r.Leaving},
+		{"arriving-raw", "type filter hook prerouting priority raw; policy accept;", r.ArrivingRaw},
+		{"sent-raw", "type filter hook output priority raw; policy accept;", r.SentRaw},
+	}
+	chains = slices.DeleteFunc(chains, func(c struct {
+		name, hook string
+		rules      []string
+	}) bool {
+		return len(c.rules) == 0
+	})
+	if len(chains) == 0 {
+		return text.String()
+	}
+	line("table inet %s {", filterTable)
+	for _, chain := range chains {
+		line("  chain %s {", chain.name)
+		line("    %s", chain.hook)
+		for _, rule := range chain.rules {
+			line("    %s", rule)
+		}
+		line("  }")
+	}
+	line("}")
+	return text.String()
+}
+
+// filter breaks one node's packet filter.
+func filter(slot string, rules func(Scene) (Rules, error)) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			r, err := rules(scene)
+			if err != nil {
+				return err
+			}
+			return onNode(ctx, lab, slot, r.String(), "nft", "-f", "-")
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return onNode(ctx, lab, slot, Rules{}.String(), "nft", "-f", "-")
+		},
+	}
+}
+
+// toBackend is a rule's end that sends what it matches to a port of the pod on the node of a slot.
+func (s Scene) toBackend(slot string, port uint16) (string, error) {
+	i := slices.IndexFunc(s.Backends, func(b Backend) bool { return b.Slot == slot })
+	if i < 0 {
+		return "", fmt.Errorf("no pod of the app is ready on %s", slot)
+	}
+	return fmt.Sprintf("dnat ip to %s:%d", s.Backends[i].Addr, port), nil
+}
+
+// toService is a rule's beginning that matches connections to the Service's virtual address.
+func (s Scene) toService() string { return fmt.Sprintf("ip daddr %s tcp dport 80", s.VIP) }
+
+// onNode runs a program on the node of a slot, with text as its input.
+func onNode(ctx context.Context, lab Lab, slot, text string, argv ...string) error {
+	return at(ctx, lab, "node/"+slot, text, argv...)
+}
+
+// at runs a program at a vantage, with text as its input.
+func at(ctx context.Context, lab Lab, vantage, text string, argv ...string) error {
+	v, err := find(ctx, lab, vantage)
+	if err != nil {
+		return err
+	}
+	var input io.Reader
+	if text != "" {
+		input = strings.NewReader(text)
+	}
+	var said bytes.Buffer
+	if err := lab.Exec(ctx, v, argv, input, io.Discard, &said); err != nil {
+		return errors.Join(err, note(said.String()))
+	}
+	return nil
+}
+
+func note(said string) error {
+	if said = strings.TrimSpace(said); said == "" {
+		return nil
+	}
+	return errors.New(said)
+}
+
+func find(ctx context.Context, lab Lab, name string) (reach.Vantage, error) {
+	vantages, err := lab.Vantages(ctx)
+	if err != nil {
+		return reach.Vantage{}, err
+	}
+	for _, v := range vantages {
+		if v.Name == name {
+			return v, nil
+		}
+	}
+	return reach.Vantage{}, fmt.Errorf("there is no vantage %s", name)
+}

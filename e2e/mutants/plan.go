@@ -1,0 +1,112 @@
+package mutants
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// phase is when a step of a plan is done.
+type phase int
+
+const (
+	own    phase = iota // one of the scenario's own, unbroken
+	broken              // one of During, while the mutant lives
+	mended              // one of During that looks, after the repair
+)
+
+// mark says whose a step of a plan is.
+type mark struct {
+	phase  phase
+	mutant int // its place among the plan's mutants; -1 for the scenario's own steps
+	// first of its phase: the cluster is broken, or mended, right before it.
+	first bool
+}
+
+// plan is a scenario with the excursions of its mutants in it.
+type plan struct {
+	scenario scenario.Scenario
+	mutants  []Mutant
+	marks    map[string]mark // by the name of the step
+}
+
+// planFor puts the mutants' excursions into their scenario: each behind the last of the steps it repeats, in the order
+// given. Nothing of the scenario is left out.
+func planFor(sc scenario.Scenario, list []Mutant) (plan, error) {
+	p := plan{scenario: sc, mutants: list, marks: map[string]mark{}}
+	p.scenario.Steps = nil
+	behind := make(map[int][]int) // step → mutants
+	for i, m := range list {
+		last := -1
+		for _, name := range m.During {
+			at := slices.IndexFunc(sc.Steps, func(s scenario.Step) bool { return s.Name == name })
+			if at < 0 {
+				return p, fmt.Errorf("mutant %s: scenario %s has no step %q", m.Name, sc.Name, name)
+			}
+			if at <= last {
+				return p, fmt.Errorf("mutant %s: step %q does not come after the one before it", m.Name, name)
+			}
+			last = at
+		}
+		if last < 0 {
+			return p, fmt.Errorf("mutant %s: it names no step", m.Name)
+		}
+		behind[last] = append(behind[last], i)
+	}
+	for at, step := range sc.Steps {
+		p.add(step, mark{phase: own, mutant: -1})
+		for _, i := range behind[at] {
+			if err := p.excursion(sc, i); err != nil {
+				return p, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// excursion adds a mutant's steps, broken and mended.
+func (p *plan) excursion(sc scenario.Scenario, i int) error {
+	m := p.mutants[i]
+	var repeat, look []scenario.Step
+	for _, step := range sc.Steps {
+		if slices.Contains(m.During, step.Name) {
+			repeat = append(repeat, step)
+			if step.Expect != nil || step.Check != nil || step.Object != nil {
+				look = append(look, step)
+			}
+		}
+	}
+	if len(look) == 0 {
+		return fmt.Errorf("mutant %s: none of its steps looks at anything", m.Name)
+	}
+	for k, step := range repeat {
+		step.Name += brokenBy + m.Name
+		p.add(step, mark{phase: broken, mutant: i, first: k == 0})
+	}
+	for k, step := range look {
+		step.Name += mendedAfter + m.Name
+		p.add(step, mark{phase: mended, mutant: i, first: k == 0})
+	}
+	return nil
+}
+
+func (p *plan) add(step scenario.Step, m mark) {
+	p.marks[step.Name] = m
+	p.scenario.Steps = append(p.scenario.Steps, step)
+}
+
+// What the names of an excursion's steps have behind the scenario's own name of the step.
+const (
+	brokenBy    = " … broken by "
+	mendedAfter = " … mended after "
+)
+
+// stepOf is the scenario's own name of a step.
+func stepOf(name string) string {
+	for _, mark := range []string{brokenBy, mendedAfter} {
+		name, _, _ = strings.Cut(name, mark)
+	}
+	return name
+}

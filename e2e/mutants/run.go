@@ -1,0 +1,312 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// Fate is what became of a mutant.
+type Fate string
+
+// The fates.
+const (
+	// Noticed: the harness told as it must, and passed again after the repair.
+	Noticed Fate = "noticed"
+	// Survived: nothing told. The harness has a hole.
+	Survived Fate = "NOT NOTICED"
+	// Elsewhere: something told, but not, or not only, the cells or the step that had to.
+	Elsewhere Fate = "wrong cell"
+	// Lasting: the same steps did not pass after the repair.
+	Lasting Fate = "did not recover"
+	// NotRun: it could not be tried.
+	NotRun Fate = "could not be run"
+)
+
+// Finding is one mutant's.
+type Finding struct {
+	Mutant Mutant
+	Fate   Fate
+	Told   Told
+	// Why says what is wrong where it was not noticed.
+	Why string
+	// Took is how long its steps took, breaking, noticing, mending and passing again together.
+	Took time.Duration
+}
+
+// Outcome is what came of all mutants.
+type Outcome struct {
+	Findings []Finding // in the order given
+	// Unbroken are steps of the scenarios that did not pass though nothing was broken: no mutant was noticed by them,
+	// and one may have left something behind.
+	Unbroken []string
+	// Runs are the runs of scenarios, excursions included, as the harness judged them.
+	Runs    []reach.Verdict
+	Elapsed time.Duration
+}
+
+// Result is Pass when every mutant was noticed and the cluster recovered from each, Fail when one survived, told in the
+// wrong place or lasted, Inconclusive when one could not be tried.
+func (o Outcome) Result() reach.Result {
+	if len(o.Findings) == 0 {
+		return reach.Inconclusive
+	}
+	result := reach.Pass
+	for _, f := range o.Findings {
+		switch f.Fate {
+		case Noticed:
+		case NotRun:
+			result = reach.Worse(result, reach.Inconclusive)
+		default:
+			result = reach.Worse(result, reach.Fail)
+		}
+	}
+	if len(o.Unbroken) > 0 {
+		result = reach.Worse(result, reach.Fail)
+	}
+	return result
+}
+
+// Settings are the bounds mutants are run with. They differ from the runner's own where only a broken cluster takes
+// time: a table that is wrong is waited for in vain for all of Convergence, and every connection that is dropped takes
+// all of its timeout. A fault that would be noticed with these would be with the longer ones, as no mutant goes by itself.
+func Settings() runner.Settings {
+	return runner.Settings{Convergence: 4 * time.Second, Timeouts: runner.Timeouts{Answered: 2 * time.Second}}
+}
+
+// Run breaks the lab in each mutant's way, one at a time. runnerWith makes the runner, with Settings and the options
+// given; log gets a line for each finding. The error says why mutants could not be run; findings made before it
+// stay. Whatever is broken when it returns, the lab's OnRestore knows.
+func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner.Runner, scenarios []scenario.Scenario, list []Mutant,
+	log io.Writer) (Outcome, error) {
+	began := time.Now()
+	r := &run{lab: lab, runnerWith: runnerWith, log: log, findings: make([]*Finding, len(list))}
+	err := Sweep(ctx, lab)
+	for _, sc := range scenarios {
+		var mine []int
+		for i, m := range list {
+			if m.Scenario == sc.Name {
+				mine = append(mine, i)
+			}
+		}
+		// A step that changes something and fails ends the run of its scenario: those behind it get another.
+		for len(mine) > 0 && err == nil {
+			left, failed := r.scenario(ctx, sc, list, mine)
+			if err = failed; len(left) == len(mine) {
+				break
+			}
+			mine = left
+		}
+	}
+	out := Outcome{Unbroken: r.unbroken, Runs: r.verdicts, Elapsed: time.Since(began)}
+	for i, f := range r.findings {
+		if f == nil {
+			f = &Finding{Mutant: list[i], Fate: NotRun, Why: "its scenario did not get so far"}
+		}
+		out.Findings = append(out.Findings, *f)
+	}
+	return out, err
+}
+
+// Sweep mends whatever mutants of an earlier process left broken.
+func Sweep(ctx context.Context, lab Lab) error {
+	ctx, cancel := context.WithTimeout(ctx, mendIn)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for _, m := range All() {
+		group.Go(func() error {
+			if err := m.Break.Mend(ctx, lab); err != nil {
+				return fmt.Errorf("mend what mutant %s may have left: %w", m.Name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+type run struct {
+	lab        Lab
+	runnerWith func(...runner.Option) *runner.Runner
+	log        io.Writer
+	findings   []*Finding // in the order of the list; nil while unknown
+	unbroken   []string
+	verdicts   []reach.Verdict
+}
+
+// scenario runs one scenario for those of the list's mutants that mine are, and returns those it did not get to.
+func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant, mine []int) (left []int, err error) {
+	var mutants []Mutant
+	for _, i := range mine {
+		mutants = append(mutants, list[i])
+	}
+	p, err := planFor(sc, mutants)
+	if err != nil {
+		return mine, err
+	}
+	b := &breaker{plan: p, lab: r.lab, mend: map[int]func(context.Context) error{}}
+	outcome, err := r.runnerWith(runner.WithSettings(Settings()), runner.WithBefore(b.before)).Run(ctx, []scenario.Scenario{p.scenario})
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendIn)
+	defer cancel()
+	err = errors.Join(err, b.mendAll(clean)) // of one whose run ended while it lived
+	if len(outcome.Verdicts) == 0 {
+		return mine, err
+	}
+	verdict := outcome.Verdicts[0]
+	r.verdicts = append(r.verdicts, verdict)
+	if verdict.Result == reach.Skipped {
+		for _, i := range mine {
+			r.findings[i] = &Finding{Mutant: list[i], Fate: NotRun, Why: verdict.Skip}
+		}
+		return nil, err
+	}
+	findings, unbroken := p.read(verdict)
+	for k, f := range findings {
+		if f == nil {
+			left = append(left, mine[k])
+			continue
+		}
+		r.findings[mine[k]] = f
+		_, _ = fmt.Fprintf(r.log, "mutant %s: %s after %.1f s: %s\n", f.Mutant.Name, f.Fate, f.Took.Seconds(), f.line()) // progress that cannot be shown stops nothing
+	}
+	r.unbroken = append(r.unbroken, unbroken...)
+	return left, err
+}
+
+// breaker breaks and mends the lab between the steps of a plan.
+type breaker struct {
+	plan plan
+	lab  Lab
+
+	mu   sync.Mutex
+	mend map[int]func(context.Context) error // of what is broken
+}
+
+// before is a runner.Before.
+func (b *breaker) before(ctx context.Context, _ string, step scenario.Step, namespace string) error {
+	m := b.plan.marks[step.Name]
+	switch {
+	case m.phase == broken && m.first:
+		mutant := b.plan.mutants[m.mutant]
+		scene, err := Look(ctx, b.lab, namespace)
+		if err != nil {
+			return err
+		}
+		now := b.lab.OnRestore("mutant "+mutant.Name, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, mendIn)
+			defer cancel()
+			return mutant.Break.Mend(ctx, b.lab)
+		})
+		b.mu.Lock()
+		b.mend[m.mutant] = now
+		b.mu.Unlock()
+		if err := mutant.Break.Do(ctx, b.lab, scene); err != nil {
+			return fmt.Errorf("break the cluster: %w", err)
+		}
+	case m.phase != broken: // its own steps too: an excursion whose steps were not all done has none that mend
+		return b.mendAll(ctx)
+	}
+	return nil
+}
+
+// mendAll mends what is broken.
+func (b *breaker) mendAll(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, mend := range b.mend {
+		if err := mend(ctx); err != nil {
+			return fmt.Errorf("mend the cluster: %w", err)
+		}
+		delete(b.mend, i)
+	}
+	return nil
+}
+
+// read makes findings of a run: one per mutant of the plan, nil for one whose steps were not done; and the steps that
+// did not pass though nothing was broken.
+func (p plan) read(v reach.Verdict) (findings []*Finding, unbroken []string) {
+	steps := make([]map[phase][]reach.Step, len(p.mutants))
+	for i := range steps {
+		steps[i] = map[phase][]reach.Step{}
+	}
+	firstBad := "" // of the scenario's own steps, before the mutant's
+	voided := map[int]string{}
+	for _, step := range v.Steps {
+		m, known := p.marks[step.Name]
+		switch {
+		case !known || m.phase == own:
+			if step.Result != reach.Pass && step.Result != reach.Skipped {
+				firstBad = fmt.Sprintf("%s: %s: %s: %s", v.Scenario, step.Name, step.Result, step.Why)
+				unbroken = append(unbroken, firstBad)
+			}
+		default:
+			if m.first && m.phase == broken && firstBad != "" {
+				voided[m.mutant] = firstBad
+			}
+			steps[m.mutant][m.phase] = append(steps[m.mutant][m.phase], step)
+		}
+	}
+	findings = make([]*Finding, len(p.mutants))
+	for i, mutant := range p.mutants {
+		f := judge(mutant, steps[i][broken], steps[i][mended])
+		if f != nil && voided[i] != "" {
+			f = &Finding{Mutant: mutant, Fate: NotRun, Took: f.Took, Why: "the scenario did not pass unbroken: " + voided[i]}
+		}
+		findings[i] = f
+	}
+	return findings, unbroken
+}
+
+// judge makes one mutant's finding of its steps; nil where they were not done, because something before them failed.
+func judge(m Mutant, during, after []reach.Step) *Finding {
+	notRun := func(s reach.Step) bool { return s.Result == reach.Skipped }
+	if len(during) == 0 || notRun(during[0]) {
+		return nil
+	}
+	f := &Finding{Mutant: m, Told: m.Notice.Read(slices.DeleteFunc(slices.Clone(during), notRun))}
+	for _, step := range slices.Concat(during, after) {
+		f.Took += step.Elapsed
+	}
+	for _, step := range during {
+		if len(step.Tables) == 0 && step.Result == reach.Inconclusive {
+			f.Fate, f.Why = NotRun, fmt.Sprintf("%s: %s", stepOf(step.Name), step.Why)
+			return f
+		}
+	}
+	switch {
+	case f.Told.Missed:
+		f.Fate, f.Why = Survived, f.Told.Wrong
+	case !f.Told.Noticed:
+		f.Fate, f.Why = Elsewhere, f.Told.Wrong
+	default:
+		f.Fate = Noticed
+	}
+	for _, step := range after {
+		if step.Result == reach.Pass {
+			continue
+		}
+		why := fmt.Sprintf("%s, after the repair: %s: %s", stepOf(step.Name), step.Result, step.Why)
+		if f.Fate == Noticed || f.Fate == Lasting {
+			f.Fate = Lasting
+		}
+		f.Why = joined(f.Why, why)
+	}
+	return f
+}
+
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}

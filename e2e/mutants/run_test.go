@@ -1,0 +1,204 @@
+package mutants
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+var update = flag.Bool("update", false, "write the golden files in testdata anew")
+
+// outcomeOf reads what a run of the small scenario with two mutants would be judged as; results are by step.
+func outcomeOf(t *testing.T, results map[string]reach.Step) Outcome {
+	t.Helper()
+	sign := Notice{Signs: []Sign{{From: []string{"pod/worker"}, Field: "outcome", Got: []string{"Refused"}}}}
+	p, err := planFor(small(), []Mutant{
+		{Name: "first", Breaks: "on worker, connections are refused", Scenario: "small", During: []string{"look"}, Notice: sign},
+		{Name: "second", Breaks: "kube-proxy is stopped while every pod is replaced", Scenario: "small", During: []string{"replace", "look again"}, Notice: sign},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict := reach.Verdict{Scenario: "small"}
+	for _, step := range p.scenario.Steps {
+		result, told := results[step.Name]
+		if !told {
+			result = reach.Step{Result: reach.Pass}
+			if p.marks[step.Name].phase == broken && step.Expect != nil {
+				result = refused()
+			}
+		}
+		result.Name, result.Elapsed = step.Name, 1500*time.Millisecond
+		verdict.Steps = append(verdict.Steps, result)
+	}
+	findings, unbroken := p.read(verdict)
+	out := Outcome{Unbroken: unbroken, Elapsed: 7 * time.Second}
+	for i, f := range findings {
+		if f == nil {
+			f = &Finding{Mutant: p.mutants[i], Fate: NotRun, Why: "its scenario did not get so far"}
+		}
+		out.Findings = append(out.Findings, *f)
+	}
+	return out
+}
+
+func refused() reach.Step {
+	target := reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: 80, Protocol: reach.TCP}
+	return table("", cell("pod/worker", target, reach.Fail, reach.Difference{Field: "outcome", Want: "Reached", Got: "Refused", Count: 8, Of: 8}))
+}
+
+func TestFates(t *testing.T) {
+	pass := reach.Step{Result: reach.Pass}
+	skipped := reach.Step{Result: reach.Skipped, Why: "not run"}
+	failed := reach.Step{Result: reach.Fail, Why: "no answer"}
+	elsewhere := table("", cell("pod/worker2", reach.Target{Kind: reach.ClusterIP, Port: 80}, reach.Fail, reach.Difference{Field: "outcome", Want: "Reached", Got: "Refused", Count: 1, Of: 8}))
+	for _, c := range []struct {
+		about         string
+		steps         map[string]reach.Step
+		first, second Fate
+		result        reach.Result
+	}{
+		{"all is noticed", nil, Noticed, Noticed, reach.Pass},
+		{"one survives", map[string]reach.Step{"look … broken by first": pass}, Survived, Noticed, reach.Fail},
+		{"the wrong cell tells", map[string]reach.Step{"look … broken by first": elsewhere}, Elsewhere, Noticed, reach.Fail},
+		{"one lasts", map[string]reach.Step{"look … mended after first": failed}, Lasting, Noticed, reach.Fail},
+		{"one survives, and the repair breaks something", map[string]reach.Step{"look … broken by first": pass, "look … mended after first": failed}, Survived, Noticed, reach.Fail},
+		{"one cannot be injected", map[string]reach.Step{"look … broken by first": {Result: reach.Inconclusive, Why: "before the step: no nft"}}, NotRun, Noticed, reach.Inconclusive},
+		{"the scenario fails before one", map[string]reach.Step{"look again": failed}, Noticed, NotRun, reach.Fail},
+		{"the scenario fails behind all", map[string]reach.Step{"ask": failed}, Noticed, Noticed, reach.Fail},
+		{"the scenario ends before one", map[string]reach.Step{"replace … broken by second": skipped, "look again … broken by second": skipped, "look again … mended after second": skipped}, Noticed, NotRun, reach.Inconclusive},
+		{"a step that changes something fails", map[string]reach.Step{"replace … broken by second": failed, "look again … broken by second": skipped, "look again … mended after second": skipped}, Noticed, Elsewhere, reach.Fail},
+		{"it is not seen whether it is mended", map[string]reach.Step{"look … mended after first": skipped}, Lasting, Noticed, reach.Fail},
+	} {
+		out := outcomeOf(t, c.steps)
+		if out.Findings[0].Fate != c.first || out.Findings[1].Fate != c.second || out.Result() != c.result {
+			t.Errorf("%s: got %q, %q, %s (%s; %s; %v); want %q, %q, %s", c.about, out.Findings[0].Fate, out.Findings[1].Fate, out.Result(),
+				out.Findings[0].Why, out.Findings[1].Why, out.Unbroken, c.first, c.second, c.result)
+		}
+	}
+	if (Outcome{}).Result() != reach.Inconclusive {
+		t.Error("no mutant at all proves nothing")
+	}
+}
+
+func TestTable(t *testing.T) {
+	var got bytes.Buffer
+	for _, steps := range []map[string]reach.Step{nil, {
+		"look … broken by first": {Result: reach.Pass},
+		"look again":             {Result: reach.Fail, Why: "from pod/worker to my-service: no answer"},
+	}} {
+		if err := Text(&got, outcomeOf(t, steps), 100); err != nil {
+			t.Fatal(err)
+		}
+		got.WriteString("\n")
+	}
+	path := filepath.Join("testdata", "table.txt")
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; make it with: go test ./e2e/mutants -update", err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("the table is not as in %s; look at it with: go test ./e2e/mutants -update && git diff e2e/mutants/testdata\n%s", path, got.String())
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                    nil,
+		"one two three":       {"one two", "three"},
+		"one twothreefour":    {"one", "twothree", "four"},
+		"Grüße → my-service:": {"Grüße →", "my-servi", "ce:"},
+	} {
+		if got := wrap(text, 8); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// The cluster is broken right before a mutant's first step, mended right before what comes behind its last, and mended
+// when the run ends in between.
+func TestBreaker(t *testing.T) {
+	lab := newFakeLab(t)
+	broken := errors.New("no such program")
+	var done []string
+	breaks := func(name string, fails error) Break {
+		return Break{
+			Do: func(_ context.Context, _ Lab, s Scene) error {
+				done = append(done, "break "+name+" at "+s.VIP.String())
+				return fails
+			},
+			Mend: func(context.Context, Lab) error { done = append(done, "mend "+name); return nil },
+		}
+	}
+	p, err := planFor(small(), []Mutant{
+		{Name: "first", During: []string{"look"}, Break: breaks("first", nil)},
+		{Name: "second", During: []string{"look"}, Break: breaks("second", broken)},
+		{Name: "third", During: []string{"replace", "look again"}, Break: breaks("third", nil)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &breaker{plan: p, lab: lab, mend: map[int]func(context.Context) error{}}
+	for _, step := range p.scenario.Steps {
+		err := b.before(t.Context(), "small", step, "ns")
+		if (err != nil) != (step.Name == "look … broken by second") || err != nil && !errors.Is(err, broken) {
+			t.Errorf("%s: %v", step.Name, err)
+		}
+		done = append(done, step.Name)
+		if step.Name == "replace … broken by third" {
+			break // as a cancelled run does
+		}
+	}
+	if !slices.Equal(lab.pending(), []string{"mutant third"}) {
+		t.Errorf("the lab would undo %v", lab.pending())
+	}
+	if err := b.mendAll(t.Context()); err != nil {
+		t.Error(err)
+	}
+	want := []string{"deploy", "look",
+		"break first at 10.96.0.9", "look … broken by first", "mend first", "look … mended after first",
+		"break second at 10.96.0.9", "look … broken by second", "mend second", "look … mended after second",
+		"replace", "look again", "break third at 10.96.0.9", "replace … broken by third", "mend third"}
+	if !slices.Equal(done, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(done, "\n"), strings.Join(want, "\n"))
+	}
+	if len(lab.pending()) != 0 {
+		t.Errorf("the lab would still undo %v", lab.pending())
+	}
+}
+
+func TestLook(t *testing.T) {
+	scene, err := Look(t.Context(), newFakeLab(t), "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.MustParseAddr
+	if scene.VIP != addr("10.96.0.9") || scene.LoadBalancer.IsValid() || scene.Outside != addr("172.18.0.9") || scene.Domain != "cluster.local" ||
+		scene.Services != netip.MustParsePrefix("10.96.0.0/16") || scene.Image != "agnhost" {
+		t.Errorf("scene: %+v", scene)
+	}
+	if !slices.Equal(scene.Backends, []Backend{{"b", "worker", addr("10.244.1.5")}, {"a", "worker2", addr("10.244.2.5")}}) {
+		t.Errorf("backends, ready and by slot: %v", scene.Backends)
+	}
+	if !slices.Equal(scene.DNS, []netip.Addr{addr("10.244.0.2")}) {
+		t.Errorf("DNS: %v", scene.DNS)
+	}
+	if want := (Node{Name: "lab-worker", Addr: addr("172.18.0.3"), Pods: netip.MustParsePrefix("10.244.1.0/24")}); scene.Nodes["worker"] != want {
+		t.Errorf("worker: %v, want %v", scene.Nodes["worker"], want)
+	}
+}

@@ -1,0 +1,127 @@
+package mutants
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// columns are the least widths of the table's: the mutant's name, what it breaks, what told, seconds.
+const (
+	nameWidth, secondsWidth = 23, 6
+	leastWidth              = 90
+)
+
+// Text writes the findings as a table of so many columns, and what they come to.
+func Text(w io.Writer, o Outcome, width int) error {
+	var text strings.Builder
+	line := func(format string, args ...any) {
+		text.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
+	}
+	rest := max(width, leastWidth) - nameWidth - secondsWidth - 3*len(" | ")
+	breaks := rest * 2 / 5
+	widths := []int{nameWidth, breaks, rest - breaks, secondsWidth}
+	row := func(cells ...string) {
+		wrapped := make([][]string, len(cells))
+		height := 0
+		for i, cell := range cells {
+			wrapped[i] = wrap(cell, widths[i])
+			height = max(height, len(wrapped[i]))
+		}
+		for k := range height {
+			parts := make([]string, len(cells))
+			for i := range cells {
+				part := ""
+				if k < len(wrapped[i]) {
+					part = wrapped[i][k]
+				}
+				parts[i] = part + strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(part)))
+			}
+			line("%s", strings.Join(parts, " | "))
+		}
+	}
+	rule := func() {
+		parts := make([]string, len(widths))
+		for i, n := range widths {
+			parts[i] = strings.Repeat("-", n)
+		}
+		line("%s", strings.Join(parts, "-+-"))
+	}
+	row("mutant", "breaks", "noticed by scenario: step: cell", "s")
+	for _, f := range o.Findings {
+		rule()
+		row(f.Mutant.Name, f.Mutant.Breaks, f.cell(), fmt.Sprintf("%6.1f", f.Took.Seconds()))
+	}
+	rule()
+	for _, bad := range o.Unbroken {
+		line("not passed though nothing was broken: %s", bad)
+	}
+	line("%s", o.summary())
+	if _, err := io.WriteString(w, text.String()); err != nil {
+		return fmt.Errorf("write the table of mutants: %w", err)
+	}
+	return nil
+}
+
+// cell says what told, or what is wrong.
+func (f Finding) cell() string {
+	if f.Fate == Noticed {
+		return f.Mutant.Scenario + ": " + f.line()
+	}
+	return strings.ToUpper(string(f.Fate)) + ": " + f.Mutant.Scenario + ": " + f.line()
+}
+
+// line says the same shortly, without the scenario and the fate.
+func (f Finding) line() string {
+	if f.Fate != Noticed {
+		return f.Why
+	}
+	text := f.Told.By
+	if f.Told.More > 0 {
+		text += fmt.Sprintf("; and %d more", f.Told.More)
+	}
+	return text
+}
+
+// summary counts the fates.
+func (o Outcome) summary() string {
+	count := map[Fate]int{}
+	for _, f := range o.Findings {
+		count[f.Fate]++
+	}
+	text := fmt.Sprintf("%d mutants: %d noticed", len(o.Findings), count[Noticed])
+	for _, fate := range []Fate{Survived, Elsewhere, Lasting, NotRun} {
+		if count[fate] > 0 {
+			text += fmt.Sprintf(", %d %s", count[fate], fate)
+		}
+	}
+	return fmt.Sprintf("%s (%.0f s): %s", text, o.Elapsed.Seconds(), o.Result())
+}
+
+// wrap breaks text at blanks into lines of at most width, and words that are longer wherever they must.
+func wrap(text string, width int) []string {
+	var lines []string
+	current := ""
+	for _, word := range strings.Fields(text) {
+		for utf8.RuneCountInString(word) > width {
+			if current != "" {
+				lines, current = append(lines, current), ""
+			}
+			runes := []rune(word)
+			lines, word = append(lines, string(runes[:width])), string(runes[width:])
+		}
+		switch {
+		case current == "":
+			current = word
+		case utf8.RuneCountInString(current)+1+utf8.RuneCountInString(word) <= width:
+			current += " " + word
+		default:
+			lines, current = append(lines, current), word
+		}
+	}
+	if current != "" {
+		lines = append(lines, current)
+	}
+	return lines
+}

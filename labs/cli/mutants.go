@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/mutants"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/setup"
+)
+
+func (a *app) mutants() *cobra.Command {
+	list := false
+	cmd := &cobra.Command{
+		Use:   "mutants [NAME…]",
+		Short: "Break the lab's cluster in one way after another and see the scenarios notice, all of them by default",
+		Long: `Brings the lab's cluster up unless it is there, and runs scenarios on it whole. In between it breaks the cluster,
+one way at a time: the same steps must then fail, in the cells that the fault is about and in no others, and
+pass again once it is mended. Prints what told of each, and leaves the cluster up and mended.
+
+Only a cluster that svclab made is broken; no other process of svclab can use it meanwhile.
+Exit codes: 0 every mutant was noticed and the cluster recovered, 1 one was not or it did not, 2 could not be judged.`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var known []string
+			for _, m := range mutants.All() {
+				known = append(known, m.Name)
+			}
+			return known, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			chosen := mutants.All()
+			if len(args) > 0 {
+				var unknown []string
+				if chosen, unknown = mutants.Named(args); len(unknown) > 0 {
+					return fmt.Errorf("there is no mutant %s; svclab mutants --list shows them", strings.Join(unknown, ", "))
+				}
+			}
+			if list {
+				for _, m := range chosen {
+					if _, err := fmt.Fprintf(a.Out, "%-24s %s: %s\n", m.Name, m.Scenario, m.Breaks); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			return a.runMutants(cmd.Context(), chosen)
+		},
+	}
+	cmd.Flags().BoolVar(&list, "list", false, "only list the mutants")
+	return cmd
+}
+
+func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err error) {
+	var wanted []string
+	for _, m := range chosen {
+		if !slices.Contains(wanted, m.Scenario) {
+			wanted = append(wanted, m.Scenario)
+		}
+	}
+	scenarios, err := a.scenarios(wanted)
+	if err != nil {
+		return err
+	}
+	made, err := a.bringUp(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { // mends what is still broken, also after Ctrl-C
+		clean, cancel := cleaning(ctx)
+		defer cancel()
+		err = errors.Join(err, made.Close(clean))
+	}()
+	if why := made.Lacks(cluster.NodeControl); why != "" {
+		return fmt.Errorf("mutants break the cluster they run on: %s", why)
+	}
+	lab := setup.Lab{Cluster: made}
+	began := time.Now()
+	described, err := lab.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	runnerWith := func(opts ...runner.Option) *runner.Runner {
+		// that scenarios fail is what is wanted: no logs are saved
+		quiet := runner.WithFailed(func(context.Context, string, string) {})
+		return lab.Runner(a.config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
+	}
+	outcome, failed := mutants.Run(ctx, lab, runnerWith, scenarios, chosen, a.Err)
+	if failed != nil && (ctx.Err() != nil || len(outcome.Runs) == 0) {
+		return failed
+	}
+	if failed != nil {
+		_, _ = fmt.Fprintln(a.Err, "svclab: error:", failed)
+	}
+	if err := a.saveMutants(began, described, outcome); err != nil {
+		return err
+	}
+	if err := mutants.Text(a.Out, outcome, a.width()); err != nil {
+		return err
+	}
+	result := outcome.Result()
+	if failed != nil {
+		result = reach.Worse(result, reach.Inconclusive)
+	}
+	return judged(result)
+}
+
+// saveMutants writes all that was observed into the folder mutants of the output folder, as svclab verify does: broken
+// steps are failures there.
+func (a *app) saveMutants(began time.Time, described report.Cluster, outcome mutants.Outcome) error {
+	var planned []string
+	for _, v := range outcome.Runs {
+		planned = append(planned, v.Scenario)
+	}
+	return report.WriteAll(filepath.Join(a.config.Output, "mutants"), report.Run{Tool: "svclab mutants", Version: version(), Started: began,
+		Elapsed: outcome.Elapsed, Cluster: described, Plan: report.PlanFor(planned, outcome.Runs), Verdicts: outcome.Runs})
+}
+
+// width is how many columns Out has: the terminal's, or 140.
+func (a *app) width() int {
+	if file, ok := a.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			return width
+		}
+	}
+	return 140
+}
