@@ -180,7 +180,8 @@ type By struct {
 	Names []string `json:"names,omitempty"`
 	// Pods is a label selector; the table's app where it is empty.
 	Pods string `json:"pods,omitempty"`
-	// On limits the pods to nodes: slots, "own" for the vantage's node, "target" for the target's node.
+	// On limits the pods to nodes: slots, "own" for the vantage's node, "target" for the target's node. YAML takes a
+	// bare on for true, so it is written "on", in quotes.
 	On Strings `json:"on,omitempty"`
 	// States are ready, unready and terminating; only ready pods where it is empty.
 	States Strings `json:"states,omitempty"`
