@@ -30,6 +30,9 @@ func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
 	if err := os.WriteFile(filepath.Join(c.settings.Output, "kind.yaml"), want.config, 0o644); err != nil {
 		return fmt.Errorf("create cluster %s: %w", name, err)
 	}
+	if err := os.WriteFile(c.settings.intent(), []byte(want.marker.Summary+"\n"), 0o644); err != nil {
+		return fmt.Errorf("create cluster %s: %w", name, err)
+	}
 	c.say("creating cluster %s: %s", name, want.marker.Summary)
 	if err := c.createNetwork(ctx, want.marker); err != nil {
 		return errors.Join(err, c.abandon(ctx))
@@ -108,7 +111,7 @@ func (c *Cluster) abandon(ctx context.Context) error {
 		}
 	}
 	for range 3 { // the engine may end what a cancelled command began only after the first look
-		f, err := look(cleaning, c.engine, c.settings.Name)
+		f, err := c.look(cleaning)
 		if err == nil {
 			err = c.remove(cleaning, f)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -38,14 +39,20 @@ type found struct {
 	Networks []docker.Network
 	// Marker is the control plane's, nil where it has none.
 	Marker *marker
+	// Intent: svclab noted on this machine that it began to make a cluster of that name.
+	Intent bool
 }
 
 // look finds what there is, changing nothing.
-func look(ctx context.Context, engine *docker.Engine, name string) (found, error) {
+func (c *Cluster) look(ctx context.Context) (found, error) {
 	var (
-		f   found
-		err error
+		f            found
+		err          error
+		engine, name = c.engine, c.settings.Name
 	)
+	if _, err := os.Stat(c.settings.intent()); err == nil {
+		f.Intent = true
+	}
 	if f.Nodes, err = engine.Containers(ctx, "label="+kind.Label+"="+name); err != nil {
 		return f, fmt.Errorf("look for cluster %s: %w", name, err)
 	}
@@ -106,7 +113,8 @@ type decision struct {
 
 // decide says what is to be done when f was found and want, with those nodes, is wanted. A cluster is svclab's when each
 // of its nodes stands on the network that svclab labelled before it made the first of them. Where that network
-// is gone (docker network prune takes it while the nodes are stopped) the marker on the control plane says it.
+// is gone (docker network prune takes it while the nodes are stopped; nodes that the engine was still making when svclab
+// was killed outlive it) the marker on the control plane says it, or the intent noted on this machine.
 func decide(f found, want marker, nodes []string) decision {
 	network, ours := f.ours(want.Name)
 	if len(f.Nodes) == 0 {
@@ -118,7 +126,8 @@ func decide(f found, want marker, nodes []string) decision {
 	marked := f.Marker != nil && f.Marker.Name == want.Name
 	for _, node := range f.Nodes {
 		_, attached := node.Networks[want.Name]
-		if !marked && (!ours || !attached) {
+		begun := ours || f.Intent && len(f.Networks) == 0
+		if !marked && (!begun || !attached) {
 			return decision{refuse, fmt.Sprintf("a kind cluster called %s exists (node %s), and svclab did not make it", want.Name, node.Name)}
 		}
 	}

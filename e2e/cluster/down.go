@@ -72,21 +72,25 @@ func (c *Cluster) Delete(ctx context.Context) error {
 }
 
 func (c *Cluster) takeDown(ctx context.Context) (existed bool, err error) {
-	f, err := look(ctx, c.engine, c.settings.Name)
+	f, err := c.look(ctx)
 	if err != nil {
 		return false, err
 	}
 	d := decide(f, marker{Name: c.settings.Name}, nil)
 	_, network := f.ours(c.settings.Name)
-	switch {
-	case d.Action == refuse:
+	if d.Action == refuse {
 		return false, foreign(c.settings.Name, d.Why)
-	case len(f.Nodes)+len(f.Others) == 0 && !network:
-		return false, c.remove(ctx, f) // a kubeconfig may be left
 	}
+	existed = network || len(f.Nodes)+len(f.Others) > 0
 	began := time.Now()
-	if err := c.remove(ctx, f); err != nil {
-		return true, err
+	if err := c.remove(ctx, f); err != nil { // also where nothing existed: a kubeconfig may be left
+		return existed, err
+	}
+	if err := os.Remove(c.settings.intent()); err != nil && !os.IsNotExist(err) {
+		return existed, fmt.Errorf("delete cluster %s: %w", c.settings.Name, err)
+	}
+	if !existed {
+		return false, nil
 	}
 	c.say("deleted cluster %s (%.1f s)", c.settings.Name, time.Since(began).Seconds())
 	return true, nil

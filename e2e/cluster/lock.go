@@ -21,14 +21,11 @@ var errHeld = errors.New("held")
 // Acquire takes the lock of the named cluster in the engine at host; dir is the lock files' folder, empty for the
 // machine-wide one. When another process has it the error is a *Problem that is ErrLocked and says which.
 func Acquire(dir, host, name string) (*Lock, error) {
-	if dir == "" {
-		dir = runtimeDir()
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	// never removed: whoever waits for a removed file would hold a lock that nobody sees
+	path := runtimeFile(dir, host, name, ".lock")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock cluster %s: %w", name, err)
 	}
-	// never removed: whoever waits for a removed file would hold a lock that nobody sees
-	path := filepath.Join(dir, fmt.Sprintf("cluster-%s-%s.lock", name, fingerprint([]byte(host))[:6]))
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock cluster %s: %w", name, err)
@@ -65,6 +62,20 @@ func (l *Lock) Release() error {
 	file := l.file
 	l.file = nil
 	return errors.Join(file.Truncate(0), file.Close())
+}
+
+// runtimeFile is a file about the named cluster in the engine at host.
+func runtimeFile(dir, host, name, suffix string) string {
+	if dir == "" {
+		dir = runtimeDir()
+	}
+	return filepath.Join(dir, fmt.Sprintf("cluster-%s-%s%s", name, fingerprint([]byte(host))[:6], suffix))
+}
+
+// intent is the file that notes that svclab began to make a cluster. It is written before the first thing is made and goes
+// with the cluster.
+func (s Settings) intent() string {
+	return runtimeFile(s.RuntimeDir, s.Engine.Host(), s.Name, ".begun")
 }
 
 // runtimeDir is the same for every checkout on the machine.

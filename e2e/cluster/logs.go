@@ -93,7 +93,7 @@ func (c *Cluster) dumpContainers(ctx context.Context, dir string) error {
 			failed = errors.Join(failed, fmt.Errorf("save %s: %w", name, err))
 		}
 	}
-	f, err := look(ctx, c.engine, c.settings.Name)
+	f, err := c.look(ctx)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (c *Cluster) ping(ctx context.Context) error {
 // bringUp makes the cluster what it should be, whatever it is now.
 func (c *Cluster) bringUp(ctx context.Context, want wanted) error {
 	began := time.Now()
-	f, err := look(ctx, c.engine, c.settings.Name)
+	f, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 	if err := c.ping(ctx); err != nil {
 		return nil, err
 	}
-	f, err := look(ctx, c.engine, s.Name)
+	f, err := c.look(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Container is what `docker inspect` says of one container, as far as svclab asks.
@@ -36,15 +38,32 @@ func (e *Engine) Containers(ctx context.Context, filters ...string) ([]Container
 	for _, filter := range filters {
 		args = append(args, "--filter", filter)
 	}
-	ids, err := e.Output(ctx, args...)
-	if err != nil || ids == "" {
-		return nil, err
-	}
-	text, err := e.Output(ctx, append([]string{"container", "inspect"}, strings.Fields(ids)...)...)
-	if err != nil && !Missing(err) { // one that went away between the two is no error
+	text, err := e.inspect(ctx, args, "container", "inspect")
+	if err != nil || text == "" {
 		return nil, err
 	}
 	return ParseContainers([]byte(text))
+}
+
+// inspect runs `docker inspecting… ID…` for the IDs that `docker listing…` prints; "" when it prints none. What is just being
+// made or removed is listed but cannot be inspected, so it asks until the two agree.
+func (e *Engine) inspect(ctx context.Context, listing []string, inspecting ...string) (string, error) {
+	for range 50 {
+		ids, err := e.Output(ctx, listing...)
+		if err != nil || ids == "" {
+			return "", err
+		}
+		text, err := e.Output(ctx, append(slices.Clone(inspecting), strings.Fields(ids)...)...)
+		if err == nil || !Missing(err) {
+			return text, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(e.pause):
+		}
+	}
+	return "", fmt.Errorf("the engine lists what it cannot inspect (docker %s)", strings.Join(listing, " "))
 }
 
 // ParseContainers reads the output of `docker container inspect`.

@@ -78,23 +78,44 @@ func TestCopyFromMissing(t *testing.T) {
 	}
 }
 
-func TestContainersAsksWithFilters(t *testing.T) {
+func TestContainersAsksUntilTheAnswersAgree(t *testing.T) {
 	var asked []string
 	engine := docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
 		asked = append(asked, strings.Join(c.Argv[1:], " "))
-		if c.Argv[1] == "ps" {
+		switch {
+		case c.Argv[1] == "ps" && len(asked) == 1:
 			_, _ = io.WriteString(c.Stdout, "1\n2\n")
-			return nil
+		case c.Argv[1] == "ps":
+			_, _ = io.WriteString(c.Stdout, "1\n")
+		case len(asked) == 2: // the second is being removed
+			_, _ = io.WriteString(c.Stdout, `[{"Id":"1","Name":"/one"}]`)
+			_, _ = io.WriteString(c.Stderr, "Error: No such container: 2")
+			return errors.New("exit status 1")
+		default:
+			_, _ = io.WriteString(c.Stdout, `[{"Id":"1","Name":"/one"}]`)
 		}
-		_, _ = io.WriteString(c.Stdout, `[{"Id":"1","Name":"/one"}]`)
-		_, _ = io.WriteString(c.Stderr, "Error: No such container: 2") // it went away in between
-		return errors.New("exit status 1")
+		return nil
 	}))
 	containers, err := engine.Containers(t.Context(), "label=a=b")
 	if err != nil || len(containers) != 1 || containers[0].Name != "one" {
 		t.Errorf("%v, %v", containers, err)
 	}
-	if want := []string{"ps --all --quiet --no-trunc --filter label=a=b", "container inspect 1 2"}; !slices.Equal(asked, want) {
+	const list = "ps --all --quiet --no-trunc --filter label=a=b"
+	if want := []string{list, "container inspect 1 2", list, "container inspect 1"}; !slices.Equal(asked, want) {
 		t.Errorf("%q", asked)
+	}
+}
+
+func TestContainersGivesUp(t *testing.T) {
+	engine := docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
+		if c.Argv[1] == "ps" {
+			_, _ = io.WriteString(c.Stdout, "1\n")
+			return nil
+		}
+		_, _ = io.WriteString(c.Stderr, "Error: No such container: 1")
+		return errors.New("exit status 1")
+	}))
+	if containers, err := engine.Containers(t.Context()); err == nil {
+		t.Errorf("%v", containers)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // ErrNoEngine says that no Docker engine answers.
@@ -32,19 +33,22 @@ type Runner func(ctx context.Context, command Command) error
 
 // Engine is one Docker engine. Its methods may be called concurrently.
 type Engine struct {
-	host string
-	run  Runner
+	host  string
+	run   Runner
+	pause time.Duration // between two questions to an engine that is at work
 }
 
 // Option changes how an Engine works.
 type Option func(*Engine)
 
-// WithRunner replaces what runs programs; tests record with it.
-func WithRunner(run Runner) Option { return func(e *Engine) { e.run = run } }
+// WithRunner replaces what runs programs; tests record with it. The engine then waits for nothing.
+func WithRunner(run Runner) Option {
+	return func(e *Engine) { e.run, e.pause = run, 0 }
+}
 
 // New returns the engine at host, a DOCKER_HOST value; empty for the one the docker command finds itself.
 func New(host string, opts ...Option) *Engine {
-	e := &Engine{host: host, run: Start}
+	e := &Engine{host: host, run: Start, pause: 200 * time.Millisecond}
 	for _, opt := range opts {
 		opt(e)
 	}

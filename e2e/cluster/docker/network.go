@@ -30,12 +30,8 @@ type Subnet struct {
 // Networks lists the networks whose name is exactly that; an engine can hold several.
 func (e *Engine) Networks(ctx context.Context, name string) ([]Network, error) {
 	// the filter matches parts of names
-	ids, err := e.Output(ctx, "network", "ls", "--quiet", "--no-trunc", "--filter", "name=^"+name+"$")
-	if err != nil || ids == "" {
-		return nil, err
-	}
-	text, err := e.Output(ctx, append([]string{"network", "inspect"}, strings.Fields(ids)...)...)
-	if err != nil {
+	text, err := e.inspect(ctx, []string{"network", "ls", "--quiet", "--no-trunc", "--filter", "name=^" + name + "$"}, "network", "inspect")
+	if err != nil || text == "" {
 		return nil, err
 	}
 	networks, err := ParseNetworks([]byte(text))
