@@ -11,6 +11,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // Resolver is implemented by a Prober that can ask the DNS for records; the one of ForClient is one.
@@ -26,7 +27,8 @@ type lookupArgs struct {
 }
 
 // lookupWant is one question and the whole of its answer, in any order. {namespace}, {domain}, {clusterIP:SERVICE},
-// {podIP:POD} and {podLabel:POD} are filled in. An SRV record is written "PRIORITY PORT TARGET"; its weight is left
+// {podIP:POD} and {podLabel:POD} are filled in; {clusterIPs:SERVICE} is each of the Service's addresses that a record
+// of its type can hold: IPv4 for A, IPv6 for AAAA, which may be none. An SRV record is written "PRIORITY PORT TARGET"; its weight is left
 // out: CoreDNS shares 100 among the targets. No answer: there is no such record.
 type lookupWant struct {
 	Name   string       `json:"name"`
@@ -79,16 +81,40 @@ func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.
 			return nil, nil, err
 		}
 		lookups = append(lookups, probe.Lookup{Vantage: from, Name: name, Record: l.Record, Timeout: timeout})
-		want := make([]string, len(l.Want))
-		for i := range l.Want {
-			if want[i], err = where.filled(l.Want[i]); err != nil {
-				return nil, nil, err
-			}
+		want, err := where.wanted(l)
+		if err != nil {
+			return nil, nil, err
 		}
-		slices.Sort(want)
 		wants = append(wants, want)
 	}
 	return lookups, wants, nil
+}
+
+// wanted are the answers with all filled in, sorted.
+func (s site) wanted(l lookupWant) ([]string, error) {
+	var want []string
+	for _, text := range l.Want {
+		name, all := strings.CutPrefix(text, "{clusterIPs:")
+		if !all {
+			one, err := s.filled(text)
+			if err != nil {
+				return nil, err
+			}
+			want = append(want, one)
+			continue
+		}
+		service, found := s.world.Service(s.namespace + "/" + strings.TrimSuffix(name, "}"))
+		if !found || len(world.ClusterIPs(&service)) == 0 {
+			return nil, fmt.Errorf("%q: there is nothing to fill in", text)
+		}
+		for _, addr := range world.ClusterIPs(&service) {
+			if (l.Record == probe.A) == addr.Is4() {
+				want = append(want, addr.String())
+			}
+		}
+	}
+	slices.Sort(want)
+	return want, nil
 }
 
 // judgeLookups compares the answers with what is wanted. A DNS that did not answer, or with an error, is wrong too.

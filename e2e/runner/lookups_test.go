@@ -86,6 +86,24 @@ func TestAskers(t *testing.T) {
 	}
 }
 
+func TestWantedAddressesAreOfTheRecordsFamily(t *testing.T) {
+	s := addressed()
+	s.world.Services[0].Spec.ClusterIPs = []string{"10.96.0.9", "fd00::9"}
+	for record, want := range map[probe.Record]string{probe.A: "10.96.0.9", probe.AAAA: "fd00::9"} {
+		got, err := s.wanted(lookupWant{Record: record, Want: []string{"{clusterIPs:my-service}"}})
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %v (%v), want %s", record, got, err, want)
+		}
+	}
+	s.world.Services[0].Spec.ClusterIPs = s.world.Services[0].Spec.ClusterIPs[:1]
+	if got, err := s.wanted(lookupWant{Record: probe.AAAA, Want: []string{"{clusterIPs:my-service}"}}); err != nil || len(got) != 0 {
+		t.Errorf("a Service without an IPv6 address: %v, %v", got, err)
+	}
+	if _, err := s.wanted(lookupWant{Record: probe.A, Want: []string{"{clusterIPs:nobody}"}}); err == nil {
+		t.Error("a Service that is not there has addresses")
+	}
+}
+
 func TestJudgeLookups(t *testing.T) {
 	found := func(record probe.Record, o reach.Outcome, change func(*probe.Found)) probe.Found {
 		f := probe.Found{Lookup: probe.Lookup{Name: "x", Record: record, Vantage: onPod}, Observation: reach.Observation{Outcome: o}}
