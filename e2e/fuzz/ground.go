@@ -33,6 +33,10 @@ type ground interface {
 // busy is how many requests to the API server are under way at once.
 const busy = 8
 
+// pulling is how many times longer the backends may take to run than a batch to settle: a dozen containers start at once,
+// on a node that may have to pull their image first.
+const pulling = 3
+
 // scenarioName is the scenario label of fuzz's namespaces.
 const scenarioName = "fuzz"
 
@@ -70,7 +74,7 @@ func (n *namespace) open(ctx context.Context) error {
 	if n.watcher, err = watch(ctx, n.cluster, n.name); err != nil {
 		return err
 	}
-	_, err = n.settle(ctx)
+	_, err = n.settle(ctx, pulling*n.bound)
 	return err
 }
 
@@ -138,7 +142,7 @@ func (n *namespace) lay(ctx context.Context, cases []Case, in func(pod string) b
 	}); err != nil {
 		return "", fmt.Errorf("create the Services: %w", err)
 	}
-	return n.settle(ctx)
+	return n.settle(ctx, n.bound)
 }
 
 // clear deletes all Services, and the slices that only svclab deletes, and waits until the Services are gone.
@@ -202,8 +206,8 @@ func (n *namespace) look(ctx context.Context) (world.World, error) {
 
 // settle waits until the objects agree. When only load balancers keep it waiting for too long, as when others use up the
 // pool of addresses, it says so and the rest can be asked.
-func (n *namespace) settle(ctx context.Context) (unsettled string, err error) {
-	bounded, cancel := context.WithTimeout(ctx, n.bound)
+func (n *namespace) settle(ctx context.Context, bound time.Duration) (unsettled string, err error) {
+	bounded, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	var last world.World
 	seen, err := n.watcher.await(bounded, func(ctx context.Context) (bool, string, error) {
@@ -222,9 +226,9 @@ func (n *namespace) settle(ctx context.Context) (unsettled string, err error) {
 		return "", err
 	}
 	if done, _ := world.SettledBut(last, world.Allow{Unready: true, Pending: true}, n.name); done && n.unready(last) == "" && bounded.Err() != nil {
-		return fmt.Sprintf("gave up waiting for %s after %s", seen, n.bound), nil
+		return fmt.Sprintf("gave up waiting for %s after %s", seen, bound), nil
 	}
-	return "", fmt.Errorf("wait for the objects to settle, at most %s; last seen: %s: %w", n.bound, seen, err)
+	return "", fmt.Errorf("wait for the objects to settle, at most %s; last seen: %s: %w", bound, seen, err)
 }
 
 // unready says which of the pods that are to be ready is not.

@@ -67,13 +67,17 @@ func askable(v reach.Vantage, t reach.Target) bool {
 // pairs are all that can be asked of a Service, from every vantage. An ExternalName is only looked up: nobody connects to
 // what it leads to.
 func pairs(w world.World, vantages []reach.Vantage, service string) []pair {
-	var list []pair
+	var (
+		list []pair
+		have = map[string]bool{}
+	)
 	for _, t := range w.TargetsWith(service, form(service)) {
 		if t.Kind == reach.ExternalName {
 			t.Port = 0
 		}
 		for _, v := range vantages {
-			if p := (pair{v, t}); askable(v, t) && !slices.ContainsFunc(list, func(have pair) bool { return have.key() == p.key() }) {
+			if p := (pair{v, t}); askable(v, t) && !have[p.key()] {
+				have[p.key()] = true
 				list = append(list, p)
 			}
 		}
