@@ -77,8 +77,11 @@ func (v *view) refusal() string {
 	return ""
 }
 
-// exhausted says whether a controller's words are that all addresses are taken.
-func exhausted(words string) bool { return strings.Contains(strings.ToLower(words), "no available ip") }
+// exhausted says whether a controller's words are that all addresses are taken. Of a pool that the Service names itself
+// MetalLB (0.15) says so by refusing the address it did not find: ["<nil>"] is not allowed in config.
+func exhausted(words string) bool {
+	return strings.Contains(strings.ToLower(words), "no available ip") || strings.Contains(words, `"<nil>"`)
+}
 
 func lbPoolExhausted(v *view) []Cause {
 	words := v.refusalIfPending()
@@ -269,20 +272,23 @@ func lbSourceRanges(v *view) []Cause {
 			continue
 		}
 		denied = append(denied, c.Cell.Vantage.Name)
+		kind := c.Cell.Vantage.Kind
+		if kind != reach.Outside && kind != reach.Host && v.Hopes.From != c.Cell.Vantage.Name && v.Hopes.From != string(kind) {
+			continue
+		}
+		outside = true
 		for _, addr := range c.Cell.Vantage.Addrs {
 			if target, err := netip.ParseAddr(c.Cell.Target.Host); err == nil && target.Is4() == addr.Is4() {
 				ranges = append(ranges, netip.PrefixFrom(addr, addr.BitLen()).String())
 				break
 			}
 		}
-		kind := c.Cell.Vantage.Kind
-		outside = outside || kind == reach.Outside || kind == reach.Host || v.Hopes.From == c.Cell.Vantage.Name || v.Hopes.From == string(kind)
 	}
 	if len(denied) == 0 {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("loadBalancerSourceRanges admit %s only, so what %s send to the load-balancer address is dropped",
+		Sentence: fmt.Sprintf("loadBalancerSourceRanges admit %s only, so whatever comes to the load-balancer address from %s is dropped",
 			listed(v.service.Spec.LoadBalancerSourceRanges), listed(denied)),
 		Field:   "spec.loadBalancerSourceRanges",
 		Command: v.patch(map[string]any{"loadBalancerSourceRanges": ranges}),

@@ -215,6 +215,10 @@ func balancerExamples() []example {
 			f.balanced(true)
 			f.event("Service", "web", "AllocationFailed", `Failed to allocate IP for "demo/web": no available IPs`)
 		}},
+		{id: "lb-pool-exhausted", name: "the pool that it names", says: "no address of pool lab", spoil: func(f *fixture) {
+			f.balanced(true)
+			f.event("Service", "web", "AllocationFailed", `Failed to allocate IP for "demo/web": ["<nil>"] is not allowed in config`)
+		}},
 		{id: "lb-address-refused", says: "is not allowed in config", try: "describe service web", spoil: func(f *fixture) {
 			f.balanced(true)
 			f.event("Service", "web", "AllocationFailed", `Failed to allocate IP for "demo/web": ["192.0.2.7"] is not allowed in config`)
@@ -275,7 +279,7 @@ func policyExamples() []example {
 			f.web().Spec.SessionAffinity, f.Hopes.Spread = corev1.ServiceAffinityClientIP, true
 			f.web().Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr(int32(60))}}
 		}},
-		{id: "health-check-node-port", says: "node cp answers with 503", spoil: func(f *fixture) {
+		{id: "health-check-node-port", says: "node cp has none and answers with 503", spoil: func(f *fixture) {
 			f.balanced(false)
 			f.web().Spec.ExternalTrafficPolicy, f.web().Spec.HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, 30999
 			f.Hopes.At = reach.HealthCheck

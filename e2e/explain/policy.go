@@ -120,7 +120,8 @@ func healthCheckPort(v *view) []Cause {
 	}
 	sentence := fmt.Sprintf("each node says at its healthCheckNodePort %d by HTTP whether it has a ready endpoint", port)
 	if slots := v.without(); len(slots) > 0 {
-		sentence += fmt.Sprintf("; %s with 503, for it has none, and a load balancer is to leave %s out", counted("node", slots)+verb(len(slots), " answers", " answer each"), verb(len(slots), "it", "them"))
+		sentence += fmt.Sprintf("; %s none and %s with 503, and a load balancer is to leave %s out", counted("node", slots)+verb(len(slots), " has", " have"),
+			verb(len(slots), "answers", "answer"), verb(len(slots), "it", "them"))
 	}
 	return []Cause{{
 		Sentence: sentence,
