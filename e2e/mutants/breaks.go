@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -217,6 +216,3 @@ func speakersGone() Break {
 		},
 	}
 }
-
-// quoted puts a text between the anchors of a regular expression that matches it and nothing else.
-func quoted(name string) string { return "^" + strings.ReplaceAll(name, ".", `\.`) + "$" }

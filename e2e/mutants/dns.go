@@ -100,6 +100,9 @@ func aliasChanged(other string) Break {
 	}
 }
 
+// quoted puts a text between the anchors of a regular expression that matches it and nothing else.
+func quoted(name string) string { return "^" + strings.ReplaceAll(name, ".", `\.`) + "$" }
+
 // corefile puts lines into CoreDNS's configuration, instead of those of a mutant that are there, and has its pods
 // made anew where that changes it.
 func corefile(ctx context.Context, lab Lab, lines string) error {

@@ -1,9 +1,7 @@
 package mutants
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -116,18 +114,7 @@ func at(ctx context.Context, lab Lab, vantage, text string, argv ...string) erro
 	if text != "" {
 		input = strings.NewReader(text)
 	}
-	var said bytes.Buffer
-	if err := lab.Exec(ctx, v, argv, input, io.Discard, &said); err != nil {
-		return errors.Join(err, note(said.String()))
-	}
-	return nil
-}
-
-func note(said string) error {
-	if said = strings.TrimSpace(said); said == "" {
-		return nil
-	}
-	return errors.New(said)
+	return lab.Exec(ctx, v, argv, input, io.Discard, io.Discard) // its error has what was said on stderr
 }
 
 func find(ctx context.Context, lab Lab, name string) (reach.Vantage, error) {
