@@ -162,7 +162,6 @@ func (s *session) run(ctx context.Context) error {
 		verdict.Title = fmt.Sprintf("%d random Services, %s to %s", len(cases), cases[0].Name(), cases[len(cases)-1].Name())
 		verdict.Behaviours = []string{"fuzz"}
 		s.outcome.Verdicts = append(s.outcome.Verdicts, verdict)
-		s.outcome.Services += len(cases)
 		s.say("batch %d of %d: %s after %s", b+1, batches, verdict.Result, round(verdict.Elapsed))
 	}
 	if ctx.Err() != nil {
@@ -247,6 +246,7 @@ func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []
 	if err != nil {
 		return nil, nil, err
 	}
+	s.outcome.Services += len(cases)
 	s.outcome.Possible += possible
 	s.outcome.Asked += len(list)
 	var probes, unprobed int
