@@ -166,15 +166,12 @@ func everyNode(ctx context.Context, lab Lab, argv ...string) error {
 	return err
 }
 
-// speakersHang stops MetalLB's speakers where they are, and has the machine outside forget who had which address.
+// speakersHang stops MetalLB's speakers where they are.
 func speakersHang() Break {
 	return Break{
 		Do: func(ctx context.Context, lab Lab, _ Scene) error {
 			// in the node's own process namespace: it reaches this node's speaker and nothing else
-			if err := everyNode(ctx, lab, "pkill", "--signal", "STOP", "--exact", "speaker"); err != nil {
-				return err
-			}
-			return at(ctx, lab, string(reach.Outside), "", "ip", "neigh", "flush", "all")
+			return everyNode(ctx, lab, "pkill", "--signal", "STOP", "--exact", "speaker")
 		},
 		Mend: func(ctx context.Context, lab Lab) error {
 			err := everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: there is none

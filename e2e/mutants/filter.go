@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -73,17 +74,27 @@ func (r Rules) String() string {
 
 // filter breaks one node's packet filter.
 func filter(slot string, rules func(Scene) (Rules, error)) Break {
+	return filters([]string{slot}, rules)
+}
+
+// filters breaks the packet filters of several nodes in the same way.
+func filters(slots []string, rules func(Scene) (Rules, error)) Break {
+	set := func(ctx context.Context, lab Lab, r Rules) error {
+		var errs []error
+		for _, slot := range slots {
+			errs = append(errs, onNode(ctx, lab, slot, r.String(), "nft", "-f", "-"))
+		}
+		return errors.Join(errs...)
+	}
 	return Break{
 		Do: func(ctx context.Context, lab Lab, scene Scene) error {
 			r, err := rules(scene)
 			if err != nil {
 				return err
 			}
-			return onNode(ctx, lab, slot, r.String(), "nft", "-f", "-")
+			return set(ctx, lab, r)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
-			return onNode(ctx, lab, slot, Rules{}.String(), "nft", "-f", "-")
-		},
+		Mend: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Rules{}) },
 	}
 }
 

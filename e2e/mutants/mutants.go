@@ -13,6 +13,7 @@ package mutants
 
 import (
 	"context"
+	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -30,6 +31,9 @@ type Mutant struct {
 	// During are names of its steps, in its order. They are done again while the cluster is broken, which it is from
 	// right before the first of them on. Those of them that only look must pass again after the repair.
 	During []string
+	// Within bounds each of these steps while the cluster is broken, for faults that a step may wait out; the runner's
+	// own bound where it is 0.
+	Within time.Duration
 	Break  Break
 	Notice Notice
 }
@@ -74,8 +78,11 @@ type Sign struct {
 	Also []string
 }
 
-// CheckSign is a step without a table, by the scenario's name of it, and a text that its reason must have.
-type CheckSign struct{ Step, Why string }
+// CheckSign is a step without a table, by the scenario's name of it, and texts of which its reason must have one.
+type CheckSign struct {
+	Step string
+	Why  []string
+}
 
 // All are the mutants in the order they are run in: one scenario's after another's.
 func All() []Mutant {

@@ -62,7 +62,9 @@ func (n Notice) Read(steps []reach.Step) Told {
 		if len(step.Tables) > 0 || step.Result == reach.Pass {
 			continue
 		}
-		i := slices.IndexFunc(n.Checks, func(c CheckSign) bool { return stepOf(step.Name) == c.Step && strings.Contains(step.Why, c.Why) })
+		i := slices.IndexFunc(n.Checks, func(c CheckSign) bool {
+			return stepOf(step.Name) == c.Step && slices.ContainsFunc(c.Why, func(why string) bool { return strings.Contains(step.Why, why) })
+		})
 		if i < 0 || step.Result != want {
 			stray = append(stray, fmt.Sprintf("%s: %s: %s", stepOf(step.Name), step.Result, step.Why))
 			continue
@@ -88,7 +90,7 @@ func (n Notice) Read(steps []reach.Step) Told {
 	}
 	for i, check := range n.Checks {
 		if !checks[i] {
-			wrong = append(wrong, fmt.Sprintf("step %q does not tell %q", check.Step, check.Why))
+			wrong = append(wrong, fmt.Sprintf("step %q does not tell %q", check.Step, strings.Join(check.Why, " or ")))
 		}
 	}
 	if len(stray) > 0 {

@@ -37,7 +37,7 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 			cell("node/worker2", vip, reach.Fail, refused), cell("node/worker", name, reach.Fail, refused),
 			cell("pod/worker2", vip, reach.Pass), cell("pod/worker", closed, reach.Pass),
 		}
-		arp      = CheckSign{Step: "one answers", Why: "want exactly one"}
+		arp      = CheckSign{Step: "one answers", Why: []string{"nobody answers", "want exactly one"}}
 		twoARP   = reach.Step{Name: "one answers … broken by x", Result: reach.Fail, Why: "2 answer, want exactly one"}
 		notAsked = Sign{From: []string{"node/worker"}, Field: NotAsked}
 	)

@@ -81,7 +81,7 @@ func (o Outcome) Result() reach.Result {
 // time: a table that is wrong is waited for in vain for all of Convergence, and every connection that is dropped takes
 // all of its timeout. A fault that would be noticed with these would be with the longer ones, as no mutant goes by itself.
 func Settings() runner.Settings {
-	return runner.Settings{Convergence: 4 * time.Second, Timeouts: runner.Timeouts{Answered: 2 * time.Second}}
+	return runner.Settings{Convergence: 4 * time.Second, Timeouts: runner.Timeouts{Answered: 3 * time.Second}}
 }
 
 // Run breaks the lab in each mutant's way, one at a time. runnerWith makes the runner, with Settings and the options
