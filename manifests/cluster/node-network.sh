@@ -77,7 +77,7 @@ fi
 rules | nft -f - || exit 1
 # Linux sends a peer about one ICMP error a second, so that of many probes that are rejected at once most would look
 # dropped. Here a rejection is always sent.
-sysctl -q -w net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000
+sysctl -q -w net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000
 [ -e /proc/sys/net/ipv6/icmp/ratelimit ] && sysctl -q -w net.ipv6.icmp.ratelimit=0
 if [ "$(facts routes)" = yes ]; then
   sysctl -q -w net.ipv4.ip_forward=1
