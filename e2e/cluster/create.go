@@ -94,8 +94,7 @@ func (c *Cluster) connectEarly(ctx context.Context, made <-chan struct{}) error 
 		if err := c.connect(config); err != nil {
 			return "", false, err
 		}
-		_, err = c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		return "", err == nil, err
+		return c.readyz(ctx)
 	})
 }
 

@@ -30,15 +30,15 @@ func (c *Cluster) loadNode(ctx context.Context, node string) error {
 		return nil
 	}
 	archive, saved := io.Pipe()
-	group, ctx := errgroup.WithContext(ctx)
+	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := c.engine.Stream(ctx, nil, saved, nil, append([]string{"save"}, locals...)...)
+		err := c.engine.Stream(both, nil, saved, nil, append([]string{"save"}, locals...)...)
 		_ = saved.CloseWithError(err) // always nil
 		return err
 	})
 	group.Go(func() error {
 		argv := []string{"ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", "-"}
-		err := c.engine.Exec(ctx, node, argv, archive, nil, nil)
+		err := c.engine.Exec(both, node, argv, archive, nil, nil)
 		_ = archive.CloseWithError(io.ErrClosedPipe) // so that the other side ends too; always nil
 		return err
 	})

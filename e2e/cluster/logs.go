@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -57,6 +58,9 @@ func (c *Cluster) dumpObjects(ctx context.Context, dir string) error {
 	var failed error
 	for _, resource := range dumped() {
 		list, err := c.dynamic.Resource(resource).List(ctx, metav1.ListOptions{})
+		if apierrors.IsNotFound(err) { // a cluster, or one half made, without MetalLB
+			continue
+		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("save the %s: %w", resource.Resource, err))
 			continue

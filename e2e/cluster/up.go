@@ -144,13 +144,16 @@ func (c *Cluster) takeOver(ctx context.Context) error {
 
 // apiReady waits until the API server of a cluster that was made before answers.
 func (c *Cluster) apiReady(ctx context.Context) error {
-	return c.until(ctx, "the API server answers", nodeBackIn, func(ctx context.Context) (string, bool, error) {
-		text, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		if failing := notOK(string(text)); failing != "" {
-			return failing, false, nil
-		}
-		return string(text), err == nil, err
-	})
+	return c.until(ctx, "the API server answers", nodeBackIn, c.readyz)
+}
+
+// readyz asks the API server once.
+func (c *Cluster) readyz(ctx context.Context) (seen string, done bool, err error) {
+	text, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	if failing := notOK(string(text)); failing != "" {
+		return failing, false, nil
+	}
+	return string(text), err == nil, err
 }
 
 // notOK are the checks that a /readyz answer says have failed.
