@@ -48,7 +48,9 @@ func clusterIP() []Mutant {
 			Break: filter("control-plane", func(s Scene) (Rules, error) {
 				return everyClientRaw(s.toService() + " jhash tcp sport mod 3 == 0 drop"), nil
 			}),
-			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane", "node/control-plane"}, To: served(), Field: "outcome", Got: []string{"TimedOut"}}}},
+			// Eight connections of one cell all get through once in 25 times, those of all four cells in 400,000.
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane", "node/control-plane"}, To: served(), Some: true,
+				Field: "outcome", Got: []string{"TimedOut"}}}},
 		},
 		{
 			Name:       "source-rewritten",

@@ -74,6 +74,8 @@ type Sign struct {
 	Field string
 	// Got is what the difference's Got may be; empty: anything.
 	Got []string
+	// Some: one cell of all is enough, for faults that hit connections by chance.
+	Some bool
 	// Also are places that may tell as well, but need not: vantages by name or kind.
 	Also []string
 }

@@ -41,6 +41,8 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 		twoARP   = reach.Step{Name: "one answers … broken by x", Result: reach.Fail, Why: "2 answer, want exactly one"}
 		notAsked = Sign{From: []string{"node/worker"}, Field: NotAsked}
 	)
+	some := sign
+	some.Some = true
 	with := func(more ...reach.CellVerdict) []reach.CellVerdict {
 		return append(append([]reach.CellVerdict{}, whole...), more...)
 	}
@@ -55,6 +57,8 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 		{"some cells of a place may be right", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("node/control-plane", vip, reach.Pass))...)}, "noticed"},
 		{"nothing tells", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", cell("pod/worker", vip, reach.Pass))}, "missed"},
 		{"one place does not tell", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", whole[:3]...)}, "no cell node → dns tells by outcome Refused"},
+		{"one place is enough", Notice{Signs: []Sign{some}}, []reach.Step{table("who", whole[:1]...)}, "noticed"},
+		{"one place is enough, and none tells", Notice{Signs: []Sign{some}}, []reach.Step{table("who", cell("pod/worker", vip, reach.Fail, timedOut))}, "no cell pod/worker"},
 		{"it tells by another outcome", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", append(whole[:3:3], cell("node/worker", name, reach.Fail, timedOut))...)}, "no cell node → dns"},
 		{"another vantage tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Fail, refused))...)}, "1 tell that should not, first pod/worker2"},
 		{"another port tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker", closed, reach.Fail, timedOut))...)}, "1 tell that should not, first pod/worker → my-service clusterIP:81"},
