@@ -116,7 +116,7 @@ type decision struct {
 // is gone (docker network prune takes it while the nodes are stopped; nodes that the engine was still making when svclab
 // was killed outlive it) the marker on the control plane says it, or the intent noted on this machine.
 func decide(f found, want marker, nodes []string) decision {
-	network, ours := f.ours(want.Name)
+	_, ours := f.ours(want.Name)
 	if len(f.Nodes) == 0 {
 		if len(f.Networks) > 0 && !ours {
 			return decision{refuse, fmt.Sprintf("a Docker network called %s exists, and svclab did not make it", want.Name)}
@@ -146,7 +146,7 @@ func decide(f found, want marker, nodes []string) decision {
 		return decision{recreate, "its creation was interrupted"}
 	case !ours:
 		return decision{recreate, "its Docker network is gone"}
-	case f.Marker.Config != want.Config || network.Labels[configLabel] != want.Config:
+	case f.Marker.Config != want.Config:
 		return decision{recreate, fmt.Sprintf("its configuration changed from (%s) to (%s)", f.Marker.Summary, want.Summary)}
 	case !slices.Equal(names, nodes):
 		return decision{recreate, fmt.Sprintf("its nodes are %s, not %s", strings.Join(names, " "), strings.Join(nodes, " "))}
