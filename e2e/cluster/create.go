@@ -102,12 +102,12 @@ func (c *Cluster) connectEarly(ctx context.Context, made <-chan struct{}) error 
 func (c *Cluster) abandon(ctx context.Context) error {
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteIn)
 	defer cancel()
-	var saved error
 	if ctx.Err() == nil {
 		dir := filepath.Join(c.settings.Output, "logs", "create")
-		if saved = c.ExportLogs(cleaning, dir); saved == nil {
-			c.say("the logs of the cluster that failed are in %s", dir)
+		if err := c.ExportLogs(cleaning, dir); err != nil {
+			c.say("not all logs could be saved: %s", shortened(err.Error()))
 		}
+		c.say("the logs of the cluster that failed are in %s", dir)
 	}
 	for range 3 { // the engine may end what a cancelled command began only after the first look
 		f, err := c.look(cleaning)
@@ -115,10 +115,10 @@ func (c *Cluster) abandon(ctx context.Context) error {
 			err = c.remove(cleaning, f)
 		}
 		if err != nil || f.empty() {
-			return errors.Join(saved, err)
+			return err
 		}
 	}
-	return saved
+	return nil
 }
 
 // furnish puts everything besides Kubernetes in place and waits until all of it works. It changes nothing that is

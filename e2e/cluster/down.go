@@ -22,7 +22,7 @@ func (c *Cluster) remove(ctx context.Context, f found) error {
 		args = append(args, container.Name)
 	}
 	if len(args) > 3 {
-		if err := c.engine.Run(ctx, args...); err != nil && !docker.Missing(err) {
+		if err := c.removeContainers(ctx, args); err != nil {
 			return fmt.Errorf("delete cluster %s: %w", name, err)
 		}
 	}
@@ -43,6 +43,22 @@ func (c *Cluster) remove(ctx context.Context, f found) error {
 		return fmt.Errorf("delete cluster %s: %w", name, err)
 	}
 	return nil
+}
+
+// removeContainers runs `docker args…`, which removes containers, and sees to it that they are gone: the engine may be about
+// to remove some for somebody else.
+func (c *Cluster) removeContainers(ctx context.Context, args []string) error {
+	err := c.engine.Run(ctx, args...)
+	if err == nil || !strings.Contains(err.Error(), "already in progress") && !docker.Missing(err) {
+		return err
+	}
+	return c.until(ctx, "the engine has removed the containers", deleteIn, func(ctx context.Context) (string, bool, error) {
+		f, err := c.look(ctx)
+		if err != nil || len(f.Nodes)+len(f.Others) == 0 {
+			return "", err == nil, err
+		}
+		return fmt.Sprintf("%d are left", len(f.Nodes)+len(f.Others)), false, nil
+	})
 }
 
 // Down deletes the cluster that Up made under that name, whole: nodes, the outside world, the network, the kubeconfig.

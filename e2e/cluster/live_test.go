@@ -22,7 +22,7 @@ import (
 )
 
 func TestLive(t *testing.T) {
-	s := liveSettings(t, "svclab-live")
+	s := liveSettings(t, "svclab-cl")
 	if os.Getenv("FAMILY") != "" {
 		s.Family = os.Getenv("FAMILY")
 	}
@@ -221,7 +221,7 @@ func afterStop(t *testing.T, c *cluster.Cluster, s cluster.Settings) {
 
 // A cluster of that name which svclab did not make is refused, and stays as it is. A container stands in for its node.
 func TestLiveForeign(t *testing.T) {
-	s := liveSettings(t, "svclab-foreign")
+	s := liveSettings(t, "svclab-clf")
 	node := s.Name + "-control-plane"
 	if err := s.Engine.Run(t.Context(), "create", "--pull", "never", "--name", node, "--label", "io.x-k8s.kind.cluster="+s.Name, "--network", "none", s.Images.CoreDNS, "x"); err != nil {
 		t.Fatal(err)
@@ -243,7 +243,7 @@ func TestLiveForeign(t *testing.T) {
 
 // Creation that is cancelled, early or late, leaves nothing.
 func TestLiveCancelled(t *testing.T) {
-	s := liveSettings(t, "svclab-cancel")
+	s := liveSettings(t, "svclab-clc")
 	for _, after := range []time.Duration{300 * time.Millisecond, 2 * time.Second, 8 * time.Second, 20 * time.Second, 35 * time.Second} {
 		why := errors.New("interrupted")
 		ctx, cancel := context.WithCancelCause(t.Context())
