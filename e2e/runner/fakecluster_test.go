@@ -297,6 +297,19 @@ type fakeFlow struct {
 	request probe.FlowRequest
 	report  probe.FlowReport
 	stopped bool
+	// seen are what Snapshot returns, one after the other, the last for good; the report where there are none.
+	seen []probe.FlowReport
+}
+
+func (f *fakeFlow) Snapshot() probe.FlowReport {
+	if len(f.seen) == 0 {
+		return f.report
+	}
+	first := f.seen[0]
+	if len(f.seen) > 1 {
+		f.seen = f.seen[1:]
+	}
+	return first
 }
 
 func (f *fakeFlow) Stop() (probe.FlowReport, error) {

@@ -35,7 +35,7 @@ type grid struct {
 
 // match lays out a table's cells and finds each one's row. A cell that no row is about, a cell that two are
 // about, and a row that is about no cell are errors, all told at once: a table that does not say what is to
-// be expected, or says it of nothing, is not a table.
+// be expected, or says it of nothing, is not a table. Rows about an IP family that the cluster does not have are left out.
 func (s site) match(t scenario.Table) (grid, error) {
 	g := grid{}
 	for _, v := range s.askers(t) {
@@ -75,7 +75,7 @@ func (s site) match(t scenario.Table) (grid, error) {
 		}
 	}
 	for i, n := range uses {
-		if n == 0 {
+		if n == 0 && s.hasFamily(t.Rows[i].To.Family) {
 			errs = append(errs, fmt.Errorf("row %d (%s) is about no cell", i+1, t.Rows[i]))
 		}
 	}
@@ -83,6 +83,13 @@ func (s site) match(t scenario.Table) (grid, error) {
 		errs = append(errs, errors.New("the table has no cell"))
 	}
 	return g, errors.Join(errs...)
+}
+
+// hasFamily reports whether the cluster's Services can have addresses of an IP family; of "" always.
+func (s site) hasFamily(family string) bool {
+	return family == "" || slices.ContainsFunc(s.world.Facts.ServiceCIDRs, func(r netip.Prefix) bool {
+		return string(world.FamilyOf(r.Addr())) == family
+	})
 }
 
 func numbers(rows []int) string {

@@ -95,8 +95,8 @@ func suffix() string {
 	return string(text)
 }
 
-// tearDown undoes all the scenario did: it stops its flows, puts cluster-wide objects back, and removes its
-// namespace. One thing that fails does not keep it from the others.
+// tearDown undoes all the scenario did: it stops its flows, starts the nodes it stopped, puts cluster-wide objects back,
+// and removes its namespace. One thing that fails does not keep it from the others.
 func (s *session) tearDown(ctx context.Context, result reach.Result) error {
 	var errs []error
 	for name, flow := range s.flows {
@@ -104,6 +104,7 @@ func (s *session) tearDown(ctx context.Context, result reach.Result) error {
 			errs = append(errs, fmt.Errorf("stop traffic %s: %w", name, err))
 		}
 	}
+	errs = append(errs, s.startNodes(ctx))
 	if s.journal != nil {
 		errs = append(errs, s.undo(ctx))
 	}

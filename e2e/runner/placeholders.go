@@ -12,8 +12,8 @@ import (
 )
 
 // placeholder finds what only the run knows: {clusterIP:SERVICE}, {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD},
-// {nodeIP:SLOT}, {vantageIP:VANTAGE}.
-var placeholder = regexp.MustCompile(`\{(clusterIP|loadBalancerIP|podIP|podLabel|nodeIP|vantageIP):([a-z0-9.-]+)\}`)
+// {nodeIP:SLOT}, {nodeIPv6:SLOT}, {vantageIP:VANTAGE}.
+var placeholder = regexp.MustCompile(`\{(clusterIP|loadBalancerIP|podIP|podLabel|nodeIP|nodeIPv6|vantageIP):([a-z0-9.-]+)\}`)
 
 // filled is fill for texts that may speak of several objects: the first address of a Service or a pod of the
 // scenario's namespace, a pod's address as a DNS label, a node's address. What is not there is an error.
@@ -36,11 +36,13 @@ func (s site) filled(text string) (string, error) {
 // known is what a placeholder stands for; empty where the object, or its address, is not there.
 func (s site) known(what, name string) string {
 	switch what {
-	case "nodeIP":
+	case "nodeIP", "nodeIPv6":
 		for i := range s.world.Nodes {
 			if node := &s.world.Nodes[i]; node.Name == s.world.Facts.Slots[name] {
 				for _, addr := range world.NodeAddrs(node) {
-					return addr.String()
+					if what == "nodeIP" || addr.Is6() {
+						return addr.String()
+					}
 				}
 			}
 		}

@@ -39,7 +39,8 @@ type Cluster interface {
 // NodeController is implemented by a Cluster whose nodes can be stopped and started.
 type NodeController interface {
 	// ControlNode does "start", "stop" or "restart" to the node of a slot, and returns when it is done; for start
-	// and restart that is when the node is Ready again.
+	// and restart that is when the node is Ready again. "restart-api-server" ends the API server that runs on it, and
+	// returns when another one is ready.
 	ControlNode(ctx context.Context, slot, action string) error
 }
 
@@ -54,6 +55,8 @@ type Prober interface {
 
 // Flow is traffic under way.
 type Flow interface {
+	// Snapshot is the report on the requests that have ended so far.
+	Snapshot() probe.FlowReport
 	Stop() (probe.FlowReport, error)
 }
 

@@ -25,6 +25,8 @@ type session struct {
 	progress  *progress
 	flows     map[string]Flow
 	journal   *journal
+	down      []string // slots of nodes that it stopped
+	announcer string   // see scenario.Announcer
 }
 
 // run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has

@@ -1,12 +1,8 @@
 package runner
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +12,13 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// traffic starts or stops a flow. A flow outlives its step: it runs until it is stopped, or cleaning up does.
+// traffic starts, awaits or stops a flow. A flow outlives its step: it runs until it is stopped, or cleaning up does.
 func (s *session) traffic(ctx context.Context, t scenario.Traffic) (stepReport, error) {
-	if t.Stop != nil {
+	switch {
+	case t.Stop != nil:
 		return s.stopTraffic(*t.Stop)
+	case t.Await != nil:
+		return s.awaitTraffic(ctx, *t.Await)
 	}
 	start := *t.Start
 	v, target, err := s.only(ctx, start.From, start.To)
@@ -37,16 +36,15 @@ func (s *session) traffic(ctx context.Context, t scenario.Traffic) (stepReport, 
 
 // only finds the one vantage and the one target that are meant.
 func (s *session) only(ctx context.Context, from string, to scenario.To) (reach.Vantage, reach.Target, error) {
-	i := slices.IndexFunc(s.vantages, func(v reach.Vantage) bool { return v.Name == from })
-	if i < 0 {
-		return reach.Vantage{}, reach.Target{}, fmt.Errorf("there is no vantage %s", from)
-	}
-	v := s.vantages[i]
 	w, err := s.snapshot(ctx)
 	if err != nil {
-		return v, reach.Target{}, err
+		return reach.Vantage{}, reach.Target{}, err
 	}
 	where := site{namespace: s.namespace, world: w, vantages: s.vantages}
+	v, there := where.asker(from)
+	if !there {
+		return v, reach.Target{}, fmt.Errorf("there is no vantage %s", from)
+	}
 	var found []reach.Target
 	for _, target := range w.Targets(s.namespace + "/" + to.Service) {
 		if world.Applicable(v, target) && where.matches(to, v, target) {
@@ -63,6 +61,46 @@ func (s *session) only(ctx context.Context, from string, to scenario.To) (reach.
 	return v, found[0], nil
 }
 
+// awaitTraffic waits until every request that was started in so long a time was answered, the whole of it after the
+// step began. A request under way is not known of; with a time that is the flow's timeout at least, what was hanging when
+// the step began has failed by then.
+func (s *session) awaitTraffic(ctx context.Context, t scenario.TrafficAwait) (stepReport, error) {
+	flow, running := s.flows[t.Name]
+	if !running {
+		return stepReport{}, fmt.Errorf("traffic %s does not run", t.Name)
+	}
+	var (
+		what  = fmt.Sprintf("traffic %s to be answered for %s", t.Name, time.Duration(t.Answered))
+		seen  = "nothing"
+		since = flow.Snapshot().Ended // by the vantage's clock, as all times here
+	)
+	defer s.progress.say("", "")
+	for {
+		r := flow.Snapshot()
+		if since.IsZero() {
+			since = r.Began
+		}
+		if n := len(r.Failed); n > 0 {
+			since = later(since, r.Failed[n-1].At)
+			seen = fmt.Sprintf("%d of %d requests lost, the last of them %s", n, r.Sent, r.Failed[n-1].Outcome)
+		}
+		if lasted := r.Ended.Sub(since); r.Answered > 0 && lasted >= time.Duration(t.Answered) {
+			return stepReport{lines: []string{fmt.Sprintf("from %s on every request was answered, for %s", since.UTC().Format(time.TimeOnly), round(lasted))}}, nil
+		}
+		s.progress.say(what, seen)
+		if !pause(ctx, reprobe) {
+			return stepReport{}, s.ranOut(ctx, what, seen)
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 func (s *session) stopTraffic(t scenario.TrafficStop) (stepReport, error) {
 	flow, running := s.flows[t.Name]
 	if !running {
@@ -77,11 +115,11 @@ func (s *session) stopTraffic(t scenario.TrafficStop) (stepReport, error) {
 	report := stepReport{lines: []string{fmt.Sprintf("%d requests, %d answered, %d lost; longest gap %s; answers by %s",
 		r.Sent, r.Answered, lost, round(r.LongestGap), counts(r.Backends))}}
 	for _, o := range r.Outages {
-		until := "to the end"
+		until := "there was no answer to the end"
 		if !o.Until.IsZero() {
-			until = "for " + round(o.Until.Sub(o.From)).String()
+			until = "the first to be answered again was sent " + round(o.Until.Sub(o.From)).String() + " later"
 		}
-		report.lines = append(report.lines, fmt.Sprintf("%d requests lost from %s on, %s", o.Lost, o.From.UTC().Format(time.TimeOnly), until))
+		report.lines = append(report.lines, fmt.Sprintf("%d requests lost from %s on; %s", o.Lost, o.From.UTC().Format(time.TimeOnly), until))
 	}
 	for _, o := range r.Failed {
 		if o.Outcome == reach.ProbeFailed {
@@ -91,6 +129,8 @@ func (s *session) stopTraffic(t scenario.TrafficStop) (stepReport, error) {
 	switch {
 	case r.Answered < max(t.MinAnswered, 1):
 		return report, failf("traffic %s: %d requests were answered, want %d at least", t.Name, r.Answered, max(t.MinAnswered, 1))
+	case lost < t.MinLost:
+		return report, failf("traffic %s: %d of %d requests were lost, want %d at least: there was no outage to measure", t.Name, lost, r.Sent, t.MinLost)
 	case lost > t.MaxLost:
 		return report, failf("traffic %s: %d of %d requests were lost, at most %d may be", t.Name, lost, r.Sent, t.MaxLost)
 	case t.MaxGap != 0 && r.LongestGap > time.Duration(t.MaxGap):
@@ -108,42 +148,4 @@ func counts(backends map[string]int) string {
 		parts = append(parts, fmt.Sprintf("%s (%d)", name, backends[name]))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// node acts on a node.
-func (s *session) node(ctx context.Context, n scenario.Node) (stepReport, error) {
-	if n.Action == "exec" {
-		return s.nodeExec(ctx, n)
-	}
-	controller, ok := s.runner.cluster.(NodeController)
-	if !ok {
-		return stepReport{}, errors.New("this cluster's nodes cannot be stopped or started")
-	}
-	s.progress.say(fmt.Sprintf("node %s to %s", n.Slot, n.Action), "")
-	defer s.progress.say("", "")
-	if err := controller.ControlNode(ctx, n.Slot, n.Action); err != nil {
-		return stepReport{}, fmt.Errorf("%s node %s: %w", n.Action, n.Slot, err)
-	}
-	return stepReport{}, nil
-}
-
-func (s *session) nodeExec(ctx context.Context, n scenario.Node) (stepReport, error) {
-	commander, ok := s.runner.cluster.(Commander)
-	if !ok {
-		return stepReport{}, errors.New("no program can be run on this cluster's nodes")
-	}
-	i := slices.IndexFunc(s.vantages, func(v reach.Vantage) bool { return v.Name == "node/"+n.Slot })
-	if i < 0 {
-		return stepReport{}, fmt.Errorf("there is no vantage node/%s", n.Slot)
-	}
-	var out bytes.Buffer
-	err := commander.Exec(ctx, s.vantages[i], n.Command, io.MultiReader(), &out, &out)
-	report := stepReport{lines: []string{"$ " + strings.Join(n.Command, " ")}}
-	for line := range strings.Lines(out.String()) {
-		report.lines = append(report.lines, strings.TrimRight(line, "\n"))
-	}
-	if err != nil {
-		return report, fmt.Errorf("run %v on node %s: %w", n.Command, n.Slot, err)
-	}
-	return report, nil
 }

@@ -19,10 +19,14 @@ const (
 	NodeControl Feature = "nodeControl"
 	// DualStack: Services and pods have addresses of both IP families.
 	DualStack Feature = "dualStack"
+	// SingleStack: they have addresses of one IP family only.
+	SingleStack Feature = "singleStack"
 )
 
 // Features lists every feature a scenario can need.
-func Features() []Feature { return []Feature{Outside, LoadBalancer, NodeControl, DualStack} }
+func Features() []Feature {
+	return []Feature{Outside, LoadBalancer, NodeControl, DualStack, SingleStack}
+}
 
 // Scenario is one folder of manifests/scenarios, loaded and checked.
 type Scenario struct {

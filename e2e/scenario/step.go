@@ -144,18 +144,26 @@ type Event struct {
 	Has    Strings `json:"message,omitempty"`
 }
 
-// Node acts on a node of the lab's own cluster.
+// Node acts on a node of the lab's own cluster. One that is stopped is started again when the scenario ends, at the
+// latest.
 type Node struct {
-	Slot string `json:"slot"`
-	// Action is start, stop or restart (the whole node), or exec.
+	// Slot is the node's, or Announcer: the node that announces the load-balancer address of Service when a step first
+	// says so, and the same node in every later step.
+	Slot    string `json:"slot"`
+	Service string `json:"service,omitempty"`
+	// Action is start, stop or restart (the whole node), restart-api-server (on the control plane), or exec.
 	Action string `json:"action"`
 	// Command is run on the node, for exec; it must end with exit code 0.
 	Command []string `json:"command,omitempty"`
 }
 
-// Traffic starts or stops a flow: one of Start and Stop.
+// Announcer is a Node.Slot that only the run knows.
+const Announcer = "announcer"
+
+// Traffic starts, awaits or stops a flow: one of Start, Await and Stop.
 type Traffic struct {
 	Start *TrafficStart `json:"start,omitempty"`
+	Await *TrafficAwait `json:"await,omitempty"`
 	Stop  *TrafficStop  `json:"stop,omitempty"`
 }
 
@@ -170,9 +178,18 @@ type TrafficStart struct {
 	Timeout   Duration `json:"timeout,omitempty"`
 }
 
+// TrafficAwait waits until a flow that may have broken off is answered again.
+type TrafficAwait struct {
+	Name string `json:"name"`
+	// Answered is how long every request must have been answered; at least the flow's timeout.
+	Answered Duration `json:"answered"`
+}
+
 // TrafficStop ends a flow and judges it.
 type TrafficStop struct {
 	Name string `json:"name"`
+	// MinLost is the least number that must have got none, where an outage is to be measured.
+	MinLost int `json:"minLost,omitempty"`
 	// MaxLost is the largest number of requests that may have got no answer.
 	MaxLost int `json:"maxLost"`
 	// MaxGap is the longest time without an answer; unbounded where it is not set.

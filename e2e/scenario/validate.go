@@ -213,11 +213,14 @@ func validateObject(o Object) error {
 }
 
 func (s Scenario) validateNode(n Node) error {
-	if !slotPattern.MatchString(n.Slot) {
-		return fmt.Errorf("node slot %q: want control-plane, worker, worker2, …", n.Slot)
+	if n.Slot != Announcer && !slotPattern.MatchString(n.Slot) {
+		return fmt.Errorf("node slot %q: want control-plane, worker, worker2, … or %s", n.Slot, Announcer)
 	}
-	if !slices.Contains([]string{"start", "stop", "restart", "exec"}, n.Action) {
-		return fmt.Errorf("node action %q: want start, stop, restart or exec", n.Action)
+	if n.Slot != Announcer && n.Service != "" {
+		return fmt.Errorf("node service goes with slot %s", Announcer)
+	}
+	if !slices.Contains([]string{"start", "stop", "restart", "restart-api-server", "exec"}, n.Action) {
+		return fmt.Errorf("node action %q: want start, stop, restart, restart-api-server or exec", n.Action)
 	}
 	if (n.Action == "exec") != (len(n.Command) > 0) {
 		return errors.New("node command goes with action exec")
@@ -229,11 +232,21 @@ func (s Scenario) validateNode(n Node) error {
 }
 
 func validateTraffic(t Traffic) error {
+	set := 0
+	for _, is := range []bool{t.Start != nil, t.Await != nil, t.Stop != nil} {
+		if is {
+			set++
+		}
+	}
 	switch {
-	case (t.Start == nil) == (t.Stop == nil):
-		return errors.New("traffic wants one of start and stop")
-	case t.Stop != nil && t.Stop.Name == "", t.Start != nil && t.Start.Name == "":
+	case set != 1:
+		return errors.New("traffic wants one of start, await and stop")
+	case t.Stop != nil && t.Stop.Name == "", t.Await != nil && t.Await.Name == "", t.Start != nil && t.Start.Name == "":
 		return errors.New("traffic wants a name")
+	case t.Await != nil && t.Await.Answered == 0:
+		return errors.New("traffic to await wants answered: how long")
+	case t.Stop != nil && t.Stop.MinLost > t.Stop.MaxLost:
+		return fmt.Errorf("traffic wants maxLost to be %d at least, which is minLost", t.Stop.MinLost)
 	case t.Start == nil:
 		return nil
 	case t.Start.PerSecond < 1 || t.Start.PerSecond > 1000:
@@ -246,7 +259,8 @@ func validateTraffic(t Traffic) error {
 	return errors.Join(validateFrom(Strings{t.Start.From}), t.Start.To.validate())
 }
 
-// validatePairs checks that every flow is stopped and every object withheld is restored, in that order.
+// validatePairs checks that every flow is stopped, every stopped node started and every object withheld restored, in
+// that order.
 func (s Scenario) validatePairs() error {
 	var errs []error
 	open := map[string]string{}
@@ -270,6 +284,9 @@ func (s Scenario) validatePairs() error {
 		}
 		if step.Traffic != nil && step.Traffic.Stop != nil {
 			toggle("traffic "+step.Traffic.Stop.Name, "start", "stop", false)
+		}
+		if step.Node != nil && (step.Node.Action == "stop" || step.Node.Action == "start") {
+			toggle("node "+step.Node.Slot, "stop", "start", step.Node.Action == "stop")
 		}
 		for _, ref := range step.Withhold {
 			toggle(ref.String(), "withhold", "restore", true)

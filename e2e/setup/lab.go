@@ -21,6 +21,12 @@ type Lab struct{ *cluster.Cluster }
 
 // Lacks says why the cluster does not have what a scenario needs; "" when it has.
 func (l Lab) Lacks(f scenario.Feature) string {
+	if f == scenario.SingleStack {
+		if l.Cluster.Lacks(cluster.DualStack) == "" {
+			return "this cluster has addresses of both IP families"
+		}
+		return ""
+	}
 	features := map[scenario.Feature]cluster.Feature{scenario.Outside: cluster.Outside, scenario.LoadBalancer: cluster.LoadBalancer,
 		scenario.NodeControl: cluster.NodeControl, scenario.DualStack: cluster.DualStack}
 	known, ok := features[f]
@@ -30,7 +36,7 @@ func (l Lab) Lacks(f scenario.Feature) string {
 	return l.Cluster.Lacks(known)
 }
 
-// ControlNode does "start", "stop" or "restart" to the node of a slot; see runner.NodeController.
+// ControlNode does "start", "stop", "restart" or "restart-api-server" to the node of a slot; see runner.NodeController.
 func (l Lab) ControlNode(ctx context.Context, slot, action string) error {
 	facts, err := l.Facts(ctx)
 	if err != nil {
@@ -47,6 +53,8 @@ func (l Lab) ControlNode(ctx context.Context, slot, action string) error {
 		return l.StopNode(ctx, node)
 	case "restart":
 		return l.RestartNode(ctx, node)
+	case "restart-api-server":
+		return l.RestartAPIServer(ctx)
 	}
 	return fmt.Errorf("%s node %s: there is no such action", action, slot)
 }
