@@ -33,6 +33,17 @@ func Links(ctx context.Context, exec Exec, v reach.Vantage) ([]string, error) {
 	return links.MACs, nil
 }
 
+// Synced waits until the kube-proxy of a node vantage has written to the packet filter every change it knows of, at
+// most for the time wait. An error means that the prober could not be run; that there is no kube-proxy to ask, or
+// that it was not done in time, is told by the value.
+func Synced(ctx context.Context, exec Exec, v reach.Vantage, wait time.Duration) (wire.Synced, error) {
+	var synced wire.Synced
+	if err := tell(ctx, exec, v, &synced, "synced", "--wait", wait.String()); err != nil {
+		return wire.Synced{}, fmt.Errorf("ask kube-proxy at %s what it has written: %w", v.Name, err)
+	}
+	return synced, nil
+}
+
 // tell runs the prober with arguments and decodes what it prints.
 func tell(ctx context.Context, exec Exec, v reach.Vantage, out any, args ...string) error {
 	path, err := exec.Prober(ctx, v)

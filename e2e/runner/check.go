@@ -83,6 +83,7 @@ func (s *session) check(ctx context.Context, step scenario.Check) (stepReport, e
 	if err != nil {
 		return stepReport{}, err
 	}
+	told := s.followed(ctx)
 	s.progress.say("check "+step.Name, "")
 	defer s.progress.say("", "")
 	c := s.runner.cluster
@@ -90,6 +91,9 @@ func (s *session) check(ctx context.Context, step scenario.Check) (stepReport, e
 		Prober: s.runner.prober, Cluster: c, Timeouts: s.runner.settings.Timeouts})
 	if err != nil {
 		err = fmt.Errorf("check %s: %w", step.Name, err)
+	}
+	if told != "" {
+		lines = append(lines, told)
 	}
 	return stepReport{lines: lines}, err
 }

@@ -21,9 +21,9 @@ const reprobe = 200 * time.Millisecond
 
 // expect observes and judges tables, in three phases.
 //
-// Settle: the API's objects come to agree; that can be watched.
+// Settle: the API's objects come to agree; that can be watched. Then kube-proxy is waited for, see followed.
 //
-// Converge: kube-proxy, the DNS and load balancers follow the objects without saying when they are done. So the
+// Converge: the DNS, load balancers and other proxies follow the objects without saying when they are done. So the
 // cells are asked with few probes, and those that are not as predicted are asked again, until all are, or until
 // Settings.Convergence has passed since the objects settled. Nothing seen in this phase is judged.
 //
@@ -50,6 +50,9 @@ func (s *session) expect(ctx context.Context, names []string) (stepReport, error
 	settled, err := s.settle(ctx, allow)
 	if err != nil {
 		return report, err
+	}
+	if line := s.followed(ctx); line != "" {
+		report.lines = append(report.lines, line)
 	}
 	plans, line, err := s.converge(ctx, names, settled)
 	if line != "" {

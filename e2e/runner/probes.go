@@ -57,7 +57,7 @@ func (f forecast) matches(cell reach.Cell) bool {
 }
 
 // request says how the cell is asked. quick is for convergence, which only needs to see whether the cell is as
-// predicted: one probe, and more only until every backend was heard.
+// predicted: one probe, and more only until every backend was heard, or where one client is to stay with one of them.
 func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	r := probe.Request{Vantage: f.vantage, Target: f.target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied}
 	if f.oracle.Allows(reach.TimedOut) && f.written.Allows(reach.TimedOut) {
@@ -73,6 +73,10 @@ func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 		r.Min = 1
 		if len(r.Until) == 0 {
 			r.Max = 1
+		}
+		if f.oracle.Sticky { // each probe of a proxy that does not know yet may fall on the same backend by chance
+			r.Min = MaxProbes(len(f.oracle.Backends))
+			r.Max = r.Min
 		}
 	}
 	return r

@@ -59,6 +59,7 @@ func TestRequest(t *testing.T) {
 		"silence":                  {silent, silent, false, 2, 2, 0, time.Second},
 		"silence, says one":        {refused, silent, false, 2, 2, 0, 4 * time.Second},
 		"sticky":                   {sticky, sticky, false, 8, 8, 0, 3 * time.Second},
+		"sticky, converging":       {sticky, sticky, true, 31, 31, 0, 3 * time.Second},
 		"only the table wants one": {refused, reached, false, 8, 31, 2, 3 * time.Second},
 	} {
 		r := forecast{oracle: c.oracle, written: c.written}.request(c.quick, timeouts)

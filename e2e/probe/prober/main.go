@@ -20,6 +20,7 @@ const usage = `usage: prober ask                 read cells on stdin, ask them, 
        prober flow                read one flow on stdin, keep asking until stdin ends
        prober serve [flags]       be the outside world's server (prober serve -h)
        prober whohas --addr A     ask the link by ARP or NDP who has an address, print all who answer
+       prober synced [flags]      wait until kube-proxy has written what it knows (prober synced -h)
        prober links               print the hardware addresses of this place
        prober version`
 
@@ -55,7 +56,7 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	if verb != "serve" && verb != "whohas" && len(args) > 0 {
+	if verb != "serve" && verb != "whohas" && verb != "synced" && len(args) > 0 {
 		return badf("%s takes no arguments, got %q\n%s", verb, args, usage)
 	}
 	switch verb {
@@ -67,6 +68,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return serve(ctx, args, stdout, stderr)
 	case "whohas":
 		return whoHas(args, stdout, stderr)
+	case "synced":
+		return synced(ctx, args, stdout, stderr)
 	case "links":
 		return links(stdout)
 	case "version":

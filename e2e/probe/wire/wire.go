@@ -185,3 +185,13 @@ type Listening struct {
 	HTTPS string `json:"https,omitempty"`
 	UDP   string `json:"udp,omitempty"`
 }
+
+// Synced is what `prober synced` prints: what the node's kube-proxy says of its own work.
+type Synced struct {
+	// Done: every change that kube-proxy knew of when it was asked is in the node's packet filter.
+	Done bool `json:"done"`
+	// Waited is how long that took.
+	Waited time.Duration `json:"waitedNs"`
+	// Why is, where it is not done, what was last seen, or why kube-proxy could not be asked.
+	Why string `json:"why,omitempty"`
+}

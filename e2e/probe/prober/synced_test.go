@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+)
+
+// proxy is a kube-proxy's metrics that a test can change.
+type proxy struct {
+	sync.Mutex
+	pending        int
+	queued, synced time.Time
+}
+
+func (p *proxy) set(pending int, queued, synced time.Time) {
+	p.Lock()
+	defer p.Unlock()
+	p.pending, p.queued, p.synced = pending, queued, synced
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	p.Lock()
+	defer p.Unlock()
+	// two IP families, of which one is ahead: the other one counts
+	_, _ = fmt.Fprintf(w, "# HELP x y\nother_metric 7\n%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} 0\n", metricQueued, seconds(p.queued))
+	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} 9e+12\n", metricSynced, seconds(p.synced))
+	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %d\n%s 0\n", metricServicesPending, p.pending, metricEndpointsPending)
+}
+
+// askSynced runs the command and returns what it printed.
+func askSynced(t *testing.T, url, wait string) wire.Synced {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"synced", "--metrics", url, "--wait", wait}, strings.NewReader(""), &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	var got wire.Synced
+	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestSyncedWaitsForWhatIsPending(t *testing.T) {
+	var (
+		p      = &proxy{}
+		server = httptest.NewServer(p)
+		now    = time.Now()
+	)
+	defer server.Close()
+	p.set(1, now, now.Add(-time.Minute))
+	if got := askSynced(t, server.URL, "300ms"); got.Done || !strings.Contains(got.Why, "1 changes are pending") {
+		t.Errorf("with a change pending: %+v", got)
+	}
+	p.set(0, now, now.Add(-time.Minute)) // a sync has taken the change and has not ended
+	if got := askSynced(t, server.URL, "1s"); got.Done {
+		t.Errorf("while a sync is under way: %+v", got)
+	}
+	p.set(0, now.Add(-time.Minute), now)
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited < syncedHold {
+		t.Errorf("with nothing pending: %+v; a sync may be under way until %s have passed", got, syncedHold)
+	}
+	ended := time.AfterFunc(200*time.Millisecond, func() { p.set(0, now, time.Now()) })
+	defer ended.Stop()
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited >= syncedHold {
+		t.Errorf("when a sync ends after nothing was pending, all is written: %+v", got)
+	}
+}
+
+func TestSyncedWithoutKubeProxy(t *testing.T) {
+	closed := httptest.NewServer(http.NotFoundHandler())
+	url := closed.URL
+	if got := askSynced(t, url, "5s"); got.Done || !strings.Contains(got.Why, "404") {
+		t.Errorf("no metrics there: %+v", got)
+	}
+	closed.Close()
+	if got := askSynced(t, url, "5s"); got.Done || !strings.Contains(got.Why, "refused") {
+		t.Errorf("nobody there: %+v", got)
+	}
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "up 1") }))
+	defer other.Close()
+	if got := askSynced(t, other.URL, "5s"); got.Done || !strings.Contains(got.Why, "not the metrics of a kube-proxy") {
+		t.Errorf("somebody else there: %+v", got)
+	}
+	stuck := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer stuck.Close()
+	if got := askSynced(t, stuck.URL, "300ms"); got.Done || got.Why == "" || got.Waited > 3*time.Second {
+		t.Errorf("a frozen kube-proxy: %+v", got)
+	}
+}
