@@ -36,8 +36,9 @@ var below = map[string][]string{
 	"e2e/setup":           {"e2e/reach", "e2e/probe", "e2e/cluster", "e2e/cluster/docker", "e2e/report", "e2e/runner", "e2e/scenario"},
 	"e2e/mutants":         {"e2e/reach", "e2e/world", "e2e/runner", "e2e/scenario"},
 	"e2e/fuzz":            {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/report", "e2e/runner"},
+	"e2e/conformance":     {"e2e/reach", "e2e/world", "e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario"},
 	"e2e/suites":          {"e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup"},
-	"labs/cli":            {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/ask"},
+	"labs/cli":            {"e2e/conformance", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/ask"},
 	"labs/cmd/svclab":     {"labs/cli", "manifests"},
 }
 

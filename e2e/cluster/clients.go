@@ -27,19 +27,28 @@ type clientPod struct {
 	HostNetwork bool
 }
 
-// slot is the short name of a node: without the cluster's name.
+// slot is the short name of a node: without the cluster's name, or what an existing cluster was furnished with.
 func (c *Cluster) slot(node string) string {
-	if c.engine == nil {
-		return node
+	switch {
+	case c.engine != nil:
+		return strings.TrimPrefix(node, c.settings.Name+"-")
+	case c.slots[node] != "":
+		return c.slots[node]
 	}
-	return strings.TrimPrefix(node, c.settings.Name+"-")
+	return node
 }
 
-// podOf is the name of a node's client pod.
-func (c *Cluster) podOf(node string) string { return "client-" + c.slot(node) }
+// podOf is the name of a node's client pod. In an existing cluster it has the node's whole name, so that it is never that
+// of a pod which belongs to svclab's own.
+func (c *Cluster) podOf(node string) string {
+	if c.engine == nil {
+		return "client-" + node
+	}
+	return "client-" + c.slot(node)
+}
 
 // hostPodOf is the name of the pod that stands in for a node whose container cannot be entered.
-func (c *Cluster) hostPodOf(node string) string { return "node-" + c.slot(node) }
+func (c *Cluster) hostPodOf(node string) string { return "node-" + node }
 
 // ensureClients sees to it that a client pod runs on every node.
 func (c *Cluster) ensureClients(ctx context.Context) error {

@@ -42,6 +42,10 @@ type Cluster struct {
 	// made: this process made the client pods of an existing cluster, and is to remove them; inLab: that cluster is one of
 	// svclab's own, whose other client pods stay.
 	made, inLab bool
+	// slots are the slots of an existing cluster's nodes, by name, where it was furnished with some.
+	slots map[string]string
+	// learned is what an existing cluster was found to be.
+	learned learned
 	// dns is the address of the cluster's DNS Service.
 	dns netip.AddrPort
 	// outside are the outside world's addresses.

@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,6 +28,22 @@ const connectIn = 10 * time.Second
 // every Ready node, in the namespace ClientsNamespace, and this machine; there is no outside. Close removes them. Of
 // settings it uses Manifests, Images.Agnhost, Program and Log.
 func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
+	c, err := Connect(ctx, kubeconfig, contextName, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Furnish(ctx, nil, ""); err != nil {
+		cleaning, cancel := detached(ctx)
+		defer cancel()
+		return nil, errors.Join(err, c.Close(cleaning))
+	}
+	return c, nil
+}
+
+// Connect returns the cluster that a kubeconfig names without making anything in it: it has no vantage but this machine
+// until Furnish. The cluster is asked one question, whether it is there; where it does not answer within ten seconds the
+// error is ErrNoCluster. Settings are as for Existing.
+func Connect(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
 	if kubeconfig == "" {
 		return nil, problem(ErrSettings, "name its kubeconfig file; svclab never takes the ambient one", "no cluster is named")
 	}
@@ -49,10 +67,12 @@ func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (
 	if err := c.connect(config); err != nil {
 		return nil, err
 	}
-	if err := c.furnishExisting(ctx); err != nil {
-		cleaning, cancel := detached(ctx)
-		defer cancel()
-		return nil, errors.Join(err, c.Close(cleaning))
+	first, cancel := context.WithTimeout(ctx, connectIn)
+	defer cancel()
+	if err := c.client.Discovery().RESTClient().Get().AbsPath("/version").Do(first).Error(); err != nil {
+		p := problem(ErrNoCluster, "check the kubeconfig: its server, its certificates and its user", "cluster %s at %s does not answer", contextName, config.Host)
+		p.Cause = err
+		return nil, p
 	}
 	return c, nil
 }
@@ -68,14 +88,23 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), namespaceGoneIn)
 }
 
-func (c *Cluster) furnishExisting(ctx context.Context) error {
-	first, cancel := context.WithTimeout(ctx, connectIn)
-	defer cancel()
-	nodes, err := c.client.CoreV1().Nodes().List(first, metav1.ListOptions{})
+// Furnish puts clients into a cluster that Connect returned: on the nodes named, by slot, or where slots is nil on every
+// Ready node. Nodes that are not named are from then on not there for whoever asks the Cluster's clients: tables, targets
+// and snapshots are of the named ones only, however many nodes there are. The clients run image; where that is empty, that
+// of the settings. What an earlier run left in the clients' namespace is removed first. Close removes all; it is to be
+// called though Furnish failed.
+func (c *Cluster) Furnish(ctx context.Context, slots map[string]string, image string) error {
+	c.settings.Images.Agnhost = cmp.Or(image, c.settings.Images.Agnhost)
+	if slots != nil {
+		c.slots = map[string]string{}
+		for slot, node := range slots {
+			c.slots[node] = slot
+		}
+		c.client = only(c.client, slices.Sorted(maps.Values(slots)))
+	}
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		p := problem(ErrNoCluster, "check the kubeconfig and that its user may list nodes", "cluster %s does not answer", c.context)
-		p.Cause = err
-		return p
+		return fmt.Errorf("list the nodes: %w", err)
 	}
 	if service, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); err == nil {
 		if addr, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil {
@@ -86,8 +115,9 @@ func (c *Cluster) furnishExisting(ctx context.Context) error {
 	switch {
 	case err == nil && namespace.Labels[managedLabel] != "svclab":
 		return problem(ErrForeignCluster, "remove or rename it: svclab's client pods need that name", "the namespace %s exists, and svclab did not make it", ClientsNamespace)
-	case err == nil && namespace.DeletionTimestamp != nil: // of a run before
-		if err := c.clientsGone(ctx); err != nil {
+	case err == nil && namespace.Labels[labLabel] == "": // of a run before, which was killed
+		c.say("removing the namespace %s, which an earlier run left behind", ClientsNamespace)
+		if err := c.removeClients(ctx); err != nil {
 			return err
 		}
 	case err != nil && !apierrors.IsNotFound(err):
@@ -144,10 +174,10 @@ func (c *Cluster) clientsGone(ctx context.Context) error {
 	})
 }
 
-// existingFacts reads what a cluster that svclab did not make says of itself: the configuration that kubeadm leaves for
-// kube-proxy, where there is one, and the ServiceCIDR objects. What it does not say stays unknown.
+// existingFacts reads what a cluster that svclab did not make says of itself: its proxy mode (see ProxyMode), the pod
+// ranges that kube-proxy was configured with, and the addresses that its nodes have. What it does not say stays unknown.
 func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
-	facts := world.Facts{ProxyMode: world.ModeUnknown, Slots: map[string]string{}}
+	facts := world.Facts{ProxyMode: world.ModeUnknown, Slots: map[string]string{}, NodesUseClusterDNS: c.dns.IsValid()}
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return facts, fmt.Errorf("read the cluster's facts: %w", err)
@@ -155,18 +185,11 @@ func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
 	for _, node := range nodes.Items {
 		facts.Slots[c.slot(node.Name)] = node.Name
 	}
-	facts.NodesUseClusterDNS = c.dns.IsValid()
-	config, err := c.client.CoreV1().ConfigMaps("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
-		return facts, nil
-	case err != nil:
+	found, err := c.learn(ctx)
+	if err != nil {
 		return facts, fmt.Errorf("read the cluster's facts: %w", err)
 	}
-	facts.ProxyMode, facts.PodCIDRs, err = readProxyConfig(config.Data["config.conf"])
-	if err != nil {
-		return facts, fmt.Errorf("read the cluster's facts: ConfigMap kube-system/kube-proxy: %w", err)
-	}
+	facts.ProxyMode, facts.PodCIDRs, facts.NodeSources = found.mode.Mode, found.podRanges, found.addrs
 	return facts, nil
 }
 

@@ -111,7 +111,7 @@ func (e *entries) add(level Level, name string, x entry) {
 func entriesOf(run Run) entries {
 	e := entries{by: map[entryKey]entry{}, names: map[Level][]string{}}
 	for _, v := range run.Verdicts {
-		why := verdictWhy(v)
+		why := Why(v)
 		for _, behaviour := range v.Behaviours {
 			e.add(LevelBehaviour, behaviour, entry{result: v.Result, why: why})
 		}
@@ -130,6 +130,9 @@ func entriesOf(run Run) entries {
 			}
 		}
 	}
+	if c := run.Conformance; c != nil {
+		e.addConformance(*c)
+	}
 	for _, s := range run.Skips() {
 		if _, known := e.by[entryKey{LevelScenario, s.Scenario}]; !known {
 			e.add(LevelScenario, s.Scenario, entry{result: reach.Skipped, why: s.Reason})
@@ -141,7 +144,22 @@ func entriesOf(run Run) entries {
 	return e
 }
 
-func verdictWhy(v reach.Verdict) string {
+// addConformance adds what a conformance report says and the run's own verdicts do not.
+func (e *entries) addConformance(c Conformance) {
+	for _, b := range c.Behaviours {
+		if _, known := e.by[entryKey{LevelBehaviour, b.ID}]; !known {
+			e.add(LevelBehaviour, b.ID, entry{result: b.Result, why: strings.Join(b.Reasons, "; ")})
+		}
+	}
+	for _, s := range c.Scenarios {
+		if _, known := e.by[entryKey{LevelScenario, s.Name}]; !known {
+			e.add(LevelScenario, s.Name, entry{result: s.Result, why: s.Reason})
+		}
+	}
+}
+
+// Why says in a line why a scenario was skipped or did not pass; empty for one that passed.
+func Why(v reach.Verdict) string {
 	switch v.Result {
 	case reach.Pass:
 		return ""

@@ -18,26 +18,35 @@ const (
 	TextFile     = "report.txt"
 	HTMLFile     = "report.html"
 	MarkdownFile = "summary.md"
+	// The conformance report, which a run that held a cluster to a profile has as well.
+	ConformanceYAMLFile = "conformance.yaml"
+	ConformanceJSONFile = "conformance.json"
 )
 
 // WriteAll writes the run into dir, which it makes if need be: result.json, junit.xml, report.txt with every
-// cell, report.html and summary.md. Each file is replaced as a whole or left as it was. When one cannot be
+// cell, report.html and summary.md, and the conformance report where the run has one. Each file is replaced as a whole or left as it was. When one cannot be
 // written the others still are, and the error names each that is missing and what to do.
 func WriteAll(dir string, run Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the output folder %s: %w%s", dir, err, remedy(err))
 	}
-	var errs []error
-	for _, f := range []struct {
+	type file struct {
 		name   string
 		render func(io.Writer) error
-	}{
+	}
+	var errs []error
+	files := []file{
 		{JSONFile, func(w io.Writer) error { return JSON(w, run) }},
 		{JUnitFile, func(w io.Writer) error { return JUnit(w, run) }},
 		{TextFile, func(w io.Writer) error { return Text(w, run, Style{Width: 120, Verbose: true}) }},
 		{MarkdownFile, func(w io.Writer) error { return Markdown(w, run) }},
 		{HTMLFile, func(w io.Writer) error { return HTML(w, run) }},
-	} {
+	}
+	if c := run.Conformance; c != nil {
+		files = append(files, file{ConformanceYAMLFile, func(w io.Writer) error { return ConformanceYAML(w, *c) }},
+			file{ConformanceJSONFile, func(w io.Writer) error { return ConformanceJSON(w, *c) }})
+	}
+	for _, f := range files {
 		path := filepath.Join(dir, f.name)
 		var content bytes.Buffer
 		if err := f.render(&content); err != nil {

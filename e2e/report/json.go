@@ -61,21 +61,14 @@ func decodeStrict(raw []byte) (Run, error) {
 
 // checkResults refuses results that no part of svclab gives: a misspelt one would otherwise count as nothing.
 func checkResults(run Run) error {
-	check := func(r reach.Result, where string) error {
-		switch r {
-		case reach.Pass, reach.Fail, reach.Inconclusive, reach.Skipped:
-			return nil
-		}
-		return fmt.Errorf("read a run: %s has the unknown result %q", where, r)
-	}
 	for _, v := range run.Verdicts {
-		errs := []error{check(v.Result, "scenario "+v.Scenario)}
+		errs := []error{checkResult(v.Result, "scenario "+v.Scenario)}
 		for _, s := range v.Steps {
 			where := fmt.Sprintf("step %q of scenario %s", s.Name, v.Scenario)
-			errs = append(errs, check(s.Result, where))
+			errs = append(errs, checkResult(s.Result, where))
 			for _, t := range s.Tables {
 				for _, c := range t.Cells {
-					errs = append(errs, check(c.Result, "a cell of "+where))
+					errs = append(errs, checkResult(c.Result, "a cell of "+where))
 				}
 			}
 		}
@@ -84,4 +77,12 @@ func checkResults(run Run) error {
 		}
 	}
 	return nil
+}
+
+func checkResult(r reach.Result, where string) error {
+	switch r {
+	case reach.Pass, reach.Fail, reach.Inconclusive, reach.Skipped:
+		return nil
+	}
+	return fmt.Errorf("read a run: %s has the unknown result %q", where, r)
 }

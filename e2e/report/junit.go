@@ -98,6 +98,9 @@ func JUnit(w io.Writer, run Run) error {
 
 func junitCases(run Run) []junitCase {
 	var cases []junitCase
+	if run.Conformance != nil {
+		cases = junitBehaviours(*run.Conformance)
+	}
 	told := map[string]bool{}
 	for _, v := range run.Verdicts {
 		told[v.Scenario] = true

@@ -22,6 +22,9 @@ func Markdown(w io.Writer, run Run) error {
 	fmt.Fprintf(&b, "## %s: %s %s\n\n", orDefault(run.Tool, "svclab"), g.mark(run.Result()), run.Result())
 	fmt.Fprintf(&b, "%s after %s%s\n\n", escapeMarkdown(clusterLine(run.Cluster, " ·")), short(run.Elapsed), closing(run, t))
 	fmt.Fprintf(&b, "- scenarios: %s\n- cells: %s\n- probes: %s\n\n", scenarioCounts(t), cellCounts(t.Cells), thousands(t.Probes))
+	if run.Conformance != nil {
+		markdownConformance(&b, *run.Conformance)
+	}
 	b.WriteString("| result | scenario | verifies | steps | cells | probes | time |\n|---|---|---|--:|--:|--:|--:|\n")
 	for _, v := range run.Verdicts {
 		var tables []reach.Table

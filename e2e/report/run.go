@@ -32,6 +32,8 @@ type Run struct {
 	Plan    Plan          `json:"plan"`
 	// Verdicts are in the order in which they are to be printed.
 	Verdicts []reach.Verdict `json:"verdicts"`
+	// Conformance is set for a run that held a cluster to a profile.
+	Conformance *Conformance `json:"conformance,omitempty"`
 }
 
 // Cluster is what the report says of the cluster. Empty fields are not known and not printed.

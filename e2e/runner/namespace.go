@@ -155,7 +155,8 @@ func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// Sweep removes every namespace that a runner made, of whatever scenario, and waits until they are gone.
+// Sweep removes every namespace that a runner made, of whatever scenario, and then the cluster-scoped objects, and waits
+// until they are gone.
 func (r *Runner) Sweep(ctx context.Context) error {
 	s := &session{runner: r, progress: &progress{}}
 	namespaces := r.cluster.Client().CoreV1().Namespaces()
@@ -169,7 +170,10 @@ func (r *Runner) Sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.gone(ctx, ours)
+	if err := s.gone(ctx, ours); err != nil {
+		return err
+	}
+	return s.sweepClusterScoped(ctx)
 }
 
 // gone waits until no namespace that the options select is left but those that are to be kept.

@@ -11,94 +11,111 @@ type Behaviour struct {
 	// Upstream: Kubernetes' own conformance suite has it. Beyond: upstream never checks it from outside the
 	// cluster, or not at all.
 	Upstream, Beyond bool
+	// Profile says where it is promised.
+	Profile Profile
 	// Nodes is the least number of schedulable nodes that can show it.
 	Nodes int
 }
 
+// Profile is a group of behaviours that a cluster is held to.
+type Profile string
+
+// The profiles. A run of Extended holds a cluster to Core too.
+const (
+	// Core is what the Kubernetes API promises in every cluster.
+	Core Profile = "core"
+	// Extended is what a cluster may have, or may do in its own way: load balancers, dual-stack, traffic policies, node
+	// ports on localhost, an even spread, what kubectl does.
+	Extended Profile = "extended"
+)
+
+// Holds reports whether a run of profile p is about a behaviour of profile of.
+func (p Profile) Holds(of Profile) bool { return p == Extended || of == Core }
+
 // Behaviours lists what svclab verifies, in the order reports print it.
 func Behaviours() []Behaviour {
 	return []Behaviour{
-		{ID: "clusterip.basic", Upstream: true, Nodes: 1,
+		{ID: "clusterip.basic", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "VIP and DNS name reach every ready endpoint from pod, node; not from outside; endpoint churn follows"},
-		{ID: "clusterip.undeclared-port", Beyond: true, Nodes: 1,
+		{ID: "clusterip.undeclared-port", Beyond: true, Profile: Extended, Nodes: 1,
 			Text: "a port the Service does not declare is not served (refused in nftables mode, dropped in iptables mode)"},
-		{ID: "port.mapping", Beyond: true, Nodes: 1,
+		{ID: "port.mapping", Beyond: true, Profile: Core, Nodes: 1,
 			Text: "port ≠ targetPort ≠ nodePort: each answers only where it should"},
-		{ID: "port.multi", Upstream: true, Nodes: 1,
+		{ID: "port.multi", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "several ports; same number on TCP and UDP; add and remove ports live"},
-		{ID: "port.named", Nodes: 1,
+		{ID: "port.named", Profile: Core, Nodes: 1,
 			Text: "named targetPort resolving to different numbers per pod; a name that matches nothing"},
-		{ID: "nodeport.every-node", Beyond: true, Nodes: 2,
+		{ID: "nodeport.every-node", Beyond: true, Profile: Core, Nodes: 2,
 			Text: "30080 answers on every node's address from outside and host, whichever node runs the pod"},
-		{ID: "nodeport.allocation", Nodes: 1,
+		{ID: "nodeport.allocation", Profile: Core, Nodes: 1,
 			Text: "automatic in 30000–32767; out of range, taken, and duplicate rejected with the API's reason; released on delete"},
-		{ID: "nodeport.localhost", Nodes: 1,
+		{ID: "nodeport.localhost", Profile: Extended, Nodes: 1,
 			Text: "127.0.0.1:nodePort on a node: iptables yes, nftables no"},
-		{ID: "expose.command", Beyond: true, Nodes: 1,
+		{ID: "expose.command", Beyond: true, Profile: Extended, Nodes: 1,
 			Text: "what kubectl expose and kubectl create service really do; the article's flag is rejected; the equivalents work; kubectl get service shows it"},
-		{ID: "lb.assign", Nodes: 1,
+		{ID: "lb.assign", Profile: Extended, Nodes: 1,
 			Text: "an address from the pool; requested address; pool empty → pending, with the event's reason; freed on delete and type change"},
-		{ID: "lb.reach", Beyond: true, Nodes: 2,
+		{ID: "lb.reach", Beyond: true, Profile: Extended, Nodes: 2,
 			Text: "the address answers from outside and host; exactly one node answers ARP/NDP for it"},
-		{ID: "lb.no-nodeport", Nodes: 1,
+		{ID: "lb.no-nodeport", Profile: Extended, Nodes: 1,
 			Text: "allocateLoadBalancerNodePorts: false"},
-		{ID: "lb.class", Upstream: true, Nodes: 1,
+		{ID: "lb.class", Upstream: true, Profile: Extended, Nodes: 1,
 			Text: "loadBalancerClass another controller owns is left alone"},
-		{ID: "lb.source-ranges", Nodes: 2,
+		{ID: "lb.source-ranges", Profile: Extended, Nodes: 2,
 			Text: "loadBalancerSourceRanges admits and denies, from outside"},
-		{ID: "lb.sharing", Nodes: 2,
+		{ID: "lb.sharing", Profile: Extended, Nodes: 2,
 			Text: "two Services, one address, two ports"},
-		{ID: "lb.failover", Beyond: true, Nodes: 2,
+		{ID: "lb.failover", Beyond: true, Profile: Extended, Nodes: 2,
 			Text: "the announcing node dies: time to the first answer and requests lost, measured with traffic flowing"},
-		{ID: "external.cname", Upstream: true, Nodes: 1,
+		{ID: "external.cname", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "the name resolves as a CNAME to spec.externalName; no VIP, no slice; port not mapped; Host header and TLS name unchanged"},
-		{ID: "type.change", Upstream: true, Nodes: 1,
+		{ID: "type.change", Upstream: true, Profile: Extended, Nodes: 1,
 			Text: "every conversion among the four types, live, with DNS and addresses following"},
-		{ID: "headless.dns", Upstream: true, Nodes: 1,
+		{ID: "headless.dns", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "A/AAAA per ready endpoint, SRV, per-pod names, publishNotReadyAddresses"},
-		{ID: "dns.service", Upstream: true, Nodes: 1,
+		{ID: "dns.service", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "A, AAAA, SRV, short and full names, cross-namespace"},
-		{ID: "affinity.clientip", Upstream: true, Nodes: 2,
+		{ID: "affinity.clientip", Upstream: true, Profile: Extended, Nodes: 2,
 			Text: "ClientIP affinity sticks, times out, switches on and off; ClusterIP, NodePort, LB"},
-		{ID: "spread", Beyond: true, Nodes: 1,
+		{ID: "spread", Beyond: true, Profile: Extended, Nodes: 1,
 			Text: "traffic spreads evenly over endpoints (chi-square, stated error)"},
-		{ID: "etp.cluster", Nodes: 3,
+		{ID: "etp.cluster", Profile: Extended, Nodes: 3,
 			Text: "externalTrafficPolicy: which nodes answer, which pods, which source address; flip live"},
-		{ID: "etp.local", Nodes: 3,
+		{ID: "etp.local", Profile: Extended, Nodes: 3,
 			Text: "externalTrafficPolicy: which nodes answer, which pods, which source address; flip live"},
-		{ID: "hcnp", Nodes: 2,
+		{ID: "hcnp", Profile: Extended, Nodes: 2,
 			Text: "healthCheckNodePort answers by node; drops when only terminating endpoints are left"},
-		{ID: "itp.local", Nodes: 2,
+		{ID: "itp.local", Profile: Extended, Nodes: 2,
 			Text: "internalTrafficPolicy Local: pod and host-network clients"},
-		{ID: "terminating", Nodes: 2,
+		{ID: "terminating", Profile: Extended, Nodes: 2,
 			Text: "fallback to terminating endpoints, internal and external, Cluster and Local"},
-		{ID: "unready", Nodes: 1,
+		{ID: "unready", Profile: Core, Nodes: 1,
 			Text: "unready endpoints get no traffic; no endpoint at all is refused; publishNotReadyAddresses"},
-		{ID: "hairpin", Nodes: 1,
+		{ID: "hairpin", Profile: Core, Nodes: 1,
 			Text: "a pod reaches itself through its Service"},
-		{ID: "sourceip", Beyond: true, Nodes: 2,
+		{ID: "sourceip", Beyond: true, Profile: Extended, Nodes: 2,
 			Text: "the address the server sees, for every vantage × target"},
-		{ID: "externalips", Nodes: 1,
+		{ID: "externalips", Profile: Extended, Nodes: 1,
 			Text: "spec.externalIPs on an address no node owns"},
-		{ID: "selectorless", Upstream: true, Nodes: 1,
+		{ID: "selectorless", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "Service without selector, EndpointSlice by hand"},
-		{ID: "slices", Upstream: true, Nodes: 1,
+		{ID: "slices", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "EndpointSlices follow pods: ready, serving, terminating, ports, multi-IP"},
-		{ID: "udp", Nodes: 2,
+		{ID: "udp", Profile: Core, Nodes: 2,
 			Text: "UDP Services; no stale conntrack when the backend changes"},
-		{ID: "dualstack", Nodes: 2,
+		{ID: "dualstack", Profile: Extended, Nodes: 2,
 			Text: "families and policies: SingleStack, PreferDualStack, RequireDualStack, each family reachable"},
-		{ID: "distribution", Nodes: 3,
+		{ID: "distribution", Profile: Extended, Nodes: 3,
 			Text: "trafficDistribution PreferSameNode, PreferSameZone"},
-		{ID: "rollout", Beyond: true, Nodes: 2,
+		{ID: "rollout", Beyond: true, Profile: Extended, Nodes: 2,
 			Text: "rolling update under constant traffic: failed requests counted, none with graceful shutdown"},
-		{ID: "restart", Nodes: 2,
+		{ID: "restart", Profile: Extended, Nodes: 2,
 			Text: "Services keep working across kube-proxy, API server and node restarts"},
-		{ID: "recreate", Nodes: 1,
+		{ID: "recreate", Profile: Core, Nodes: 1,
 			Text: "delete and recreate; up and down; two Services swap"},
-		{ID: "servicecidr", Upstream: true, Nodes: 1,
+		{ID: "servicecidr", Upstream: true, Profile: Extended, Nodes: 1,
 			Text: "an added ServiceCIDR serves; IPAddress objects agree"},
-		{ID: "status", Upstream: true, Nodes: 1,
+		{ID: "status", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "API lifecycle: status conditions, list across namespaces, delete collection"},
 	}
 }

@@ -15,7 +15,8 @@ func (a *app) diff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff BEFORE AFTER",
 		Short: "Compare two results: what got worse, what was mended, what is new",
-		Long: `Compares two result.json files, of two versions or two modes, by behaviour, scenario, step and cell.
+		Long: `Compares two result.json files, of two versions or two modes, by behaviour, scenario, step and cell, or two
+conformance.yaml or conformance.json files by behaviour and scenario.
 Exit code 1 when something that passed no longer does.`,
 		Args:        cobra.ExactArgs(2),
 		Annotations: map[string]string{needsNoCheckout: "yes"},
@@ -45,10 +46,10 @@ Exit code 1 when something that passed no longer does.`,
 func readRun(path string) (report.Run, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return report.Run{}, fmt.Errorf("read a result: %w; name a result.json that svclab wrote", err)
+		return report.Run{}, fmt.Errorf("read a result: %w; name a result.json or conformance.yaml that svclab wrote", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	run, err := report.Decode(file)
+	run, err := report.Read(file)
 	if err != nil {
 		return report.Run{}, fmt.Errorf("read %s: %w", path, err)
 	}

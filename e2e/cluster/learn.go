@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// proxyModeURL is where kube-proxy says its mode, on each node's loopback, unless its metricsBindAddress is another.
+const proxyModeURL = "http://127.0.0.1:10249/proxyMode"
+
+// learned is what was found out about an existing cluster, once.
+type learned struct {
+	mu   sync.Mutex
+	done bool
+	finding
+}
+
+type finding struct {
+	mode      ProxyMode
+	podRanges []netip.Prefix
+	// addrs are all addresses each node has, by its name: packets that it masquerades leave with one of them.
+	addrs map[string][]netip.Prefix
+}
+
+// ProxyMode is a kube-proxy's mode and who said so.
+type ProxyMode struct {
+	// Mode is world.ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
+	Mode string
+	// Source says in a few words where that is from, or why it is not known.
+	Source string
+}
+
+// ProxyMode is the mode in which the nodes' kube-proxies work: what they say themselves, else what their ConfigMap says.
+// It is known once the cluster is furnished.
+func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
+	if c.engine != nil {
+		return ProxyMode{Mode: c.settings.ProxyMode, Source: "the cluster was made so"}, nil
+	}
+	found, err := c.learn(ctx)
+	return found.mode, err
+}
+
+// learn asks an existing cluster what its objects do not say, the first time it is called.
+func (c *Cluster) learn(ctx context.Context) (finding, error) {
+	c.learned.mu.Lock()
+	defer c.learned.mu.Unlock()
+	if c.learned.done {
+		return c.learned.finding, nil
+	}
+	f := finding{mode: ProxyMode{Mode: world.ModeUnknown, Source: "neither a kube-proxy nor its ConfigMap says"}, addrs: map[string][]netip.Prefix{}}
+	config, err := c.client.CoreV1().ConfigMaps("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err): // another proxy, or not for us to know
+	case err != nil:
+		return finding{}, fmt.Errorf("read the configuration of kube-proxy: %w", err)
+	default:
+		mode, ranges, err := readProxyConfig(config.Data["config.conf"])
+		if err != nil {
+			return finding{}, fmt.Errorf("ConfigMap kube-system/kube-proxy: %w", err)
+		}
+		f.mode, f.podRanges = ProxyMode{Mode: mode, Source: "ConfigMap kube-system/kube-proxy"}, ranges
+	}
+	asked, err := c.askNodes(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	said := map[string][]string{}
+	for _, a := range asked {
+		f.addrs[a.node] = a.addrs
+		if a.mode != "" {
+			said[a.mode] = append(said[a.mode], a.node)
+		}
+	}
+	if mode, ok := agreed(said); ok {
+		f.mode = mode
+	}
+	c.learned.finding, c.learned.done = f, true
+	return f, nil
+}
+
+// agreed is the mode that kube-proxies said. Where they do not agree it is not known; ok is false where none said any.
+func agreed(said map[string][]string) (mode ProxyMode, ok bool) {
+	nodes := 0
+	var parts []string
+	for name, by := range said {
+		nodes += len(by)
+		parts = append(parts, fmt.Sprintf("%s on %s", name, strings.Join(by, ", ")))
+		mode.Mode = name
+	}
+	slices.Sort(parts)
+	switch {
+	case len(said) == 0:
+		return ProxyMode{}, false
+	case len(said) > 1:
+		return ProxyMode{Mode: world.ModeUnknown, Source: "the kube-proxies do not agree: " + strings.Join(parts, "; ")}, true
+	case !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, mode.Mode):
+		return ProxyMode{Mode: world.ModeUnknown, Source: "the kube-proxies say " + mode.Mode}, true
+	}
+	mode.Source = fmt.Sprintf("said by the kube-proxy of %d of the nodes asked", nodes)
+	return mode, true
+}
+
+// answer is what one node said.
+type answer struct {
+	node, mode string
+	addrs      []netip.Prefix
+}
+
+// askNodes asks every node that has a client in its network, all at once, for its addresses and its kube-proxy's mode.
+func (c *Cluster) askNodes(ctx context.Context) ([]answer, error) {
+	pods, err := c.client.CoreV1().Pods(ClientsNamespace).List(ctx, metav1.ListOptions{LabelSelector: managedLabel + "=svclab"})
+	if err != nil {
+		return nil, fmt.Errorf("list the client pods: %w", err)
+	}
+	var nodes []string
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; pod.Spec.HostNetwork && pod.Name == c.hostPodOf(pod.Spec.NodeName) {
+			nodes = append(nodes, pod.Spec.NodeName)
+		}
+	}
+	answers := make([]answer, len(nodes))
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, node := range nodes {
+		group.Go(func() error {
+			answers[i] = answer{node: node}
+			var tables bytes.Buffer
+			// read by cat, which every image with a shell has; a node without IPv6 has no if_inet6
+			if err := c.execPod(ctx, ClientsNamespace, c.hostPodOf(node), []string{"sh", "-c", "cat /proc/net/fib_trie; cat /proc/net/if_inet6 2>/dev/null || true"}, nil, &tables, nil); err != nil {
+				return fmt.Errorf("read the addresses of node %s: %w", node, err)
+			}
+			for _, addr := range localAddrs(tables.String()) {
+				answers[i].addrs = append(answers[i].addrs, netip.PrefixFrom(addr, addr.BitLen()))
+			}
+			answers[i].mode = c.askProxy(ctx, node)
+			return nil
+		})
+	}
+	return answers, group.Wait()
+}
+
+// askProxy is the mode that the node's kube-proxy says it works in; empty where none answers, which is no error: there
+// may be another proxy in its place, or none.
+func (c *Cluster) askProxy(ctx context.Context, node string) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var mode bytes.Buffer
+	if err := c.execPod(ctx, ClientsNamespace, c.hostPodOf(node), []string{"curl", "--silent", "--fail", "--max-time", "3", proxyModeURL}, nil, &mode, nil); err != nil {
+		return ""
+	}
+	return strings.TrimSpace(mode.String())
+}
+
+// localAddrs reads the addresses of a network namespace from what the kernel shows of it: IPv4 from
+// /proc/net/fib_trie, IPv6 from /proc/net/if_inet6. Those of the loopback and of one link only are left out.
+func localAddrs(text string) []netip.Addr {
+	var (
+		addrs []netip.Addr
+		last  netip.Addr
+	)
+	add := func(addr netip.Addr) {
+		if !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 2 && fields[0] == "|--": // a leaf: "|-- 172.18.0.2", its routes on the lines below
+			last, _ = netip.ParseAddr(fields[1])
+		case len(fields) == 3 && fields[0] == "/32" && fields[1] == "host" && fields[2] == "LOCAL" && last.IsValid():
+			add(last)
+		case len(fields) == 6 && len(fields[0]) == 32: // "fc00f853…02 9c 40 00 80 eth0"
+			if addr, ok := hexAddr(fields[0]); ok {
+				add(addr)
+			}
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}
+
+// hexAddr reads an IPv6 address of 32 hexadecimal digits.
+func hexAddr(digits string) (netip.Addr, bool) {
+	var groups []string
+	for i := 0; i < len(digits); i += 4 {
+		groups = append(groups, digits[i:i+4])
+	}
+	addr, err := netip.ParseAddr(strings.Join(groups, ":"))
+	return addr, err == nil
+}

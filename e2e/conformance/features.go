@@ -1,0 +1,236 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// Declared are the features that a user says the cluster has (true) or lacks (false).
+type Declared map[scenario.Feature]bool
+
+// ErrContradiction is a declaration that another one, or the cluster, contradicts.
+var ErrContradiction = errors.New("contradictory features")
+
+// ParseFeatures reads "loadBalancer,-dualStack": what is declared to be there, and behind a minus what is not.
+func ParseFeatures(text string) (Declared, error) {
+	declared := Declared{}
+	for _, word := range strings.Split(text, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		name, absent := strings.CutPrefix(word, "-")
+		feature := scenario.Feature(name)
+		if !slices.Contains(scenario.Features(), feature) {
+			return nil, fmt.Errorf("there is no feature %q; the features are %v", name, scenario.Features())
+		}
+		if before, twice := declared[feature]; twice && before == absent {
+			return nil, fmt.Errorf("%w: %s is declared to be there and not to be there", ErrContradiction, feature)
+		}
+		declared[feature] = !absent
+	}
+	return declared, nil
+}
+
+// check refuses what can never be so: features that a cluster which svclab did not make cannot have, and features that
+// the profile has nothing to do with.
+func (d Declared) check(profile scenario.Profile) error {
+	for _, feature := range scenario.Features() {
+		if !d[feature] {
+			continue
+		}
+		switch {
+		case feature == scenario.Outside:
+			return fmt.Errorf("%w: %s is declared, but svclab has no machine on the network of a cluster that it did not make", ErrContradiction, feature)
+		case feature == scenario.NodeControl:
+			return fmt.Errorf("%w: %s is declared, but svclab does not stop nodes of a cluster that it did not make", ErrContradiction, feature)
+		case profile == scenario.Core:
+			return fmt.Errorf("%w: %s is declared, but profile core is about no feature; use --profile extended", ErrContradiction, feature)
+		}
+	}
+	return nil
+}
+
+// features decides what the cluster has, in the order of scenario.Features: what is declared, else what is detected. A
+// declaration that what was detected disproves is ErrContradiction.
+type features []report.Feature
+
+// lacks says why the cluster does not have a feature; empty: it has it.
+func (f features) lacks(name scenario.Feature) string {
+	for _, feature := range f {
+		if feature.Name == string(name) && feature.Present {
+			return ""
+		} else if feature.Name == string(name) {
+			return feature.Detail
+		}
+	}
+	return fmt.Sprintf("svclab does not know the feature %q", name)
+}
+
+// noFeature are the two that a cluster of others never has.
+func noFeature(declared Declared) features {
+	var list features
+	for _, f := range []struct {
+		name scenario.Feature
+		why  string
+	}{
+		{scenario.Outside, "svclab has no machine on the network of a cluster that it did not make"},
+		{scenario.NodeControl, "svclab does not stop nodes, or change cluster-wide objects, of a cluster that it did not make"},
+	} {
+		source := report.Detected
+		if _, said := declared[f.name]; said {
+			source = report.Declared
+		}
+		list = append(list, report.Feature{Name: string(f.name), Source: source, Detail: f.why})
+	}
+	return list
+}
+
+// dualStack is decided by the ranges that ClusterIPs come from and, before there were objects for these, by the nodes'
+// addresses.
+func dualStack(declared Declared, ranges []netip.Prefix, nodes []corev1.Node) (report.Feature, error) {
+	families := map[bool]bool{}
+	what := "the ServiceCIDR objects have"
+	for _, r := range ranges {
+		families[r.Addr().Is4()] = true
+	}
+	if len(ranges) == 0 {
+		what = "the nodes' addresses are of"
+		for i := range nodes {
+			for _, addr := range world.NodeAddrs(&nodes[i]) {
+				families[addr.Is4()] = true
+			}
+		}
+	}
+	found := report.Feature{Name: string(scenario.DualStack), Present: len(families) == 2, Source: report.Detected, Detail: what + " one IP family only"}
+	if found.Present {
+		found.Detail = what + " both IP families"
+	}
+	want, said := declared[scenario.DualStack]
+	switch {
+	case said && want && !found.Present:
+		return found, fmt.Errorf("%w: dualStack is declared, but %s", ErrContradiction, found.Detail)
+	case said && !want:
+		return report.Feature{Name: found.Name, Source: report.Declared, Detail: "declared not to be there"}, nil
+	case said:
+		found.Source = report.Declared
+	}
+	return found, nil
+}
+
+// serviceRanges are the ranges of the ServiceCIDR objects; none before Kubernetes 1.33.
+func serviceRanges(ctx context.Context, client kubernetes.Interface) ([]netip.Prefix, error) {
+	list, err := client.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list servicecidrs: %w", err)
+	}
+	var ranges []netip.Prefix
+	for _, object := range list.Items {
+		for _, text := range object.Spec.CIDRs {
+			if prefix, err := netip.ParsePrefix(text); err == nil {
+				ranges = append(ranges, prefix)
+			}
+		}
+	}
+	return ranges, nil
+}
+
+// notLookedFor is why profile core does not know whether there is a load balancer.
+const notLookedFor = "not looked for: profile core is about no load balancer"
+
+// tried is the Service by which a load-balancer controller is looked for.
+const tried = "svclab-probe"
+
+// loadBalancer is decided by asking for an address, unless it is declared: a Service of type LoadBalancer is made in the
+// clients' namespace, and taken away again.
+func loadBalancer(ctx context.Context, client kubernetes.Interface, profile scenario.Profile, declared Declared, within time.Duration) (report.Feature, error) {
+	if profile == scenario.Core {
+		return report.Feature{Name: string(scenario.LoadBalancer), Source: report.Detected, Detail: notLookedFor}, nil
+	}
+	feature := report.Feature{Name: string(scenario.LoadBalancer), Source: report.Declared, Detail: "declared to be there"}
+	if want, said := declared[scenario.LoadBalancer]; said {
+		if feature.Present = want; !want {
+			feature.Detail = "declared not to be there"
+		}
+		return feature, nil
+	}
+	feature.Source = report.Detected
+	services := client.CoreV1().Services(cluster.ClientsNamespace)
+	_, err := services.Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: tried, Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy}},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"svclab.io/nobody": "here"}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return feature, fmt.Errorf("look for a load balancer: create service %s: %w", tried, err)
+	}
+	given, err := awaitAddress(ctx, client, within)
+	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if gone := services.Delete(cleaning, tried, metav1.DeleteOptions{}); gone != nil && !apierrors.IsNotFound(gone) {
+		err = errors.Join(err, fmt.Errorf("look for a load balancer: delete service %s: %w", tried, gone))
+	}
+	if err != nil {
+		return feature, err
+	}
+	feature.Present, feature.Detail = judgeAddress(given, within)
+	return feature, nil
+}
+
+// awaitAddress watches the Service until a load balancer gave it something, or the time is over.
+func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.Duration) ([]corev1.LoadBalancerIngress, error) {
+	waiting, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	watching, err := client.CoreV1().Services(cluster.ClientsNamespace).Watch(waiting, metav1.ListOptions{FieldSelector: "metadata.name=" + tried})
+	if err != nil {
+		return nil, fmt.Errorf("look for a load balancer: watch service %s: %w", tried, err)
+	}
+	defer watching.Stop()
+	for {
+		select {
+		case event, open := <-watching.ResultChan():
+			if service, is := event.Object.(*corev1.Service); is && event.Type != watch.Deleted && len(service.Status.LoadBalancer.Ingress) > 0 {
+				return service.Status.LoadBalancer.Ingress, nil
+			}
+			if !open && ctx.Err() == nil {
+				return nil, nil // the time is over, or the server ended the watch: the Service had nothing until then
+			}
+		case <-waiting.Done():
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("look for a load balancer: %w", context.Cause(ctx))
+		}
+		if waiting.Err() != nil {
+			return nil, nil
+		}
+	}
+}
+
+func judgeAddress(given []corev1.LoadBalancerIngress, within time.Duration) (present bool, detail string) {
+	switch {
+	case len(given) == 0:
+		return false, fmt.Sprintf("no controller gave a Service of type LoadBalancer an address within %s", within)
+	case given[0].IP == "":
+		return false, fmt.Sprintf("the controller gives names (%s), not addresses, and the scenarios ask addresses", given[0].Hostname)
+	}
+	return true, "a Service of type LoadBalancer got an address"
+}

@@ -1,0 +1,146 @@
+package conformance
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// appImage is how the scenarios' manifests name the sample app's image, but for the tag.
+const appImage = "registry.k8s.io/e2e-test-images/agnhost"
+
+// Image is what the sample app and the clients run.
+type Image struct {
+	// Name is the whole reference, Source who chose it.
+	Name, Source string
+}
+
+// manifestImage is the image that the manifests name; every scenario names the same.
+func manifestImage(scenarios []scenario.Scenario) (string, error) {
+	found := map[string]bool{}
+	for _, s := range scenarios {
+		for _, objects := range s.Objects {
+			for _, object := range objects {
+				walk(object.Object, func(text string) string {
+					if isApp(text) {
+						found[text] = true
+					}
+					return text
+				})
+			}
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("the scenarios name %d images of %s, want one: %v", len(found), appImage, slices.Sorted(maps.Keys(found)))
+	}
+	for name := range found {
+		return name, nil
+	}
+	return "", nil
+}
+
+func isApp(text string) bool { return strings.HasPrefix(text, appImage+":") }
+
+// chooseImage takes the image that was named; else the manifests' one from another registry; else the manifests' one, but
+// another agnhost where every chosen node has that and not every one has the manifests'. The nodes say which they have.
+func chooseImage(manifest, named, registry string, nodes []corev1.Node) Image {
+	switch {
+	case named != "":
+		return Image{Name: named, Source: "named by --image"}
+	case registry != "":
+		_, rest, _ := strings.Cut(manifest, "/")
+		return Image{Name: strings.TrimSuffix(registry, "/") + "/" + rest, Source: "from the registry named by --image-registry"}
+	}
+	have := map[string]int{} // image name: how many nodes have it
+	for i := range nodes {
+		for _, image := range nodes[i].Status.Images {
+			for _, name := range image.Names {
+				if repository, _, tagged := cutTag(name); tagged && path.Base(repository) == "agnhost" {
+					have[name]++
+				}
+			}
+		}
+	}
+	if have[manifest] == len(nodes) {
+		return Image{Name: manifest, Source: "on every chosen node already"}
+	}
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(have))) {
+		if have[name] == len(nodes) {
+			return Image{Name: name, Source: "an agnhost that every chosen node has already"}
+		}
+	}
+	return Image{Name: manifest, Source: "to be pulled by the nodes; --image-registry and --image name another"}
+}
+
+// cutTag cuts "host:5000/name:tag" before the tag. A reference by digest has none.
+func cutTag(name string) (repository, tag string, tagged bool) {
+	if strings.Contains(name, "@") {
+		return name, "", false
+	}
+	i := strings.LastIndex(name, ":")
+	if i <= strings.LastIndex(name, "/") {
+		return name, "", false
+	}
+	return name[:i], name[i+1:], true
+}
+
+// fitObjects returns the scenario with its pods running the image, on whatever taints their nodes have: which nodes that
+// are is the run's choice, see choose. The scenario given is not changed.
+func fitObjects(s scenario.Scenario, image string) scenario.Scenario {
+	files := map[string][]*unstructured.Unstructured{}
+	for file, objects := range s.Objects {
+		for _, object := range objects {
+			object = object.DeepCopy()
+			walk(object.Object, func(text string) string {
+				if isApp(text) {
+					return image
+				}
+				return text
+			})
+			tolerate(object)
+			files[file] = append(files[file], object)
+		}
+	}
+	s.Objects = files
+	return s
+}
+
+// tolerate lets the pods of an object stand on tainted nodes.
+func tolerate(object *unstructured.Unstructured) {
+	spec, isMap := object.Object["spec"].(map[string]any)
+	if !isMap {
+		return
+	}
+	if template, of := spec["template"].(map[string]any); of {
+		spec, isMap = template["spec"].(map[string]any)
+	} else if object.GetKind() != "Pod" {
+		return
+	}
+	if isMap && spec["containers"] != nil {
+		spec["tolerations"] = []any{map[string]any{"operator": "Exists"}}
+	}
+}
+
+// walk replaces every text in value by what change makes of it.
+func walk(value any, change func(string) string) any {
+	switch v := value.(type) {
+	case string:
+		return change(v)
+	case map[string]any:
+		for key, inner := range v {
+			v[key] = walk(inner, change)
+		}
+	case []any:
+		for i, inner := range v {
+			v[i] = walk(inner, change)
+		}
+	}
+	return value
+}

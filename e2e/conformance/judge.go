@@ -1,0 +1,95 @@
+package conformance
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// judged makes the conformance report of a run.
+func (p Plan) judged(run report.Run, proxySource string, found features, fits []fitted) report.Conformance {
+	totals := run.Totals()
+	c := report.Conformance{Started: run.Started.UTC(), Elapsed: run.Elapsed.Round(1e8).String(), Profile: string(p.Profile),
+		Result: run.Result(), Cluster: run.Cluster, ProxySource: proxySource, Features: found, Image: p.Image.Name,
+		Vantages: report.Vantages{Nodes: p.Sample.Total, Sampled: len(p.Sample.Slots), Whole: p.Sample.Whole(), Seed: p.Seed,
+			Left: maps.Clone(p.Sample.Left), Unusable: map[string]string{string(reach.Outside): found.lacks(scenario.Outside)}},
+		Reproduce: []string{p.Reproduce}}
+	if totals.Run == 0 {
+		c.Result = reach.Inconclusive // nothing was found wrong either
+	}
+	if p.host != "" {
+		c.Vantages.Unusable[string(reach.Host)] = p.host
+	}
+	c.Statistics.Probes = totals.Probes
+	c.Statistics.Cells = report.CellCount{Total: totals.Cells.Cells, AsExpected: totals.Cells.AsExpected, Differ: totals.Cells.Differ,
+		NotAsked: totals.Cells.Unknown, Unprobed: totals.Cells.Unprobed}
+	c.Scenarios = scenarioRows(run, fits)
+	for _, s := range c.Scenarios {
+		c.Statistics.Scenarios.Add(s.Result)
+	}
+	c.Behaviours = behaviourRows(p.Profile, run.Verdicts, c.Scenarios)
+	for _, b := range c.Behaviours {
+		c.Statistics.Behaviours.Add(b.Result)
+	}
+	return c
+}
+
+// scenarioRows are one for each scenario of the plan. One that the run ended without is Inconclusive.
+func scenarioRows(run report.Run, fits []fitted) []report.ScenarioResult {
+	var rows []report.ScenarioResult
+	for _, f := range fits {
+		row := report.ScenarioResult{Name: f.scenario.Name, Title: f.scenario.Title, Result: reach.Inconclusive, Reason: "the run ended without it"}
+		for _, v := range run.Verdicts {
+			if v.Scenario == row.Name {
+				row.Result, row.Reason = v.Result, report.Why(v)
+			}
+		}
+		if row.Result != reach.Skipped {
+			for _, name := range f.order {
+				if why := f.left[name]; why != "" {
+					row.LeftOut = append(row.LeftOut, report.LeftOut{Step: name, Reason: why})
+				}
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// behaviourRows are one for each behaviour of the profile: the worst of the scenarios that ran and verify it.
+func behaviourRows(profile scenario.Profile, verdicts []reach.Verdict, scenarios []report.ScenarioResult) []report.BehaviourResult {
+	verifies := map[string][]string{} // behaviour: scenarios
+	for _, v := range verdicts {
+		for _, id := range v.Behaviours {
+			verifies[id] = append(verifies[id], v.Scenario)
+		}
+	}
+	var rows []report.BehaviourResult
+	for _, b := range scenario.Behaviours() {
+		if !profile.Holds(b.Profile) {
+			continue
+		}
+		row := report.BehaviourResult{ID: b.ID, Text: b.Text, Profile: string(b.Profile), Result: reach.Skipped, Scenarios: verifies[b.ID]}
+		if len(row.Scenarios) == 0 {
+			row.Reasons = []string{"no scenario that was run, or skipped, verifies it"}
+		}
+		for _, s := range scenarios {
+			if !slices.Contains(row.Scenarios, s.Name) {
+				continue
+			}
+			row.Result = reach.Worse(row.Result, s.Result)
+			if s.Reason != "" {
+				row.Reasons = append(row.Reasons, fmt.Sprintf("%s: %s", s.Name, s.Reason))
+			}
+			for _, left := range s.LeftOut {
+				row.Reasons = append(row.Reasons, fmt.Sprintf("%s: left out %q: %s", s.Name, left.Step, left.Reason))
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}

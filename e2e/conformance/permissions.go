@@ -1,0 +1,135 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// Permission is what a run's user must be allowed to do with one resource, in all namespaces: those that scenarios live in
+// have no names before they are made.
+type Permission struct {
+	// Group is empty for the core API. Resource has its subresource behind a slash: "pods/exec".
+	Group, Resource string
+	Verbs           []string
+	// Optional: only where the cluster serves the group at all.
+	Optional bool
+}
+
+// Permissions lists what a run needs, and nothing that it could do without.
+func Permissions() []Permission {
+	all := []string{"get", "list", "watch", "create", "patch", "delete"}
+	return []Permission{
+		{Resource: "namespaces", Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
+		{Resource: "nodes", Verbs: []string{"get", "list"}},
+		{Resource: "pods", Verbs: append(slices.Clone(all), "deletecollection")},
+		{Resource: "pods/exec", Verbs: []string{"get", "create"}}, // a WebSocket is a GET, and a create since KEP-4006
+		{Resource: "pods/status", Verbs: []string{"patch"}},
+		{Resource: "services", Verbs: append(slices.Clone(all), "deletecollection")},
+		{Resource: "services/status", Verbs: []string{"patch"}},
+		{Resource: "events", Verbs: []string{"list", "watch"}},
+		{Group: "apps", Resource: "deployments", Verbs: all},
+		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list", "watch"}},
+		{Group: "apps", Resource: "daemonsets", Verbs: []string{"list", "watch"}},
+		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: all},
+		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
+		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list", "watch"}, Optional: true},
+		{Group: world.MetalLBGroup, Resource: "ipaddresspools", Verbs: []string{"list"}, Optional: true},
+	}
+}
+
+// String is the permission as a person would say it: "create, get pods/exec".
+func (p Permission) String() string {
+	resource := p.Resource
+	if p.Group != "" {
+		resource += " (" + p.Group + ")"
+	}
+	return strings.Join(p.Verbs, ", ") + " " + resource
+}
+
+// MissingError says what the user may not do that a run needs. Nothing was made.
+type MissingError struct {
+	// Context is whose user it is.
+	Context string
+	Missing []Permission
+}
+
+// Error names each missing permission on a line of its own.
+func (e *MissingError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the user of context %s may not do, in all namespaces, what a run needs; nothing was made. Missing:", e.Context)
+	for _, p := range e.Missing {
+		b.WriteString("\n  " + p.String())
+	}
+	b.WriteString("\nfix: name a user who may, or bind this one to the ClusterRole of manifests/conformance/job.yaml")
+	return b.String()
+}
+
+// ExitCode is what a program that ends with the error exits with.
+func (e *MissingError) ExitCode() int { return 2 }
+
+// Allowed asks the API server about every permission (SelfSubjectAccessReview) before anything is made. The error is a
+// *MissingError when some are missing.
+func Allowed(ctx context.Context, client kubernetes.Interface, contextName string) error {
+	groups, err := client.Discovery().ServerGroups()
+	if err != nil {
+		return fmt.Errorf("list the server's API groups: %w", err)
+	}
+	served := map[string]bool{"": true}
+	for _, g := range groups.Groups {
+		served[g.Name] = true
+	}
+	wanted := Permissions()
+	missing := make([]Permission, len(wanted))
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i, p := range wanted {
+		if p.Optional && !served[p.Group] {
+			continue
+		}
+		missing[i] = Permission{Group: p.Group, Resource: p.Resource}
+		denied := make([]bool, len(p.Verbs))
+		group.Go(func() error {
+			for k, verb := range p.Verbs {
+				allowed, err := may(ctx, client, p, verb)
+				if err != nil {
+					return err
+				}
+				denied[k] = !allowed
+			}
+			for k, verb := range p.Verbs {
+				if denied[k] {
+					missing[i].Verbs = append(missing[i].Verbs, verb)
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	missing = slices.DeleteFunc(missing, func(p Permission) bool { return len(p.Verbs) == 0 })
+	if len(missing) > 0 {
+		return &MissingError{Context: contextName, Missing: missing}
+	}
+	return nil
+}
+
+func may(ctx context.Context, client kubernetes.Interface, p Permission, verb string) (bool, error) {
+	resource, subresource, _ := strings.Cut(p.Resource, "/")
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: p.Group, Resource: resource, Subresource: subresource}}}
+	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+	if err != nil {
+		return false, fmt.Errorf("ask whether the user may %s %s: %w", verb, p.Resource, err)
+	}
+	return answer.Status.Allowed, nil
+}

@@ -1,0 +1,42 @@
+package conformance
+
+import (
+	"context"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// site is the cluster as scenarios are run on it: with what was found out, or declared, about it.
+type site struct {
+	*cluster.Cluster
+	plan     Plan
+	features features
+}
+
+var _ runner.Cluster = site{}
+
+// Lacks is as runner.Cluster says.
+func (s site) Lacks(f scenario.Feature) string { return s.features.lacks(f) }
+
+// Vantages are the cluster's, with what is known of this machine.
+func (s site) Vantages(ctx context.Context) ([]reach.Vantage, error) {
+	vantages, err := s.Cluster.Vantages(ctx)
+	for i := range vantages {
+		if vantages[i].Kind == reach.Host {
+			vantages[i].Addrs, vantages[i].Unusable = s.plan.hostAddrs, s.plan.host
+		}
+	}
+	return vantages, err
+}
+
+// Facts are the cluster's. What svclab puts into its namespaces declares its ports.
+func (s site) Facts(ctx context.Context) (world.Facts, error) {
+	facts, err := s.Cluster.Facts(ctx)
+	facts.PortsDeclared = true
+	facts.LoadBalancer = s.features.lacks(scenario.LoadBalancer) == ""
+	return facts, err
+}

@@ -1,0 +1,121 @@
+package report
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// ConformanceText writes what a run says of the cluster: a line for each behaviour, what did not pass with its tables, and
+// the counts. With Style.Verbose every scenario is written, as [Text] does.
+func ConformanceText(w io.Writer, run Run, style Style) error {
+	c := run.Conformance
+	if c == nil {
+		return Text(w, run, style)
+	}
+	p := newPrinter(style)
+	p.spread(0, inkBold, strings.TrimSpace(run.Tool+" "+run.Version)+", conformance, profile "+c.Profile, run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	p.para(0, 2, inkDim, clusterLine(run.Cluster, p.dot))
+	p.blank()
+	for _, v := range run.Verdicts {
+		if p.Verbose || v.Result == reach.Fail || v.Result == reach.Inconclusive {
+			p.scenario(v)
+			p.blank()
+		}
+	}
+	p.behaviours(*c)
+	p.blank()
+	p.row("vantages", vantageLine(c.Vantages))
+	p.list("features", len(c.Features), func(i int) (ink, string) { return inkNone, featureText(c.Features[i]) })
+	p.row("behaviours", c.Statistics.Behaviours.String())
+	p.summary(run)
+	return p.flush(w)
+}
+
+// behaviours writes a line for each behaviour and below it why it did not pass, or was not verified.
+func (p *printer) behaviours(c Conformance) {
+	for _, b := range c.Behaviours {
+		text := p.mark(b.Result) + " " + padRight(b.ID, 26) + b.Text
+		p.para(0, 28, inkFor(b.Result), text)
+		if b.Result == reach.Pass && !p.Verbose {
+			if n := len(b.Reasons); n > 0 {
+				p.para(28, 2, inkDim, fmt.Sprintf("in part: %s left out on this cluster", plural(n, "step")))
+			}
+			continue
+		}
+		for _, why := range b.Reasons {
+			p.para(28, 2, inkDim, why)
+		}
+	}
+}
+
+// vantageLine says from where was asked.
+func vantageLine(v Vantages) string {
+	text := fmt.Sprintf("%d of %s", v.Sampled, plural(v.Nodes, "node"))
+	if !v.Whole {
+		text += fmt.Sprintf(", sampled by seed %d", v.Seed)
+	}
+	for _, kind := range []string{string(reach.Outside), string(reach.Host)} {
+		if why := v.Unusable[kind]; why != "" {
+			text += fmt.Sprintf("; nothing asked from %s: %s", kind, why)
+		}
+	}
+	return text
+}
+
+func featureText(f Feature) string {
+	has := "no"
+	if f.Present {
+		has = "yes"
+	}
+	return fmt.Sprintf("%s: %s (%s): %s", f.Name, has, f.Source, f.Detail)
+}
+
+// markdownConformance writes the behaviours as a table.
+func markdownConformance(b *strings.Builder, c Conformance) {
+	g := Style{}.glyphs()
+	fmt.Fprintf(b, "Profile **%s**: %s behaviours; %s; proxy mode %s (%s)\n\n", escapeMarkdown(c.Profile), c.Statistics.Behaviours,
+		escapeMarkdown(vantageLine(c.Vantages)), escapeMarkdown(c.Cluster.ProxyMode), escapeMarkdown(c.ProxySource))
+	b.WriteString("| result | behaviour | profile | |\n|---|---|---|---|\n")
+	for _, row := range c.Behaviours {
+		text := escapeMarkdown(row.Text)
+		if len(row.Reasons) > 0 && row.Result != reach.Pass {
+			text += "<br>" + escapeMarkdown(strings.Join(row.Reasons, "\n"))
+		} else if len(row.Reasons) > 0 {
+			text += fmt.Sprintf("<br>in part: %s left out", plural(len(row.Reasons), "step"))
+		}
+		fmt.Fprintf(b, "| %s %s | **%s** | %s | %s |\n", g.mark(row.Result), row.Result, escapeMarkdown(row.ID), escapeMarkdown(row.Profile), text)
+	}
+	b.WriteString("\n<details><summary>Features and how to reproduce</summary>\n\n")
+	for _, f := range c.Features {
+		fmt.Fprintf(b, "- %s\n", escapeMarkdown(featureText(f)))
+	}
+	fmt.Fprintf(b, "\n```sh\n%s\n```\n\n</details>\n\n", html.EscapeString(strings.Join(c.Reproduce, "\n")))
+}
+
+// junitBehaviours are a test case for each behaviour.
+func junitBehaviours(c Conformance) []junitCase {
+	var cases []junitCase
+	for _, b := range c.Behaviours {
+		row := junitCase{Class: "conformance." + b.Profile, Name: b.ID + ": " + b.Text, Time: seconds(0)}
+		why := strings.Map(xmlRune, strings.Join(b.Reasons, "\n"))
+		first, _, _ := strings.Cut(why, "\n")
+		switch b.Result {
+		case reach.Pass:
+			if why != "" {
+				row.Out = &junitText{Text: why}
+			}
+		case reach.Fail:
+			row.Failure = &junitDetail{Message: first, Type: string(b.Result), Text: why}
+		case reach.Skipped:
+			row.Skipped = &junitSkip{Message: first}
+		default:
+			row.Error = &junitDetail{Message: first, Type: string(b.Result), Text: why}
+		}
+		cases = append(cases, row)
+	}
+	return cases
+}

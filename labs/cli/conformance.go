@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/conformance"
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// conformanceFlags are what can be said of one run.
+type conformanceFlags struct {
+	kubeconfig, context, profile, features string
+	image, registry, kubectl, output       string
+	sample                                 int
+	seed                                   uint64
+	addressWithin                          time.Duration
+	inCluster, nodesFromHere, dryRun       bool
+	verbose, plain                         bool
+}
+
+func (a *app) conformance() *cobra.Command {
+	f := conformanceFlags{}
+	cmd := &cobra.Command{
+		Use:   "conformance --kubeconfig FILE",
+		Short: "Hold any cluster to what Services promise, and report it",
+		Long: `Runs the scenarios that a cluster can be asked, whoever made it, and says of each behaviour of Services whether it
+holds. Profile core is what the Kubernetes API promises in every cluster; extended adds what a cluster may have: load
+balancers, dual-stack, traffic policies, node ports on localhost.
+
+The cluster is the one that --kubeconfig names, or with --in-cluster the one whose pod svclab runs in. The ambient
+kubeconfig ($KUBECONFIG, ~/.kube/config) is never used. Before anything is made, the user's permissions are checked, and
+what will be made and where is printed; --dry-run ends there. Everything lives in labelled namespaces that are removed at
+the end, after Ctrl-C too; what a run that was killed left behind, the next one removes. Needs kubectl.
+
+The clients are pods and host-network pods on a sample of the nodes, and this machine where its packets to the nodes stay
+on it. The sample app is agnhost, from registry.k8s.io or --image-registry, or one the nodes have; svclab carries its
+prober in. What cannot be asked, such as from outside the cluster, is left out with the reason and never counts as a pass.
+
+Writes conformance.yaml, conformance.json, junit.xml, summary.md, report.html, report.txt and result.json.
+Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could not be judged.`,
+		Example: `  svclab conformance --kubeconfig staging.yaml --dry-run
+  svclab conformance --kubeconfig staging.yaml --profile extended --output report
+  svclab conformance --kubeconfig big.yaml --sample 10 --seed 7 --image-registry registry.example.com/mirror
+  svclab diff before/conformance.yaml after/conformance.yaml`,
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{needsNoCheckout: "yes"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.LocalFlags()); err != nil {
+				return err
+			}
+			return a.runConformance(cmd.Context(), f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig file")
+	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
+	flags.BoolVar(&f.inCluster, "in-cluster", false, "the cluster whose pod this is, as its service account")
+	flags.StringVar(&f.profile, "profile", string(scenario.Extended), "what to hold it to: core or extended")
+	flags.StringVar(&f.features, "features", "", "features it has, and behind a minus those it lacks, as loadBalancer,-dualStack (default: detected)")
+	flags.StringVar(&f.image, "image", "", "the sample app's image, an agnhost")
+	flags.StringVar(&f.registry, "image-registry", "", "registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
+	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes to ask from and at, at most")
+	flags.Uint64Var(&f.seed, "seed", 1, "what the sampled nodes are chosen by")
+	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to give an address when it is looked for")
+	flags.BoolVar(&f.nodesFromHere, "ask-nodes-from-here", false, "ask the nodes' addresses from this machine though the packets leave it")
+	flags.StringVar(&f.kubectl, "kubectl", "kubectl", "the kubectl to run commands with")
+	flags.StringVar(&f.output, "output", "", "folder for the reports (default: svclab-conformance)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be made, and where; make nothing")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason")
+	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	return cmd
+}
+
+// fromEnvironment sets the flags that were not given from SVCLAB_ variables: --image-registry from SVCLAB_IMAGE_REGISTRY.
+// The kubeconfig is not among them: which cluster is used is said on the command line, each time.
+func fromEnvironment(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed || flag.Name == "kubeconfig" || flag.Name == "context" || flag.Name == "in-cluster" {
+			return
+		}
+		name := "SVCLAB_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		if value := os.Getenv(name); value != "" {
+			if err := flags.Set(flag.Name, value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// options checks what the flags say.
+func (f conformanceFlags) options() (conformance.Options, error) {
+	features, err := conformance.ParseFeatures(f.features)
+	if err != nil {
+		return conformance.Options{}, fmt.Errorf("--features: %w", err)
+	}
+	profile := scenario.Profile(f.profile)
+	switch {
+	case f.kubeconfig == "" && !f.inCluster:
+		return conformance.Options{}, errors.New("name the cluster by --kubeconfig FILE, or run in a pod of it with --in-cluster; the ambient kubeconfig is never used")
+	case f.inCluster && (f.kubeconfig != "" || f.context != ""):
+		return conformance.Options{}, errors.New("--in-cluster and --kubeconfig name two clusters; use one of them")
+	case profile != scenario.Core && profile != scenario.Extended:
+		return conformance.Options{}, fmt.Errorf("--profile %s is unknown; use core or extended", f.profile)
+	case f.image != "" && f.registry != "":
+		return conformance.Options{}, errors.New("--image names a whole image, so --image-registry says nothing; use one of them")
+	case f.sample < 1:
+		return conformance.Options{}, fmt.Errorf("--sample %d is no number of nodes", f.sample)
+	case f.addressWithin <= 0:
+		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time", f.addressWithin)
+	}
+	return conformance.Options{Profile: profile, Features: features, Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed,
+		AddressWithin: f.addressWithin, NodesFromHere: f.nodesFromHere, InPod: f.inCluster, Kubectl: f.kubectl, Reproduce: f.command()}, nil
+}
+
+// command is the command line that does the same again; the kubeconfig's folder is nobody's business.
+func (f conformanceFlags) command() string {
+	args := []string{"svclab", "conformance"}
+	if f.inCluster {
+		args = append(args, "--in-cluster")
+	} else {
+		args = append(args, "--kubeconfig", filepath.Base(f.kubeconfig))
+	}
+	for _, flag := range []struct{ name, value string }{{"--context", f.context}, {"--profile", f.profile}, {"--features", f.features},
+		{"--image", f.image}, {"--image-registry", f.registry}} {
+		if flag.value != "" {
+			args = append(args, flag.name, flag.value)
+		}
+	}
+	args = append(args, fmt.Sprintf("--sample=%d", f.sample), fmt.Sprintf("--seed=%d", f.seed))
+	if f.nodesFromHere {
+		args = append(args, "--ask-nodes-from-here")
+	}
+	return probe.Quote(args)
+}
+
+func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error) {
+	options, err := f.options()
+	if err != nil {
+		return err
+	}
+	scenarios, err := a.scenarios(nil)
+	if err != nil {
+		return err
+	}
+	if f.inCluster {
+		folder, err := os.MkdirTemp("", "svclab-")
+		if err != nil {
+			return fmt.Errorf("make a folder for the kubeconfig: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(folder) }() // it names the token's file, and holds no token
+		if f.kubeconfig, err = cluster.InCluster(folder); err != nil {
+			return err
+		}
+	}
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.manifests, Log: a.Err})
+	if err != nil {
+		return err
+	}
+	plan, err := conformance.Survey(ctx, c, scenarios, options)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return plan.Text(a.Out)
+	}
+	if err := plan.Text(a.Err); err != nil {
+		return err
+	}
+	run, err := plan.Run(ctx, c, runner.Lines(a.Err))
+	clean, cancel := cleaning(ctx)
+	defer cancel()
+	err = errors.Join(err, c.Close(clean))
+	if run.Conformance == nil {
+		return err
+	}
+	published := a.publishConformance(run, f)
+	if err == nil || errors.Is(err, runner.ErrNothingRan) {
+		return errors.Join(err, published)
+	}
+	// A failure that was seen stays one, though the run did not end well; what went wrong is told beside it.
+	_, _ = fmt.Fprintln(a.Err, "svclab: error:", errors.Join(err, notVerdict(published)))
+	return judged(reach.Worse(run.Result(), reach.Inconclusive))
+}
+
+// notVerdict is err where it is no verdict.
+func notVerdict(err error) error {
+	if verdict := (verdictError{}); errors.As(err, &verdict) {
+		return nil
+	}
+	return err
+}
+
+// publishConformance writes the reports, prints what the run came to, and returns its verdict; none where nothing ran.
+func (a *app) publishConformance(run report.Run, f conformanceFlags) error {
+	run.Tool, run.Version = "svclab", version()
+	run.Conformance.Tool, run.Conformance.Version = run.Tool, run.Version
+	folder := f.output
+	if folder == "" {
+		folder = "svclab-conformance"
+	}
+	if err := report.WriteAll(folder, run); err != nil {
+		return err
+	}
+	if err := report.ConformanceText(a.Out, run, a.style(f.verbose, f.plain)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(a.Err, "svclab: the reports are in %s\n", folder); err != nil {
+		return err
+	}
+	if len(run.Plan.Run) == 0 {
+		return nil
+	}
+	return judged(run.Result())
+}
