@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,10 @@ func (c *fakeCluster) ControlNode(_ context.Context, slot, action string) error 
 
 // Exec is the prober's whohas and links: a node's hardware address is 02:00:00:00:00:XX for 172.18.0.XX.
 func (c *fakeCluster) Exec(_ context.Context, v reach.Vantage, argv []string, _ io.Reader, stdout, _ io.Writer) error {
+	if slices.Contains(argv, "synced") {
+		_, err := io.WriteString(stdout, `{"done":true}`)
+		return err
+	}
 	macs := c.answering
 	if argv[1] == "links" {
 		b := v.Addrs[0].As4()
