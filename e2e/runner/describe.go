@@ -12,6 +12,12 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
+// Unlike says in what an object is not as described, in a few words; empty: it is. object is nil where there is none.
+// The error is that of a description that cannot be read.
+func Unlike(object *unstructured.Unstructured, d scenario.Object) (string, error) {
+	return unlike(object, d)
+}
+
 // unlike says in what the object is not as described, in a few words; empty: it is. object is nil where there
 // is none.
 func unlike(object *unstructured.Unstructured, d scenario.Object) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,15 +70,33 @@ func (s *session) expect(ctx context.Context, names []string) (stepReport, error
 		table := reach.Table{Title: plan.title, Vantages: plan.vantages, Targets: plan.targets}
 		for _, f := range plan.forecasts {
 			written := f.written
-			table.Cells = append(table.Cells, reach.Judge(cells[0], f.oracle, &written))
+			if s.goal {
+				table.Cells = append(table.Cells, judgeGoal(cells[0], f.oracle, written))
+			} else {
+				table.Cells = append(table.Cells, reach.Judge(cells[0], f.oracle, &written))
+			}
 			cells = cells[1:]
 		}
-		report.tables = append(report.tables, table)
+		if len(table.Cells) > 0 || !s.goal {
+			report.tables = append(report.tables, table)
+		}
 	}
 	if line := s.moved(ctx, report.tables, plans); line != "" {
 		report.lines = append(report.lines, line)
 	}
-	return report, nil
+	return report, amiss(plans)
+}
+
+// amiss is the failure that something the tables speak of is not there to be asked; nil when all is.
+func amiss(plans []plan) error {
+	var missing []string
+	for _, plan := range plans {
+		missing = append(missing, plan.missing...)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return failf("%s", strings.Join(missing, "; "))
 }
 
 // plan is a table about to be observed.
@@ -87,6 +106,8 @@ type plan struct {
 	targets   []reach.Target
 	forecasts []forecast
 	world     world.World
+	// missing is what the table speaks of and is not there to be asked; only a goal may miss anything.
+	missing []string
 }
 
 // plans predicts every cell of the named tables in a snapshot.
@@ -98,23 +119,26 @@ func (s *session) plans(w world.World, names []string) ([]plan, error) {
 	)
 	for _, name := range names {
 		table := s.scenario.Tables[name]
-		grid, err := where.match(table)
+		grid, missing, err := s.grid(where, table)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("table %q: %w", name, err))
 			continue
 		}
-		p := plan{title: table.Title, vantages: grid.vantages, targets: grid.targets, world: w}
+		p := plan{title: table.Title, vantages: grid.vantages, targets: grid.targets, world: w, missing: missing}
 		if p.title == "" {
 			p.title = name
 		}
 		for _, cell := range grid.cells {
 			written, err := where.written(table, cell)
-			if err != nil {
+			if err != nil && !s.goal {
 				errs = append(errs, fmt.Errorf("table %q: %w", name, err))
 				continue
 			}
+			if err != nil { // who is to answer is not there: nobody else will do
+				written.Backends = []string{table.Rows[cell.row].By.String()}
+			}
 			p.forecasts = append(p.forecasts, forecast{vantage: cell.vantage, target: cell.target, written: written,
-				oracle: s.runner.predict(w, cell.vantage, cell.target)})
+				oracle: s.runner.predict(w, cell.vantage, cell.target), goal: s.goal})
 		}
 		plans = append(plans, p)
 	}

@@ -33,25 +33,47 @@ type grid struct {
 	cells    []matched
 }
 
+// gaps are where a table and what is there do not meet.
+type gaps struct {
+	// services the table names and there are none of, targets that cannot be made out, cells that no row is about, and
+	// rows that are about no cell.
+	services, targets, cells, rows []string
+}
+
 // match lays out a table's cells and finds each one's row. A cell that no row is about, a cell that two are
 // about, and a row that is about no cell are errors, all told at once: a table that does not say what is to
 // be expected, or says it of nothing, is not a table. Rows about an IP family that the cluster does not have are left out.
 func (s site) match(t scenario.Table) (grid, error) {
+	g, missing, err := s.lay(t)
+	errs := []error{err}
+	for _, lines := range [][]string{missing.services, missing.targets, missing.cells, missing.rows} {
+		for _, line := range lines {
+			errs = append(errs, errors.New(line))
+		}
+	}
+	if len(missing.services) > 0 || len(missing.targets) > 0 {
+		errs = errs[:1+len(missing.services)+len(missing.targets)] // the rest follows from these
+	}
+	if len(g.cells) == 0 {
+		errs = append(errs, errors.New("the table has no cell"))
+	}
+	return g, errors.Join(errs...)
+}
+
+// lay lays out a table's cells and tells what it does not cover. The error is that rows contradict each other.
+func (s site) lay(t scenario.Table) (grid, gaps, error) {
 	g := grid{}
 	for _, v := range s.askers(t) {
 		if len(t.From) == 0 || scenario.MatchVantage(t.From, v) {
 			g.vantages = append(g.vantages, v)
 		}
 	}
-	targets, err := s.targets(t)
-	if err != nil {
-		return g, err
-	}
-	g.targets = targets
 	var (
-		errs []error
-		uses = make([]int, len(t.Rows))
+		missing gaps
+		errs    []error
+		uses    = make([]int, len(t.Rows))
 	)
+	g.targets = s.targets(t, &missing)
 	for _, v := range g.vantages {
 		for _, target := range g.targets {
 			if !world.Applicable(v, target) {
@@ -68,7 +90,7 @@ func (s site) match(t scenario.Table) (grid, error) {
 			case 1:
 				g.cells = append(g.cells, matched{vantage: v, target: target, row: rows[0]})
 			case 0:
-				errs = append(errs, fmt.Errorf("no row says what to expect from %s to %s", v.Name, target.Name()))
+				missing.cells = append(missing.cells, fmt.Sprintf("no row says what to expect from %s to %s", v.Name, target.Name()))
 			default:
 				errs = append(errs, fmt.Errorf("rows %s all say what to expect from %s to %s", numbers(rows), v.Name, target.Name()))
 			}
@@ -76,13 +98,10 @@ func (s site) match(t scenario.Table) (grid, error) {
 	}
 	for i, n := range uses {
 		if n == 0 && s.hasFamily(t.Rows[i].To.Family) {
-			errs = append(errs, fmt.Errorf("row %d (%s) is about no cell", i+1, t.Rows[i]))
+			missing.rows = append(missing.rows, fmt.Sprintf("row %d (%s) is about no cell", i+1, t.Rows[i]))
 		}
 	}
-	if len(g.cells) == 0 {
-		errs = append(errs, errors.New("the table has no cell"))
-	}
-	return g, errors.Join(errs...)
+	return g, missing, errors.Join(errs...)
 }
 
 // hasFamily reports whether the cluster's Services can have addresses of an IP family; of "" always.
@@ -100,8 +119,8 @@ func numbers(rows []int) string {
 	return strings.Join(texts, " and ")
 }
 
-// targets are those of the table's Services and its extra ones.
-func (s site) targets(t scenario.Table) ([]reach.Target, error) {
+// targets are those of the table's Services and its extra ones. What there is none of is added to missing.
+func (s site) targets(t scenario.Table, missing *gaps) []reach.Target {
 	var targets []reach.Target
 	names := slices.Clone(t.Services)
 	if len(names) == 0 {
@@ -114,7 +133,8 @@ func (s site) targets(t scenario.Table) ([]reach.Target, error) {
 	for _, name := range names {
 		full := s.namespace + "/" + name
 		if _, found := s.world.Service(full); !found {
-			return nil, fmt.Errorf("there is no Service %q", name)
+			missing.services = append(missing.services, fmt.Sprintf("there is no Service %q", name))
+			continue
 		}
 		for _, target := range s.world.Targets(full) {
 			if len(t.Kinds) == 0 || slices.Contains(t.Kinds, target.Kind) {
@@ -124,15 +144,16 @@ func (s site) targets(t scenario.Table) ([]reach.Target, error) {
 	}
 	for i, x := range t.Extra {
 		target, err := s.extra(x)
-		if err != nil {
-			return nil, fmt.Errorf("extra target %d: %w", i+1, err)
+		if err == nil && slices.ContainsFunc(targets, func(other reach.Target) bool { return other.Name() == target.Name() }) {
+			err = fmt.Errorf("%s is asked anyway", target.Name())
 		}
-		if slices.ContainsFunc(targets, func(other reach.Target) bool { return other.Name() == target.Name() }) {
-			return nil, fmt.Errorf("extra target %d: %s is asked anyway", i+1, target.Name())
+		if err != nil {
+			missing.targets = append(missing.targets, fmt.Sprintf("extra target %d: %v", i+1, err))
+			continue
 		}
 		targets = append(targets, target)
 	}
-	return targets, nil
+	return targets
 }
 
 func (s site) extra(x scenario.Extra) (reach.Target, error) {

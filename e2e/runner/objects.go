@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,8 +65,10 @@ func (s *session) resolve(ref scenario.Ref) (address, error) {
 	return at, nil
 }
 
-// foreign reports whether the object is not in the scenario's namespace.
-func (s *session) foreign(a address) bool { return a.namespace != s.namespace }
+// foreign reports whether the object is not in the scenario's own namespaces.
+func (s *session) foreign(a address) bool {
+	return a.namespace != s.namespace && !slices.Contains(s.also, a.namespace)
+}
 
 // applyFiles applies manifests in the order given.
 func (s *session) applyFiles(ctx context.Context, files []string) (stepReport, error) {
@@ -102,7 +105,10 @@ func (s *session) apply(ctx context.Context, object *unstructured.Unstructured) 
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	at := address{mapping: mapping, namespace: s.namespace, name: object.GetName()}
+	at := address{mapping: mapping, namespace: cmp.Or(object.GetNamespace(), s.namespace), name: object.GetName()}
+	if s.foreign(at) && !slices.Contains(s.scenario.Needs.Features, scenario.NodeControl) {
+		return fmt.Errorf("%s is not for the scenario's namespace, which needs the feature nodeControl", name)
+	}
 	force := true
 	return s.admitted(ctx, name, func(ctx context.Context) error {
 		_, err := s.in(at).Patch(ctx, at.name, types.ApplyPatchType, body,

@@ -39,12 +39,15 @@ type forecast struct {
 	target  reach.Target
 	oracle  reach.Prediction
 	written reach.Prediction
+	// goal: written says what is to become of the cell, not what it is now: only the oracle decides how it is asked and
+	// when it has converged.
+	goal bool
 }
 
 // answered reports whether either prediction allows an answer. Such a cell is probed as one that has backends
 // to be heard; all others as denied ones.
 func (f forecast) answered() bool {
-	return f.oracle.Allows(reach.Reached) || f.written.Allows(reach.Reached)
+	return f.oracle.Allows(reach.Reached) || !f.goal && f.written.Allows(reach.Reached)
 }
 
 // matches reports whether a cell is as both predictions say. Unprobed cells and those of a prober that failed
@@ -53,14 +56,14 @@ func (f forecast) matches(cell reach.Cell) bool {
 	if asked, _, _ := cell.Asked(); !asked {
 		return true
 	}
-	return len(reach.Compare(f.written, cell)) == 0 && len(reach.Compare(f.oracle, cell)) == 0
+	return len(reach.Compare(f.oracle, cell)) == 0 && (f.goal || len(reach.Compare(f.written, cell)) == 0)
 }
 
 // request says how the cell is asked. quick is for convergence, which only needs to see whether the cell is as
 // predicted: one probe, and more only until every backend was heard, or where one client is to stay with one of them.
 func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	r := probe.Request{Vantage: f.vantage, Target: f.target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied}
-	if f.oracle.Allows(reach.TimedOut) && f.written.Allows(reach.TimedOut) {
+	if f.oracle.Allows(reach.TimedOut) && (f.goal || f.written.Allows(reach.TimedOut)) {
 		r.Timeout = timeouts.Silent
 	}
 	if f.answered() {
@@ -85,7 +88,11 @@ func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 // backends are those that must each be heard, by either prediction.
 func (f forecast) backends() []string {
 	var all []string
-	for _, p := range []reach.Prediction{f.oracle, f.written} {
+	said := []reach.Prediction{f.oracle, f.written}
+	if f.goal {
+		said = said[:1]
+	}
+	for _, p := range said {
 		if p.Allows(reach.Reached) && !p.Sticky && !p.AnyBackend {
 			all = append(all, p.Backends...)
 		}

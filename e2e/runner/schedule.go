@@ -8,6 +8,11 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
+// Schedule calls do for every scenario, as Run does: side by side as far as their claims allow.
+func Schedule(ctx context.Context, workers int, scenarios []scenario.Scenario, do func(i int)) {
+	schedule(ctx, workers, scenarios, do)
+}
+
 // schedule calls do for every scenario, at most workers at once, so that no two run together of which one
 // claims what the other claims or shares. Serial scenarios run when all others are done, one at a time. A
 // scenario that cannot start yet does not hold up those after it. When ctx ends, no further one is started.

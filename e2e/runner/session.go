@@ -27,11 +27,13 @@ type session struct {
 	journal   *journal
 	down      []string // slots of nodes that it stopped
 	announcer string   // see scenario.Announcer
+	// also are further namespaces that are the scenario's own; goal: see Runner.Goal.
+	also []string
+	goal bool
 }
 
 // run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has
-// a context of its own, so a cancelled run cleans up too. A step that only looks may fail without ending the
-// scenario; after any other that fails the rest makes no sense and is told as not run.
+// a context of its own, so a cancelled run cleans up too.
 //
 // namespace is the one that is being removed when run returns; empty where there is none or it is kept.
 func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.Verdict, namespace string) {
@@ -67,27 +69,7 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 		add(setUp)
 		return verdict, ""
 	}
-	stopped := ""
-	for _, step := range sc.Steps {
-		if stopped == "" && ctx.Err() != nil {
-			stopped = fmt.Sprintf("the run was cancelled: %v", context.Cause(ctx))
-			verdict.Result = reach.Worse(verdict.Result, reach.Inconclusive)
-		}
-		if stopped != "" {
-			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: "not run: " + stopped})
-			continue
-		}
-		done := s.timed(ctx, step, func(ctx context.Context) (stepReport, error) {
-			if err := r.before(ctx, sc.Name, step, s.namespace); err != nil {
-				return stepReport{}, fmt.Errorf("before the step: %w", err)
-			}
-			return s.do(ctx, step)
-		})
-		add(done)
-		if done.Result != reach.Pass && done.Result != reach.Skipped && !onlyLooks(step) {
-			stopped = fmt.Sprintf("step %q did not succeed", step.Name)
-		}
-	}
+	s.steps(ctx, &verdict, add)
 	return verdict, ""
 }
 

@@ -16,6 +16,24 @@ import (
 func (s *session) settle(ctx context.Context, allow []string) (world.World, error) {
 	but := world.Allow{Unready: slices.Contains(allow, "unready"), Terminating: slices.Contains(allow, "terminating"),
 		Pending: slices.Contains(allow, "pending")}
+	if s.goal {
+		return s.calm(ctx)
+	}
+	var settled world.World
+	err := s.await(ctx, "the objects to settle", s.sources(), 0, func(ctx context.Context) (bool, string, error) {
+		w, err := s.snapshot(ctx)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		done, missing := world.SettledBut(w, but, s.namespace)
+		settled = w
+		return done, missing, nil
+	})
+	return settled, err
+}
+
+// sources are the objects whose changes bear on whether all has settled.
+func (s *session) sources() []watched {
 	var sources []watched
 	for _, resource := range []string{"pods", "services"} {
 		sources = append(sources, watched{resource: corev1Resource(resource), namespace: s.namespace})
@@ -27,17 +45,7 @@ func (s *session) settle(ctx context.Context, allow []string) (world.World, erro
 	if status := world.L2StatusResource(); s.served(status.GroupVersion().String(), status.Resource) {
 		sources = append(sources, watched{resource: status})
 	}
-	var settled world.World
-	err := s.await(ctx, "the objects to settle", sources, 0, func(ctx context.Context) (bool, string, error) {
-		w, err := s.snapshot(ctx)
-		if err != nil {
-			return false, err.Error(), nil
-		}
-		done, missing := world.SettledBut(w, but, s.namespace)
-		settled = w
-		return done, missing, nil
-	})
-	return settled, err
+	return sources
 }
 
 // snapshot takes the world as it is now.

@@ -59,6 +59,9 @@ type watched struct {
 func (s *session) await(ctx context.Context, what string, sources []watched, holds time.Duration, look func(context.Context) (done bool, seen string, err error)) error {
 	s.progress.say(what, "")
 	defer s.progress.say("", "")
+	if s.goal && holds == 0 {
+		return once(ctx, what, look)
+	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changed := make(chan struct{}, 1)
@@ -110,6 +113,18 @@ func (s *session) await(ctx context.Context, what string, sources []watched, hol
 		case <-again.C:
 		}
 	}
+}
+
+// once is await where nobody is to wait: what is not so now is a failure.
+func once(ctx context.Context, what string, look func(context.Context) (done bool, seen string, err error)) error {
+	done, seen, err := look(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for %s: %w", what, err)
+	case !done:
+		return failf("%s: %s", what, seen)
+	}
+	return nil
 }
 
 // ranOut is the error of a wait whose context ended: a failure if its own time was up.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,7 +20,9 @@ import (
 // DecodeManifest decodes the YAML documents of a manifest file. Kinds that client-go knows are decoded
 // strictly: an unknown field, a value of the wrong type, a key given twice are errors, as they are on the
 // server. Other kinds, those of custom resources, are only checked by the server.
-func DecodeManifest(data []byte) ([]*unstructured.Unstructured, error) {
+//
+// A manifest sets no namespace, as the runner gives each scenario its own; it may set one of those listed.
+func DecodeManifest(data []byte, namespaces ...string) ([]*unstructured.Unstructured, error) {
 	var (
 		objects []*unstructured.Unstructured
 		errs    []error
@@ -35,7 +38,7 @@ func DecodeManifest(data []byte) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, fmt.Errorf("document %d: %w", n, err)
 		}
-		object, err := decodeDocument(document, strict)
+		object, err := decodeDocument(document, strict, namespaces)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("document %d: %w", n, err))
 			continue
@@ -43,7 +46,7 @@ func DecodeManifest(data []byte) ([]*unstructured.Unstructured, error) {
 		if object == nil {
 			continue
 		}
-		id := object.GroupVersionKind().GroupKind().String() + " " + object.GetName()
+		id := object.GroupVersionKind().GroupKind().String() + " " + object.GetNamespace() + "/" + object.GetName()
 		if seen[id] {
 			errs = append(errs, fmt.Errorf("document %d: %s is there twice", n, id))
 		}
@@ -57,7 +60,7 @@ func DecodeManifest(data []byte) ([]*unstructured.Unstructured, error) {
 }
 
 // decodeDocument decodes one document; nil for one that holds nothing but comments.
-func decodeDocument(document []byte, strict runtime.Decoder) (*unstructured.Unstructured, error) {
+func decodeDocument(document []byte, strict runtime.Decoder, namespaces []string) (*unstructured.Unstructured, error) {
 	data, err := yaml.YAMLToJSONStrict(document)
 	if err != nil {
 		return nil, err
@@ -73,7 +76,7 @@ func decodeDocument(document []byte, strict runtime.Decoder) (*unstructured.Unst
 	if object.GetName() == "" {
 		return nil, fmt.Errorf("%s has no metadata.name", object.GetKind())
 	}
-	if object.GetNamespace() != "" {
+	if set := object.GetNamespace(); set != "" && !slices.Contains(namespaces, set) {
 		return nil, fmt.Errorf("%s sets metadata.namespace: leave it out, the runner gives each scenario its own", name)
 	}
 	if _, found := object.Object["status"]; found {

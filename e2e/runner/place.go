@@ -1,0 +1,132 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// Place is where steps are carried out that are no scenario's: in namespaces that somebody else made and that stay.
+type Place struct {
+	Namespace string
+	// Also are further namespaces in which steps may do as they like.
+	Also []string
+}
+
+// In carries out the steps in a place, as Run does a scenario's, and undoes nothing: what was applied, patched or
+// withheld stays so. Flows that are still on end with it.
+func (r *Runner) In(ctx context.Context, at Place, sc scenario.Scenario) reach.Verdict {
+	return r.in(ctx, at, sc, false)
+}
+
+// Goal judges whether the place has become what the steps say. What the steps say is a wish, and that it is not so is
+// what is most often found. So, unlike in a scenario, nothing is waited for but that the cluster has come to rest:
+//
+//   - objects that have not settled are looked at as they are once nothing moves any more;
+//   - traffic is waited for until it is as the oracle predicts of what is there, whatever the tables say; they are
+//     compared afterwards;
+//   - a Service, a target or a backend that a table speaks of and that is not there fails the table, and cells that no
+//     row is about are left out;
+//   - a step that changes something is not done once a step before it has failed, nor is any after that.
+func (r *Runner) Goal(ctx context.Context, at Place, sc scenario.Scenario) reach.Verdict {
+	return r.in(ctx, at, sc, true)
+}
+
+func (r *Runner) in(ctx context.Context, at Place, sc scenario.Scenario, goal bool) (verdict reach.Verdict) {
+	start := time.Now()
+	verdict = reach.Verdict{Scenario: sc.Name, Title: sc.Title, Result: reach.Pass}
+	s := &session{runner: r, scenario: sc, progress: &progress{}, flows: map[string]Flow{}, journal: &journal{},
+		namespace: at.Namespace, also: at.Also, goal: goal}
+	s.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(r.cluster.Client().Discovery()))
+	add := func(step reach.Step) {
+		verdict.Steps = append(verdict.Steps, step)
+		verdict.Result = reach.Worse(verdict.Result, step.Result)
+	}
+	defer func() {
+		for name, flow := range s.flows {
+			if _, err := flow.Stop(); err != nil {
+				add(reach.Step{Name: "stop traffic " + name, Result: reach.Inconclusive, Why: err.Error()})
+			}
+		}
+		verdict.Elapsed = time.Since(start)
+	}()
+	if err := s.survey(ctx); err != nil {
+		add(reach.Step{Name: "see what is there", Result: reach.Inconclusive, Why: err.Error()})
+		return verdict
+	}
+	s.steps(ctx, &verdict, add)
+	return verdict
+}
+
+// steps does the scenario's steps and adds what came of each. A step that only looks may fail without ending the
+// scenario; after any other that fails the rest makes no sense and is told as not run. Before a goal's steps change
+// anything, all before them must have passed.
+func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(reach.Step)) {
+	stopped := ""
+	for _, step := range s.scenario.Steps {
+		switch {
+		case stopped != "":
+		case ctx.Err() != nil:
+			stopped = fmt.Sprintf("the run was cancelled: %v", context.Cause(ctx))
+			verdict.Result = reach.Worse(verdict.Result, reach.Inconclusive)
+		case s.goal && !onlyLooks(step) && verdict.Result != reach.Pass:
+			stopped = "what comes before it is not so yet"
+		}
+		if stopped != "" {
+			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: "not run: " + stopped})
+			continue
+		}
+		done := s.timed(ctx, step, func(ctx context.Context) (stepReport, error) {
+			if err := s.runner.before(ctx, s.scenario.Name, step, s.namespace); err != nil {
+				return stepReport{}, fmt.Errorf("before the step: %w", err)
+			}
+			return s.do(ctx, step)
+		})
+		add(done)
+		if done.Result != reach.Pass && done.Result != reach.Skipped && !onlyLooks(step) {
+			stopped = fmt.Sprintf("step %q did not succeed", step.Name)
+		}
+	}
+}
+
+// grid lays out a table. missing is what a goal speaks of and is not there; in a scenario that is an error.
+func (s *session) grid(where site, t scenario.Table) (g grid, missing []string, err error) {
+	if !s.goal {
+		g, err = where.match(t)
+		return g, nil, err
+	}
+	g, gaps, err := where.lay(t)
+	g.vantages = slices.DeleteFunc(g.vantages, func(v reach.Vantage) bool {
+		return !slices.ContainsFunc(g.cells, func(c matched) bool { return c.vantage.Name == v.Name })
+	})
+	g.targets = slices.DeleteFunc(g.targets, func(t reach.Target) bool {
+		return !slices.ContainsFunc(g.cells, func(c matched) bool { return c.target.Name() == t.Name() })
+	})
+	missing = slices.Concat(gaps.services, gaps.targets)
+	if len(missing) == 0 {
+		missing = gaps.rows // with a Service amiss, its rows are too
+	}
+	return g, missing, err
+}
+
+// judgeGoal judges a cell by what is wished for alone; what the oracle predicts of the objects as they are says why.
+func judgeGoal(cell reach.Cell, oracle, wished reach.Prediction) reach.CellVerdict {
+	v := reach.Judge(cell, wished, nil)
+	v.Oracle, v.Written = oracle, &wished
+	if v.Result == reach.Fail {
+		v.Alone = "written table"
+		v.Why = fmt.Sprintf("%s; it is so because %s", v.Differences[0], oracle.Reason)
+		if len(reach.Compare(oracle, cell)) > 0 {
+			v.Alone = "observation"
+			v.Why = fmt.Sprintf("%s; the objects do not say why", v.Differences[0])
+		}
+	}
+	return v
+}

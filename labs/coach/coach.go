@@ -1,0 +1,238 @@
+// Package coach turns what was observed in an exercise into what a learner is told: which misconception it shows, which
+// hint fits, what differs and why. It judges nothing: whether the goal is met is the verdict's word.
+package coach
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/labs/course"
+)
+
+// Seen is all that was observed in one check.
+type Seen struct {
+	// Verdict is the goal's.
+	Verdict reach.Verdict `json:"verdict"`
+	// Objects are those that the exercise's conditions speak of.
+	Objects []runner.Noted `json:"-"`
+}
+
+// Refs are the objects that must be looked at for the exercise's conditions.
+func Refs(e course.Exercise) []scenario.Ref {
+	var refs []scenario.Ref
+	add := func(ref scenario.Ref) {
+		if !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
+		}
+	}
+	for _, c := range e.Conditions() {
+		switch {
+		case c.Object != nil:
+			add(c.Object.Ref)
+		case c.Count != nil:
+			add(scenario.Ref{Kind: c.Count.Kind, Name: "*"})
+		}
+	}
+	return refs
+}
+
+// Diagnosis is what was found wrong beyond the verdict.
+type Diagnosis struct {
+	// Misconception is the ID of the first that applies; empty: none does.
+	Misconception string
+	// Question is the prediction that shows it; empty where the cluster does.
+	Question string
+}
+
+// Diagnose names the misconception behind a wrong prediction, or else the first whose conditions hold. When the goal is
+// met and all was predicted right there is none.
+func Diagnose(e course.Exercise, answers map[string]string, seen Seen) (Diagnosis, error) {
+	for _, q := range e.Questions {
+		if option, given := answers[q.ID]; given && option != q.Right {
+			return Diagnosis{Misconception: q.Wrong[option], Question: q.ID}, nil
+		}
+	}
+	if seen.Verdict.Result == reach.Pass {
+		return Diagnosis{}, nil
+	}
+	for _, m := range e.Misconceptions {
+		if len(m.When) == 0 {
+			continue
+		}
+		holds, err := seen.all(m.When)
+		if err != nil {
+			return Diagnosis{}, fmt.Errorf("misconception %s: %w", m.ID, err)
+		}
+		if holds {
+			return Diagnosis{Misconception: m.ID}, nil
+		}
+	}
+	return Diagnosis{}, nil
+}
+
+// Hint is the message of hint n, 1 to course.Hints: the first variant that fits what was observed, else the plain one.
+func Hint(e course.Exercise, n int, seen Seen) (string, error) {
+	for _, v := range e.Variants {
+		if v.Hint != n {
+			continue
+		}
+		holds, err := seen.all(v.When)
+		if err != nil {
+			return "", fmt.Errorf("hint %d, variant %s: %w", n, v.ID, err)
+		}
+		if holds {
+			return course.HintID(n, v.ID), nil
+		}
+	}
+	return course.HintID(n, ""), nil
+}
+
+// Passed reports whether the goal is met and every prediction right.
+func Passed(e course.Exercise, answers map[string]string, seen Seen) bool {
+	return seen.Verdict.Result == reach.Pass && !slices.ContainsFunc(e.Questions, func(q course.Question) bool {
+		return answers[q.ID] != q.Right
+	})
+}
+
+func (s Seen) all(conditions []course.Condition) (bool, error) {
+	for _, c := range conditions {
+		if holds, err := s.holds(c); err != nil || !holds {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (s Seen) holds(c course.Condition) (bool, error) {
+	switch {
+	case c.Not != nil:
+		holds, err := s.holds(*c.Not)
+		return !holds, err
+	case c.Any != nil:
+		for _, one := range c.Any {
+			if holds, err := s.holds(one); err != nil || holds {
+				return holds, err
+			}
+		}
+		return false, nil
+	case c.Object != nil:
+		var object *unstructured.Unstructured
+		if found := s.objects(c.Object.Ref); len(found) > 0 {
+			object = found[0]
+		}
+		difference, err := runner.Unlike(object, *c.Object)
+		return difference == "" && err == nil, err
+	case c.Count != nil:
+		return s.counted(*c.Count)
+	case c.Step != nil:
+		return s.step(*c.Step), nil
+	case c.Cell != nil:
+		return s.cell(*c.Cell), nil
+	}
+	return false, nil
+}
+
+func (s Seen) objects(ref scenario.Ref) []*unstructured.Unstructured {
+	for _, n := range s.Objects {
+		if n.Ref == ref {
+			return n.Objects
+		}
+	}
+	return nil
+}
+
+func (s Seen) counted(c course.Count) (bool, error) {
+	selector, err := labels.Parse(c.Selector)
+	if err != nil {
+		return false, fmt.Errorf("selector %q: %w", c.Selector, err)
+	}
+	n := 0
+	for _, object := range s.objects(scenario.Ref{Kind: c.Kind, Name: "*"}) {
+		if !selector.Matches(labels.Set(object.GetLabels())) {
+			continue
+		}
+		if c.Like != nil {
+			difference, err := runner.Unlike(object, *c.Like)
+			if err != nil {
+				return false, err
+			}
+			if difference != "" {
+				continue
+			}
+		}
+		n++
+	}
+	return (c.Min == nil || n >= *c.Min) && (c.Max == nil || n <= *c.Max), nil
+}
+
+func (s Seen) step(is course.StepIs) bool {
+	for _, step := range s.Verdict.Steps {
+		if step.Name == is.Name {
+			return step.Result == reach.Fail && !is.Passed || step.Result == reach.Pass && is.Passed
+		}
+	}
+	return false
+}
+
+func (s Seen) cell(is course.CellIs) bool {
+	matched, so := 0, 0
+	for _, step := range s.Verdict.Steps {
+		if is.Step != "" && is.Step != step.Name {
+			continue
+		}
+		for _, table := range step.Tables {
+			for _, c := range table.Cells {
+				if len(is.From) > 0 && !scenario.MatchVantage(is.From, c.Cell.Vantage) || !about(is.To, c.Cell) {
+					continue
+				}
+				matched++
+				if observed(is, c) {
+					so++
+				}
+			}
+		}
+	}
+	return so > 0 && (!is.All || so == matched)
+}
+
+// about reports whether a selector is about a cell. The nodes "own" and "other" are those of the vantage's slot.
+func about(to scenario.To, cell reach.Cell) bool {
+	t := cell.Target
+	_, service, _ := strings.Cut(t.Service, "/")
+	_, slot, _ := strings.Cut(cell.Vantage.Name, "/")
+	switch {
+	case to.Undeclared != t.Undeclared,
+		len(to.Kind) > 0 && !slices.Contains(to.Kind, t.Kind),
+		to.Service != "" && to.Service != service,
+		to.Port != 0 && to.Port != t.Port,
+		to.Protocol != "" && to.Protocol != t.Protocol,
+		to.Name != "" && to.Name != t.Host,
+		to.Node == "own" && t.Slot != slot,
+		to.Node == "other" && (t.Slot == "" || t.Slot == slot),
+		to.Node != "" && to.Node != "own" && to.Node != "other" && to.Node != t.Slot:
+		return false
+	}
+	return true
+}
+
+func observed(is course.CellIs, c reach.CellVerdict) bool {
+	allowed := is.Outcome.All()
+	answered := is.Backend == ""
+	for _, o := range c.Cell.Observations {
+		if len(allowed) > 0 && !slices.Contains(allowed, o.Outcome) {
+			return false
+		}
+		answered = answered || strings.HasPrefix(o.Backend, is.Backend)
+	}
+	differs := len(is.Differs) == 0 || slices.ContainsFunc(c.Differences, func(d reach.Difference) bool {
+		return slices.Contains(is.Differs, d.Field)
+	})
+	return answered && differs && len(c.Cell.Observations) > 0
+}

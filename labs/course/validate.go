@@ -1,0 +1,275 @@
+package course
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// Hints is how many hints every exercise has.
+const Hints = 3
+
+// validate checks that the parts of an exercise belong together.
+func (e Exercise) validate() []error {
+	var errs []error
+	add := func(file, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %w", file, fmt.Errorf(format, args...)))
+	}
+	if !slices.Contains([]Kind{Build, Fix, Predict}, e.Kind) {
+		add(exerciseFile, "kind %q: want build, fix or predict", e.Kind)
+	}
+	if (e.Kind == Predict) != (len(e.Questions) > 0) {
+		add(exerciseFile, "questions belong to exercises of kind predict, and each of those has one at least")
+	}
+	if len(e.Goal.Steps) == 0 {
+		add(exerciseFile, "goal is missing: say what is judged")
+	}
+	if len(e.Solutions) == 0 {
+		add(solutionsDir, "there is no solution")
+	}
+	if len(e.Wrong) == 0 {
+		add(wrongDir, "there is no wrong answer: an exercise corrects a misconception")
+	}
+	for _, v := range e.Vantages {
+		if !slices.Contains([]reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host}, reach.VantageKind(v)) {
+			add(exerciseFile, "vantage %q: want pod, node, outside or host", v)
+		}
+	}
+	errs = append(errs, e.validateMisconceptions()...)
+	errs = append(errs, e.validateAnswers()...)
+	for _, c := range e.Conditions() {
+		if err := c.validate(e); err != nil {
+			add(exerciseFile, "%w", err)
+		}
+	}
+	return append(errs, e.validateTexts()...)
+}
+
+func (e Exercise) validateMisconceptions() []error {
+	var (
+		errs  []error
+		shown = map[string]bool{}
+	)
+	for _, a := range e.Wrong {
+		shown[a.Misconception] = true
+	}
+	for i, m := range e.Misconceptions {
+		if !messageID.MatchString(m.ID) || strings.Contains(m.ID, "/") {
+			errs = append(errs, fmt.Errorf("%s: misconception %q is no ID", exerciseFile, m.ID))
+		}
+		if slices.ContainsFunc(e.Misconceptions[:i], func(o Misconception) bool { return o.ID == m.ID }) {
+			errs = append(errs, fmt.Errorf("%s: misconception %s is there twice", exerciseFile, m.ID))
+		}
+		predicted := slices.ContainsFunc(e.Questions, func(q Question) bool {
+			for _, id := range q.Wrong {
+				if id == m.ID {
+					return true
+				}
+			}
+			return false
+		})
+		if len(m.When) == 0 && !predicted {
+			errs = append(errs, fmt.Errorf("%s: misconception %s has no condition, and no wrong prediction shows it", exerciseFile, m.ID))
+		}
+		if !shown[m.ID] {
+			errs = append(errs, fmt.Errorf("%s: no wrong answer shows misconception %s", wrongDir, m.ID))
+		}
+		delete(shown, m.ID)
+	}
+	for id := range shown {
+		errs = append(errs, fmt.Errorf("%s: %s is no misconception of %s", wrongDir, id, exerciseFile))
+	}
+	for i, v := range e.Variants {
+		if v.Hint < 1 || v.Hint > Hints || len(v.When) == 0 || !messageID.MatchString(v.ID) {
+			errs = append(errs, fmt.Errorf("%s: variant %d wants hint (1 to %d), id and when", exerciseFile, i+1, Hints))
+		}
+	}
+	return errs
+}
+
+func (e Exercise) validateAnswers() []error {
+	var errs []error
+	misconception := func(id string) bool {
+		return slices.ContainsFunc(e.Misconceptions, func(m Misconception) bool { return m.ID == id })
+	}
+	for _, q := range e.Questions {
+		if !messageID.MatchString(q.ID) || len(q.Options) < 2 || !slices.Contains(q.Options, q.Right) {
+			errs = append(errs, fmt.Errorf("%s: question %q wants an id, two options at least, and the right one of them", exerciseFile, q.ID))
+		}
+		for _, option := range q.Options {
+			if id, known := q.Wrong[option]; (option == q.Right) == known || known && !misconception(id) {
+				errs = append(errs, fmt.Errorf("%s: question %s: wrong maps every option but the right one to a misconception; see option %s", exerciseFile, q.ID, option))
+			}
+		}
+		if len(q.Wrong) != len(q.Options)-1 {
+			errs = append(errs, fmt.Errorf("%s: question %s: wrong has an option that is not offered", exerciseFile, q.ID))
+		}
+	}
+	for _, a := range slices.Concat(e.Solutions, e.Wrong) {
+		where := solutionsDir + "/" + a.Name
+		if a.Misconception != "" {
+			where = wrongDir + "/" + a.Name
+		}
+		if len(a.Steps.Steps) == 0 && len(a.Answers) == 0 {
+			errs = append(errs, fmt.Errorf("%s: it does nothing: want steps or answers", where))
+		}
+		wrong := 0
+		for _, q := range e.Questions {
+			option, given := a.Answers[q.ID]
+			switch {
+			case !given || !slices.Contains(q.Options, option):
+				errs = append(errs, fmt.Errorf("%s: answers want one of the options of question %s", where, q.ID))
+			case option != q.Right:
+				wrong++
+			}
+		}
+		if len(a.Answers) > len(e.Questions) {
+			errs = append(errs, fmt.Errorf("%s: there is an answer without a question", where))
+		}
+		if a.Misconception == "" && wrong > 0 {
+			errs = append(errs, fmt.Errorf("%s: a solution predicts right", where))
+		}
+	}
+	return errs
+}
+
+// validate checks one condition, not those nested in it.
+func (c Condition) validate(e Exercise) error {
+	set := 0
+	for _, is := range []bool{c.Object != nil, c.Cell != nil, c.Step != nil, c.Count != nil, c.Any != nil, c.Not != nil} {
+		if is {
+			set++
+		}
+	}
+	if set != 1 {
+		return errors.New("a condition is exactly one of object, cell, step, count, any and not")
+	}
+	step := func(name string) bool {
+		return slices.ContainsFunc(e.Goal.Steps, func(s scenario.Step) bool { return s.Name == name })
+	}
+	switch {
+	case c.Object != nil && (c.Object.Ref.Kind == "" || c.Object.Ref.Name == "*"):
+		return errors.New("condition object wants ref: kind/name")
+	case c.Object != nil && c.Object.Absent == (len(c.Object.Want) > 0 || len(c.Object.Path) > 0 || len(c.Object.Unset) > 0):
+		return errors.New("condition object wants absent: true or what it is like (want, path, unset)")
+	case c.Step != nil && !step(c.Step.Name):
+		return fmt.Errorf("condition step: the goal has no step %q", c.Step.Name)
+	case c.Cell != nil && c.Cell.Step != "" && !step(c.Cell.Step):
+		return fmt.Errorf("condition cell: the goal has no step %q", c.Cell.Step)
+	case c.Cell != nil && len(c.Cell.Outcome.All()) == 0 && c.Cell.Backend == "" && len(c.Cell.Differs) == 0:
+		return errors.New("condition cell wants outcome, backend or differs")
+	case c.Count != nil && (c.Count.Kind == "" || c.Count.Min == nil && c.Count.Max == nil):
+		return errors.New("condition count wants kind, and min or max")
+	}
+	return nil
+}
+
+// Messages are the IDs that the exercise's texts must have, sorted: no more, no fewer.
+func (e Exercise) Messages() []string {
+	ids := []string{"goal", "debrief", "packet"}
+	for n := 1; n <= Hints; n++ {
+		ids = append(ids, HintID(n, ""))
+	}
+	for _, v := range e.Variants {
+		ids = append(ids, HintID(v.Hint, v.ID))
+	}
+	for _, m := range e.Misconceptions {
+		ids = append(ids, "misconception/"+m.ID)
+	}
+	for _, s := range e.Goal.Steps {
+		ids = append(ids, StepID(s.Name))
+	}
+	for _, q := range e.Questions {
+		ids = append(ids, "question/"+q.ID)
+		for _, option := range q.Options {
+			ids = append(ids, OptionID(q.ID, option))
+		}
+	}
+	sort.Strings(ids)
+	return slices.Compact(ids)
+}
+
+// HintID is the message of hint n, of its variant where variant is not empty.
+func HintID(n int, variant string) string {
+	if variant == "" {
+		return fmt.Sprintf("hint/%d", n)
+	}
+	return fmt.Sprintf("hint/%d/%s", n, variant)
+}
+
+// StepID is the message that says what a step of the goal wants.
+func StepID(name string) string { return "check/" + strings.ReplaceAll(name, " ", "-") }
+
+// OptionID is the message of a question's option.
+func OptionID(question, option string) string { return "option/" + question + "/" + option }
+
+func (e Exercise) validateTexts() []error {
+	var errs []error
+	want := e.Messages()
+	for _, language := range Languages() {
+		file, text := textFile(language), e.Texts[language]
+		if text.Title == "" {
+			errs = append(errs, fmt.Errorf("%s: the title is missing: a first line \"# …\"", file))
+		}
+		for _, id := range want {
+			if text.Messages[id] == "" {
+				errs = append(errs, fmt.Errorf("%s: message %s is missing", file, id))
+			}
+		}
+		for _, id := range text.order {
+			if !slices.Contains(want, id) {
+				errs = append(errs, fmt.Errorf("%s: message %s is for nothing", file, id))
+			}
+		}
+		if strings.Contains(text.Messages["packet"], "\n") {
+			errs = append(errs, fmt.Errorf("%s: packet is one sentence, in one paragraph of one line", file))
+		}
+	}
+	english, err := quotes(e.Texts[English])
+	if err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", textFile(English), err))
+	}
+	for _, q := range english {
+		if err := e.validateQuote(q); err != nil {
+			errs = append(errs, fmt.Errorf("%s: message %s: %w", textFile(English), q.Message, err))
+		}
+	}
+	for _, language := range Languages() {
+		if language == English {
+			continue
+		}
+		file, text := textFile(language), e.Texts[language]
+		other, err := quotes(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+		}
+		if !slices.EqualFunc(english, other, sameQuote) {
+			errs = append(errs, fmt.Errorf("%s: the commands quoted are not those of the English text, in its order", file))
+		}
+		for _, err := range stale(e.Texts[English], text) {
+			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+		}
+	}
+	return errs
+}
+
+func sameQuote(a, b Quote) bool {
+	return a.State == b.State && a.Command == b.Command && a.Exit == b.Exit && slices.Equal(a.Output, b.Output)
+}
+
+func (e Exercise) validateQuote(q Quote) error {
+	known := q.State == "start" || q.State == "solved" ||
+		slices.ContainsFunc(e.Wrong, func(a Answer) bool { return a.Name == q.State })
+	if !known {
+		return fmt.Errorf("console %s: want start, solved, a wrong answer's name, or example", q.State)
+	}
+	probe := e.Goal
+	run := q.Run()
+	probe.Steps, probe.Tables = []scenario.Step{{Name: "quote", Run: &run}}, nil
+	return probe.ValidatePart(nil)
+}

@@ -1,0 +1,156 @@
+// Package lesson puts an exercise on a cluster, judges it there, and brings back what it was. It keeps no state of its own
+// but one file: the cluster-wide objects as they were before an exercise touched them.
+package lesson
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+)
+
+// ExerciseLabel is on every namespace of an exercise; its value is the exercise's ID.
+const ExerciseLabel = "svclab.io/exercise"
+
+// Room is a cluster on which exercises are done, one at a time in each namespace.
+type Room struct {
+	Cluster runner.Cluster
+	Runner  *runner.Runner
+	// Notes is the folder of the file that keeps cluster-wide objects as they were.
+	Notes string
+}
+
+// Namespace is the one in which a learner does an exercise.
+func Namespace(e course.Exercise) string { return "learn-" + e.ID }
+
+// place are the exercise's namespaces.
+func place(e course.Exercise, namespace string) runner.Place {
+	at := runner.Place{Namespace: namespace}
+	for _, name := range e.Namespaces {
+		at.Also = append(at.Also, namespace+"-"+name)
+	}
+	return at
+}
+
+// Lacks says what the cluster does not have that the exercise needs; empty: it has all.
+func (r Room) Lacks(ctx context.Context, e course.Exercise) (string, error) {
+	return r.Runner.Lacks(ctx, e.Needs)
+}
+
+// Begin makes the exercise's namespaces and sets it up in them. They must not be there: see Leave.
+func (r Room) Begin(ctx context.Context, e course.Exercise, namespace string) error {
+	if err := r.note(ctx, e.Cluster); err != nil {
+		return err
+	}
+	at := place(e, namespace)
+	for _, name := range append([]string{at.Namespace}, at.Also...) {
+		_, err := r.Cluster.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name,
+			Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy, ExerciseLabel: e.ID}}}, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("create namespace %s: %w", name, err)
+		}
+	}
+	return Done(r.Runner.In(ctx, at, e.Setup))
+}
+
+// Do carries out the steps of an answer where the exercise was begun.
+func (r Room) Do(ctx context.Context, e course.Exercise, namespace string, steps course.Part) error {
+	return Done(r.Runner.In(ctx, place(e, namespace), steps))
+}
+
+// Done is the error of steps that were to be done and were not all.
+func Done(v reach.Verdict) error {
+	if v.Result == reach.Pass {
+		return nil
+	}
+	for _, step := range v.Steps {
+		if step.Result != reach.Pass {
+			return fmt.Errorf("%s: step %q: %s: %s", v.Title, step.Name, step.Result, step.Why)
+		}
+	}
+	return fmt.Errorf("%s: %s", v.Title, v.Result)
+}
+
+// Check judges the exercise's goal and looks at what its conditions speak of.
+func (r Room) Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error) {
+	at := place(e, namespace)
+	seen := coach.Seen{Verdict: r.Runner.Goal(ctx, at, e.Goal)}
+	if err := ctx.Err(); err != nil {
+		return seen, context.Cause(ctx)
+	}
+	var err error
+	seen.Objects, err = r.Runner.Look(ctx, at, coach.Refs(e))
+	return seen, err
+}
+
+// Leave removes namespaces of exercises and brings back the cluster-wide objects that were noted. It returns when all is
+// gone if wait is set.
+func (r Room) Leave(ctx context.Context, namespaces []string, wait bool) error {
+	return errors.Join(r.Runner.Vacate(ctx, namespaces, wait), r.restore(ctx))
+}
+
+// Begun lists the namespaces of exercises that are there.
+func (r Room) Begun(ctx context.Context) ([]string, error) {
+	list, err := r.Cluster.Client().CoreV1().Namespaces().List(ctx, metav1.ListOptions{
+		LabelSelector: runner.ManagedByLabel + "=" + runner.ManagedBy + "," + ExerciseLabel})
+	if err != nil {
+		return nil, fmt.Errorf("list the exercises' namespaces: %w", err)
+	}
+	var names []string
+	for _, namespace := range list.Items {
+		names = append(names, namespace.Name)
+	}
+	return names, nil
+}
+
+// Missing says which of the exercise's namespaces is not there or not svclab's; empty: all are as they should be.
+func (r Room) Missing(ctx context.Context, e course.Exercise, namespace string) (string, error) {
+	at := place(e, namespace)
+	for _, name := range append([]string{at.Namespace}, at.Also...) {
+		found, err := r.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err), err == nil && found.DeletionTimestamp != nil, err == nil && found.Labels[ExerciseLabel] != e.ID:
+			return name, nil
+		case err != nil:
+			return "", fmt.Errorf("look for namespace %s: %w", name, err)
+		}
+	}
+	return "", nil
+}
+
+// Broken says what of the cluster itself a learner may have broken: objects that every exercise needs and that were
+// there when one was begun. Leave brings them back.
+func (r Room) Broken(ctx context.Context) ([]string, error) {
+	notes, err := r.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var refs []scenario.Ref
+	for _, ref := range essentials() {
+		if slices.ContainsFunc(notes.Noted, func(n runner.Noted) bool { return n.Ref == ref && len(n.Objects) > 0 }) {
+			refs = append(refs, ref)
+		}
+	}
+	now, err := r.Runner.Look(ctx, runner.Place{}, refs)
+	if err != nil {
+		return nil, err
+	}
+	var broken []string
+	for _, n := range now {
+		if len(n.Objects) == 0 {
+			broken = append(broken, strings.ReplaceAll(n.Ref.String(), "/", " "))
+		}
+	}
+	return broken, nil
+}

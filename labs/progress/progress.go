@@ -1,0 +1,159 @@
+// Package progress keeps how far a learner has come: one versioned file, replaced as a whole or not at all, and its
+// export for a class. Nothing is sent anywhere.
+package progress
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Version is that of the file. A reader refuses any other.
+const Version = 1
+
+// File is the file's name in the state folder.
+const File = "progress.json"
+
+// Progress is all that is kept of a learner.
+type Progress struct {
+	Version int `json:"version"`
+	// Learner is a name for exports; empty where none was given.
+	Learner string `json:"learner,omitempty"`
+	// Language is the one chosen last: "en" or "zh"; empty: the locale's.
+	Language string `json:"language,omitempty"`
+	// Current is the ID of the exercise under way; empty: none.
+	Current string `json:"current,omitempty"`
+	// Exercises are by ID.
+	Exercises map[string]Exercise `json:"exercises"`
+}
+
+// Exercise is what a learner did in one.
+type Exercise struct {
+	Started time.Time `json:"started,omitzero"`
+	Passed  time.Time `json:"passed,omitzero"`
+	// Checks counts the verdicts asked for, Resets the new beginnings.
+	Checks int `json:"checks,omitempty"`
+	Resets int `json:"resets,omitempty"`
+	// Hints is how many hints were shown, Solution whether the solution was before it was passed.
+	Hints    int  `json:"hints,omitempty"`
+	Solution bool `json:"solution,omitempty"`
+	// Answers are the predictions, by question; First the ones given before the cluster showed the answer.
+	Answers map[string]string `json:"answers,omitempty"`
+	First   map[string]string `json:"first,omitempty"`
+	// Misconceptions are those that were seen, each once, in order.
+	Misconceptions []string `json:"misconceptions,omitempty"`
+}
+
+// Done reports whether an exercise was passed.
+func (p Progress) Done(id string) bool { return !p.Exercises[id].Passed.IsZero() }
+
+// Change changes what is kept of one exercise.
+func (p *Progress) Change(id string, change func(*Exercise)) {
+	if p.Exercises == nil {
+		p.Exercises = map[string]Exercise{}
+	}
+	e := p.Exercises[id]
+	change(&e)
+	p.Exercises[id] = e
+}
+
+// Saw notes a misconception.
+func (e *Exercise) Saw(id string) {
+	if id != "" && !slices.Contains(e.Misconceptions, id) {
+		e.Misconceptions = append(e.Misconceptions, id)
+	}
+}
+
+// Folder is where svclab keeps a learner's state: $XDG_STATE_HOME/svclab, or ~/.local/state/svclab.
+func Folder(getenv func(string) string) (string, error) {
+	if base := getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "svclab"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the folder for your progress: %w; set XDG_STATE_HOME to a folder of yours", err)
+	}
+	return filepath.Join(home, ".local", "state", "svclab"), nil
+}
+
+// Load reads the progress kept in a folder; where there is none, that of somebody who begins. A file that cannot be read,
+// or is of another version, is an error that names it and says what to do; it is left as it is.
+func Load(folder string) (Progress, error) {
+	p, err := read(filepath.Join(folder, File))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Progress{Version: Version, Exercises: map[string]Exercise{}}, nil
+	}
+	return p, err
+}
+
+func read(path string) (Progress, error) {
+	var p Progress
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return p, fmt.Errorf("read your progress: %w", err)
+	}
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return p, fmt.Errorf("your progress in %s is damaged (%w); mend the file, or move it away to begin anew: mv %s %s.damaged", path, err, path, path)
+	}
+	if head.Version != Version {
+		return p, fmt.Errorf("your progress in %s is of version %d and this svclab knows version %d; use a newer svclab, or move the file away to begin anew: mv %s %s.v%d",
+			path, head.Version, Version, path, path, head.Version)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil {
+		return p, fmt.Errorf("your progress in %s is damaged (%w); mend the file, or move it away to begin anew: mv %s %s.damaged", path, err, path, path)
+	}
+	if p.Exercises == nil {
+		p.Exercises = map[string]Exercise{}
+	}
+	return p, nil
+}
+
+// Save replaces the file in a folder, which it makes if need be. A crash leaves the old file or the new one.
+func Save(folder string, p Progress) error {
+	p.Version = Version
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save your progress: %w", err)
+	}
+	if err := Replace(filepath.Join(folder, File), append(data, '\n')); err != nil {
+		return fmt.Errorf("save your progress: %w", err)
+	}
+	return nil
+}
+
+// Replace writes a file, only for its owner to read, as a whole or not at all, and makes its folder if need be.
+func Replace(path string, data []byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file.Name()) // what matters is that the old file is as it was
+		}
+	}()
+	if _, err := file.Write(data); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if err := file.Sync(); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
