@@ -29,6 +29,10 @@ build: ## Build the svclab command
 e2e: build ## Set everything up, prove every behaviour with traffic, take it down (KEEP=1 keeps the cluster)
 	@$(svclab) e2e $(ARGS)
 
+.PHONY: e2e-matrix
+e2e-matrix: build ## make e2e in both proxy modes and both IP families, and one comparison
+	@$(svclab) matrix $(ARGS)
+
 .PHONY: test
 test: ## Run the tests that need no cluster
 	@go test ./... $(ARGS)

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -75,11 +76,29 @@ func (c Config) options() Options {
 	return Options{Root: c.Root, Kubernetes: strings.TrimPrefix(c.Kubernetes, "v"), Images: c.Images, Progress: c.Log}
 }
 
-// Settings makes the machine ready and returns the settings of the cluster to be brought up on it.
-func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
+// Check reports what is wrong with the configuration as far as that can be told without a machine made ready.
+func (c Config) Check() error {
+	s := c.settings()
+	s.Program = func(string) ([]byte, error) { return nil, errors.New("nothing is run") }
+	s.Images = cluster.Images{Node: "?", CoreDNS: "?", Agnhost: "?", MetalLBManifest: "?"}
+	return s.Validate()
+}
+
+// settings are those of the cluster's that need no machine.
+func (c Config) settings() cluster.Settings {
 	s := cluster.Defaults()
 	s.Name, s.ProxyMode, s.Family, s.Workers, s.HostPort = c.Name, c.ProxyMode, c.Family, c.Workers, uint16(c.HostPort)
 	s.Output, s.Manifests, s.Log = c.Output, c.Manifests, c.Log
+	return s
+}
+
+// Settings makes the machine ready and returns the settings of the cluster to be brought up on it.
+func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
+	// What needs no machine is checked before one is made ready, which may take minutes.
+	if err := c.Check(); err != nil {
+		return cluster.Settings{}, err
+	}
+	s := c.settings()
 	lasting := context.WithoutCancel(ctx) // the prober is asked for as long as the cluster is used
 	s.Program = func(arch string) ([]byte, error) {
 		path, err := probe.Binary(lasting, "linux", arch)
@@ -87,11 +106,6 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 			return nil, err
 		}
 		return os.ReadFile(path)
-	}
-	// What needs no machine is checked before one is made ready, which may take minutes.
-	s.Images = cluster.Images{Node: "?", CoreDNS: "?", Agnhost: "?", MetalLBManifest: "?"}
-	if err := s.Validate(); err != nil {
-		return cluster.Settings{}, err
 	}
 	machine, err := Prepare(ctx, c.options())
 	if err != nil {

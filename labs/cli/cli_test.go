@@ -35,6 +35,8 @@ func TestBadInput(t *testing.T) {
 		{"unknown mode", []string{"up", "--mode=ipvs"}, nil, []string{`"ipvs"`, "nftables or iptables"}},
 		{"unknown mode by the environment", []string{"up"}, map[string]string{"SVCLAB_MODE": "userspace"}, []string{`"userspace"`, "nftables or iptables"}},
 		{"a flag goes before the environment", []string{"up", "--mode=ipvs"}, map[string]string{"SVCLAB_MODE": "iptables"}, []string{`"ipvs"`}},
+		{"unknown mode of a matrix", []string{"matrix", "--modes=nftables,ipvs"}, nil, []string{`"ipvs"`, "nftables or iptables"}},
+		{"a matrix of nothing", []string{"matrix", "--families="}, nil, []string{"at least one of --modes and one of --families"}},
 		{"unknown family", []string{"up", "--family=ipv5"}, nil, []string{`"ipv5"`, "ipv4 or dual"}},
 		{"a name that is no name", []string{"up", "--name=My_Cluster"}, nil, []string{`"My_Cluster"`, "lower-case"}},
 		{"too many workers", []string{"up", "--workers=100"}, nil, []string{`"100"`, "0 to 9"}},

@@ -51,17 +51,33 @@ type suite struct {
 }
 
 func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) error {
+	run, ran := a.suite(ctx, s)
+	if run == nil {
+		return ran
+	}
+	if err := report.Text(a.Out, *run, a.style(verbose, plain)); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if run.Result() == reach.Pass && ran != nil {
+		return ran // no scenario failed, but the suite did
+	}
+	return judged(run.Result())
+}
+
+// suite runs the suite on a cluster made for it. The run is nil where there is no result to be told; where there is one,
+// the error says what Ginkgo said, which includes that a scenario failed.
+func (a *app) suite(ctx context.Context, s suite) (*report.Run, error) {
 	// What cannot be right is refused before anything is built.
 	if _, err := a.scenarios(nil); err != nil {
-		return err
+		return nil, err
 	}
 	settings, err := a.config.Settings(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	result := filepath.Join(a.config.Output, report.JSONFile)
 	if err := os.Remove(result); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("begin a new result: %w", err)
+		return nil, fmt.Errorf("begin a new result: %w", err)
 	}
 	ran := a.ginkgo(ctx, s)
 	if !s.keep {
@@ -74,24 +90,18 @@ func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	file, err := os.Open(result)
 	if err != nil {
-		return errors.Join(ran, fmt.Errorf("the suite left no result: %w", err))
+		return nil, errors.Join(ran, fmt.Errorf("the suite left no result: %w", err))
 	}
 	defer func() { _ = file.Close() }()
 	run, err := report.Decode(file)
 	if err != nil {
-		return errors.Join(ran, err)
+		return nil, errors.Join(ran, err)
 	}
-	if err := report.Text(a.Out, run, a.style(verbose, plain)); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if run.Result() == reach.Pass && ran != nil {
-		return ran // no scenario failed, but the suite did
-	}
-	return judged(run.Result())
+	return &run, ran
 }
 
 // ginkgo runs the suite in the checkout. Its processes write their progress to one file, which is shown as it grows: the

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/report"
+)
+
+func (a *app) matrix() *cobra.Command {
+	var (
+		plain           bool
+		procs           int
+		labels          string
+		modes, families []string
+	)
+	cmd := &cobra.Command{
+		Use:   "matrix",
+		Short: "Run the whole suite in every proxy mode and IP family, and compare",
+		Long: `Runs what svclab e2e runs once for each combination of kube-proxy mode and IP families, each on a cluster of its own,
+one after the other, and prints one comparison: every scenario's verdict and time in each. Each run's reports are in a
+folder of its own below the output folder, as matrix/nftables-ipv4. Exit code 1 when any scenario failed in any of them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runMatrix(cmd.Context(), modes, families, suite{procs: procs, labels: labels}, plain)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&modes, "modes", []string{"nftables", "iptables"}, "kube-proxy modes")
+	flags.StringSliceVar(&families, "families", []string{"ipv4", "dual"}, "IP families")
+	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
+	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
+	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	return cmd
+}
+
+// runMatrix runs all combinations, also after one that failed: the comparison is what is wanted. It ends at the first that
+// has no result at all, with the comparison of those before it.
+func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, plain bool) error {
+	if len(modes) == 0 || len(families) == 0 {
+		return errors.New("a matrix needs at least one of --modes and one of --families")
+	}
+	var (
+		columns []report.Column
+		runs    []app
+		trouble error
+	)
+	for _, family := range families {
+		for _, mode := range modes {
+			one := *a
+			one.config.ProxyMode, one.config.Family = mode, family
+			one.config.Output = filepath.Join(a.config.Output, "matrix", mode+"-"+family)
+			if err := one.config.Check(); err != nil {
+				return err
+			}
+			runs = append(runs, one)
+		}
+	}
+	for i, one := range runs {
+		head := one.config.ProxyMode + " " + one.config.Family
+		_, _ = fmt.Fprintf(a.Err, "svclab: %s, %d of %d\n", head, i+1, len(runs))
+		run, err := one.suite(ctx, s)
+		if run == nil {
+			trouble = fmt.Errorf("%s: %w", head, err)
+			break
+		}
+		columns = append(columns, report.Column{Head: head, Run: *run})
+	}
+	if len(columns) > 0 {
+		if err := report.Matrix(a.Out, columns, a.style(false, plain)); err != nil {
+			return errors.Join(trouble, fmt.Errorf("print the comparison: %w", err))
+		}
+	}
+	if trouble != nil {
+		return trouble
+	}
+	return judged(report.MatrixResult(columns))
+}
