@@ -13,7 +13,7 @@ import (
 // judged makes the conformance report of a run.
 func (p Plan) judged(run report.Run, proxySource string, found features, fits []fitted) report.Conformance {
 	totals := run.Totals()
-	c := report.Conformance{Started: run.Started.UTC(), Elapsed: run.Elapsed.Round(1e8).String(), Profile: string(p.Profile),
+	c := report.Conformance{Started: run.Started.UTC(), Elapsed: run.Elapsed.Round(1e8).String(), Profile: string(p.Profile), Only: p.Only,
 		Result: run.Result(), Cluster: run.Cluster, ProxySource: proxySource, Features: found, Image: p.Image.Name,
 		Vantages: report.Vantages{Nodes: p.Sample.Total, Sampled: len(p.Sample.Slots), Whole: p.Sample.Whole(), Seed: p.Seed,
 			Left: maps.Clone(p.Sample.Left), Unusable: map[string]string{string(reach.Outside): found.lacks(scenario.Outside)}},
@@ -31,7 +31,7 @@ func (p Plan) judged(run report.Run, proxySource string, found features, fits []
 	for _, s := range c.Scenarios {
 		c.Statistics.Scenarios.Add(s.Result)
 	}
-	c.Behaviours = behaviourRows(p.Profile, run.Verdicts, c.Scenarios)
+	c.Behaviours = behaviourRows(p.Options, run.Verdicts, c.Scenarios)
 	for _, b := range c.Behaviours {
 		c.Statistics.Behaviours.Add(b.Result)
 	}
@@ -61,7 +61,7 @@ func scenarioRows(run report.Run, fits []fitted) []report.ScenarioResult {
 }
 
 // behaviourRows are one for each behaviour of the profile: the worst of the scenarios that ran and verify it.
-func behaviourRows(profile scenario.Profile, verdicts []reach.Verdict, scenarios []report.ScenarioResult) []report.BehaviourResult {
+func behaviourRows(o Options, verdicts []reach.Verdict, scenarios []report.ScenarioResult) []report.BehaviourResult {
 	verifies := map[string][]string{} // behaviour: scenarios
 	for _, v := range verdicts {
 		for _, id := range v.Behaviours {
@@ -70,7 +70,7 @@ func behaviourRows(profile scenario.Profile, verdicts []reach.Verdict, scenarios
 	}
 	var rows []report.BehaviourResult
 	for _, b := range scenario.Behaviours() {
-		if !profile.Holds(b.Profile) {
+		if !o.Profile.Holds(b.Profile) || len(o.Only) > 0 && !slices.Contains(o.Only, b.ID) {
 			continue
 		}
 		row := report.BehaviourResult{ID: b.ID, Text: b.Text, Profile: string(b.Profile), Result: reach.Skipped, Scenarios: verifies[b.ID]}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,8 @@ type Options struct {
 	// NodesFromHere: this machine may ask the nodes' addresses, whatever way leads there. InPod: this machine is a pod of
 	// the cluster itself, and so no vantage of its own.
 	NodesFromHere, InPod bool
+	// Only, when not empty, are the behaviours that a run is limited to.
+	Only []string
 	// Kubectl is the program that scenarios with commands run.
 	Kubectl string
 	// Reproduce is the command that does the same again.
@@ -72,6 +75,11 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 	p := Plan{Options: o}
 	if err := o.Features.check(o.Profile); err != nil {
 		return p, err
+	}
+	for _, id := range o.Only {
+		if !slices.Contains(o.behaviours(), id) {
+			return p, fmt.Errorf("profile %s has no behaviour %q; it has %s", o.Profile, id, strings.Join(o.behaviours(), ", "))
+		}
 	}
 	if err := Allowed(ctx, c.Client(), c.Context()); err != nil {
 		return p, err
@@ -108,29 +116,59 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 	p.Server = c.RESTConfig().Host
 	p.Cluster = describe(c.Context(), version.GitVersion, p.Sample, chosen, families.Present || len(ranges) == 2, ranges)
 	p.standHere(ctx, chosen)
+	if err := p.probers(ctx, chosen); err != nil {
+		return p, err
+	}
 	if _, err := exec.LookPath(o.Kubectl); err != nil {
 		p.kubectl = fmt.Sprintf("%s is not on this machine; --kubectl names another", o.Kubectl)
 	}
 	for _, s := range all {
-		if about(s, o.Profile) {
+		if o.about(s) {
 			p.scenarios = append(p.scenarios, s)
 		}
 	}
 	return p, nil
 }
 
-// about reports whether a scenario verifies a behaviour that the profile holds a cluster to. Core is about no feature: what
-// needs one is not part of it, though it verifies a behaviour of core as well.
-func about(s scenario.Scenario, profile scenario.Profile) bool {
-	if profile == scenario.Core && slices.ContainsFunc(s.Needs.Features, func(f scenario.Feature) bool { return f != scenario.Outside }) {
-		return false
-	}
+// behaviours are the IDs of those that the profile holds a cluster to.
+func (o Options) behaviours() []string {
+	var ids []string
 	for _, b := range scenario.Behaviours() {
-		if slices.Contains(s.Behaviours, b.ID) && profile.Holds(b.Profile) {
-			return true
+		if o.Profile.Holds(b.Profile) {
+			ids = append(ids, b.ID)
 		}
 	}
-	return false
+	return ids
+}
+
+// about reports whether a scenario verifies a behaviour that the run is about. Core is about no feature: what needs one is
+// not part of it, though it verifies a behaviour of core as well.
+func (o Options) about(s scenario.Scenario) bool {
+	if o.Profile == scenario.Core && slices.ContainsFunc(s.Needs.Features, func(f scenario.Feature) bool { return f != scenario.Outside }) {
+		return false
+	}
+	wanted := o.Only
+	if len(wanted) == 0 {
+		wanted = o.behaviours()
+	}
+	return slices.ContainsFunc(s.Behaviours, func(id string) bool { return slices.Contains(wanted, id) })
+}
+
+// probers makes sure that there is a prober for every platform it is to run on, before anything is made.
+func (p *Plan) probers(ctx context.Context, chosen []corev1.Node) error {
+	platforms := map[[2]string]bool{}
+	for i := range chosen {
+		platforms[[2]string{"linux", chosen[i].Status.NodeInfo.Architecture}] = true
+	}
+	if p.host == "" {
+		platforms[[2]string{runtime.GOOS, runtime.GOARCH}] = true
+	}
+	for platform := range platforms {
+		if _, err := probe.Binary(ctx, platform[0], platform[1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func describe(name, version string, sample Sample, chosen []corev1.Node, dual bool, ranges []netip.Prefix) report.Cluster {

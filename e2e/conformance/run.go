@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/cluster"
-	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
@@ -24,7 +23,7 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	began := time.Now()
 	run := report.Run{Started: began, Cluster: p.Cluster}
 	here := site{Cluster: c, plan: p, features: p.features}
-	settings := runner.Settings{Kubectl: p.Kubectl}
+	settings := runner.Settings{Kubectl: p.Kubectl, Timeouts: runner.Timeouts{Denied: deniedIn}}
 	if err := runner.New(here, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}
@@ -51,8 +50,7 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 			able = append(able, f.scenario)
 		}
 	}
-	prober := careful{Prober: runner.ForClient(probe.New(c, probe.WithGuard(p.guard))), mode: mode.Mode}
-	outcome, err := runner.New(here, prober, runner.WithSettings(settings), runner.WithReporter(reporter)).Run(ctx, able)
+	outcome, err := runner.New(here, newCareful(c, p.guard, mode.Mode), runner.WithSettings(settings), runner.WithReporter(reporter)).Run(ctx, able)
 	run.Verdicts = told(fits, outcome.Verdicts)
 	planned := make([]string, len(fits))
 	for i, f := range fits {

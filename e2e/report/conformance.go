@@ -30,6 +30,8 @@ type Conformance struct {
 	Elapsed string    `json:"elapsed"`
 	// Profile is core or extended.
 	Profile string `json:"profile"`
+	// Only are the behaviours that the run was limited to; empty: it was about all of the profile.
+	Only []string `json:"onlyBehaviours,omitempty"`
 	// Result is the run's: the worst of the scenarios. Skipped ones do not count.
 	Result  reach.Result `json:"result"`
 	Cluster Cluster      `json:"cluster"`

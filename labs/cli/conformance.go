@@ -25,6 +25,7 @@ import (
 type conformanceFlags struct {
 	kubeconfig, context, profile, features string
 	image, registry, kubectl, output       string
+	only                                   []string
 	sample                                 int
 	seed                                   uint64
 	addressWithin                          time.Duration
@@ -71,6 +72,7 @@ Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could 
 	flags.BoolVar(&f.inCluster, "in-cluster", false, "the cluster whose pod this is, as its service account")
 	flags.StringVar(&f.profile, "profile", string(scenario.Extended), "what to hold it to: core or extended")
 	flags.StringVar(&f.features, "features", "", "features it has, and behind a minus those it lacks, as loadBalancer,-dualStack (default: detected)")
+	flags.StringSliceVar(&f.only, "behaviour", nil, "only these behaviours of the profile, by ID")
 	flags.StringVar(&f.image, "image", "", "the sample app's image, an agnhost")
 	flags.StringVar(&f.registry, "image-registry", "", "registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
 	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes to ask from and at, at most")
@@ -124,7 +126,7 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 	case f.addressWithin <= 0:
 		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time", f.addressWithin)
 	}
-	return conformance.Options{Profile: profile, Features: features, Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed,
+	return conformance.Options{Profile: profile, Features: features, Only: f.only, Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed,
 		AddressWithin: f.addressWithin, NodesFromHere: f.nodesFromHere, InPod: f.inCluster, Kubectl: f.kubectl, Reproduce: f.command()}, nil
 }
 
@@ -137,6 +139,7 @@ func (f conformanceFlags) command() string {
 		args = append(args, "--kubeconfig", filepath.Base(f.kubeconfig))
 	}
 	for _, flag := range []struct{ name, value string }{{"--context", f.context}, {"--profile", f.profile}, {"--features", f.features},
+		{"--behaviour", strings.Join(f.only, ",")},
 		{"--image", f.image}, {"--image-registry", f.registry}} {
 		if flag.value != "" {
 			args = append(args, flag.name, flag.value)
