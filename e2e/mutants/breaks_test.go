@@ -21,7 +21,7 @@ func TestSweepChangesNothingThatIsWhole(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"node/worker: nft -f -", "node/worker2: nft -f -", "node/control-plane: nft -f -", "outside: ip route flush protocol 222",
-		"lab-worker: thaw kube-proxy", "node/worker: ip addr flush dev lo label lo:mutant"} {
+		"lab-worker: thaw kube-proxy", "node/worker: ip addr flush dev lo label lo:mutant", "outside: ip neigh flush nud permanent"} {
 		if !slices.Contains(lab.ran, want) {
 			t.Errorf("it did not run %q", want)
 		}

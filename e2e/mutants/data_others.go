@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/svclab/svclab/e2e/reach"
 )
 
@@ -44,15 +47,46 @@ func nodePort() []Mutant {
 			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node"}, To: port, Slot: "worker", Undeclared: true,
 				Field: "outcome", Got: []string{"Reached"}, Also: []string{"host"}}}},
 		},
+		{
+			Name:       "loopback-silent",
+			Breaks:     "worker drops what its own processes send to 127.0.0.1:30080, which is refused in one proxy mode and served in the other",
+			Behaviours: []string{"nodeport.localhost"}, Scenario: "nodeport", During: []string{reachesIt},
+			Break: filter("worker", func(Scene) (Rules, error) {
+				return Rules{SentRaw: []string{"ip daddr 127.0.0.1 tcp dport 30080 drop"}}, nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: []reach.TargetKind{reach.Localhost}, Field: "outcome", Got: []string{"TimedOut"}}}},
+		},
+		{
+			Name:       "asked-port-forgotten",
+			Breaks:     "the API server takes out the node port that service out-of-range asks for, and so admits it with another one",
+			Behaviours: []string{"nodeport.allocation"}, Scenario: "nodeport", During: []string{outOfRange, "what was refused is not there"},
+			Break: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "out-of-range"},
+				Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 80, NodePort: 8080}}}},
+				`[JSONPatch{op: "remove", path: "/spec/ports/0/nodePort"}]`),
+			Notice: Notice{Checks: []CheckSign{{Step: outOfRange, Why: []string{"was accepted"}}}},
+		},
 	}
 }
+
+// outOfRange is the step of scenario nodeport whose request must be refused.
+const outOfRange = "a port out of the range is refused"
 
 // oneAnswers is the step of scenario loadbalancer that asks on the wire.
 const oneAnswers = "exactly one node answers for the address"
 
 // loadBalancer are the mutants of the load balancer, in the scenario loadbalancer.
 func loadBalancer() []Mutant {
+	const ofPool = "the address is one of the pool"
 	return []Mutant{
+		{
+			Name:       "address-of-no-pool",
+			Breaks:     "MetalLB's controller is stopped while the Service's status says that it has an address of no pool",
+			Behaviours: []string{"lb.assign"}, Scenario: "loadbalancer", During: []string{ofPool},
+			// the speakers cease to announce such an address, so that the objects may never settle
+			Within: 5 * time.Second,
+			Break:  addressOfNoPool(),
+			Notice: Notice{Checks: []CheckSign{{Step: ofPool, Why: []string{"is of no pool", "a node to announce service"}}}},
+		},
 		{
 			Name:       "address-unserved",
 			Breaks:     "every node refuses what the machine outside sends to the load balancer's address, though one announces it",

@@ -96,6 +96,21 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 	}
 }
 
+// Every behaviour is proven to be checked: a fault that is about it makes a scenario fail that verifies it.
+func TestEveryBehaviourHasAMutant(t *testing.T) {
+	proven := map[string]bool{}
+	for _, m := range All() {
+		for _, id := range m.Behaviours {
+			proven[id] = true
+		}
+	}
+	for _, b := range scenario.Behaviours() {
+		if !proven[b.ID] {
+			t.Errorf("behaviour %s has no mutant: nothing shows that a cluster without it would be noticed", b.ID)
+		}
+	}
+}
+
 // A scenario is run once for all of its mutants, so they stand together.
 func TestMutantsOfOneScenarioStandTogether(t *testing.T) {
 	var order []string

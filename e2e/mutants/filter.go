@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -92,6 +93,9 @@ func filters(slots []string, rules func(Scene) (Rules, error)) Break {
 			if err != nil {
 				return err
 			}
+			if text := r.String(); strings.Contains(text, netip.Addr{}.String()) {
+				return fmt.Errorf("a rule is about an address that the scenario does not have: %s", text)
+			}
 			return set(ctx, lab, r)
 		},
 		Mend: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Rules{}) },
@@ -107,8 +111,22 @@ func (s Scene) toBackend(slot string, port uint16) (string, error) {
 	return fmt.Sprintf("dnat ip to %s:%d", s.Backends[i].Addr, port), nil
 }
 
-// toService is a rule's beginning that matches connections to the Service's virtual address.
-func (s Scene) toService() string { return fmt.Sprintf("ip daddr %s tcp dport 80", s.VIP) }
+// toService is a rule's beginning that matches connections to my-service's virtual address, toNamed to that of another
+// Service of the scenario.
+func (s Scene) toService() string { return toVIP(s.VIP) }
+
+func (s Scene) toNamed(service string) string { return toVIP(virtual4(s.All[service])) }
+
+func toVIP(addr netip.Addr) string { return fmt.Sprintf("ip daddr %s tcp dport 80", addr) }
+
+// redirected has a node send its clients' connections to a Service's virtual address to a port of one pod, whatever
+// kube-proxy would do.
+func redirected(slot, service, pod string, port uint16) Break {
+	return filter(slot, func(s Scene) (Rules, error) {
+		end, err := s.toPod(pod, port)
+		return everyClient(s.toNamed(service) + " " + end), err
+	})
+}
 
 // onNode runs a program on the node of a slot, with text as its input.
 func onNode(ctx context.Context, lab Lab, slot, text string, argv ...string) error {

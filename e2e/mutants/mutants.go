@@ -31,8 +31,8 @@ type Mutant struct {
 	// During are names of its steps, in its order. They are done again while the cluster is broken, which it is from
 	// right before the first of them on. Those of them that only look must pass again after the repair.
 	During []string
-	// Within bounds each of these steps while the cluster is broken, for faults that a step may wait out; the runner's
-	// own bound where it is 0.
+	// Within bounds each of these steps but those that act on nodes while the cluster is broken, for faults that a step
+	// may wait out; the step's own bound where it is 0.
 	Within time.Duration
 	Break  Break
 	Notice Notice
@@ -89,7 +89,8 @@ type CheckSign struct {
 // All are the mutants in the order they are run in: one scenario's after another's.
 func All() []Mutant {
 	var all []Mutant
-	for _, list := range [][]Mutant{clusterIP(), nodePort(), loadBalancer(), externalName()} {
+	for _, list := range [][]Mutant{clusterIP(), nodePort(), loadBalancer(), externalName(),
+		ports(), names(), policies(), addresses(), pods(), objects(), families(), changes()} {
 		all = append(all, list...)
 	}
 	return all

@@ -83,7 +83,7 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 	}
 	for k, step := range repeat {
 		step.Name += brokenBy + m.Name
-		if m.Within != 0 {
+		if m.Within != 0 && step.Node == nil {
 			step.Timeout = scenario.Duration(m.Within)
 		}
 		p.add(step, mark{phase: broken, mutant: i, first: k == 0})

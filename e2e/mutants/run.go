@@ -31,6 +31,8 @@ const (
 	Lasting Fate = "did not recover"
 	// NotRun: it could not be tried.
 	NotRun Fate = "could not be run"
+	// Skipped: the cluster lacks what its scenario needs.
+	Skipped Fate = "skipped"
 )
 
 // Finding is one mutant's.
@@ -56,15 +58,15 @@ type Outcome struct {
 }
 
 // Result is Pass when every mutant was noticed and the cluster recovered from each, Fail when one survived, told in the
-// wrong place or lasted, Inconclusive when one could not be tried.
+// wrong place or lasted, Inconclusive when one could not be tried or all were skipped.
 func (o Outcome) Result() reach.Result {
-	if len(o.Findings) == 0 {
+	if !slices.ContainsFunc(o.Findings, func(f Finding) bool { return f.Fate != Skipped }) {
 		return reach.Inconclusive
 	}
 	result := reach.Pass
 	for _, f := range o.Findings {
 		switch f.Fate {
-		case Noticed:
+		case Noticed, Skipped:
 		case NotRun:
 			result = reach.Worse(result, reach.Inconclusive)
 		default:
@@ -166,7 +168,7 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 	r.verdicts = append(r.verdicts, verdict)
 	if verdict.Result == reach.Skipped {
 		for _, i := range mine {
-			r.findings[i] = &Finding{Mutant: list[i], Fate: NotRun, Why: verdict.Skip}
+			r.findings[i] = &Finding{Mutant: list[i], Fate: Skipped, Why: verdict.Skip}
 		}
 		return nil, err
 	}

@@ -35,14 +35,17 @@ type Lab interface {
 
 // The scenarios' Service and its pods.
 const (
-	serviceName = "my-service"
-	appSelector = "app=my-app"
+	serviceName       = "my-service"
+	appLabel, appName = "app", "my-app"
 )
 
 // Scene is what a mutant finds when it breaks the cluster. Mutants break IPv4, in dual-stack clusters too.
 type Scene struct {
 	Namespace string
-	// Service is the scenario's my-service.
+	// All are the scenario's Services by name, Pods the addresses of its pods by name, whatever state these are in.
+	All  map[string]corev1.Service
+	Pods map[string]netip.Addr
+	// Service is my-service, where there is one.
 	Service corev1.Service
 	// VIP is its ClusterIP and LoadBalancer its load balancer's address, where it has them.
 	VIP, LoadBalancer netip.Addr
@@ -76,7 +79,7 @@ type Node struct {
 
 // Look finds out what there is in the scenario's namespace and around it.
 func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
-	scene := Scene{Namespace: namespace, Nodes: map[string]Node{}}
+	scene := Scene{Namespace: namespace, Nodes: map[string]Node{}, All: map[string]corev1.Service{}, Pods: map[string]netip.Addr{}}
 	facts, err := lab.Facts(ctx)
 	if err != nil {
 		return scene, fmt.Errorf("look at the scene: %w", err)
@@ -106,7 +109,10 @@ func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
 		}
 		scene.Nodes[slot] = Node{Name: name, Addr: addr, Pods: first4(ranges, netip.Prefix.Addr)}
 	}
-	if err := scene.lookAtService(ctx, lab.Client(), slots); err != nil {
+	if err := scene.lookAtServices(ctx, lab.Client()); err != nil {
+		return scene, err
+	}
+	if err := scene.lookAtPods(ctx, lab.Client(), slots); err != nil {
 		return scene, err
 	}
 	dns, err := lab.Client().CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
@@ -121,26 +127,69 @@ func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
 	return scene, nil
 }
 
-func (s *Scene) lookAtService(ctx context.Context, client kubernetes.Interface, slots map[string]string) error {
-	service, err := client.CoreV1().Services(s.Namespace).Get(ctx, serviceName, metav1.GetOptions{})
+func (s *Scene) lookAtServices(ctx context.Context, client kubernetes.Interface) error {
+	services, err := client.CoreV1().Services(s.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("look at the Service: %w", err)
+		return fmt.Errorf("look at the Services: %w", err)
 	}
-	s.Service = *service
-	s.VIP = first4(world.ClusterIPs(service), func(a netip.Addr) netip.Addr { return a })
-	s.LoadBalancer = first4(world.Ingresses(service), func(i world.Ingress) netip.Addr { return i.Addr }).Addr
-	pods, err := client.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: appSelector})
+	for _, service := range services.Items {
+		s.All[service.Name] = service
+	}
+	s.Service = s.All[serviceName]
+	s.VIP, s.LoadBalancer = virtual4(s.Service), balancer4(s.Service)
+	return nil
+}
+
+func (s *Scene) lookAtPods(ctx context.Context, client kubernetes.Interface, slots map[string]string) error {
+	pods, err := client.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("look at the Service's pods: %w", err)
+		return fmt.Errorf("look at the pods: %w", err)
 	}
 	for i := range pods.Items {
-		if addr, ok := ready4(&pods.Items[i]); ok {
-			s.Image = pods.Items[i].Spec.Containers[0].Image
-			s.Backends = append(s.Backends, Backend{Name: pods.Items[i].Name, Slot: slots[pods.Items[i].Spec.NodeName], Addr: addr})
+		pod := &pods.Items[i]
+		s.Pods[pod.Name] = first4(world.PodAddrs(pod), func(a netip.Addr) netip.Addr { return a })
+		if addr, ok := ready4(pod); ok && pod.Labels[appLabel] == appName {
+			s.Image = pod.Spec.Containers[0].Image
+			s.Backends = append(s.Backends, Backend{Name: pod.Name, Slot: slots[pod.Spec.NodeName], Addr: addr})
 		}
 	}
 	slices.SortFunc(s.Backends, func(a, b Backend) int { return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Name, b.Name)) })
 	return nil
+}
+
+// service is one of the scenario's by name.
+func (s Scene) service(name string) (corev1.Service, error) {
+	service, there := s.All[name]
+	if !there {
+		return service, fmt.Errorf("the scenario has no service %s", name)
+	}
+	return service, nil
+}
+
+// nodePort is the first node port of my-service.
+func (s Scene) nodePort() (int32, error) {
+	if len(s.Service.Spec.Ports) == 0 || s.Service.Spec.Ports[0].NodePort == 0 {
+		return 0, fmt.Errorf("service %s has no node port", serviceName)
+	}
+	return s.Service.Spec.Ports[0].NodePort, nil
+}
+
+// toPod is a rule's end that sends what it matches to a port of a pod by name.
+func (s Scene) toPod(name string, port uint16) (string, error) {
+	addr := s.Pods[name]
+	if !addr.IsValid() {
+		return "", fmt.Errorf("the scenario has no pod %s with an IPv4 address", name)
+	}
+	return fmt.Sprintf("dnat ip to %s:%d", addr, port), nil
+}
+
+// virtual4 is a Service's ClusterIP, balancer4 its load balancer's address; the zero value where it has none of IPv4.
+func virtual4(service corev1.Service) netip.Addr {
+	return first4(world.ClusterIPs(&service), func(a netip.Addr) netip.Addr { return a })
+}
+
+func balancer4(service corev1.Service) netip.Addr {
+	return first4(world.Ingresses(&service), func(i world.Ingress) netip.Addr { return i.Addr }).Addr
 }
 
 // ready4 is the IPv4 address of a pod that is ready and stays.

@@ -91,7 +91,7 @@ func (o Outcome) summary() string {
 		count[f.Fate]++
 	}
 	text := fmt.Sprintf("%d mutants: %d noticed", len(o.Findings), count[Noticed])
-	for _, fate := range []Fate{Survived, Elsewhere, Lasting, NotRun} {
+	for _, fate := range []Fate{Survived, Elsewhere, Lasting, NotRun, Skipped} {
 		if count[fate] > 0 {
 			text += fmt.Sprintf(", %d %s", count[fate], fate)
 		}

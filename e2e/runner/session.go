@@ -76,7 +76,7 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 // onlyLooks reports whether the steps after this one can be run though it failed.
 func onlyLooks(step scenario.Step) bool {
 	return step.Expect != nil || step.Check != nil || step.Object != nil || step.Event != nil || step.Reject != nil ||
-		step.Traffic != nil && step.Traffic.Stop != nil
+		step.Traffic != nil && step.Traffic.Start == nil
 }
 
 // stepReport is what a step found, beside its error.

@@ -1,8 +1,10 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,6 +96,19 @@ func (s *session) awaitTraffic(ctx context.Context, t scenario.TrafficAwait) (st
 	}
 }
 
+// outages tells of the longest of so many outages, which is the first of those that lost as much.
+func outages(n int, longest probe.Outage) string {
+	which := "the outage"
+	if n > 1 {
+		which = fmt.Sprintf("the longest of %d outages", n)
+	}
+	text := fmt.Sprintf("%s lost %d requests from %s on", which, longest.Lost, longest.From.UTC().Format(time.TimeOnly))
+	if longest.Until.IsZero() {
+		return text + ", to the end"
+	}
+	return text + fmt.Sprintf("; the first to be answered again was sent %s later", round(longest.Until.Sub(longest.From)))
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -114,12 +129,8 @@ func (s *session) stopTraffic(t scenario.TrafficStop) (stepReport, error) {
 	lost := r.Sent - r.Answered
 	report := stepReport{lines: []string{fmt.Sprintf("%d requests, %d answered, %d lost; longest gap %s; answers by %s",
 		r.Sent, r.Answered, lost, round(r.LongestGap), counts(r.Backends))}}
-	for _, o := range r.Outages {
-		until := "there was no answer to the end"
-		if !o.Until.IsZero() {
-			until = "the first to be answered again was sent " + round(o.Until.Sub(o.From)).String() + " later"
-		}
-		report.lines = append(report.lines, fmt.Sprintf("%d requests lost from %s on; %s", o.Lost, o.From.UTC().Format(time.TimeOnly), until))
+	if n := len(r.Outages); n > 0 {
+		report.lines = append(report.lines, outages(n, slices.MaxFunc(r.Outages, func(a, b probe.Outage) int { return cmp.Compare(a.Lost, b.Lost) })))
 	}
 	for _, o := range r.Failed {
 		if o.Outcome == reach.ProbeFailed {

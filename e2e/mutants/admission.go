@@ -1,0 +1,81 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// admissionAgain is the pause before the API server is tried again: nothing tells when it heeds a policy, or does not any more.
+const admissionAgain = 200 * time.Millisecond
+
+// admitted has the API server change a Service that it is to refuse while it is created, by a MutatingAdmissionPolicy, so
+// that it has nothing to refuse. The policy is about Services of the example's name; change is the expression of its JSON
+// patch.
+func admitted(example corev1.Service, change string) Break {
+	name := mutantMark + "-" + example.Name
+	// until has the API server try to make the Service, without doing it, until that is admitted, or refused
+	until := func(ctx context.Context, lab Lab, admitted bool) error {
+		for {
+			_, err := lab.Client().CoreV1().Services(metav1.NamespaceDefault).Create(ctx, example.DeepCopy(),
+				metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: mutantMark})
+			switch {
+			case err != nil && !apierrors.IsInvalid(err):
+				return fmt.Errorf("try to make service %s: %w", example.Name, err)
+			case (err == nil) == admitted:
+				return nil
+			}
+			timer := time.NewTimer(admissionAgain)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return fmt.Errorf("wait for the API server to heed policy %s: %w", name, context.Cause(ctx))
+			case <-timer.C:
+			}
+		}
+	}
+	return Break{
+		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+			policies := lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicies()
+			policy := &admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{mutantLabel: "policy"}},
+				Spec: admissionv1.MutatingAdmissionPolicySpec{
+					FailurePolicy: new(admissionv1.Fail), ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
+					MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+						Operations: []admissionv1.OperationType{admissionv1.Create},
+						Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"services"}}}}}},
+					MatchConditions: []admissionv1.MatchCondition{{Name: "name", Expression: fmt.Sprintf("object.metadata.name == %q", example.Name)}},
+					Mutations:       []admissionv1.Mutation{{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{Expression: change}}},
+				}}
+			if _, err := policies.Create(ctx, policy, metav1.CreateOptions{}); err != nil {
+				return fmt.Errorf("make policy %s: %w", name, err)
+			}
+			binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{mutantLabel: "policy"}},
+				Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name}}
+			if _, err := lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+				return fmt.Errorf("bind policy %s: %w", name, err)
+			}
+			return until(ctx, lab, true)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			policies, bindings := lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicies(), lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicyBindings()
+			mine := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+			list, err := policies.List(ctx, mine)
+			if apierrors.IsNotFound(err) || err == nil && len(list.Items) == 0 {
+				return nil // nor can there be any in a Kubernetes that has no such policies
+			}
+			if err != nil {
+				return fmt.Errorf("look for policy %s: %w", name, err)
+			}
+			if err := errors.Join(bindings.DeleteCollection(ctx, metav1.DeleteOptions{}, mine), policies.DeleteCollection(ctx, metav1.DeleteOptions{}, mine)); err != nil {
+				return fmt.Errorf("remove policy %s: %w", name, err)
+			}
+			return until(ctx, lab, false)
+		},
+	}
+}

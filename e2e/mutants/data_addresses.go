@@ -1,0 +1,76 @@
+package mutants
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// addresses are the mutants of load balancers' addresses and external IPs.
+func addresses() []Mutant {
+	const (
+		noneAllocated = "none was allocated"
+		notServed     = "the other does not"
+		takenOver     = "another node takes the address over"
+	)
+	balancer := []reach.TargetKind{reach.LoadBalancer}
+	return []Mutant{
+		{
+			Name:       "port-all-the-same",
+			Breaks:     "the Service that is to have no node port was given one",
+			Behaviours: []string{"lb.no-nodeport"}, Scenario: "no-node-port", During: []string{noneAllocated},
+			Within: 3 * time.Second,
+			// the ports are named so that they are put back without the one that is allocated
+			Break:  edited("without", "", `{"spec":{"allocateLoadBalancerNodePorts":true,"ports":[{"port":80,"targetPort":8080}]}}`),
+			Notice: Notice{Checks: []CheckSign{{Step: noneAllocated, Why: []string{`want ""`}}}},
+		},
+		{
+			Name:       "class-not-heeded",
+			Breaks:     "the Service of another controller's class has a load balancer's address",
+			Behaviours: []string{"lb.class"}, Scenario: "load-balancer-class", During: []string{notServed},
+			Within: 4 * time.Second,
+			Break:  edited("elsewhere", "status", `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7","ipMode":"VIP"}]}}}`),
+			Notice: Notice{Checks: []CheckSign{{Step: notServed, Why: []string{"want it unset"}}}},
+		},
+		{
+			Name:       "ranges-lost",
+			Breaks:     "the Service has lost its source ranges, so that everybody is admitted",
+			Behaviours: []string{"lb.source-ranges"}, Scenario: "source-ranges", During: []string{"it is admitted, and nobody else"},
+			Break: edited(serviceName, "", `{"spec":{"loadBalancerSourceRanges":null}}`),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker", "node/control-plane"}, To: balancer, Field: "outcome",
+				Got: []string{"Reached"}, Also: []string{"host"}}}},
+		},
+		{
+			Name:       "shared-port-mixed-up",
+			Breaks:     "worker sends what comes for the second Service's port of the shared address to the first Service's pod",
+			Behaviours: []string{"lb.sharing"}, Scenario: "shared-address", During: []string{"each port leads to its own Service's pod"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toPod("my-app-a", 8080)
+				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 81 %s", balancer4(s.All["first"]), end)), err
+			}),
+			// worker may be the one that announces the address
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: balancer, Field: "backend", Got: []string{"my-app-a"},
+				Also: []string{"outside", "host"}}}},
+		},
+		{
+			Name:       "external-ip-unserved",
+			Breaks:     "worker drops what is sent to the external IP's port 81",
+			Behaviours: []string{"externalips"}, Scenario: "external-ips", During: []string{"every node serves it"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return everyClientRaw(fmt.Sprintf("ip daddr %s tcp dport 81 drop", balancer4(s.All["router"]))), nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ExternalIP}, Field: "outcome",
+				Got: []string{"TimedOut"}, Also: []string{"outside", "host"}}}},
+		},
+		{
+			Name:       "change-not-heard",
+			Breaks:     "the machine outside goes on sending to the node that announced the address first, whichever does now",
+			Behaviours: []string{"lb.failover"}, Scenario: "failover",
+			During: []string{"requests come in at the address", "the announcing node dies", takenOver, "what was lost until then", "the node comes back", "the address answers as before"},
+			Within: 15 * time.Second,
+			Break:  neighbourKept(),
+			Notice: Notice{Checks: []CheckSign{{Step: takenOver, Why: []string{"gave up waiting for traffic outside to be answered"}}}},
+		},
+	}
+}

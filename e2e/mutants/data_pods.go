@@ -1,0 +1,63 @@
+package mutants
+
+import (
+	"fmt"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// pods are the mutants of which pods are sent to, and whom these see.
+func pods() []Mutant {
+	clusterIP, dns, port := []reach.TargetKind{reach.ClusterIP}, []reach.TargetKind{reach.DNSName}, []reach.TargetKind{reach.NodePort}
+	return []Mutant{
+		{
+			Name:       "terminating-used",
+			Breaks:     "worker2 sends its clients to the pod that is going, though another one stays",
+			Behaviours: []string{"terminating"}, Scenario: "terminating", During: []string{"it is left out, but where it is the only one"},
+			Break:  redirected("worker2", "anywhere", "my-app-a", 8080),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: dns, Field: "backend", Got: []string{"my-app-a"}}}},
+		},
+		{
+			Name:       "unready-used",
+			Breaks:     "worker sends its clients to the pod that is not ready",
+			Behaviours: []string{"unready"}, Scenario: "unready", During: []string{"only steady gets traffic"},
+			Break:  redirected("worker", serviceName, "late", 8080),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, To: clusterIP, Field: "backend", Got: []string{"late"}}}},
+		},
+		{
+			Name:       "hairpin-missing",
+			Breaks:     "worker sends its pod's packets back to it with the pod's own address, which the pod does not take",
+			Behaviours: []string{"hairpin"}, Scenario: "hairpin", During: []string{"the pod reaches itself, the other pod reaches it too"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %[1]s ip daddr %[1]s snat ip to %[1]s", s.Pods["alpha"])}}, nil
+			}),
+			Notice: Notice{Signs: []Sign{
+				{From: []string{"pod"}, To: served(), Field: "outcome", Got: []string{"TimedOut"}},
+				{From: []string{"pod"}, To: port, Slot: "worker", Field: "outcome", Got: []string{"TimedOut"}},
+			}},
+		},
+		{
+			Name:       "pod-masqueraded",
+			Breaks:     "control-plane masquerades what its pods send to the app's pods, which see the node's address instead",
+			Behaviours: []string{"sourceip"}, Scenario: "source-address", During: []string{"whose address the pod sees"},
+			Break: filter("control-plane", func(s Scene) (Rules, error) {
+				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %s tcp dport 8080 masquerade", s.Nodes["control-plane"].Pods)}}, nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane"}, To: []reach.TargetKind{reach.DNSName, reach.LoadBalancer, reach.Endpoint}, Field: "source"}}},
+		},
+		{
+			Name:       "wrong-slice-used",
+			Breaks:     "worker sends its clients to the pod of the EndpointSlice whose port the Service does not have",
+			Behaviours: []string{"selectorless"}, Scenario: "selectorless", During: []string{"alpha answers"},
+			Break:  redirected("worker", serviceName, "beta", 8080),
+			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"beta"}}}},
+		},
+		{
+			Name:       "swap-not-followed",
+			Breaks:     "worker sends clients of the first Service to the pod it had before the two were swapped",
+			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"the pods are swapped"},
+			Break:  redirected("worker", "first", "alpha", 8080),
+			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: served(), Field: "backend", Got: []string{"alpha"}}}},
+		},
+	}
+}

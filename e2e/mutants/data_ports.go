@@ -1,0 +1,85 @@
+package mutants
+
+import (
+	"fmt"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// ports are the mutants of ports and their names.
+func ports() []Mutant {
+	return []Mutant{
+		{
+			Name:       "one-protocol-lost",
+			Breaks:     "worker drops datagrams to the ClusterIP's port 80, whose TCP port of the same number it serves",
+			Behaviours: []string{"port.multi"}, Scenario: "ports", During: []string{"every port leads to its own pods"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return everyClientRaw(fmt.Sprintf("ip daddr %s udp dport 80 drop", s.VIP)), nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, To: served(), Field: "outcome", Got: []string{"TimedOut"}}}},
+		},
+		{
+			Name:       "one-number-for-all",
+			Breaks:     "on worker, the pod whose port http is 8081 is asked at 8080, which is another pod's http",
+			Behaviours: []string{"port.named"}, Scenario: "port-names", During: []string{"the name leads to both numbers"},
+			Break:  redirected("worker", serviceName, "new", 8080),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: []string{"Refused"}}}},
+		},
+		{
+			Name:       "exposed-wrongly",
+			Breaks:     "the Service that kubectl expose made selects pods that there are not",
+			Behaviours: []string{"expose.command", "nodeport.every-node"}, Scenario: "expose", During: []string{"exposed and patched, it serves 30080"},
+			Break: edited(serviceName, "", `{"spec":{"selector":{"app":"nobody"}}}`),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod", "node", "outside"}, To: []reach.TargetKind{reach.NodePort}, Field: "outcome", Got: []string{"Refused"},
+				Also: []string{"host"}}, {From: []string{"pod", "node"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: []string{"Refused"}}}},
+		},
+		{
+			Name:       "old-port-stays",
+			Breaks:     "worker still serves 30020, the node port that the Service had before it became a ClusterIP",
+			Behaviours: []string{"type.change"}, Scenario: "type-change", During: []string{"from NodePort, it is ClusterIP"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				return Rules{Arriving: []string{fmt.Sprintf("ip daddr %s tcp dport 30020 %s", s.Nodes["worker"].Addr, end)}}, err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane", "outside"}, To: []reach.TargetKind{reach.NodePort}, Slot: "worker", Undeclared: true,
+				Field: "outcome", Got: []string{"Reached"}}}},
+		},
+		{
+			Name:       "stale-datagrams",
+			Breaks:     "control-plane drops what the client sends from port 20000, as if it still remembered a pod that is gone",
+			Behaviours: []string{"udp"}, Scenario: "udp", During: []string{"datagrams reach the new pod from everywhere", samePort},
+			Break: filter("control-plane", func(s Scene) (Rules, error) {
+				return Rules{ArrivingRaw: []string{fmt.Sprintf("ip saddr %s udp sport 20000 udp dport 80 drop", s.Pods["client"])}}, nil
+			}),
+			Notice: Notice{Checks: []CheckSign{{Step: samePort, Why: []string{"it ended with exit code", "does not have"}}}},
+		},
+	}
+}
+
+// samePort is the step of scenario udp in which a client asks again without changing its port.
+const samePort = "the client reaches it from the same port too"
+
+// names are the mutants of DNS records.
+func names() []Mutant {
+	const (
+		onlyAlpha = "names while only alpha is ready"
+		elsewhere = "records, asked in another namespace"
+	)
+	return []Mutant{
+		{
+			Name:       "unready-published",
+			Breaks:     "the headless Service publishes pods that are not ready",
+			Behaviours: []string{"headless.dns"}, Scenario: "headless", During: []string{onlyAlpha},
+			Break:  edited("headless", "", `{"spec":{"publishNotReadyAddresses":true}}`),
+			Notice: Notice{Checks: []CheckSign{{Step: onlyAlpha, Why: []string{"want"}}}},
+		},
+		{
+			Name:       "port-name-lost",
+			Breaks:     "the Service's port http goes by another name, and its SRV record with it",
+			Behaviours: []string{"dns.service"}, Scenario: "dns", During: []string{elsewhere},
+			Break: edited(serviceName, "", `{"spec":{"ports":[{"name":"web","port":80,"targetPort":8080},
+				{"name":"echo","protocol":"UDP","port":7,"targetPort":8081}]}}`),
+			Notice: Notice{Checks: []CheckSign{{Step: elsewhere, Why: []string{"_http._tcp"}}}},
+		},
+	}
+}

@@ -1,0 +1,133 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// sliceAdded gives a Service an EndpointSlice that no controller made, with an address that is none of its pods'.
+func sliceAdded(service string) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			if len(scene.DNS) == 0 {
+				return errors.New("no pod of CoreDNS is ready")
+			}
+			slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{GenerateName: mutantMark + "-", Namespace: scene.Namespace,
+				Labels: map[string]string{mutantLabel: "slice", discoveryv1.LabelServiceName: service, discoveryv1.LabelManagedBy: mutantMark}},
+				AddressType: discoveryv1.AddressTypeIPv4,
+				Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{scene.DNS[0].String()}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}},
+				Ports:       []discoveryv1.EndpointPort{{Name: new("http"), Port: new(int32(8080)), Protocol: new(corev1.ProtocolTCP)}},
+			}
+			if _, err := lab.Client().DiscoveryV1().EndpointSlices(scene.Namespace).Create(ctx, slice, metav1.CreateOptions{FieldManager: mutantMark}); err != nil {
+				return fmt.Errorf("add an EndpointSlice: %w", err)
+			}
+			return nil
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			list, err := lab.Client().DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
+			if err != nil {
+				return fmt.Errorf("find the EndpointSlices that were added: %w", err)
+			}
+			var errs []error
+			for _, slice := range list.Items {
+				if err := lab.Client().DiscoveryV1().EndpointSlices(slice.Namespace).Delete(ctx, slice.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+					errs = append(errs, fmt.Errorf("remove EndpointSlice %s: %w", slice.Name, err))
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+// addressForgotten deletes the IPAddress object of my-service's ClusterIP, which keeps the address.
+func addressForgotten() Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			// the annotation that says which Service to look at afterwards; the patch in it changes nothing
+			if err := patchService(ctx, lab, scene.Service, noted("{}")); err != nil {
+				return err
+			}
+			if err := lab.Client().NetworkingV1().IPAddresses().Delete(ctx, scene.VIP.String(), metav1.DeleteOptions{}); err != nil {
+				return fmt.Errorf("delete IPAddress %s: %w", scene.VIP, err)
+			}
+			return nil
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			services, err := lab.Client().CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return fmt.Errorf("find the service whose address was forgotten: %w", err)
+			}
+			var errs []error
+			for i := range services.Items {
+				if service := &services.Items[i]; service.Annotations[undoIs] != "" && service.DeletionTimestamp == nil {
+					for _, addr := range world.ClusterIPs(service) {
+						errs = append(errs, remember(ctx, lab, service, addr))
+					}
+				}
+			}
+			return errors.Join(append(errs, unedit(ctx, lab))...)
+		},
+	}
+}
+
+// remember makes the IPAddress object of a Service's ClusterIP as the API server does, where there is none.
+func remember(ctx context.Context, lab Lab, service *corev1.Service, addr netip.Addr) error {
+	family := string(world.FamilyOf(addr))
+	_, err := lab.Client().NetworkingV1().IPAddresses().Create(ctx, &networkingv1.IPAddress{
+		ObjectMeta: metav1.ObjectMeta{Name: addr.String(), Labels: map[string]string{
+			networkingv1.LabelIPAddressFamily: family, networkingv1.LabelManagedBy: "ipallocator.k8s.io"}},
+		Spec: networkingv1.IPAddressSpec{ParentRef: &networkingv1.ParentReference{Resource: "services", Namespace: service.Namespace, Name: service.Name}},
+	}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("make IPAddress %s again: %w", addr, err)
+	}
+	return nil
+}
+
+// addressOfNoPool stops MetalLB's controller and has my-service's status say that it has an address of documentation
+// (RFC 5737). The controller, when it goes on, sees that and gives another.
+func addressOfNoPool() Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			// in the nodes' own process namespaces, of which one has the controller
+			if err := everyNode(ctx, lab, "sh", "-c", "pkill --signal STOP --exact controller || test $? = 1"); err != nil {
+				return err
+			}
+			return edit(ctx, lab, scene.Service, "status", `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7","ipMode":"VIP"}]}}}`)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			err := unedit(ctx, lab) // first: what the controller finds then is as it left it
+			err = errors.Join(err, everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact controller || test $? = 1"))
+			return errors.Join(err, deploymentRuns(ctx, lab.Client(), metalLB, "controller"))
+		},
+	}
+}
+
+// neighbourKept has the machine outside send what it sends to the load balancer's address to the node that announces it
+// now for good, whatever is announced later.
+func neighbourKept() Break {
+	// $0 is the address; ip prints "ADDRESS dev LINK lladdr MAC STATE"
+	const keep = `set -- $(ip neigh show "$0") && test "$4" = lladdr && ip neigh replace "$0" lladdr "$5" dev "$3" nud permanent`
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			if !scene.LoadBalancer.IsValid() {
+				return errors.New("the Service has no load balancer's address")
+			}
+			return at(ctx, lab, string(reach.Outside), "", "sh", "-c", keep, scene.LoadBalancer.String())
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return at(ctx, lab, string(reach.Outside), "", "ip", "neigh", "flush", "nud", "permanent")
+		},
+	}
+}
