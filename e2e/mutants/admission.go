@@ -16,19 +16,21 @@ import (
 const admissionAgain = 200 * time.Millisecond
 
 // admitted has the API server change a Service that it is to refuse while it is created, by a MutatingAdmissionPolicy, so
-// that it has nothing to refuse. The policy is about Services of the example's name; change is the expression of its JSON
-// patch.
+// that it has nothing to refuse. The policy is about Services of the example's name; change is its JSON patch. It labels
+// what it changes, too.
 func admitted(example corev1.Service, change string) Break {
 	name := mutantMark + "-" + example.Name
-	// until has the API server try to make the Service, without doing it, until that is admitted, or refused
-	until := func(ctx context.Context, lab Lab, admitted bool) error {
+	change = fmt.Sprintf(`[%s, JSONPatch{op: "add", path: "/metadata/labels", value: {%q: "policy"}}]`, change, mutantLabel)
+	// until has the API server try to make the Service, without doing it, until it is changed, or is not. Whether it is
+	// refused does not tell: a dry run admits node ports of any number.
+	until := func(ctx context.Context, lab Lab, changed bool) error {
 		for {
-			_, err := lab.Client().CoreV1().Services(metav1.NamespaceDefault).Create(ctx, example.DeepCopy(),
+			made, err := lab.Client().CoreV1().Services(metav1.NamespaceDefault).Create(ctx, example.DeepCopy(),
 				metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: mutantMark})
 			switch {
 			case err != nil && !apierrors.IsInvalid(err):
 				return fmt.Errorf("try to make service %s: %w", example.Name, err)
-			case (err == nil) == admitted:
+			case (err == nil && made.Labels[mutantLabel] != "") == changed:
 				return nil
 			}
 			timer := time.NewTimer(admissionAgain)
@@ -75,7 +77,22 @@ func admitted(example corev1.Service, change string) Break {
 			if err := errors.Join(bindings.DeleteCollection(ctx, metav1.DeleteOptions{}, mine), policies.DeleteCollection(ctx, metav1.DeleteOptions{}, mine)); err != nil {
 				return fmt.Errorf("remove policy %s: %w", name, err)
 			}
-			return until(ctx, lab, false)
+			return errors.Join(until(ctx, lab, false), removeAdmitted(ctx, lab))
 		},
 	}
+}
+
+// removeAdmitted deletes the Services that came in.
+func removeAdmitted(ctx context.Context, lab Lab) error {
+	list, err := lab.Client().CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
+	if err != nil {
+		return fmt.Errorf("find the services that were admitted: %w", err)
+	}
+	var errs []error
+	for _, service := range list.Items {
+		if err := lab.Client().CoreV1().Services(service.Namespace).Delete(ctx, service.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("delete service %s: %w", service.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }

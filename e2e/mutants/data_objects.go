@@ -55,7 +55,7 @@ func families() []Mutant {
 			Behaviours: []string{"dualstack"}, Scenario: "single-stack", During: []string{refused, "it is reached all the same"},
 			Break: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "required"}, Spec: corev1.ServiceSpec{
 				IPFamilyPolicy: new(corev1.IPFamilyPolicyRequireDualStack), Ports: []corev1.ServicePort{{Port: 80}}}},
-				`[JSONPatch{op: "replace", path: "/spec/ipFamilyPolicy", value: "PreferDualStack"}]`),
+				`JSONPatch{op: "replace", path: "/spec/ipFamilyPolicy", value: "PreferDualStack"}`),
 			Notice: Notice{Checks: []CheckSign{{Step: refused, Why: []string{"was accepted"}}}},
 		},
 		{

@@ -62,7 +62,7 @@ func nodePort() []Mutant {
 			Behaviours: []string{"nodeport.allocation"}, Scenario: "nodeport", During: []string{outOfRange, "what was refused is not there"},
 			Break: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "out-of-range"},
 				Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 80, NodePort: 8080}}}},
-				`[JSONPatch{op: "remove", path: "/spec/ports/0/nodePort"}]`),
+				`JSONPatch{op: "remove", path: "/spec/ports/0/nodePort"}`),
 			Notice: Notice{Checks: []CheckSign{{Step: outOfRange, Why: []string{"was accepted"}}}},
 		},
 	}

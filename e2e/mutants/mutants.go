@@ -3,7 +3,7 @@
 // or the step that the fault is about must be what tells, and no other. After the repair the same steps must pass.
 //
 // Mutants are data (see All): what is broken, which steps of which scenario are done meanwhile, and how they must
-// tell. A scenario is run once for all of its mutants: its own steps in order, whole and unbroken, and after the last
+// tell. A scenario is run once for all of its mutants: its own steps in order and unbroken, as far as they are needed, and after the last
 // of a mutant's steps that mutant's excursion: the same steps broken, then the looking ones among them again,
 // repaired. So each mutant finds a cluster that has just passed, and leaves one that passes.
 //

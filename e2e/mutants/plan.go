@@ -33,11 +33,11 @@ type plan struct {
 }
 
 // planFor puts the mutants' excursions into their scenario: each behind the last of the steps it repeats, in the order
-// given. Nothing of the scenario is left out.
+// given. What of the scenario comes after the last of them is left out.
 func planFor(sc scenario.Scenario, list []Mutant) (plan, error) {
 	p := plan{scenario: sc, mutants: list, marks: map[string]mark{}}
 	p.scenario.Steps = nil
-	behind := make(map[int][]int) // step → mutants
+	behind, end := make(map[int][]int), 0 // step → mutants; the last of these steps
 	for i, m := range list {
 		last := -1
 		for _, name := range m.During {
@@ -54,8 +54,9 @@ func planFor(sc scenario.Scenario, list []Mutant) (plan, error) {
 			return p, fmt.Errorf("mutant %s: it names no step", m.Name)
 		}
 		behind[last] = append(behind[last], i)
+		end = max(end, last)
 	}
-	for at, step := range sc.Steps {
+	for at, step := range sc.Steps[:end+1] {
 		p.add(step, mark{phase: own, mutant: -1})
 		for _, i := range behind[at] {
 			if err := p.excursion(sc, i); err != nil {
