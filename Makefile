@@ -54,6 +54,11 @@ fuzz: build ## Try random Services on the cluster that is up (ARGS="--seed 7 --c
 mutants: build ## Break the cluster in every known way and see the scenarios notice (ARGS="--list", ARGS="node-deaf")
 	@$(svclab) mutants $(ARGS)
 
+.PHONY: labs-check
+labs-check: build ## Show on the cluster that is up that every exercise teaches what it says (ARGS="04")
+	@$(svclab) learn lint
+	@$(svclab) learn prove $(ARGS)
+
 .PHONY: down
 down: build ## Delete the cluster
 	@$(svclab) down $(ARGS)
@@ -77,6 +82,10 @@ images: build ## Build or pull the images
 .PHONY: test-pull
 test-pull: ## Pull every published image from a registry on loopback (needs an engine)
 	@go test -tags e2e -count=1 -run '^TestPull$$' ./scripts
+
+.PHONY: conformance-test
+conformance-test: build ## Prove svclab conformance on a kind cluster that svclab did not make (KEEP=1 keeps it)
+	@scripts/conformance-test.sh $(svclab) $(ARGS)
 
 .PHONY: bench-e2e
 bench-e2e: build ## Time make e2e beside its floor, kind's own create time (RUNS=3)

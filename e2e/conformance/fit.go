@@ -66,8 +66,9 @@ func fit(s scenario.Scenario, on terrain) fitted {
 			s.Steps = append(s.Steps, f.narrowed(s, step, on))
 		}
 	}
-	if f.skip == "" && !slices.ContainsFunc(s.Steps, judges) {
-		f.skip = "nothing of it can be asked here"
+	expects := func(step scenario.Step) bool { return step.Expect != nil }
+	if f.skip == "" && (!slices.ContainsFunc(s.Steps, judges) || slices.ContainsFunc(steps, expects) && !slices.ContainsFunc(s.Steps, expects)) {
+		f.skip = "no traffic of it can be asked here"
 		for _, name := range f.order {
 			if why := f.left[name]; why != "" {
 				f.skip += ": " + why

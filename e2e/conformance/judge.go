@@ -82,6 +82,7 @@ func behaviourRows(o Options, verdicts []reach.Verdict, scenarios []report.Scena
 				continue
 			}
 			row.Result = reach.Worse(row.Result, s.Result)
+			row.Partial = row.Partial || s.Result == reach.Skipped || len(s.LeftOut) > 0
 			if s.Reason != "" {
 				row.Reasons = append(row.Reasons, fmt.Sprintf("%s: %s", s.Name, s.Reason))
 			}
@@ -89,6 +90,7 @@ func behaviourRows(o Options, verdicts []reach.Verdict, scenarios []report.Scena
 				row.Reasons = append(row.Reasons, fmt.Sprintf("%s: left out %q: %s", s.Name, left.Step, left.Reason))
 			}
 		}
+		row.Partial = row.Partial && row.Result != reach.Skipped
 		rows = append(rows, row)
 	}
 	return rows

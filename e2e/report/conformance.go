@@ -131,6 +131,8 @@ type BehaviourResult struct {
 	Profile string `json:"profile"`
 	// Result is the worst of the scenarios that ran and verify it; Skipped where none ran.
 	Result reach.Result `json:"result"`
+	// Partial: something of it was left out, because the cluster could not be asked; Reasons say what.
+	Partial bool `json:"partial,omitempty"`
 	// Scenarios verify it, those that were skipped included.
 	Scenarios []string `json:"scenarios,omitempty"`
 	// Reasons say why it did not pass, or was not verified, or only in part.

@@ -41,8 +41,8 @@ func (p *printer) behaviours(c Conformance) {
 		text := p.mark(b.Result) + " " + padRight(b.ID, 26) + b.Text
 		p.para(0, 28, inkFor(b.Result), text)
 		if b.Result == reach.Pass && !p.Verbose {
-			if n := len(b.Reasons); n > 0 {
-				p.para(28, 2, inkDim, fmt.Sprintf("in part: %s left out on this cluster", plural(n, "step")))
+			if b.Partial {
+				p.para(28, 2, inkDim, partly(b))
 			}
 			continue
 		}
@@ -50,6 +50,11 @@ func (p *printer) behaviours(c Conformance) {
 			p.para(28, 2, inkDim, why)
 		}
 	}
+}
+
+// partly says of a behaviour that passed how much of it was left out.
+func partly(b BehaviourResult) string {
+	return fmt.Sprintf("in part: %s left out on this cluster", plural(len(b.Reasons), "thing"))
 }
 
 // vantageLine says from where was asked.
@@ -84,8 +89,8 @@ func markdownConformance(b *strings.Builder, c Conformance) {
 		text := escapeMarkdown(row.Text)
 		if len(row.Reasons) > 0 && row.Result != reach.Pass {
 			text += "<br>" + escapeMarkdown(strings.Join(row.Reasons, "\n"))
-		} else if len(row.Reasons) > 0 {
-			text += fmt.Sprintf("<br>in part: %s left out", plural(len(row.Reasons), "step"))
+		} else if row.Partial {
+			text += "<br>" + partly(row)
 		}
 		fmt.Fprintf(b, "| %s %s | **%s** | %s | %s |\n", g.mark(row.Result), row.Result, escapeMarkdown(row.ID), escapeMarkdown(row.Profile), text)
 	}

@@ -1,0 +1,160 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/manifests"
+)
+
+func all(t *testing.T) []scenario.Scenario {
+	t.Helper()
+	list, err := scenario.LoadAll(manifests.FS(), scenario.WithChecks(runner.CheckNames()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func one(t *testing.T, name string) scenario.Scenario {
+	t.Helper()
+	list, err := scenario.Load(manifests.FS(), []string{name}, scenario.WithChecks(runner.CheckNames()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list[0]
+}
+
+var foreign = terrain{outside: "no machine outside"}
+
+// Every scenario that a foreign cluster is asked must be one in which nothing is asked from outside only, nothing waits
+// for the world outside, and no step is about a flow that was never started.
+func TestFitLeavesNothingThatCannotBeAsked(t *testing.T) {
+	whole, narrowed, skipped := 0, 0, 0
+	for _, s := range all(t) {
+		f := fit(s, foreign)
+		if f.skip != "" {
+			skipped++
+			continue
+		}
+		if len(f.left) == 0 {
+			whole++
+		} else {
+			narrowed++
+		}
+		started := map[string]bool{}
+		for _, step := range f.scenario.Steps {
+			for _, table := range step.Expect {
+				if why := foreign.lacksTable(f.scenario.Tables[table]); why != "" {
+					t.Errorf("%s: table %s stays: %s", s.Name, table, why)
+				}
+			}
+			if step.Traffic == nil {
+				continue
+			}
+			if start := step.Traffic.Start; start != nil {
+				started[start.Name] = true
+				if start.From == "outside" {
+					t.Errorf("%s: traffic %s starts outside", s.Name, start.Name)
+				}
+			} else if name := flowOf(*step.Traffic); !started[name] {
+				t.Errorf("%s: traffic %s is judged and was never started", s.Name, name)
+			}
+		}
+		if slices.Contains(f.scenario.Needs.Features, scenario.Outside) {
+			t.Errorf("%s still needs outside", s.Name)
+		}
+	}
+	if whole < 5 || narrowed < 5 || skipped < 3 {
+		t.Errorf("%d scenarios whole, %d narrowed, %d skipped: the rule does nothing", whole, narrowed, skipped)
+	}
+}
+
+func TestFitOfWhatIsThereChangesNothing(t *testing.T) {
+	for _, s := range all(t) {
+		f := fit(s, terrain{metalLB: true})
+		if f.skip != "" || len(f.left) > 0 || len(f.scenario.Steps) != len(s.Steps) {
+			t.Errorf("%s: %q, left out %v", s.Name, f.skip, f.left)
+		}
+	}
+}
+
+func TestFitScenarios(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		on   terrain
+		left []string
+		skip string
+	}{
+		{"terminating", foreign, []string{"it is left out, but where it is the only one (one-going-local-outside)", "both are used while they still answer (all-going-local-outside)"}, ""},
+		{"spread", foreign, []string{"those that come to a node from outside"}, ""},
+		{"source-ranges", foreign, nil, "names the address of a client outside"},
+		{"shared-address", foreign, nil, "about MetalLB"},
+		{"externalname", foreign, nil, "no traffic of it can be asked here"},
+		{"expose", terrain{kubectl: "kubectl is missing"}, nil, "runs kubectl"},
+	} {
+		f := fit(one(t, c.name), c.on)
+		if c.skip != "" {
+			if !strings.Contains(f.skip, c.skip) {
+				t.Errorf("%s: skipped for %q, want %q", c.name, f.skip, c.skip)
+			}
+			continue
+		}
+		for _, name := range c.left {
+			if f.left[name] == "" || !slices.Contains(f.order, name) {
+				t.Errorf("%s: %q is not left out: %v", c.name, name, f.left)
+			}
+		}
+		if f.skip != "" || len(f.left) != len(c.left) {
+			t.Errorf("%s: skip %q, left out %v, want %v", c.name, f.skip, f.left, c.left)
+		}
+	}
+}
+
+func TestToldPutsWhatWasLeftOutInItsPlace(t *testing.T) {
+	f := fit(one(t, "spread"), foreign)
+	v := reach.Verdict{Scenario: "spread", Result: reach.Fail}
+	for _, step := range f.scenario.Steps {
+		v.Steps = append(v.Steps, reach.Step{Name: step.Name, Result: reach.Pass})
+	}
+	v.Steps = append(v.Steps, reach.Step{Name: "clean up", Result: reach.Fail})
+	got := f.told(v)
+	var names []string
+	for _, step := range got.Steps {
+		names = append(names, step.Name)
+		if (step.Result == reach.Skipped) != (step.Name == "those that come to a node from outside") {
+			t.Errorf("%s is %s: %s", step.Name, step.Result, step.Why)
+		}
+	}
+	if last := len(names) - 1; names[last] != "clean up" || names[last-1] != "those that come to a node from outside" {
+		t.Errorf("the steps are %q", names)
+	}
+	if got.Result != reach.Fail {
+		t.Errorf("the result became %s", got.Result)
+	}
+}
+
+// Every core behaviour but the alias, whose other end only svclab's own clusters have, is verified without any feature.
+func TestCoreNeedsNoFeature(t *testing.T) {
+	core := Options{Profile: scenario.Core}
+	verified := map[string]bool{}
+	for _, s := range all(t) {
+		if f := fit(s, foreign); f.skip == "" && core.about(s) {
+			for _, id := range s.Behaviours {
+				verified[id] = true
+			}
+		}
+	}
+	for _, b := range scenario.Behaviours() {
+		if b.Profile != scenario.Core && b.Profile != scenario.Extended {
+			t.Errorf("%s is of no profile", b.ID)
+		}
+		if b.Profile == scenario.Core && !verified[b.ID] && b.ID != "external.cname" {
+			t.Errorf("%s is core, but no scenario verifies it on a cluster without features", b.ID)
+		}
+	}
+}

@@ -1,0 +1,366 @@
+//go:build e2e
+
+// The proof of svclab conformance: against a cluster that kind's own command made, as a user runs it. make conformance-test
+// runs it; SVCLAB_FOREIGN names the kubeconfig of such a cluster that is there already.
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+)
+
+// ours selects what svclab made.
+const ours = "app.kubernetes.io/managed-by=svclab"
+
+// lab is the foreign cluster and the command.
+type lab struct {
+	svclab, kubeconfig string
+	config             *rest.Config
+	client             kubernetes.Interface
+}
+
+// svclabBinary is the command under test; it runs in the checkout, where it finds its prober's source.
+func svclabBinary(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("SVCLAB_BIN")
+	if path == "" {
+		t.Fatal("SVCLAB_BIN does not name the svclab command; run make conformance-test")
+	}
+	return path
+}
+
+func foreign(t *testing.T) lab {
+	t.Helper()
+	l := lab{svclab: svclabBinary(t), kubeconfig: os.Getenv("SVCLAB_FOREIGN")}
+	if l.kubeconfig == "" {
+		t.Fatal("SVCLAB_FOREIGN does not name a kubeconfig; run make conformance-test")
+	}
+	var err error
+	if l.config, err = clientcmd.BuildConfigFromFlags("", l.kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	if l.client, err = kubernetes.NewForConfig(l.config); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// result is what a run of the command left.
+type result struct {
+	exit        int
+	out, err    string
+	conformance report.Conformance
+	took        time.Duration
+}
+
+// start begins a run; wait ends it.
+func start(t *testing.T, svclab string, args ...string) (cmd *exec.Cmd, wait func() result) {
+	t.Helper()
+	folder := t.TempDir()
+	cmd = exec.Command(svclab, append([]string{"conformance", "--output", folder}, args...)...)
+	cmd.Dir = filepath.Join("..", "..")
+	// the ambient kubeconfig must not be looked at: what stands there is no kubeconfig
+	cmd.Env = append(os.Environ(), "KUBECONFIG=/nonexistent/ambient")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, func() result {
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		r := result{exit: cmd.ProcessState.ExitCode(), out: out.String(), err: errs.String(), took: time.Since(began)}
+		if file, err := os.Open(filepath.Join(folder, report.ConformanceYAMLFile)); err == nil {
+			defer file.Close()
+			if r.conformance, err = report.DecodeConformance(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if keep := os.Getenv("SVCLAB_KEEP_REPORTS"); keep != "" && r.conformance.Profile != "" {
+			if err := os.CopyFS(filepath.Join(keep, strings.ReplaceAll(t.Name(), "/", "-")), os.DirFS(folder)); err != nil {
+				t.Log(err)
+			}
+		}
+		return r
+	}
+}
+
+func run(t *testing.T, svclab string, args ...string) result {
+	t.Helper()
+	_, wait := start(t, svclab, args...)
+	return wait()
+}
+
+// left are the namespaces and cluster-scoped objects of svclab's in the cluster.
+func (l lab) left(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	namespaces, err := l.client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: ours})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range namespaces.Items {
+		names = append(names, "namespace "+n.Name)
+	}
+	ranges, err := l.client.NetworkingV1().ServiceCIDRs().List(t.Context(), metav1.ListOptions{LabelSelector: ours})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range ranges.Items {
+		names = append(names, "servicecidr "+r.Name)
+	}
+	return names
+}
+
+func (l lab) mustBeClean(t *testing.T) {
+	t.Helper()
+	if left := l.left(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// await polls, for what another process does, until done or the time is over.
+func await(t *testing.T, what string, within time.Duration, done func(context.Context) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	for !done(ctx) {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %s for %s", within, what)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func writeKubeconfig(t *testing.T, server, token string, ca []byte) string {
+	t.Helper()
+	file := api.NewConfig()
+	file.Clusters["c"] = &api.Cluster{Server: server, CertificateAuthorityData: ca, InsecureSkipTLSVerify: ca == nil}
+	file.AuthInfos["u"] = &api.AuthInfo{Token: token}
+	file.Contexts["narrow"] = &api.Context{Cluster: "c", AuthInfo: "u"}
+	file.CurrentContext = "narrow"
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*file, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A server that takes connections and says nothing, and one that is not there, are told within 15 seconds.
+func TestLiveUnreachable(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	for name, address := range map[string]string{"silent": silent.Addr().String(), "gone": gone.Addr().String()} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, svclabBinary(t), "--kubeconfig", writeKubeconfig(t, "https://"+address, "", nil))
+			t.Logf("exit %d after %s: %s", r.exit, r.took.Round(10*time.Millisecond), r.err)
+			if r.exit != 2 || r.took > 15*time.Second || !strings.Contains(r.err, "does not answer") {
+				t.Errorf("exit %d after %s: %s", r.exit, r.took, r.err)
+			}
+		})
+	}
+}
+
+// A user of one namespace is told each missing permission before anything is made.
+func TestLiveOneNamespaceUser(t *testing.T) {
+	l := foreign(t)
+	const name = "narrow"
+	ctx := t.Context()
+	if _, err := l.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.client.CoreV1().Namespaces().Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := l.client.CoreV1().ServiceAccounts(name).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.client.RbacV1().RoleBindings(name).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: name}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	token, err := l.client.CoreV1().ServiceAccounts(name).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, l.svclab, "--kubeconfig", writeKubeconfig(t, l.config.Host, token.Status.Token, l.config.CAData))
+	t.Logf("exit %d after %s: %s", r.exit, r.took.Round(10*time.Millisecond), r.err)
+	for _, want := range []string{"create, patch, delete namespaces", "get, list nodes", "get, create pods/exec", "nothing was made"} {
+		if !strings.Contains(r.err, want) {
+			t.Errorf("it does not say %q: %s", want, r.err)
+		}
+	}
+	if r.exit != 2 {
+		t.Errorf("exit %d", r.exit)
+	}
+	l.mustBeClean(t)
+}
+
+func TestLiveSaysBeforeItMakes(t *testing.T) {
+	l := foreign(t)
+	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--dry-run")
+	if r.exit != 0 || !strings.Contains(r.out, "svclab-clients") || !strings.Contains(r.out, "3 of 3") {
+		t.Errorf("exit %d: %s%s", r.exit, r.out, r.err)
+	}
+	for _, args := range [][]string{{"--features", "dualStack"}, {"--features", "outside"}, {"--features", "loadBalancer,-loadBalancer"}, {"--profile", "core", "--features", "loadBalancer"}} {
+		r := run(t, l.svclab, append([]string{"--kubeconfig", l.kubeconfig}, args...)...)
+		if r.exit != 2 || !strings.Contains(r.err, "contradictory features") {
+			t.Errorf("%v: exit %d: %s", args, r.exit, r.err)
+		}
+	}
+	l.mustBeClean(t)
+}
+
+// Ctrl-C removes all that was made; what a killed run leaves is removed by the next, a range of ClusterIPs included.
+func TestLiveLeavesNothing(t *testing.T) {
+	l := foreign(t)
+	begun := func(ctx context.Context) bool {
+		list, err := l.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ours + ",svclab.io/scenario"})
+		return err == nil && len(list.Items) > 0
+	}
+	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
+	await(t, "a scenario's namespace", 2*time.Minute, begun)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if r := wait(); r.exit != 2 {
+		t.Errorf("after Ctrl-C it ended with exit code %d: %s", r.exit, r.err)
+	}
+	l.mustBeClean(t)
+
+	cmd, wait = start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
+	await(t, "a scenario's namespace", 2*time.Minute, begun)
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	wait()
+	if _, err := l.client.NetworkingV1().ServiceCIDRs().Create(t.Context(), &networkingv1.ServiceCIDR{
+		ObjectMeta: metav1.ObjectMeta{Name: "svclab-left", Labels: map[string]string{"app.kubernetes.io/managed-by": "svclab"}},
+		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.250.0.0/28"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if left := l.left(t); len(left) < 3 {
+		t.Errorf("the killed run left only %v: the test is no test", left)
+	}
+	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core", "--behaviour", "status")
+	if r.exit != 0 || r.conformance.Result != reach.Pass {
+		t.Errorf("the run after it: exit %d: %s", r.exit, r.err)
+	}
+	l.mustBeClean(t)
+}
+
+// The whole of both profiles on a cluster without a load balancer: what needs one is skipped and says so.
+func TestLiveWithoutLoadBalancer(t *testing.T) {
+	l := foreign(t)
+	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "extended")
+	c := r.conformance
+	t.Logf("exit %d after %s: behaviours %s; cells %+v; %d probes", r.exit, r.took.Round(time.Second), c.Statistics.Behaviours, c.Statistics.Cells, c.Statistics.Probes)
+	if r.exit != 0 || c.Result != reach.Pass {
+		t.Errorf("exit %d, %s:\n%s", r.exit, c.Result, r.out)
+	}
+	for _, b := range c.Behaviours {
+		switch {
+		case strings.HasPrefix(b.ID, "lb."):
+			if b.Result != reach.Skipped || !strings.Contains(strings.Join(b.Reasons, "\n"), "no controller gave a Service of type LoadBalancer an address") &&
+				!strings.Contains(strings.Join(b.Reasons, "\n"), "MetalLB") && !strings.Contains(strings.Join(b.Reasons, "\n"), "outside") {
+				t.Errorf("%s is %s: %q", b.ID, b.Result, b.Reasons)
+			}
+		case b.Profile == "core" && b.ID != "external.cname" && b.Result != reach.Pass:
+			t.Errorf("%s is %s: %q", b.ID, b.Result, b.Reasons)
+		}
+	}
+	if c.Cluster.ProxyMode == "unknown" || !strings.Contains(c.ProxySource, "kube-proxy of 3 of the nodes") {
+		t.Errorf("proxy mode %s: %s", c.Cluster.ProxyMode, c.ProxySource)
+	}
+	l.mustBeClean(t)
+}
+
+// With kube-proxy stopped what was there goes on, and no Service that comes later is served: those rows fail, and those
+// that need no kube-proxy pass.
+func TestLiveProxyStopped(t *testing.T) {
+	l := foreign(t)
+	selectNodes := func(nodes string) {
+		t.Helper()
+		patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{"svclab.io/proxy":%s}}}}}`, nodes)
+		if _, err := l.client.AppsV1().DaemonSets("kube-system").Patch(context.WithoutCancel(t.Context()), "kube-proxy", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := func(want int) func(context.Context) bool {
+		return func(ctx context.Context) bool {
+			list, err := l.client.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy"})
+			ready := 0
+			if err == nil {
+				for _, pod := range list.Items {
+					if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+						return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+					}) {
+						ready++
+					}
+				}
+			}
+			return err == nil && ready == want && (want > 0 || len(list.Items) == 0)
+		}
+	}
+	selectNodes(`"stopped"`)
+	defer func() {
+		selectNodes("null")
+		await(t, "kube-proxy to be back", 2*time.Minute, running(3))
+	}()
+	await(t, "kube-proxy to be stopped", 2*time.Minute, running(0))
+	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core", "--behaviour", "clusterip.basic,nodeport.every-node,headless.dns,slices,status,port.mapping")
+	c := r.conformance
+	t.Logf("exit %d after %s: behaviours %s", r.exit, r.took.Round(time.Second), c.Statistics.Behaviours)
+	if r.exit != 1 || c.Result != reach.Fail {
+		t.Errorf("exit %d, %s:\n%s", r.exit, c.Result, r.err)
+	}
+	want := map[string]reach.Result{"clusterip.basic": reach.Fail, "nodeport.every-node": reach.Fail, "port.mapping": reach.Fail,
+		"headless.dns": reach.Pass, "slices": reach.Pass, "status": reach.Pass}
+	for _, b := range c.Behaviours {
+		if b.Result != want[b.ID] {
+			t.Errorf("%s is %s, want %s: %q", b.ID, b.Result, want[b.ID], b.Reasons)
+		}
+	}
+	l.mustBeClean(t)
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Proves svclab conformance on a cluster that svclab did not make, and deletes it (KEEP=1 keeps it).
+#
+# usage: scripts/conformance-test.sh SVCLAB [go test's flags]      (make conformance-test)
+set -o errexit -o nounset -o pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+SVCLAB_BIN=$(realpath "${1:?usage: scripts/conformance-test.sh SVCLAB}")
+shift
+export SVCLAB_BIN
+if [[ -z ${KEEP:-} ]]; then
+  trap '"$scripts_dir/conformance-cluster.sh" down >/dev/null || true' EXIT
+fi
+SVCLAB_FOREIGN=$("$scripts_dir/conformance-cluster.sh" up | sed -n 's/^KUBECONFIG=//p')
+export SVCLAB_FOREIGN
+cd "$scripts_dir/.."
+go test -tags e2e -count=1 -timeout 55m -run '^TestLive' -v "$@" ./e2e/conformance
