@@ -151,7 +151,7 @@ func (s *session) plans(w world.World, names []string) ([]plan, error) {
 func (s *session) converge(ctx context.Context, names []string, w world.World) (plans []plan, line string, err error) {
 	var (
 		start = time.Now()
-		bound = s.runner.settings.Convergence
+		bound = s.convergence()
 		asked = map[string]bool{} // cells seen as predicted, by what they are and what is predicted
 	)
 	for turn := 1; ; turn++ {
@@ -194,6 +194,7 @@ func (s *session) converge(ctx context.Context, names []string, w world.World) (
 		case len(differing) == 0:
 			return plans, fmt.Sprintf("as predicted %s after the objects settled, in round %d", round(since), turn), nil
 		case since >= bound:
+			silence(plans, open, cells)
 			return plans, fmt.Sprintf("%d cells were not as predicted %s after the objects settled (the bound is %s), first %s",
 				len(differing), round(since), bound, differing[0]), nil
 		}

@@ -116,6 +116,29 @@ func (s *session) grid(where site, t scenario.Table) (g grid, missing []string, 
 	return g, missing, err
 }
 
+// convergence is how long the traffic may be otherwise than predicted. Of a goal the prediction may be wrong for as long as
+// it is not met, and whoever waits for the verdict is a person.
+func (s *session) convergence() time.Duration {
+	if s.goal {
+		return s.runner.settings.Convergence / 2
+	}
+	return s.runner.settings.Convergence
+}
+
+// silence marks the cells of goals that gave no answer to the end, whatever was predicted: they are then asked as denied
+// ones are. open are the forecasts asked last, cells what came of them.
+func silence(plans []plan, open []forecast, cells []reach.Cell) {
+	quiet := map[string]bool{}
+	for i, f := range open {
+		quiet[f.key()] = f.goal && !slices.ContainsFunc(cells[i].Observations, func(o reach.Observation) bool { return o.Outcome == reach.Reached })
+	}
+	for _, p := range plans {
+		for i := range p.forecasts {
+			p.forecasts[i].silent = quiet[p.forecasts[i].key()]
+		}
+	}
+}
+
 // judgeGoal judges a cell by what is wished for alone; what the oracle predicts of the objects as they are says why.
 func judgeGoal(cell reach.Cell, oracle, wished reach.Prediction) reach.CellVerdict {
 	v := reach.Judge(cell, wished, nil)
@@ -129,4 +152,16 @@ func judgeGoal(cell reach.Cell, oracle, wished reach.Prediction) reach.CellVerdi
 		}
 	}
 	return v
+}
+
+// Rest returns when the place's objects have settled, or have come to rest otherwise.
+func (r *Runner) Rest(ctx context.Context, at Place) error {
+	s, err := r.visit(ctx, at)
+	if err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, r.settings.StepTimeout, errTimeout)
+	defer cancel()
+	_, err = s.calm(bounded)
+	return err
 }

@@ -71,7 +71,7 @@ func (s site) known(what, name string) string {
 	}
 	for i := range s.world.Pods {
 		pod := &s.world.Pods[i]
-		if pod.Namespace != s.namespace || pod.Name != name {
+		if pod.Namespace != s.namespace || pod.Name != name && (pod.GenerateName == "" || !strings.HasPrefix(pod.Name, name+"-")) {
 			continue
 		}
 		for _, addr := range world.PodAddrs(pod) {

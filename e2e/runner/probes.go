@@ -42,12 +42,14 @@ type forecast struct {
 	// goal: written says what is to become of the cell, not what it is now: only the oracle decides how it is asked and
 	// when it has converged.
 	goal bool
+	// silent: see silence.
+	silent bool
 }
 
 // answered reports whether either prediction allows an answer. Such a cell is probed as one that has backends
 // to be heard; all others as denied ones.
 func (f forecast) answered() bool {
-	return f.oracle.Allows(reach.Reached) || !f.goal && f.written.Allows(reach.Reached)
+	return !f.silent && f.oracle.Allows(reach.Reached) || !f.goal && f.written.Allows(reach.Reached)
 }
 
 // matches reports whether a cell is as both predictions say. Unprobed cells and those of a prober that failed
@@ -63,7 +65,7 @@ func (f forecast) matches(cell reach.Cell) bool {
 // predicted: one probe, and more only until every backend was heard, or where one client is to stay with one of them.
 func (f forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	r := probe.Request{Vantage: f.vantage, Target: f.target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied}
-	if f.oracle.Allows(reach.TimedOut) && (f.goal || f.written.Allows(reach.TimedOut)) {
+	if f.silent || f.oracle.Allows(reach.TimedOut) && (f.goal || f.written.Allows(reach.TimedOut)) {
 		r.Timeout = timeouts.Silent
 	}
 	if f.answered() {

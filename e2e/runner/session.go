@@ -30,6 +30,8 @@ type session struct {
 	// also are further namespaces that are the scenario's own; goal: see Runner.Goal.
 	also []string
 	goal bool
+	// once: the step under way looks once and does not wait.
+	once bool
 }
 
 // run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has
@@ -162,6 +164,7 @@ func whyOf(tables []reach.Table) string {
 
 // do performs one step.
 func (s *session) do(ctx context.Context, step scenario.Step) (stepReport, error) {
+	s.once = s.goal && onlyLooks(step)
 	switch {
 	case step.Apply != nil:
 		return s.applyFiles(ctx, step.Apply)

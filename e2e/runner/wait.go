@@ -59,7 +59,7 @@ type watched struct {
 func (s *session) await(ctx context.Context, what string, sources []watched, holds time.Duration, look func(context.Context) (done bool, seen string, err error)) error {
 	s.progress.say(what, "")
 	defer s.progress.say("", "")
-	if s.goal && holds == 0 {
+	if s.once && holds == 0 {
 		return once(ctx, what, look)
 	}
 	watching, stop := context.WithCancel(ctx)

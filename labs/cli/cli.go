@@ -27,8 +27,8 @@ type Streams struct {
 // app is what the verbs share.
 type app struct {
 	Streams
-	manifests fs.FS
-	config    setup.Config
+	manifests, exercises fs.FS
+	config               setup.Config
 }
 
 // errInterrupted is the cause of a context that ended by Ctrl-C or SIGTERM.
@@ -36,7 +36,7 @@ var errInterrupted = errors.New("interrupted")
 
 // Main runs the command and returns its exit code. The first SIGINT or SIGTERM ends the work in good order, which
 // removes what was being made; the second ends the process at once.
-func Main(ctx context.Context, args []string, streams Streams, manifests fs.FS) int {
+func Main(ctx context.Context, args []string, streams Streams, manifests, exercises fs.FS) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
@@ -54,7 +54,7 @@ func Main(ctx context.Context, args []string, streams Streams, manifests fs.FS) 
 		os.Exit(2)
 	}()
 
-	a := &app{Streams: streams, manifests: manifests}
+	a := &app{Streams: streams, manifests: manifests, exercises: exercises}
 	root := a.command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -113,7 +113,7 @@ Exit codes: 0 pass, 1 fail, 2 could not be judged.`,
 	flags.Int("workers", 2, "worker nodes beside the control plane")
 	flags.Int("host-port", 30080, "nodePort published on 127.0.0.1 of this machine; 0 for none")
 	flags.String("output", "", "folder for everything that is written (default: _output in the checkout)")
-	root.AddCommand(a.explain(), a.fuzz(), a.conformance())
+	root.AddCommand(a.explain(), a.fuzz(), a.conformance(), a.learn())
 	root.AddCommand(a.doctor(), a.up(), a.down(), a.verify(), a.e2e(), a.matrix(), a.diff(), a.mutants())
 	return root
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/exercises"
 	"github.com/svclab/svclab/manifests"
 )
 
@@ -17,7 +18,7 @@ import (
 func call(t *testing.T, args ...string) (out, err string, code int) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = Main(context.Background(), args, Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr}, manifests.FS())
+	code = Main(context.Background(), args, Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr}, manifests.FS(), exercises.FS())
 	return stdout.String(), stderr.String(), code
 }
 

@@ -48,7 +48,8 @@ func (r Room) Lacks(ctx context.Context, e course.Exercise) (string, error) {
 	return r.Runner.Lacks(ctx, e.Needs)
 }
 
-// Begin makes the exercise's namespaces and sets it up in them. They must not be there: see Leave.
+// Begin makes the exercise's namespaces, sets it up in them, and returns when all has come to rest. They must not be
+// there: see Leave.
 func (r Room) Begin(ctx context.Context, e course.Exercise, namespace string) error {
 	if err := r.note(ctx, e.Cluster); err != nil {
 		return err
@@ -61,7 +62,10 @@ func (r Room) Begin(ctx context.Context, e course.Exercise, namespace string) er
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
-	return Done(r.Runner.In(ctx, at, e.Setup))
+	if err := Done(r.Runner.In(ctx, at, e.Setup)); err != nil {
+		return err
+	}
+	return r.Runner.Rest(ctx, at)
 }
 
 // Do carries out the steps of an answer where the exercise was begun.

@@ -6,9 +6,10 @@ import (
 	"os"
 
 	"github.com/svclab/svclab/labs/cli"
+	"github.com/svclab/svclab/labs/exercises"
 	"github.com/svclab/svclab/manifests"
 )
 
 func main() {
-	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, manifests.FS()))
+	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, manifests.FS(), exercises.FS()))
 }

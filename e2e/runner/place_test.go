@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// place makes a namespace that no runner made.
+func place(t *testing.T, c *fakeCluster) Place {
+	t.Helper()
+	_, err := c.client.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "learn"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Place{Namespace: "learn"}
+}
+
+func TestInLeavesWhatItDid(t *testing.T) {
+	c, _, r := lab(t)
+	at := place(t, c)
+	sc := loaded(t, "in", "", deployAndLook, reachTable)
+	if v := r.In(context.Background(), at, sc); v.Result != reach.Pass {
+		t.Fatalf("%+v", v)
+	}
+	services, err := c.client.CoreV1().Services("learn").List(context.Background(), metav1.ListOptions{})
+	if err != nil || len(services.Items) == 0 {
+		t.Errorf("what was applied is gone: %v, %v", services, err)
+	}
+}
+
+// A goal that is not met fails at once and says what is missing; it is no error of the exercise, as it is in a scenario.
+func TestGoalThatIsNotMet(t *testing.T) {
+	c, _, r := lab(t)
+	at := place(t, c)
+	sc := loaded(t, "goal", "", deployAndLook, reachTable)
+	goal := sc
+	goal.Steps = nil
+	for _, step := range sc.Steps {
+		if step.Expect != nil {
+			goal.Steps = append(goal.Steps, step)
+		}
+	}
+	goal.Steps = append(goal.Steps, scenario.Step{Name: "replace", ReplacePods: &scenario.ReplacePods{Selector: "app=my-app"}})
+	v := r.Goal(context.Background(), at, goal)
+	if v.Result != reach.Fail || !strings.Contains(v.Steps[0].Why, "is about no cell") {
+		t.Errorf("nothing is there: %s: %+v", v.Result, v.Steps)
+	}
+	if last := v.Steps[len(v.Steps)-1]; last.Result != reach.Skipped {
+		t.Errorf("a step that changes something was done though the goal was not met: %+v", last)
+	}
+	if v := r.In(context.Background(), at, sc); v.Result != reach.Pass {
+		t.Fatalf("%+v", v)
+	}
+	if v := r.Goal(context.Background(), at, goal); v.Result != reach.Pass {
+		t.Errorf("it is met: %+v", v)
+	}
+}
+
+// What a goal says and the oracle does not predict is compared with what is seen, not waited for.
+func TestGoalIsJudgedByTheTableAlone(t *testing.T) {
+	refused, reached := reach.Prediction{Outcomes: []reach.Outcome{reach.Refused}, Reason: "nobody listens"}, reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, AnyBackend: true}
+	f := forecast{oracle: refused, written: reached, goal: true}
+	denied := reach.Cell{Observations: []reach.Observation{{Outcome: reach.Refused}}}
+	if !f.matches(denied) || f.answered() {
+		t.Error("a cell that is as the oracle predicts has converged, whatever is wished for")
+	}
+	v := judgeGoal(denied, refused, reached)
+	if v.Result != reach.Fail || v.Alone != "written table" || !strings.Contains(v.Why, "nobody listens") {
+		t.Errorf("%+v", v)
+	}
+	answered := reach.Cell{Observations: []reach.Observation{{Outcome: reach.Reached, Backend: "a"}}}
+	if v := judgeGoal(answered, refused, reached); v.Result != reach.Pass {
+		t.Errorf("the goal is met, though the oracle did not expect it: %+v", v)
+	}
+}
+
+func TestLookAndPutBack(t *testing.T) {
+	c, _, r := lab(t)
+	at, ctx := place(t, c), context.Background()
+	maps := c.client.CoreV1().ConfigMaps("learn")
+	for _, name := range []string{"kept", "changed"} {
+		if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"k": "before"}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noted, err := r.Look(ctx, at, []scenario.Ref{{Kind: "configmap", Name: "*"}})
+	if err != nil || len(noted) != 1 || len(noted[0].Objects) != 2 {
+		t.Fatalf("%+v, %v", noted, err)
+	}
+	if err := maps.Delete(ctx, "kept", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "new"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.PutBack(ctx, at, noted); err != nil {
+		t.Fatal(err)
+	}
+	list, err := maps.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range list.Items {
+		names = append(names, m.Name+"="+m.Data["k"])
+	}
+	if got := strings.Join(names, " "); got != "changed=before kept=before" {
+		t.Errorf("put back: %s", got)
+	}
+}

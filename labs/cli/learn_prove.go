@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/proof"
+)
+
+// source is where exercises come from.
+func (a *app) source() course.Source {
+	return course.Source{Exercises: a.exercises, Manifests: a.manifests, Checks: runner.CheckNames()}
+}
+
+func (a *app) learnProve() *cobra.Command {
+	workers := 0
+	cmd := &cobra.Command{
+		Use:   "prove [EXERCISE…]",
+		Short: "Show on the lab's cluster that exercises teach what they say, all of them by default",
+		Long: `For people who write exercises: those of the checkout are proven, not those built into the program. On the cluster that
+svclab up brought up, in namespaces of its own, it shows for every exercise: as it is begun it is not passed; every solution passes; every wrong answer fails with its own misconception;
+a reset brings back the start, object by object; the commands that the text quotes print what it says.
+Exit codes: 0 all is so, 1 something is not, 2 it could not be told.`,
+		ValidArgsFunction: a.completeExercises,
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.runProve(cmd.Context(), args, workers) },
+	}
+	cmd.Flags().IntVar(&workers, "workers", 6, "how many exercises are proven at once")
+	return cmd
+}
+
+func (a *app) completeExercises(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	exercises, err := a.source().LoadAll()
+	if err != nil && len(exercises) == 0 {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var list []string
+	for _, e := range exercises {
+		list = append(list, e.ID+"\t"+e.Title(course.English))
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) runProve(ctx context.Context, args []string, workers int) error {
+	source, _ := a.checkout()
+	names, err := chosen(source, args)
+	if err != nil {
+		return err
+	}
+	settings, err := a.config.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	attached, err := cluster.Attach(ctx, settings)
+	if err != nil {
+		return err
+	}
+	values, err := clusterValues(ctx, attached)
+	if err != nil {
+		return err
+	}
+	notes, err := os.MkdirTemp("", "svclab-prove-")
+	if err != nil {
+		return fmt.Errorf("make a folder for notes: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(notes) }() // a rest in the temporary folder does no harm
+	lab, began := setup.Lab{Cluster: attached}, time.Now()
+	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.config.Output), Source: source, Values: values,
+		Notes: filepath.Join(notes, "notes"), Workers: workers, Log: a.Err}
+	claims, err := prover.Prove(ctx, names)
+	if err != nil && len(claims) == 0 {
+		return err
+	}
+	result, text := summary(claims, len(names), time.Since(began))
+	if _, printed := io.WriteString(a.Out, text); printed != nil {
+		return printed
+	}
+	if err != nil {
+		return errors.Join(err, judged(reach.Worse(result, reach.Inconclusive)))
+	}
+	return judged(result)
+}
+
+// summary is what the claims come to. Nothing shown is no success.
+func summary(claims []proof.Claim, exercises int, elapsed time.Duration) (reach.Result, string) {
+	result, text := reach.Skipped, ""
+	counts := map[reach.Result]int{}
+	for _, c := range claims {
+		result = reach.Worse(result, c.Result)
+		counts[c.Result]++
+		if c.Result != reach.Pass {
+			text += fmt.Sprintf("%s  %s: %s: %s\n", c.Result, c.Exercise, c.What, c.Why)
+		}
+	}
+	if len(claims) == 0 {
+		result = reach.Inconclusive
+	}
+	return result, text + fmt.Sprintf("%s  %d exercises, %d claims: %d shown, %d not so, %d could not be told; %s\n", result, exercises, len(claims),
+		counts[reach.Pass], counts[reach.Fail], counts[reach.Inconclusive], elapsed.Round(time.Second))
+}
+
+// clusterValues are what exercises' files say of the cluster they are done on.
+func clusterValues(ctx context.Context, c *cluster.Cluster) (course.Values, error) {
+	values := course.Sample()
+	pools, err := c.Pool(ctx)
+	if err != nil {
+		return values, fmt.Errorf("find the addresses for load balancers: %w", err)
+	}
+	if len(pools) > 0 {
+		values.Pool = pools[0].String()
+	}
+	return values, nil
+}
