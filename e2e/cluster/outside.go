@@ -21,8 +21,7 @@ const outsideProber = "/svclab/prober"
 // outsideNames are the names the outside world has below example.com; "@" is that itself.
 func outsideNames() []string { return []string{"@", "www", "api", "ns"} }
 
-func (c *Cluster) outsideName() string    { return c.settings.Name + "-outside" }
-func (c *Cluster) outsideDNSName() string { return c.settings.Name + "-outside-dns" }
+func (c *Cluster) outsideName() string { return c.settings.Name + "-outside" }
 
 // ensureOutside sees to it that the outside world runs: a container on the nodes' network, without a way beyond it, that
 // serves HTTP and HTTPS and is a vantage, and a DNS server in the same network namespace. It returns their addresses.

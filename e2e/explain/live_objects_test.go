@@ -138,10 +138,10 @@ func nodePort(s *corev1.Service)     { s.Spec.Type = corev1.ServiceTypeNodePort 
 func selectorless(s *corev1.Service) { s.Spec.Selector = nil }
 func headless(s *corev1.Service)     { s.Spec.ClusterIP = corev1.ClusterIPNone }
 
-func alias(name string, port, target int32) func(*corev1.Service) {
+func alias(name string, port int32) func(*corev1.Service) {
 	return func(s *corev1.Service) {
 		s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: name,
-			Ports: []corev1.ServicePort{{Port: port, TargetPort: intstr.FromInt32(target)}}}
+			Ports: []corev1.ServicePort{{Port: port, TargetPort: intstr.FromInt32(80)}}}
 	}
 }
 
@@ -158,10 +158,10 @@ func liveCases() []liveCase {
 	cases := []liveCase{
 		{id: "service-in-other-namespace", service: service("web"), asked: "default"},
 		{id: "no-such-service", service: service("web"), asked: "letters"},
-		{id: "external-name-address", service: service("", alias("192.0.2.7", 80, 80))},
-		{id: "external-name-unresolved", service: service("", alias("nothing.example.com", 80, 80))},
-		{id: "external-name-port", service: service("", alias("example.com", 81, 80))},
-		{id: "external-name-host-header", note: true, service: service("", alias("example.com", 80, 80))},
+		{id: "external-name-address", service: service("", alias("192.0.2.7", 80))},
+		{id: "external-name-unresolved", service: service("", alias("nothing.example.com", 80))},
+		{id: "external-name-port", service: service("", alias("example.com", 81))},
+		{id: "external-name-host-header", note: true, service: service("", alias("example.com", 80))},
 		{id: "selector-near-miss", service: service("wbe")},
 		{id: "scaled-to-zero", service: service("resting")},
 		{id: "pods-missing", service: service("forbidden")},

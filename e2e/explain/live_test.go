@@ -235,7 +235,7 @@ func (l *live) ailments(ctx context.Context) string {
 		if status.State.Waiting != nil {
 			reason = status.State.Waiting.Reason
 		}
-		ok := true
+		var ok bool
 		switch app := p.Labels["app"]; app {
 		case "nowhere":
 			ok = said("FailedScheduling")

@@ -137,7 +137,7 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note st
 		switch {
 		case d.hairpin(g) && b.Addr == client.addr:
 			rewrite(d.at.inward[family])
-		case d.masquerade && b.host && b.on(d.at) && !(client.kind == reach.Node && client.at(d.at)):
+		case d.masquerade && b.host && b.on(d.at) && (client.kind != reach.Node || !client.at(d.at)):
 			keep()
 		case d.masquerade && b.on(d.at):
 			rewrite(d.at.inward[family])

@@ -103,11 +103,10 @@ func (f *fixture) pod(name, node string, n int) *corev1.Pod {
 }
 
 // hostPod adds a host-network pod to a node.
-func (f *fixture) hostPod(name, node string) *corev1.Pod {
+func (f *fixture) hostPod(name, node string) {
 	pod := f.pod(name, node, 1)
 	pod.Spec.HostNetwork = true
 	pod.Status.PodIPs = []corev1.PodIP{{IP: map[string]string{"cp": cp, "one": one, "two": two}[node]}}
-	return pod
 }
 
 func (f *fixture) byName(name string) *corev1.Pod {

@@ -215,7 +215,7 @@ func external() reach.Verdict {
 func unsure() reach.Verdict {
 	vantages := places()[1:8]
 	targets := []reach.Target{target(reach.LoadBalancer, "172.18.200.1", 80)}
-	table := tableOf("", vantages, targets, func(v reach.Vantage, t reach.Target) (seen, reach.Prediction, *reach.Prediction) {
+	table := tableOf("", vantages, targets, func(v reach.Vantage, _ reach.Target) (seen, reach.Prediction, *reach.Prediction) {
 		p := reaches("the address is announced by one node and served by all of them", "lb-cluster", nil, podA, podB)
 		switch v.Name {
 		case "pod/worker2":
@@ -246,7 +246,7 @@ func wide() reach.Verdict {
 	end := target(reach.Endpoint, "fd00:10:244:2:aaaa:bbbb:cccc:dddd", 8080)
 	end.Pod = podA
 	table := tableOf("双栈 Service：每个地址族都要能访问", vantages, []reach.Target{v6, np, dns, end},
-		func(v reach.Vantage, t reach.Target) (seen, reach.Prediction, *reach.Prediction) {
+		func(v reach.Vantage, _ reach.Target) (seen, reach.Prediction, *reach.Prediction) {
 			if v.Kind == reach.Outside {
 				return unprobed(v.Unusable), reach.Prediction{}, nil
 			}

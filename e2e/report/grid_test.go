@@ -27,7 +27,7 @@ func big() reach.Table {
 	targets = append(targets, target(reach.ClusterIP, "10.96.14.7", 80), target(reach.LoadBalancer, "172.18.200.1", 80),
 		target(reach.DNSName, "my-service.lab.svc.cluster.local", 80))
 	n := 0
-	return tableOf("", places(), targets, func(v reach.Vantage, t reach.Target) (seen, reach.Prediction, *reach.Prediction) {
+	return tableOf("", places(), targets, func(v reach.Vantage, _ reach.Target) (seen, reach.Prediction, *reach.Prediction) {
 		n++
 		if n%(len(targets)+1) == 0 {
 			return refusals(), reaches("made up", "rule", nil, podA, podB), nil
@@ -210,7 +210,7 @@ func TestShorten(t *testing.T) {
 			if width(got) > columns {
 				t.Errorf("%q in %d columns takes %d: %q", s, columns, width(got), got)
 			}
-			if width(s) > columns && !(strings.HasPrefix(s, got[:1]) && strings.Contains(got, "…")) {
+			if width(s) > columns && (!strings.HasPrefix(s, got[:1]) || !strings.Contains(got, "…")) {
 				t.Errorf("%q in %d columns: %q", s, columns, got)
 			}
 		}

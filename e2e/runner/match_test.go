@@ -16,23 +16,23 @@ import (
 
 // small is a site with two nodes, a pod on each, and a third pod that is not ready.
 func small() site {
-	pod := func(name, node, app string, ready corev1.ConditionStatus) corev1.Pod {
-		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", Labels: map[string]string{"app": app}},
+	pod := func(name, node string, ready corev1.ConditionStatus) corev1.Pod {
+		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", Labels: map[string]string{"app": "my-app"}},
 			Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}}
 	}
 	node := func(name, addr, cidr string) corev1.Node {
 		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDR: cidr},
 			Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: addr}}}}
 	}
-	going := pod("d", "n1", "my-app", corev1.ConditionTrue)
+	going := pod("d", "n1", corev1.ConditionTrue)
 	going.DeletionTimestamp = &metav1.Time{}
-	elsewhere := pod("e", "n1", "my-app", corev1.ConditionTrue)
+	elsewhere := pod("e", "n1", corev1.ConditionTrue)
 	elsewhere.Namespace = "other"
 	return site{namespace: "ns", world: world.World{
 		Facts: world.Facts{ProxyMode: "nftables", Slots: map[string]string{"worker": "n1", "worker2": "n2"}},
 		Nodes: []corev1.Node{node("n1", "172.18.0.3", "10.244.1.0/24"), node("n2", "172.18.0.4", "10.244.2.0/24")},
-		Pods: []corev1.Pod{pod("a", "n1", "my-app", corev1.ConditionTrue), pod("b", "n2", "my-app", corev1.ConditionTrue),
-			pod("c", "n2", "my-app", corev1.ConditionFalse), going, elsewhere},
+		Pods: []corev1.Pod{pod("a", "n1", corev1.ConditionTrue), pod("b", "n2", corev1.ConditionTrue),
+			pod("c", "n2", corev1.ConditionFalse), going, elsewhere},
 		Announcers: map[netip.Addr]string{netip.MustParseAddr("172.18.255.1"): "n2"},
 	}, vantages: []reach.Vantage{{Name: "host", Kind: reach.Host, Addrs: []netip.Addr{netip.MustParseAddr("172.18.0.1")}}}}
 }

@@ -153,7 +153,7 @@ func TestLoadRefuses(t *testing.T) {
 		"manifest: namespace":        {service("{name: my-service}", "{name: my-service, namespace: x}"), "sets metadata.namespace"},
 		"manifest: no name":          {service("{name: my-service}", "{}"), "has no metadata.name"},
 		"manifest: status":           {service("spec:", "status: {}\nspec:"), "sets status"},
-		"manifest: unknown kind":     {service("kind: Service", "kind: Sevice"), "no kind \"Sevice\""},
+		"manifest: unknown kind":     {service("kind: Service", "kind: Servant"), "no kind \"Servant\""},
 		"manifest: object twice":     {map[string]string{dir + "service.yaml": goodService + "---" + goodService}, "is there twice"},
 		"manifest: nothing in it":    {map[string]string{dir + "service.yaml": "# nothing\n"}, "it has no object"},
 		"row: unknown vantage":       {expect("from: pod", "from: pods"), `from "pods"`},

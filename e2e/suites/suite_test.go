@@ -140,7 +140,7 @@ func runOne(ctx context.Context, s scenario.Scenario) reach.Verdict {
 // verdictEntry names the report entry that carries a spec's verdict to the first process.
 const verdictEntry = "verdict"
 
-var _ = ReportAfterSuite("reports", func(ctx SpecContext, r Report) {
+var _ = ReportAfterSuite("reports", func(_ SpecContext, r Report) {
 	var (
 		planned  []string
 		verdicts []reach.Verdict
@@ -180,7 +180,7 @@ func selected(r Report, s scenario.Scenario) bool {
 		for _, label := range spec.Labels() {
 			if label == "scenario:"+s.Name {
 				// A spec that the filters left out has neither run nor said why it was skipped.
-				return spec.State != 0 && !(spec.State.String() == "skipped" && spec.Failure.Message == "")
+				return spec.State != 0 && (spec.State.String() != "skipped" || spec.Failure.Message != "")
 			}
 		}
 	}

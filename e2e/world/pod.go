@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// ListensAnnotation, on a pod, says what it listens on where its container ports do not: "8080/TCP,8081/UDP",
+// ListensAnnotation says, on a pod, what it listens on where its container ports do not: "8080/TCP,8081/UDP",
 // or "none". It is a fact of the program inside, which no API object tells.
 const ListensAnnotation = "svclab.io/listens"
 

@@ -59,7 +59,7 @@ func TestNodes(t *testing.T) {
 }
 
 func TestRenderRefusesUnknownFields(t *testing.T) {
-	files := fstest.MapFS{"a.tmpl": {Data: []byte("{{.Nmae}}")}}
+	files := fstest.MapFS{"a.tmpl": {Data: []byte("{{.Nom}}")}}
 	if _, err := kind.Render(files, "a.tmpl", struct{ Name string }{"x"}); err == nil || !strings.Contains(err.Error(), "manifests/a.tmpl") {
 		t.Error(err)
 	}

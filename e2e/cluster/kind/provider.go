@@ -110,7 +110,8 @@ func (p *Provider) Create(ctx context.Context, args ...string) (string, error) {
 	for {
 		err := p.removeAll()
 		select {
-		case <-done:
+		case failure := <-done:
+			_, _ = fmt.Fprintln(p.log, "kind ended:", failure)
 			return "", errors.Join(context.Cause(ctx), p.removeAll())
 		case <-time.After(200 * time.Millisecond):
 			if err != nil {
@@ -293,7 +294,7 @@ func (p *Provider) Destroy(context.Context) error {
 
 // WaitForControlPlane waits until every node that the configuration names is Ready, and has the version asked for.
 func (p *Provider) WaitForControlPlane(ctx context.Context, client klient.Client) error {
-	seen := "nothing yet"
+	var seen string
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
