@@ -38,7 +38,9 @@ func (l *lines) put(format string, args ...any) {
 }
 
 func (l *lines) Planned(run []string, skipped []Skip) {
-	l.put("%d scenarios: %d to run, %d skipped", len(run)+len(skipped), len(run), len(skipped))
+	if all := len(run) + len(skipped); all != 1 { // a suite runs one at a time, and counts them itself
+		l.put("%d scenarios: %d to run, %d skipped", all, len(run), len(skipped))
+	}
 	for _, s := range skipped {
 		l.put("%s: skipped: %s", s.Scenario, s.Reason)
 	}
