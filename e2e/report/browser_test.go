@@ -36,6 +36,13 @@ frame.onload = () => { try {
     out.filters[f.id] = [...d.querySelectorAll('.scenario')].filter(shown).length;
   }
   d.querySelector('#show-all').checked = true;
+  out.behaviours = {};
+  for (const f of d.querySelectorAll('input[name=b-show], #b-core')) {
+    f.checked = true;
+    out.behaviours[f.id] = [...d.querySelectorAll('.behaviours > li')].filter(shown).length;
+    if (f.id != 'b-core') d.querySelector('#b-show-all').checked = true;
+  }
+  d.querySelector('#b-core').checked = false;
   const parse = c => c.match(/[\d.]+/g).map(Number);
   const light = c => { const [r, g, b] = c.slice(0, 3).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
   const behind = e => { for (; e; e = e.parentElement) { const c = parse(win.getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
@@ -54,7 +61,7 @@ type told struct {
 	Overflow                               int
 	Dark                                   bool
 	HiddenFirst, ShownOnFocus, HiddenAgain bool
-	Filters                                map[string]int
+	Filters, Behaviours                    map[string]int
 	Contrast                               map[string]float64
 }
 
@@ -92,6 +99,11 @@ func TestPageInABrowser(t *testing.T) {
 						t.Errorf("filter %s shows %d scenarios, want %d", id, got.Filters[id], want)
 					}
 				}
+				for id, want := range map[string]int{"b-show-all": 5, "b-show-fail": 1, "b-show-unsure": 1, "b-show-pass": 2, "b-show-skipped": 1, "b-core": 3} {
+					if got.Behaviours[id] != want {
+						t.Errorf("filter %s shows %d behaviours, want %d", id, got.Behaviours[id], want)
+					}
+				}
 				for what, ratio := range got.Contrast {
 					if ratio < 4.5 { // WCAG 2.2, 1.4.3
 						t.Errorf("%s has a contrast of %.1f", what, ratio)
@@ -105,7 +117,7 @@ func TestPageInABrowser(t *testing.T) {
 func measured(t *testing.T, browser string, width int, dark bool) (got told) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{"page.html": pageOf(t, mixed()), "probe.html": fmt.Sprintf(probePage, width)} {
+	for name, content := range map[string]string{"page.html": pageOf(t, conforming()), "probe.html": fmt.Sprintf(probePage, width)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}

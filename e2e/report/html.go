@@ -49,6 +49,8 @@ type page struct {
 	Lost      []string
 	Scenarios []pageScenario
 	Slowest   []term
+	// Conformance is nil for a run that has no such report.
+	Conformance *pageConformance
 }
 
 // badge is a result with its mark and CSS class: the colour is never alone.
@@ -117,7 +119,10 @@ func newPage(run Run) page {
 	p := page{Title: orDefault(run.Tool, "svclab") + " report", Result: badgeFor(run.Result()),
 		Started: run.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Elapsed: short(run.Elapsed),
 		Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t, Cells: cellCounts(t.Cells), Probes: thousands(t.Probes),
-		Skips: run.Skips(), Lost: run.Lost(), Facts: clusterTerms(run)}
+		Skips: run.Skips(), Lost: run.Lost(), Facts: clusterTerms(run), Conformance: newPageConformance(run.Conformance)}
+	if c := p.Conformance; c != nil {
+		p.Title = orDefault(run.Tool, "svclab") + " conformance report"
+	}
 	p.Filters = []filter{{"all", "all", len(run.Verdicts), true}, {"fail", "failed", t.Failed, false},
 		{"unsure", "inconclusive", t.Inconclusive, false}, {"pass", "passed", t.Passed, false},
 		{"skipped", "skipped", len(run.Verdicts) - t.Run, false}}
