@@ -46,7 +46,7 @@ func addresses() []Mutant {
 			Breaks:     "worker sends what comes for the second Service's port of the shared address to the first Service's pod",
 			Behaviours: []string{"lb.sharing"}, Scenario: "shared-address", During: []string{"each port leads to its own Service's pod"},
 			Break: filter("worker", func(s Scene) (Rules, error) {
-				end, err := s.toPod("my-app-a", 8080)
+				end, err := s.toPod("my-app-a")
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 81 %s", balancer4(s.All["first"]), end)), err
 			}),
 			// worker may be the one that announces the address

@@ -14,14 +14,14 @@ func pods() []Mutant {
 			Name:       "terminating-used",
 			Breaks:     "worker2 sends its clients to the pod that is going, though another one stays",
 			Behaviours: []string{"terminating"}, Scenario: "terminating", During: []string{"it is left out, but where it is the only one"},
-			Break:  redirected("worker2", "anywhere", "my-app-a", 8080),
+			Break:  redirected("worker2", "anywhere", "my-app-a"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: dns, Field: "backend", Got: []string{"my-app-a"}}}},
 		},
 		{
 			Name:       "unready-used",
 			Breaks:     "worker sends its clients to the pod that is not ready",
 			Behaviours: []string{"unready"}, Scenario: "unready", During: []string{"only steady gets traffic"},
-			Break:  redirected("worker", serviceName, "late", 8080),
+			Break:  redirected("worker", serviceName, "late"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, To: clusterIP, Field: "backend", Got: []string{"late"}}}},
 		},
 		{
@@ -49,14 +49,14 @@ func pods() []Mutant {
 			Name:       "wrong-slice-used",
 			Breaks:     "worker sends its clients to the pod of the EndpointSlice whose port the Service does not have",
 			Behaviours: []string{"selectorless"}, Scenario: "selectorless", During: []string{"alpha answers"},
-			Break:  redirected("worker", serviceName, "beta", 8080),
+			Break:  redirected("worker", serviceName, "beta"),
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"beta"}}}},
 		},
 		{
 			Name:       "swap-not-followed",
 			Breaks:     "worker sends clients of the first Service to the pod it had before the two were swapped",
 			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"the pods are swapped"},
-			Break:  redirected("worker", "first", "alpha", 8080),
+			Break:  redirected("worker", "first", "alpha"),
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: served(), Field: "backend", Got: []string{"alpha"}}}},
 		},
 	}

@@ -74,7 +74,7 @@ func policies() []Mutant {
 			Name:       "zone-left",
 			Breaks:     "worker2 sends its clients to a pod of the other zone, though there is one in theirs",
 			Behaviours: []string{"distribution"}, Scenario: "traffic-distribution", During: []string{"clients get a pod of their zone, or of their node"},
-			Break:  redirected("worker2", "same-zone", "my-app-a", 8080),
+			Break:  redirected("worker2", "same-zone", "my-app-a"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: dns, Field: "backend", Got: []string{"my-app-a"}}}},
 		},
 	}

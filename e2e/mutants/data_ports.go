@@ -22,7 +22,7 @@ func ports() []Mutant {
 			Name:       "one-number-for-all",
 			Breaks:     "on worker, the pod whose port http is 8081 is asked at 8080, which is another pod's http",
 			Behaviours: []string{"port.named"}, Scenario: "port-names", During: []string{"the name leads to both numbers"},
-			Break:  redirected("worker", serviceName, "new", 8080),
+			Break:  redirected("worker", serviceName, "new"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: []string{"Refused"}}}},
 		},
 		{

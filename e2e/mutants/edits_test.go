@@ -113,10 +113,10 @@ func TestRulesNeedTheirAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := redirected("worker", "none-such", "a", 8080).Do(t.Context(), lab, scene); err == nil || !strings.Contains(err.Error(), "does not have") {
+	if err := redirected("worker", "none-such", "a").Do(t.Context(), lab, scene); err == nil || !strings.Contains(err.Error(), "does not have") {
 		t.Errorf("a rule about no address: %v", err)
 	}
-	if err := redirected("worker", serviceName, "c", 8080).Do(t.Context(), lab, scene); err != nil {
+	if err := redirected("worker", serviceName, "c").Do(t.Context(), lab, scene); err != nil {
 		t.Errorf("a pod that is not ready: %v", err)
 	}
 	if want := "node/worker: nft -f -"; !slices.Contains(lab.ran, want) {

@@ -119,11 +119,11 @@ func (s Scene) toNamed(service string) string { return toVIP(virtual4(s.All[serv
 
 func toVIP(addr netip.Addr) string { return fmt.Sprintf("ip daddr %s tcp dport 80", addr) }
 
-// redirected has a node send its clients' connections to a Service's virtual address to a port of one pod, whatever
+// redirected has a node send its clients' connections to a Service's virtual address to port 8080 of one pod, whatever
 // kube-proxy would do.
-func redirected(slot, service, pod string, port uint16) Break {
+func redirected(slot, service, pod string) Break {
 	return filter(slot, func(s Scene) (Rules, error) {
-		end, err := s.toPod(pod, port)
+		end, err := s.toPod(pod)
 		return everyClient(s.toNamed(service) + " " + end), err
 	})
 }

@@ -174,13 +174,13 @@ func (s Scene) nodePort() (int32, error) {
 	return s.Service.Spec.Ports[0].NodePort, nil
 }
 
-// toPod is a rule's end that sends what it matches to a port of a pod by name.
-func (s Scene) toPod(name string, port uint16) (string, error) {
+// toPod is a rule's end that sends what it matches to port 8080 of a pod by name.
+func (s Scene) toPod(name string) (string, error) {
 	addr := s.Pods[name]
 	if !addr.IsValid() {
 		return "", fmt.Errorf("the scenario has no pod %s with an IPv4 address", name)
 	}
-	return fmt.Sprintf("dnat ip to %s:%d", addr, port), nil
+	return fmt.Sprintf("dnat ip to %s:8080", addr), nil
 }
 
 // virtual4 is a Service's ClusterIP, balancer4 its load balancer's address; the zero value where it has none of IPv4.
