@@ -41,6 +41,9 @@ func ParseFeatures(text string) (Declared, error) {
 		if !slices.Contains(scenario.Features(), feature) {
 			return nil, fmt.Errorf("there is no feature %q; the features are %v", name, scenario.Features())
 		}
+		if feature == scenario.SingleStack {
+			return nil, fmt.Errorf("feature %s is the lack of %s: declare that, with a minus before it or without", feature, scenario.DualStack)
+		}
 		if before, twice := declared[feature]; twice && before == absent {
 			return nil, fmt.Errorf("%w: %s is declared to be there and not to be there", ErrContradiction, feature)
 		}
@@ -74,6 +77,12 @@ type features []report.Feature
 
 // lacks says why the cluster does not have a feature; empty: it has it.
 func (f features) lacks(name scenario.Feature) string {
+	if name == scenario.SingleStack {
+		if f.lacks(scenario.DualStack) == "" {
+			return "this cluster has both IP families"
+		}
+		return ""
+	}
 	for _, feature := range f {
 		if feature.Name == string(name) && feature.Present {
 			return ""

@@ -78,7 +78,7 @@ func families() []Mutant {
 
 // changes are the mutants of what lasts while pods and Kubernetes' own parts come and go.
 func changes() []Mutant {
-	const noneLost = "in the cluster no request was lost"
+	const noneLost = "in the cluster the rolling update lost nothing"
 	port := []reach.TargetKind{reach.NodePort}
 	gone := []string{"TimedOut", "Unreachable", "Refused"}
 	return []Mutant{
