@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,62 +15,125 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// deniedIn is how long a denial may take. The kernel tells a client of refused connections by ICMP errors, of which it
-// sends one client about one a second once six were sent (net.ipv4.icmp_ratelimit). Svclab's own nodes have no such bound,
-// but those of others do: a SYN that got no answer is sent again after 1, 3 and 7 seconds.
-const deniedIn = 9 * time.Second
+// The bounds of one connection in a cluster of others, name lookup included. Its DNS may be slower than the lab's.
+const (
+	answeredIn = 8 * time.Second
+	silentIn   = 3 * time.Second
+	// deniedIn marks cells that are to be refused; see careful. A SYN that got no answer is sent again after 1, 3 and 7
+	// seconds.
+	deniedIn = 9 * time.Second
+)
 
-// careful asks in a cluster of others. Cells that are to be refused are asked by a prober of their own, two at a time
-// from each vantage, so that the nodes' bound on ICMP errors does not make refusals look like silence.
+// careful asks in a cluster of others as its nodes can bear it.
 //
-// And it asks nothing whose packets a healthy cluster would send out of itself: outside nftables mode a port that a
+// A packet filter refuses a connection by an ICMP error, of which Linux sends one client one a second, once a few were sent
+// (net.ipv4.icmp_ratelimit). Svclab's own nodes have no such bound; here what would come too fast would look dropped. So
+// probes that are to be refused in this way are made no faster from any one client, whichever scenario asks.
+//
+// And nothing is asked whose packets a healthy cluster would send out of itself: outside nftables mode a port that a
 // Service does not declare at its ClusterIP is nobody's, and the packet follows the node's default route (KEP-3866).
 // Svclab's own clusters drop it; in those of others the cells are left out, with the reason.
 type careful struct {
-	// slow asks what is to be denied, which is told by the timeout deniedIn; the embedded prober all else.
 	runner.Prober
 	runner.Resolver
-	slow runner.Prober
 	mode string
+	pace *pacer
 }
 
 func newCareful(exec probe.Exec, guard probe.Guard, mode string) careful {
-	quick := probe.New(exec, probe.WithGuard(guard))
-	return careful{Prober: runner.ForClient(quick), Resolver: quick, mode: mode,
-		slow: runner.ForClient(probe.New(exec, probe.WithGuard(guard), probe.WithConcurrency(2)))}
+	client := probe.New(exec, probe.WithGuard(guard))
+	return careful{Prober: runner.ForClient(client), Resolver: client, mode: mode, pace: &pacer{every: 1100 * time.Millisecond, burst: 4}}
 }
 
-// Observe is as runner.Prober says.
+// paced reports whether a refusal would be an ICMP error from a node to another machine. A port on which nothing listens
+// refuses TCP by a reset, and what a node tells itself has no bound.
+func paced(r probe.Request) bool {
+	byReset := r.Target.Protocol == reach.TCP && (r.Target.Kind == reach.Endpoint || r.Target.Kind == reach.NodePort && r.Target.Undeclared)
+	return r.Timeout == deniedIn && r.Vantage.Kind != reach.Node && r.Vantage.Unusable == "" && !byReset
+}
+
+// Observe is as runner.Prober says. Paced cells get one connection each time they are asked: the runner asks denials in
+// two passes.
 func (c careful) Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error) {
 	var (
-		sets  [2][]probe.Request // to be asked at once, and slowly
-		where [2][]int
-		cells = make([]reach.Cell, len(requests))
-		errs  [2]error
-		both  sync.WaitGroup
+		free   []int
+		slow   = map[string][]int{} // by vantage
+		asked  = make([]probe.Request, len(requests))
+		cells  = make([]reach.Cell, len(requests))
+		mu     sync.Mutex
+		errs   []error
+		asking sync.WaitGroup
 	)
-	for i, r := range requests {
-		set := 0
-		if r.Timeout == deniedIn {
-			set = 1
+	ask := func(indexes []int) {
+		batch := make([]probe.Request, len(indexes))
+		for k, i := range indexes {
+			batch[k] = asked[i]
 		}
-		sets[set], where[set] = append(sets[set], c.checked(r)), append(where[set], i)
+		found, err := c.Prober.Observe(ctx, batch)
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+		for k := range found {
+			found[k].Vantage = requests[indexes[k]].Vantage // it is usable for all else
+			cells[indexes[k]] = found[k]
+		}
 	}
-	for set, prober := range []runner.Prober{c.Prober, c.slow} {
-		if len(sets[set]) == 0 {
+	for i, r := range requests {
+		asked[i] = c.checked(r)
+		if !paced(asked[i]) {
+			free = append(free, i)
 			continue
 		}
-		both.Go(func() {
-			var asked []reach.Cell
-			asked, errs[set] = prober.Observe(ctx, sets[set])
-			for k := range asked {
-				asked[k].Vantage = requests[where[set][k]].Vantage // it is usable for all else
-				cells[where[set][k]] = asked[k]
+		asked[i].Min, asked[i].Max = 1, 1
+		slow[r.Vantage.Name] = append(slow[r.Vantage.Name], i)
+	}
+	if len(free) > 0 {
+		asking.Go(func() { ask(free) })
+	}
+	for client, indexes := range slow {
+		asking.Go(func() {
+			for batch := range slices.Chunk(indexes, c.pace.burst) {
+				c.pace.wait(ctx, client, len(batch))
+				ask(batch)
 			}
 		})
 	}
-	both.Wait()
-	return cells, errors.Join(errs[:]...)
+	asking.Wait()
+	return cells, errors.Join(errs...)
+}
+
+// pacer lets each client do burst things at once and one more each time every has passed.
+type pacer struct {
+	every time.Duration
+	burst int
+
+	mu   sync.Mutex
+	full map[string]time.Time // when the client may do burst things again
+}
+
+// wait returns when the client may do n things, or ctx has ended.
+func (p *pacer) wait(ctx context.Context, client string, n int) {
+	timer := time.NewTimer(p.reserve(time.Now(), client, n))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// reserve notes that the client does n things and says how long it has to wait before.
+func (p *pacer) reserve(now time.Time, client string, n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.full == nil {
+		p.full = map[string]time.Time{}
+	}
+	from := p.full[client]
+	if from.Before(now) {
+		from = now
+	}
+	p.full[client] = from.Add(time.Duration(n) * p.every)
+	return max(0, p.full[client].Sub(now)-time.Duration(p.burst)*p.every)
 }
 
 // checked is a request, or one that is not to be asked, with the reason.

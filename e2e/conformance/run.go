@@ -17,13 +17,17 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
+// stepIn bounds a step that does not say otherwise: refusals are asked slowly, see careful.
+const stepIn = 5 * time.Minute
+
 // Run does what the plan says and reports it. The caller closes the cluster, whatever came of the run. The error says why
 // nothing, or not all, could be run; a report with verdicts may come with it.
 func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Reporter) (report.Run, error) {
 	began := time.Now()
 	run := report.Run{Started: began, Cluster: p.Cluster}
 	here := site{Cluster: c, plan: p, features: p.features}
-	settings := runner.Settings{Kubectl: p.Kubectl, Timeouts: runner.Timeouts{Denied: deniedIn}}
+	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn,
+		Timeouts: runner.Timeouts{Answered: answeredIn, Denied: deniedIn, Silent: silentIn}}
 	if err := runner.New(here, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}

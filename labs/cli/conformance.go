@@ -30,6 +30,7 @@ type conformanceFlags struct {
 	seed                                   uint64
 	addressWithin                          time.Duration
 	inCluster, nodesFromHere, dryRun       bool
+	runner                                 bool
 	verbose, plain                         bool
 }
 
@@ -63,7 +64,10 @@ Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could 
 			if err := fromEnvironment(cmd.LocalFlags()); err != nil {
 				return err
 			}
-			return a.runConformance(cmd.Context(), f)
+			if !f.runner {
+				return a.runConformance(cmd.Context(), f)
+			}
+			return a.underRunner(cmd, f)
 		},
 	}
 	flags := cmd.Flags()
@@ -80,8 +84,9 @@ Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could 
 	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to give an address when it is looked for")
 	flags.BoolVar(&f.nodesFromHere, "ask-nodes-from-here", false, "ask the nodes' addresses from this machine though the packets leave it")
 	flags.StringVar(&f.kubectl, "kubectl", "kubectl", "the kubectl to run commands with")
-	flags.StringVar(&f.output, "output", "", "folder for the reports (default: svclab-conformance)")
+	flags.StringVar(&f.output, "output", "svclab-conformance", "folder for the reports")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be made, and where; make nothing")
+	flags.BoolVar(&f.runner, "under-runner", false, "heed the E2E_ variables of hydrophone and Sonobuoy, and write e2e.log, junit_01.xml and done for them")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
 	return cmd
@@ -152,6 +157,29 @@ func (f conformanceFlags) command() string {
 	return probe.Quote(args)
 }
 
+// underRunner is runConformance in a container that a standard runner started. The file that the runner waits for is
+// written though the run failed, as long as there are reports.
+func (a *app) underRunner(cmd *cobra.Command, f conformanceFlags) error {
+	if err := f.fromRunner(cmd.LocalFlags()); err != nil {
+		return err
+	}
+	end, err := a.logToo(f.output)
+	if err != nil {
+		return err
+	}
+	verdict := a.runConformance(cmd.Context(), f)
+	if closed := end(); closed != nil {
+		return closed
+	}
+	if f.dryRun || verdict != nil && notVerdict(verdict) != nil {
+		return verdict
+	}
+	if err := finish(f.output); err != nil {
+		return err
+	}
+	return verdict
+}
+
 func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error) {
 	options, err := f.options()
 	if err != nil {
@@ -213,17 +241,13 @@ func notVerdict(err error) error {
 func (a *app) publishConformance(run report.Run, f conformanceFlags) error {
 	run.Tool, run.Version = "svclab", version()
 	run.Conformance.Tool, run.Conformance.Version = run.Tool, run.Version
-	folder := f.output
-	if folder == "" {
-		folder = "svclab-conformance"
-	}
-	if err := report.WriteAll(folder, run); err != nil {
+	if err := report.WriteAll(f.output, run); err != nil {
 		return err
 	}
 	if err := report.ConformanceText(a.Out, run, a.style(f.verbose, f.plain)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(a.Err, "svclab: the reports are in %s\n", folder); err != nil {
+	if _, err := fmt.Fprintf(a.Err, "svclab: the reports are in %s\n", f.output); err != nil {
 		return err
 	}
 	if len(run.Plan.Run) == 0 {
