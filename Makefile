@@ -54,6 +54,10 @@ fuzz: build ## Try random Services on the cluster that is up (ARGS="--seed 7 --c
 mutants: build ## Break the cluster in every known way and see the scenarios notice (ARGS="--list", ARGS="node-deaf")
 	@$(svclab) mutants $(ARGS)
 
+.PHONY: upstream
+upstream: build ## Run Kubernetes' own specs of Services on the cluster that is up, then the scenarios, and compare (ARGS="--ours=false")
+	@$(svclab) upstream $(ARGS)
+
 .PHONY: labs-check
 labs-check: build ## Show on the cluster that is up that every exercise teaches what it says (ARGS="04")
 	@$(svclab) learn lint

@@ -33,7 +33,8 @@ var below = map[string][]string{
 	"e2e/runner":          {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/probe/wire", "e2e/scenario"},
 	"e2e/explain":         {"e2e/reach", "e2e/world"},
 	"e2e/explain/ask":     {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/explain"},
-	"e2e/setup":           {"e2e/reach", "e2e/probe", "e2e/cluster", "e2e/cluster/docker", "e2e/report", "e2e/runner", "e2e/scenario"},
+	"e2e/upstream":        {"e2e/reach", "e2e/report", "e2e/scenario"},
+	"e2e/setup":           {"e2e/upstream", "e2e/reach", "e2e/probe", "e2e/cluster", "e2e/cluster/docker", "e2e/report", "e2e/runner", "e2e/scenario"},
 	"e2e/mutants":         {"e2e/reach", "e2e/world", "e2e/runner", "e2e/scenario"},
 	"e2e/fuzz":            {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/report", "e2e/runner"},
 	"e2e/conformance":     {"e2e/reach", "e2e/world", "e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario"},
@@ -41,10 +42,10 @@ var below = map[string][]string{
 	"labs/exercises":      {},
 	"labs/progress":       {},
 	"labs/course":         {"e2e/reach", "e2e/scenario"},
-	"labs/coach":          {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course"},
+	"labs/coach":          {"e2e/reach", "e2e/report", "e2e/scenario", "e2e/runner", "labs/course"},
 	"labs/lesson":         {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},
 	"labs/proof":          {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
-	"labs/cli":            {"e2e/conformance", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/ask"},
+	"labs/cli":            {"e2e/upstream", "e2e/conformance", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/ask"},
 	"labs/cmd/svclab":     {"labs/cli", "labs/exercises", "manifests"},
 }
 

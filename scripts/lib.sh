@@ -67,3 +67,57 @@ setting() {
   [[ -n $value ]] || die "scripts/versions.env has no $1"
   printf '%s' "$value"
 }
+
+# --- what is built from Go modules, see components/ ------------------------------------------------------------
+
+components=$scripts_dir/components
+logs=$cache_dir/log
+
+# choose_minor: sets minor to the Kubernetes minor that KUBERNETES asks for, or the default.
+choose_minor() {
+  local known
+  minor=${KUBERNETES:-$(setting KUBERNETES_DEFAULT)}
+  minor=${minor#v}
+  [[ $minor =~ ^1\.[0-9]+$ && -d $components/kubernetes-$minor ]] && return
+  known=$(cd "$components" && echo kubernetes-* | sed 's/kubernetes-//g; s/ /, /g')
+  die "Kubernetes $minor is not supported" "use KUBERNETES=… with one of: $known"
+}
+
+# module_folder COMPONENT MODULE: where the module cache has a pinned module's source; it is put there first.
+module_folder() { (cd "$components/$1" && go mod download "$2" && go list -mod=mod -m -f '{{.Dir}}' "$2"); }
+
+# pinned COMPONENT MODULE: the version of a pinned module, from the go.mod that pins it.
+pinned() { sed -n "s#^\(require \)\?\t\?$2 \(v[^ ]*\).*#\2#p" "$components/$1/go.mod" | head -n 1; }
+
+kubernetes_version() { pinned "kubernetes-$minor" k8s.io/kubernetes; }
+
+# kubernetes_ldflags: what makes Kubernetes' programs tell their version.
+kubernetes_ldflags() {
+  local version flags="-s -w" package
+  version=$(kubernetes_version)
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor#1.}"
+    flags+=" -X $package.gitTreeState=archive -X $package.gitCommit=$version -X $package.buildDate=1970-01-01T00:00:00Z"
+  done
+  printf '%s' "$flags"
+}
+
+# binaries COMPONENT TARGET [FLAG…]: builds a component's commands once per content; sets built to their folder.
+binaries() { compiled build "$@"; }
+
+# test_binary COMPONENT TARGET [FLAG…]: the same for the test program of a package.
+test_binary() { compiled test "$@" -c; }
+
+compiled() {
+  local verb=$1 component=$2 target=$3 key
+  shift 3
+  go_version=${go_version:-$(go env GOVERSION GOARCH | tr '\n' ' ')}
+  key=$(hash_of "$components/$component"/* "$target" "$*" "${CGO_ENABLED:-0}" "$go_version")
+  built=$cache_dir/bin/$component-$key
+  [[ -d $built ]] && return
+  rm -rf "$built".part.*
+  mkdir -p "$built.part.$$"
+  (cd "$components/$component" && CGO_ENABLED=${CGO_ENABLED:-0} heartbeat "build $component" "$logs/build-$component.log" \
+    go "$verb" -trimpath "$@" -o "$built.part.$$/" "$target") || die "building $component failed" "mend what the log names, then run this again"
+  mv "$built.part.$$" "$built"
+}

@@ -114,7 +114,7 @@ Exit codes: 0 pass, 1 fail, 2 could not be judged.`,
 	flags.Int("host-port", 30080, "nodePort published on 127.0.0.1 of this machine; 0 for none")
 	flags.String("output", "", "folder for everything that is written (default: _output in the checkout)")
 	root.AddCommand(a.explain(), a.fuzz(), a.conformance(), a.learn())
-	root.AddCommand(a.doctor(), a.up(), a.down(), a.verify(), a.e2e(), a.matrix(), a.diff(), a.mutants())
+	root.AddCommand(a.doctor(), a.up(), a.down(), a.verify(), a.e2e(), a.matrix(), a.diff(), a.mutants(), a.upstream())
 	return root
 }
 

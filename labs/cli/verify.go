@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"time"
@@ -30,7 +31,6 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 			return names(all), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			began := time.Now()
 			ctx := cmd.Context()
 			scenarios, err := a.scenarios(args)
 			if err != nil {
@@ -52,18 +52,10 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 			if err != nil {
 				return err
 			}
-			lab := setup.Lab{Cluster: attached}
-			described, err := lab.Describe(ctx)
+			run, err := a.runScenarios(ctx, setup.Lab{Cluster: attached}, scenarios, keep)
 			if err != nil {
 				return err
 			}
-			outcome, err := lab.Runner(a.config.Output, runner.WithReporter(runner.Lines(a.Err)),
-				runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
-			if err != nil && len(outcome.Verdicts) == 0 {
-				return err
-			}
-			run := report.Run{Tool: "svclab", Version: version(), Started: began, Elapsed: time.Since(began), Cluster: described,
-				Plan: report.PlanFor(names(scenarios), outcome.Verdicts), Verdicts: outcome.Verdicts}
 			return a.publish(run, verbose, plain)
 		},
 	}
@@ -72,6 +64,23 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
 	cmd.Flags().BoolVar(&list, "list", false, "only list the scenarios")
 	return cmd
+}
+
+// runScenarios runs scenarios on the lab's cluster, its progress on Err. A run that was cut off but has verdicts is no error:
+// what it lost is in its plan.
+func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
+	began := time.Now()
+	described, err := lab.Describe(ctx)
+	if err != nil {
+		return report.Run{}, err
+	}
+	outcome, err := lab.Runner(a.config.Output, runner.WithReporter(runner.Lines(a.Err)),
+		runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
+	if err != nil && len(outcome.Verdicts) == 0 {
+		return report.Run{}, err
+	}
+	return report.Run{Tool: "svclab", Version: version(), Started: began, Elapsed: time.Since(began), Cluster: described,
+		Plan: report.PlanFor(names(scenarios), outcome.Verdicts), Verdicts: outcome.Verdicts}, nil
 }
 
 // publish writes the run's files, prints it, and returns its verdict.

@@ -1,0 +1,114 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+// Text prints the comparison: upstream's specs, the behaviours that each side covers, and the totals.
+func Text(w io.Writer, c Comparison) error {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "\nUpstream's specs of Services, Kubernetes %s, on cluster %s (%s, kube-proxy %s)\n\n", c.Upstream.Version, c.Cluster.Name,
+		c.Cluster.Kubernetes, c.Cluster.ProxyMode)
+	for _, s := range c.Upstream.Specs {
+		fmt.Fprintf(&out, "  %s %7s  %s\n", mark(s.Result), seconds(s.Elapsed), Short(s.Name))
+		if s.Why != "" {
+			fmt.Fprintf(&out, "             %s\n", s.Why)
+		}
+	}
+	out.WriteString("\n")
+	c.rows(&out)
+	c.totals(&out)
+	if _, err := w.Write(out.Bytes()); err != nil {
+		return fmt.Errorf("print the comparison: %w", err)
+	}
+	return nil
+}
+
+// rows prints a table of behaviours.
+func (c Comparison) rows(out *bytes.Buffer) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	line := func(cells ...string) { fmt.Fprintln(table, "  "+strings.TrimRight(strings.Join(cells, "\t"), "\t")) }
+	head := []string{"behaviour", "upstream"}
+	if c.Ours != nil {
+		head = append(head, "svclab")
+	}
+	line(head...)
+	for _, row := range c.Behaviours {
+		cells := []string{row.ID, row.Theirs.text("spec", "specs", nil)}
+		if c.Ours != nil {
+			cells = append(cells, row.Ours.text("", "", row.Ours.Names))
+		}
+		line(cells...)
+	}
+	for _, s := range c.Upstream.Specs {
+		if s.Else == "" {
+			continue
+		}
+		cells := []string{"–", mark(s.Result) + " " + seconds(s.Elapsed) + " 1 spec: " + s.Else}
+		line(cells...)
+	}
+	_ = table.Flush() // to a buffer, which takes all
+}
+
+func (s Side) text(one, many string, names []string) string {
+	if !s.Covered() {
+		return "–"
+	}
+	text := mark(s.Result) + " " + seconds(s.Elapsed) + " "
+	switch {
+	case names != nil:
+		return text + strings.Join(names, ", ")
+	case len(s.Names) == 1:
+		return text + "1 " + one
+	}
+	return fmt.Sprintf("%s%d %s", text, len(s.Names), many)
+}
+
+func (c Comparison) totals(out *bytes.Buffer) {
+	theirs, ours := c.covered()
+	all := len(c.Behaviours)
+	sum := time.Duration(0)
+	for _, s := range c.Upstream.Specs {
+		sum += s.Elapsed
+	}
+	fmt.Fprintf(out, "\n  upstream   %d of %d behaviours; %d specs: %d passed, %d not; %s with %d processes, %s of specs\n",
+		theirs, all, len(c.Upstream.Specs), c.Upstream.Passed(), len(c.Upstream.Specs)-c.Upstream.Passed(),
+		seconds(c.Upstream.Elapsed), c.Upstream.Processes, seconds(sum))
+	if c.Ours != nil {
+		fmt.Fprintf(out, "  svclab     %d of %d behaviours; %d scenarios: %d passed, %d not, %d skipped; %s, %d probes\n",
+			ours, all, c.Ours.Planned, c.Ours.Passed, c.Ours.Failed, c.Ours.Skipped, seconds(c.Ours.Elapsed), c.Ours.Probes)
+	}
+	out.WriteString("  The time of what is about several behaviours counts whole for each.\n")
+}
+
+func mark(r reach.Result) string {
+	switch r {
+	case reach.Pass:
+		return "✓"
+	case reach.Fail:
+		return "✗"
+	case reach.Skipped:
+		return "–"
+	}
+	return "?"
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// JSON writes the comparison.
+func JSON(w io.Writer, c Comparison) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(c); err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	return nil
+}
