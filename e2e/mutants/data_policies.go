@@ -57,7 +57,7 @@ func policies() []Mutant {
 			Break: filter("worker", func(s Scene) (Rules, error) {
 				return Rules{ArrivingRaw: []string{fmt.Sprintf("ip daddr %s tcp dport %d reject with tcp reset", s.Nodes["worker"].Addr, s.Service.Spec.HealthCheckNodePort)}}, nil
 			}),
-			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane", "outside"}, To: []reach.TargetKind{reach.HealthCheck}, Slot: "worker",
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane", "node/worker", "outside"}, To: []reach.TargetKind{reach.HealthCheck}, Slot: "worker",
 				Field: "outcome", Got: []string{"Refused"}, Also: []string{"host"}}}},
 		},
 		{
