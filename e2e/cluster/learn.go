@@ -154,10 +154,10 @@ func (c *Cluster) askNodes(ctx context.Context) ([]answer, error) {
 // askProxy is the mode that the node's kube-proxy says it works in; empty where none answers, which is no error: there
 // may be another proxy in its place, or none.
 func (c *Cluster) askProxy(ctx context.Context, node string) string {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	var mode bytes.Buffer
-	if err := c.execPod(ctx, ClientsNamespace, c.hostPodOf(node), []string{"curl", "--silent", "--fail", "--max-time", "3", proxyModeURL}, nil, &mode, nil); err != nil {
+	if err := c.execPod(ctx, ClientsNamespace, c.hostPodOf(node), []string{"curl", "--silent", "--fail", "--max-time", "10", proxyModeURL}, nil, &mode, nil); err != nil {
 		return ""
 	}
 	return strings.TrimSpace(mode.String())

@@ -18,7 +18,7 @@ import (
 // The bounds of one connection in a cluster of others, name lookup included. Its DNS may be slower than the lab's.
 const (
 	answeredIn = 8 * time.Second
-	silentIn   = 3 * time.Second
+	silentIn   = 5 * time.Second
 	// deniedIn marks cells that are to be refused; see careful. A SYN that got no answer is sent again after 1, 3 and 7
 	// seconds.
 	deniedIn = 9 * time.Second
@@ -46,10 +46,12 @@ func newCareful(exec probe.Exec, guard probe.Guard, mode string) careful {
 }
 
 // paced reports whether a refusal would be an ICMP error from a node to another machine. A port on which nothing listens
-// refuses TCP by a reset, and what a node tells itself has no bound.
+// refuses TCP by a reset, and what a node tells itself has no bound: it refuses its own packets to a Service's address, and
+// those to its own.
 func paced(r probe.Request) bool {
 	byReset := r.Target.Protocol == reach.TCP && (r.Target.Kind == reach.Endpoint || r.Target.Kind == reach.NodePort && r.Target.Undeclared)
-	return r.Timeout == deniedIn && r.Vantage.Kind != reach.Node && r.Vantage.Unusable == "" && !byReset
+	toItself := r.Vantage.Kind == reach.Node && (r.Target.Node == "" || r.Target.Node == r.Vantage.Node)
+	return r.Timeout == deniedIn && r.Vantage.Unusable == "" && !byReset && !toItself
 }
 
 // Observe is as runner.Prober says. Paced cells get one connection each time they are asked: the runner asks denials in

@@ -74,10 +74,15 @@ func TestPaced(t *testing.T) {
 	unusable.Vantage.Unusable = "no"
 	answered := refusal("pod/worker", reach.Pod, reach.ClusterIP, reach.TCP)
 	answered.Timeout = answeredIn
+	ownPort, otherPort := refusal("node/worker", reach.Node, reach.NodePort, reach.UDP), refusal("node/worker", reach.Node, reach.NodePort, reach.UDP)
+	ownPort.Vantage.Node, ownPort.Target.Node = "w", "w"
+	otherPort.Vantage.Node, otherPort.Target.Node = "w", "w2"
 	for name, c := range map[string]struct {
 		request probe.Request
 		want    bool
 	}{
+		"a node's own UDP port":        {ownPort, false},
+		"another node's UDP port":      {otherPort, true},
 		"refused by the packet filter": {refusal("pod/worker", reach.Pod, reach.ClusterIP, reach.TCP), true},
 		"a closed UDP port":            {refusal("pod/worker", reach.Pod, reach.NodePort, reach.UDP), true},
 		"a closed TCP port":            {refusal("pod/worker", reach.Pod, reach.NodePort, reach.TCP), false},

@@ -310,7 +310,7 @@ func TestLiveWithoutLoadBalancer(t *testing.T) {
 			t.Errorf("%s is %s: %q", b.ID, b.Result, b.Reasons)
 		}
 	}
-	if c.Cluster.ProxyMode == "unknown" || !strings.Contains(c.ProxySource, "kube-proxy of 3 of the nodes") {
+	if c.Cluster.ProxyMode == "unknown" || !strings.Contains(c.ProxySource, "kube-proxy") {
 		t.Errorf("proxy mode %s: %s", c.Cluster.ProxyMode, c.ProxySource)
 	}
 	l.mustBeClean(t)
