@@ -83,6 +83,10 @@ engine-down: ## Stop svclab's own Docker engine, and no other
 images: build ## Build or pull the images
 	@eval "$$(scripts/engine.sh up | sed 's/^/export /')"; IMAGES="$(IMAGES)" KUBERNETES="$(KUBERNETES)" scripts/images.sh
 
+.PHONY: image
+image: ## Build the image of svclab itself, for svclab conformance in a cluster (no registry is asked)
+	@scripts/image.sh $(ARGS)
+
 .PHONY: test-pull
 test-pull: ## Pull every published image from a registry on loopback (needs an engine)
 	@go test -tags e2e -count=1 -run '^TestPull$$' ./scripts

@@ -364,3 +364,54 @@ func TestLiveProxyStopped(t *testing.T) {
 	}
 	l.mustBeClean(t)
 }
+
+// On five hundred nodes a run stands on a sample of them, says so, and takes no more memory than on three. The others are
+// Node objects and nothing more: no kubelet is behind them, so no client is put there.
+func TestLiveFiveHundredNodes(t *testing.T) {
+	l := foreign(t)
+	const fakes = 497
+	ctx := context.WithoutCancel(t.Context())
+	defer func() {
+		if err := l.client.CoreV1().Nodes().DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "type=kwok"}); err != nil {
+			t.Error(err)
+		}
+	}()
+	// without the label of an operating system no DaemonSet of the cluster wants a pod there
+	for i := range fakes {
+		name := fmt.Sprintf("fake-%03d", i)
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"type": "kwok", corev1.LabelHostname: name}},
+			Spec: corev1.NodeSpec{Unschedulable: true}}
+		if _, err := l.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "clusterip.basic,status", "--seed", "7")
+	r := wait()
+	usage, is := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !is {
+		t.Fatal("this system does not tell how much memory a process took")
+	}
+	c := r.conformance
+	t.Logf("exit %d after %s, %d MiB at most, %s of processor: %d of %d nodes, seed %d, left out %v; %d cells", r.exit, r.took.Round(time.Second),
+		usage.Maxrss/1024, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(100*time.Millisecond),
+		c.Vantages.Sampled, c.Vantages.Nodes, c.Vantages.Seed, c.Vantages.Left, c.Statistics.Cells.Total)
+	if r.exit != 0 || c.Vantages.Nodes != fakes+3 || c.Vantages.Sampled != 3 || c.Vantages.Seed != 7 {
+		t.Errorf("exit %d: %+v\n%s", r.exit, c.Vantages, r.err)
+	}
+	left := 0
+	for _, n := range c.Vantages.Left {
+		left += n
+	}
+	if left != fakes {
+		t.Errorf("%d nodes are accounted for, want %d", left, fakes)
+	}
+	if usage.Maxrss/1024 > 512 {
+		t.Errorf("it took %d MiB", usage.Maxrss/1024)
+	}
+	for _, s := range c.Scenarios {
+		if s.Result != reach.Pass {
+			t.Errorf("%s is %s: %s", s.Name, s.Result, s.Reason)
+		}
+	}
+	l.mustBeClean(t)
+}
