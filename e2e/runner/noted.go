@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -109,38 +111,58 @@ func (s *session) look(ctx context.Context, ref scenario.Ref) ([]*unstructured.U
 	return objects, nil
 }
 
+// putBackAll deletes what was not there first: it may stand in the way of what was, as two pools with the same addresses do.
 func (s *session) putBackAll(ctx context.Context, noted Noted) error {
 	at, err := s.resolve(noted.Ref)
 	if err != nil {
 		return err
 	}
 	var errs []error
+	if noted.Ref.Name == "*" && at.mapping.Resource.Resource != "nodes" {
+		errs = append(errs, s.removeOthers(ctx, at, noted))
+	}
 	for _, before := range noted.Objects {
 		place := at
 		place.name = before.GetName()
-		errs = append(errs, s.putBack(ctx, entry{at: place, before: before}))
+		errs = append(errs, s.putBackSoon(ctx, entry{at: place, before: before}))
 	}
-	if noted.Ref.Name != "*" || at.mapping.Resource.Resource == "nodes" {
-		return errors.Join(errs...)
-	}
+	return errors.Join(errs...)
+}
+
+// removeOthers deletes the objects of a kind that were not noted.
+func (s *session) removeOthers(ctx context.Context, at address, noted Noted) error {
 	now, err := s.look(ctx, noted.Ref)
 	if err != nil {
-		return errors.Join(append(errs, err)...)
+		return err
 	}
+	var errs []error
 	for _, object := range now {
 		if slices.ContainsFunc(noted.Objects, func(o *unstructured.Unstructured) bool { return o.GetName() == object.GetName() }) {
 			continue
 		}
-		place := at
-		place.name = object.GetName()
-		err := s.admitted(ctx, place.String(), func(ctx context.Context) error {
-			return s.in(place).Delete(ctx, place.name, metav1.DeleteOptions{})
+		other := at
+		other.name = object.GetName()
+		err := s.admitted(ctx, other.String(), func(ctx context.Context) error {
+			return s.in(other).Delete(ctx, other.name, metav1.DeleteOptions{})
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("delete %s, which was not there: %w", place, err))
+			errs = append(errs, fmt.Errorf("delete %s, which was not there: %w", other, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// seen is how long a webhook may take to see that what was deleted is gone: it looks at its own copy of the objects.
+const seen = 5 * time.Second
+
+// putBackSoon puts back what was admitted once and must be again, also by a webhook that denies it at first.
+func (s *session) putBackSoon(ctx context.Context, e entry) error {
+	for bound := time.Now().Add(seen); ; {
+		err := s.putBack(ctx, e)
+		if err == nil || !strings.Contains(err.Error(), "denied the request") || time.Now().After(bound) || !pause(ctx, relook/20) {
+			return err
+		}
+	}
 }
 
 // Lacks says what the cluster does not have of what is needed; empty: it has all.

@@ -115,3 +115,36 @@ func TestLookAndPutBack(t *testing.T) {
 		t.Errorf("put back: %s", got)
 	}
 }
+
+// What was made meanwhile goes first, and a webhook that has not seen it go yet is asked again.
+func TestPutBackWhatSomethingStandsInTheWayOf(t *testing.T) {
+	c, _, r := lab(t)
+	at, ctx, asked := place(t, c), context.Background(), 0
+	maps := c.client.CoreV1().ConfigMaps("learn")
+	if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	noted, err := r.Look(ctx, at, []scenario.Ref{{Kind: "configmap", Name: "*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := maps.Delete(ctx, "kept", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "new"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.api.admit = func(resource string, _ map[string]any) string {
+		if asked++; resource == "configmaps" && (asked == 1 || c.api.objects["configmaps/learn/new"] != nil) {
+			return `admission webhook "a" denied the request: it overlaps`
+		}
+		return ""
+	}
+	if err := r.PutBack(ctx, at, noted); err != nil {
+		t.Error(err)
+	}
+	list, err := maps.List(ctx, metav1.ListOptions{})
+	if err != nil || len(list.Items) != 1 || list.Items[0].Name != "kept" || asked != 2 {
+		t.Errorf("after %d requests there are %v, %v", asked, list.Items, err)
+	}
+}
