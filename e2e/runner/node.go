@@ -8,10 +8,14 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/world"
 )
+
+// nodeBack is how much longer cleaning up may take where a node has to be started.
+const nodeBack = 2 * time.Minute
 
 // node acts on a node. One that is stopped, or may be half way through a restart, is noted until it runs again: see
 // startNodes.

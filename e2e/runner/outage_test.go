@@ -94,6 +94,16 @@ func TestStoppedNodeIsStartedAgain(t *testing.T) {
 			t.Errorf("error %v; controlled %v", err, c.controlled)
 		}
 	})
+	t.Run("after logs that took all of their time", func(t *testing.T) {
+		settings := quickly()
+		settings.Cleanup = time.Second
+		saving := func(ctx context.Context, _, _ string) { <-ctx.Done() }
+		c, _, r := lab(t, WithSettings(settings), WithFailed(saving))
+		one(t, r, loaded(t, "stops", disturbing, stopWorker, ""))
+		if left := namespacesLeft(c); !slices.Equal(c.controlled, want) || len(left) > 0 {
+			t.Errorf("controlled %v, namespaces %v are left", c.controlled, left)
+		}
+	})
 	t.Run("once", func(t *testing.T) {
 		c, _, r := lab(t)
 		one(t, r, loaded(t, "stops", disturbing, strings.ReplaceAll(stopWorker, "deployment/none", "deployment/my-app"), ""))

@@ -52,13 +52,18 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 		return stepReport{}, s.setUp(ctx)
 	})
 	defer func() {
+		lasting := context.WithoutCancel(ctx)
 		// The namespace may be there though setting up failed half way.
-		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.settings.Cleanup)
-		defer cancel()
 		if verdict.Result != reach.Pass && s.namespace != "" {
-			r.failed(cleaning, sc.Name, s.namespace)
+			saving, cancel := context.WithTimeout(lasting, r.settings.Cleanup) // its own: none of it is taken from what follows
+			r.failed(saving, sc.Name, s.namespace)
+			cancel()
 		}
-		if step := s.timed(cleaning, scenario.Step{Name: "clean up", Timeout: scenario.Duration(r.settings.Cleanup)}, func(ctx context.Context) (stepReport, error) {
+		limit := r.settings.Cleanup
+		if len(s.down) > 0 {
+			limit += nodeBack
+		}
+		if step := s.timed(lasting, scenario.Step{Name: "clean up", Timeout: scenario.Duration(limit)}, func(ctx context.Context) (stepReport, error) {
 			return stepReport{}, s.tearDown(ctx, verdict.Result)
 		}); step.Result != reach.Pass {
 			add(step)
