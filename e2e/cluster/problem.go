@@ -21,6 +21,8 @@ var (
 	ErrSettings = errors.New("bad setting")
 	// ErrNoCluster: there is no such cluster.
 	ErrNoCluster = errors.New("no such cluster")
+	// ErrNoDNS: the cluster has no Service for its DNS; Attach returns the cluster all the same.
+	ErrNoDNS = errors.New("no cluster DNS")
 )
 
 // Problem is an error that the user can mend; programs end with ExitCode on it.

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
 )
@@ -213,6 +216,10 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 		if container.Name == c.outsideName() {
 			c.outside = container.Networks[s.Name].Addrs
 		}
+	}
+	if _, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		return c, problem(ErrNoDNS, "svclab learn reset, or to make the cluster anew: svclab down && svclab up",
+			"cluster %s has lost its Service kube-system/kube-dns", s.Name)
 	}
 	return c, c.findDNS(ctx)
 }

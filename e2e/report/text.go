@@ -36,6 +36,13 @@ func Table(w io.Writer, t reach.Table, style Style) error {
 	return p.flush(w)
 }
 
+// Grid writes one judged table without what explains it.
+func Grid(w io.Writer, t reach.Table, style Style) error {
+	p := newPrinter(style)
+	p.printGrid(0, newView(t))
+	return p.flush(w)
+}
+
 func (p *printer) flush(w io.Writer) error {
 	if _, err := io.WriteString(w, p.buf.String()); err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -12,6 +12,13 @@ func measure() *runewidth.Condition {
 	return &runewidth.Condition{EastAsianWidth: false, StrictEmojiNeutral: true}
 }
 
+// Width is the number of terminal columns s takes.
+func Width(s string) int { return width(s) }
+
+// Wrap breaks s into lines of at most columns at blanks, and between wide characters, which have none. A word that is
+// too long stays whole. Line feeds break as well.
+func Wrap(s string, columns int) []string { return wrap(s, columns, columns) }
+
 // width is the number of terminal columns s takes.
 func width(s string) int { return measure().StringWidth(s) }
 

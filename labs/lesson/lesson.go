@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +23,9 @@ import (
 
 // ExerciseLabel is on every namespace of an exercise; its value is the exercise's ID.
 const ExerciseLabel = "svclab.io/exercise"
+
+// dnsRunsIn bounds the wait for a DNS that was brought back.
+const dnsRunsIn = 2 * time.Minute
 
 // Room is a cluster on which exercises are done, one at a time in each namespace.
 type Room struct {
@@ -98,10 +102,77 @@ func (r Room) Check(ctx context.Context, e course.Exercise, namespace string) (c
 	return seen, err
 }
 
-// Leave removes namespaces of exercises and brings back the cluster-wide objects that were noted. It returns when all is
-// gone if wait is set.
+// Look returns what the exercise's conditions speak of, as it is now.
+func (r Room) Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Noted, error) {
+	return r.Runner.Look(ctx, place(e, namespace), coach.Refs(e))
+}
+
+// Lost says which Deployments that the exercise set up in its own namespace are no longer there.
+func (r Room) Lost(ctx context.Context, e course.Exercise, namespace string) ([]string, error) {
+	var refs []scenario.Ref
+	for _, objects := range e.Setup.Objects {
+		for _, object := range objects {
+			if object.GetKind() == "Deployment" && (object.GetNamespace() == "" || object.GetNamespace() == namespace) {
+				refs = append(refs, scenario.Ref{Kind: "deployment", Name: object.GetName()})
+			}
+		}
+	}
+	found, err := r.Runner.Look(ctx, place(e, namespace), refs)
+	if err != nil {
+		return nil, err
+	}
+	var lost []string
+	for _, n := range found {
+		if len(n.Objects) == 0 {
+			lost = append(lost, "deployment "+n.Ref.Name)
+		}
+	}
+	slices.Sort(lost)
+	return lost, nil
+}
+
+// Leave removes namespaces of exercises and brings back the cluster-wide objects that were noted. If wait is set it returns
+// when all is gone, and when the cluster's DNS runs again if that had to be brought back.
 func (r Room) Leave(ctx context.Context, namespaces []string, wait bool) error {
-	return errors.Join(r.Runner.Vacate(ctx, namespaces, wait), r.restore(ctx))
+	broken, err := r.Broken(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(r.Runner.Vacate(ctx, namespaces, wait), r.restore(ctx)); err != nil || len(broken) == 0 || !wait {
+		return err
+	}
+	return r.nameServer(ctx)
+}
+
+// nameServer returns when the cluster's DNS runs.
+func (r Room) nameServer(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, dnsRunsIn)
+	defer cancel()
+	deployments := r.Cluster.Client().AppsV1().Deployments(metav1.NamespaceSystem)
+	changes, err := deployments.Watch(bounded, metav1.SingleObject(metav1.ObjectMeta{Name: "coredns"}))
+	if err != nil {
+		return fmt.Errorf("watch the cluster's DNS: %w", err)
+	}
+	defer changes.Stop()
+	seen := "nothing"
+	for {
+		if d, err := deployments.Get(bounded, "coredns", metav1.GetOptions{}); err == nil {
+			if d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0 {
+				return nil
+			}
+			seen = fmt.Sprintf("%d of its pods run", d.Status.AvailableReplicas)
+		}
+		select {
+		case <-bounded.Done():
+			return fmt.Errorf("the cluster's DNS does not run again (%s): %w; to make the cluster anew: svclab down && svclab up", seen, context.Cause(bounded))
+		case _, open := <-changes.ResultChan():
+			if !open { // the API server ends watches now and then
+				if changes, err = deployments.Watch(bounded, metav1.SingleObject(metav1.ObjectMeta{Name: "coredns"})); err != nil {
+					return fmt.Errorf("watch the cluster's DNS: %w", err)
+				}
+			}
+		}
+	}
 }
 
 // Begun lists the namespaces of exercises that are there.

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+)
+
+const (
+	tick = time.Second
+	// sayAgain is how often a clock that cannot rewrite its line says another.
+	sayAgain = 10 * time.Second
+)
+
+// clock tells a learner what is being done and for how long. On a terminal it rewrites one line; else it says a line now
+// and then. It is the runner's Reporter, of which it tells what is waited for.
+type clock struct {
+	w        io.Writer
+	language course.Language
+	lively   bool
+
+	mu      sync.Mutex
+	waiting string
+}
+
+func newClock(w io.Writer, l course.Language, lively bool) *clock {
+	return &clock{w: w, language: l, lively: lively}
+}
+
+var _ runner.Reporter = (*clock)(nil)
+
+// run does something while the clock goes.
+func (c *clock) run(id coach.ID, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	var (
+		began = time.Now()
+		what  = coach.Say(c.language, id)
+		ticks = time.NewTicker(tick)
+		said  = time.Duration(0)
+	)
+	defer ticks.Stop()
+	c.Waiting("", "", 0, "")
+	for {
+		select {
+		case err := <-done:
+			if c.lively {
+				c.put("\r\x1b[K")
+			}
+			return err
+		case <-ticks.C:
+			elapsed := time.Since(began)
+			if !c.lively && elapsed-said < sayAgain {
+				continue
+			}
+			said = elapsed
+			line := coach.Say(c.language, coach.Seconds, what, int(elapsed.Seconds()))
+			c.mu.Lock()
+			if c.waiting != "" {
+				line = coach.Say(c.language, coach.WaitingFor, what, int(elapsed.Seconds()), c.waiting)
+			}
+			c.mu.Unlock()
+			if c.lively {
+				c.put("\r\x1b[K" + report.Wrap(line, 78)[0])
+			} else {
+				c.put(line + "\n")
+			}
+		}
+	}
+}
+
+// put writes. That progress cannot be shown stops nothing.
+func (c *clock) put(s string) { _, _ = fmt.Fprint(c.w, s) }
+
+// Planned, Begin, End and Finished have nothing for a learner: the verdict says it.
+func (c *clock) Planned([]string, []runner.Skip) {}
+
+// Begin forgets what the step before waited for.
+func (c *clock) Begin(string, string) { c.Waiting("", "", 0, "") }
+
+// End is as Begin.
+func (c *clock) End(string, string, reach.Result, time.Duration, string) { c.Waiting("", "", 0, "") }
+
+// Waiting keeps what is waited for.
+func (c *clock) Waiting(_, _ string, _ time.Duration, what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = what
+}
+
+// Finished is as Planned.
+func (c *clock) Finished(reach.Verdict) {}

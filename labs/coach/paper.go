@@ -1,0 +1,226 @@
+package coach
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/course"
+)
+
+// Paper is where a learner reads: it breaks text at the width, counts wide characters as two columns, and shows the
+// Markdown of messages. Write errors are kept; see Done.
+type Paper struct {
+	W        io.Writer
+	Style    report.Style
+	Language course.Language
+
+	err error
+}
+
+// Done is the first error of writing.
+func (p *Paper) Done() error { return p.err }
+
+// mark is how a stretch of text is shown.
+type mark string
+
+// The marks; the texts are ANSI SGR parameters.
+const (
+	plain mark = ""
+	bold  mark = "1"
+	code  mark = "36"
+	dim   mark = "2"
+	good  mark = "1;32"
+	bad   mark = "1;31"
+)
+
+func (p *Paper) paint(m mark, s string) string {
+	if !p.Style.Color || p.Style.Plain || m == plain || s == "" {
+		return s
+	}
+	return "\x1b[" + string(m) + "m" + s + "\x1b[0m"
+}
+
+func (p *Paper) line(s string) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintln(p.W, strings.TrimRight(s, " "))
+	}
+}
+
+// Blank ends a paragraph.
+func (p *Paper) Blank() { p.line("") }
+
+// Say writes a message of the verbs as a paragraph.
+func (p *Paper) Say(id ID, args ...any) { p.para(0, 0, plain, Say(p.Language, id, args...)) }
+
+// Quiet writes a message that is of less weight.
+func (p *Paper) Quiet(id ID, args ...any) { p.para(0, 0, dim, Say(p.Language, id, args...)) }
+
+// Head writes a heading, underlined except in plain style.
+func (p *Paper) Head(text string) {
+	p.para(0, 0, bold, text)
+	if !p.Style.Plain {
+		p.line(p.paint(dim, strings.Repeat("─", min(report.Width(text), p.columns()))))
+	}
+}
+
+// Field writes a label and a text beside it, of which further lines are aligned.
+func (p *Paper) Field(label, text string) {
+	room := report.Width(label) + 1
+	lines := report.Wrap(text, max(20, p.columns()-room))
+	for i, l := range lines {
+		if i == 0 {
+			p.line(p.paint(dim, label) + " " + l)
+			continue
+		}
+		p.line(strings.Repeat(" ", room) + l)
+	}
+}
+
+// Raw writes a line as it is.
+func (p *Paper) Raw(s string) { p.line(s) }
+
+func (p *Paper) columns() int {
+	if p.Style.Width == 0 {
+		return 100
+	}
+	return min(p.Style.Width, 110)
+}
+
+// para writes a paragraph, its further lines indented by hang more, all in one mark or, where that is plain, with its own.
+func (p *Paper) para(indent, hang int, m mark, text string) {
+	letters := inline(text, p.Style.Plain || !p.Style.Color)
+	var bare strings.Builder
+	for _, l := range letters {
+		bare.WriteRune(l.r)
+	}
+	at := 0
+	for i, broken := range report.Wrap(bare.String(), max(20, p.columns()-indent-hang)) {
+		var (
+			out strings.Builder
+			run strings.Builder
+			now = m
+		)
+		flush := func() { out.WriteString(p.paint(now, run.String())); run.Reset() }
+		for _, r := range broken {
+			for at < len(letters) && letters[at].r != r {
+				at++ // blanks at which it was broken
+			}
+			want := m
+			if at < len(letters) {
+				if m == plain || letters[at].m == bold {
+					want = letters[at].m
+				}
+				at++
+			}
+			if want != now {
+				flush()
+				now = want
+			}
+			run.WriteRune(r)
+		}
+		flush()
+		pad := indent
+		if i > 0 {
+			pad += hang
+		}
+		p.line(strings.Repeat(" ", pad) + out.String())
+	}
+}
+
+// letter is a character and how it is shown.
+type letter struct {
+	r rune
+	m mark
+}
+
+// inline reads **bold** and `code`. With keep the backticks stay, since nothing else would show what is code.
+func inline(text string, keep bool) []letter {
+	var (
+		letters        []letter
+		isBold, isCode bool
+		runes          = []rune(text)
+	)
+	for i := 0; i < len(runes); i++ {
+		switch {
+		case !isCode && runes[i] == '*' && i+1 < len(runes) && runes[i+1] == '*':
+			isBold = !isBold
+			i++
+			continue
+		case runes[i] == '`':
+			isCode = !isCode
+			if !keep {
+				continue
+			}
+		}
+		m := plain
+		if isBold {
+			m = bold
+		}
+		if isCode {
+			m = code
+		}
+		letters = append(letters, letter{runes[i], m})
+	}
+	return letters
+}
+
+var listItem = regexp.MustCompile(`^(\s*(?:[-*]|[0-9]+\.) )(.*)$`)
+
+// Markdown writes an exercise's message: paragraphs, lists, and blocks of code, which are indented and never broken.
+func (p *Paper) Markdown(text string) {
+	var (
+		fenced bool
+		open   string
+		hang   int
+	)
+	flush := func() {
+		if open != "" {
+			p.para(0, hang, plain, open)
+		}
+		open, hang = "", 0
+	}
+	for _, l := range strings.Split(text, "\n") {
+		item := listItem.FindStringSubmatch(l)
+		switch {
+		case strings.HasPrefix(l, "```"):
+			flush()
+			fenced = !fenced
+		case fenced && strings.HasPrefix(l, "$ "):
+			p.line("    " + p.paint(bold, l))
+		case fenced:
+			p.line("    " + p.paint(dim, l))
+		case strings.TrimSpace(l) == "":
+			flush()
+			p.Blank()
+		case strings.HasPrefix(l, "|"):
+			flush()
+			p.line(l)
+		case item != nil:
+			flush()
+			open, hang = l, report.Width(item[1])
+		default:
+			open = join(open, strings.TrimSpace(l))
+		}
+	}
+	flush()
+}
+
+// join puts two lines of a paragraph together: with a blank, but not where a wide character meets another or its
+// punctuation.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	runes := []rune(a)
+	last, first := runes[len(runes)-1], []rune(b)[0]
+	wide := report.Width(string(last)) == 2 || report.Width(string(first)) == 2
+	if wide && last >= utf8.RuneSelf && (first >= utf8.RuneSelf || unicode.IsPunct(last)) {
+		return a + b
+	}
+	return a + " " + b
+}
