@@ -288,7 +288,10 @@ func (a *attempt) quotes(ctx context.Context, e course.Exercise, namespace, stat
 			run := q.Run()
 			part := course.Part{Name: e.Name, Title: "quote", Needs: e.Needs, Claims: e.Claims, Steps: []scenario.Step{{Name: "quote", Run: &run}}}
 			verdict := a.Runner.In(ctx, runner.Place{Namespace: namespace, Also: also(e, namespace)}, part)
-			if err := lesson.Done(verdict); err != nil {
+			switch err := lesson.Done(verdict); {
+			case verdict.Result == reach.Inconclusive:
+				return err
+			case err != nil:
 				return not("%v", err)
 			}
 			printed := verdict.Steps[0].Lines[1:] // the first is the command
