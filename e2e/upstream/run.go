@@ -35,7 +35,8 @@ type Settings struct {
 	Processes int
 	// Timeout bounds the whole.
 	Timeout time.Duration
-	// Interruptible, when set, is given the command before it starts, so that it is ended in good order with its children.
+	// Interruptible, when set, is given the command before it starts: it sees to it that on cancel the interrupt reaches the
+	// command's children as well. Ginkgo passes none on, and the specs clear up only when they get one.
 	Interruptible func(*exec.Cmd)
 	// Log gets a line for each spec that ends.
 	Log io.Writer
