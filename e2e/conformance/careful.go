@@ -41,8 +41,8 @@ type careful struct {
 }
 
 func newCareful(exec probe.Exec, guard probe.Guard, mode string) careful {
-	client := probe.New(exec, probe.WithGuard(guard))
-	return careful{Prober: runner.ForClient(client), Resolver: client, mode: mode, pace: &pacer{every: 1100 * time.Millisecond, burst: 4}}
+	asker := probe.New(exec, probe.WithGuard(guard))
+	return careful{Prober: runner.ForClient(asker), Resolver: asker, mode: mode, pace: &pacer{every: 1100 * time.Millisecond, burst: 4}}
 }
 
 // paced reports whether a refusal would be an ICMP error from a node to another machine. A port on which nothing listens
@@ -54,12 +54,20 @@ func paced(r probe.Request) bool {
 	return r.Timeout == deniedIn && r.Vantage.Unusable == "" && !byReset && !toItself
 }
 
+// client is whom a refusing node takes a vantage for: beyond its node a pod has the node's address, so both are one.
+func client(v reach.Vantage) string {
+	if v.Node != "" {
+		return v.Node
+	}
+	return v.Name
+}
+
 // Observe is as runner.Prober says. Paced cells get one connection each time they are asked: the runner asks denials in
 // two passes.
 func (c careful) Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error) {
 	var (
 		free   []int
-		slow   = map[string][]int{} // by vantage
+		slow   = map[string][]int{} // by client
 		asked  = make([]probe.Request, len(requests))
 		cells  = make([]reach.Cell, len(requests))
 		mu     sync.Mutex
@@ -87,15 +95,15 @@ func (c careful) Observe(ctx context.Context, requests []probe.Request) ([]reach
 			continue
 		}
 		asked[i].Min, asked[i].Max = 1, 1
-		slow[r.Vantage.Name] = append(slow[r.Vantage.Name], i)
+		slow[client(r.Vantage)] = append(slow[client(r.Vantage)], i)
 	}
 	if len(free) > 0 {
 		asking.Go(func() { ask(free) })
 	}
-	for client, indexes := range slow {
+	for who, indexes := range slow {
 		asking.Go(func() {
 			for batch := range slices.Chunk(indexes, c.pace.burst) {
-				c.pace.wait(ctx, client, len(batch))
+				c.pace.wait(ctx, who, len(batch))
 				ask(batch)
 			}
 		})

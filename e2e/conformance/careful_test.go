@@ -114,6 +114,24 @@ func TestWhatCouldLeaveTheClusterIsNotAsked(t *testing.T) {
 	}
 }
 
+// A pod and its node are one client to other nodes: the pod's packets leave with the node's address.
+func TestPodAndNodeAreOneClient(t *testing.T) {
+	to := &tape{}
+	c := careful{Prober: to, mode: world.ModeNFTables, pace: &pacer{every: 50 * time.Millisecond, burst: 1}}
+	var requests []probe.Request
+	for _, v := range []reach.Vantage{{Name: "pod/worker", Kind: reach.Pod, Node: "w"}, {Name: "node/worker", Kind: reach.Node, Node: "w"}} {
+		r := refusal("", v.Kind, reach.NodePort, reach.UDP)
+		r.Vantage, r.Target.Node = v, "w2"
+		requests = append(requests, r, r)
+	}
+	if _, err := c.Observe(t.Context(), requests); err != nil {
+		t.Fatal(err)
+	}
+	if took := to.at[3].Sub(to.at[0]); took < 140*time.Millisecond {
+		t.Errorf("four datagrams to one node went out in %s", took)
+	}
+}
+
 func TestPacerCatchesUp(t *testing.T) {
 	p, now := &pacer{every: time.Second, burst: 4}, time.Now()
 	for _, c := range []struct {
