@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -46,18 +47,18 @@ func ports() []Mutant {
 		},
 		{
 			Name:       "stale-datagrams",
-			Breaks:     "control-plane drops what the client sends from port 20000, as if it still remembered a pod that is gone",
-			Behaviours: []string{"udp"}, Scenario: "udp", During: []string{"datagrams reach the new pod from everywhere", samePort},
-			Break: filter("control-plane", func(Scene) (Rules, error) {
-				return Rules{ArrivingRaw: []string{"udp sport 20000 udp dport 80 drop"}}, nil // of either IP family
+			Breaks:     "worker sends its clients' datagrams to an address that no pod has any more",
+			Behaviours: []string{"udp"}, Scenario: "udp", During: []string{"datagrams reach the new pod from everywhere"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				bytes := s.Nodes["worker"].Pods.Addr().As4()
+				bytes[3] |= 0xfe // addresses are handed out from the lower end
+				return everyClient(fmt.Sprintf("ip daddr %s udp dport 80 dnat ip to %s:8080", s.VIP, netip.AddrFrom4(bytes))), nil
 			}),
-			Notice: Notice{Checks: []CheckSign{{Step: samePort, Why: []string{"it ended with exit code", "does not have"}}}},
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.DNSName}, Field: "outcome",
+				Got: []string{"TimedOut", "Unreachable"}}}},
 		},
 	}
 }
-
-// samePort is the step of scenario udp in which a client asks again without changing its port.
-const samePort = "the client reaches it from the same port too"
 
 // names are the mutants of DNS records.
 func names() []Mutant {

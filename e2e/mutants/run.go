@@ -82,8 +82,9 @@ func (o Outcome) Result() reach.Result {
 // Settings are the bounds mutants are run with. They differ from the runner's own where only a broken cluster takes
 // time: a table that is wrong is waited for in vain for all of Convergence, and every connection that is dropped takes
 // all of its timeout. A fault that would be noticed with these would be with the longer ones, as no mutant goes by itself.
+// Namespaces that are still going are no other mutant's business.
 func Settings() runner.Settings {
-	return runner.Settings{Convergence: 4 * time.Second, Timeouts: runner.Timeouts{Answered: 3 * time.Second}}
+	return runner.Settings{Hurry: true, Convergence: 4 * time.Second, Timeouts: runner.Timeouts{Answered: 3 * time.Second}}
 }
 
 // Run breaks the lab in each mutant's way, one at a time. runnerWith makes the runner, with Settings and the options
