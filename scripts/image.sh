@@ -19,7 +19,7 @@ mkdir -p "$bin" "$work/root/tmp/results"
 chmod 1777 "$work/root/tmp" "$work/root/tmp/results"
 arch=$(docker version --format '{{.Server.Arch}}')
 export CGO_ENABLED=0 GOOS=linux GOARCH=$arch
-version=$(sed -n 's#^require k8s.io/kubernetes \(v.*\)#\1#p' "$kubernetes/go.mod")
+version=$(sed -n 's#^require k8s.io/kubernetes \(v[^ ]*\).*#\1#p' "$kubernetes/go.mod")
 cd "$scripts_dir/.."
 heartbeat "build svclab" "$cache_dir/log/image-svclab.log" go build -trimpath -ldflags "-s -w" -o "$bin/svclab" ./labs/cmd/svclab
 heartbeat "build the prober" "$cache_dir/log/image-prober.log" go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$bin/svclab-prober-linux-$arch" ./e2e/probe/prober
