@@ -125,6 +125,11 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 func Sweep(ctx context.Context, lab Lab) error {
 	ctx, cancel := context.WithTimeout(ctx, mendIn)
 	defer cancel()
+	vantages, err := lab.Vantages(ctx)
+	if err != nil {
+		return fmt.Errorf("mend what mutants may have left: %w", err)
+	}
+	lab = still{Lab: lab, vantages: vantages}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, m := range All() {
@@ -137,6 +142,15 @@ func Sweep(ctx context.Context, lab Lab) error {
 	}
 	return group.Wait()
 }
+
+// still is a lab whose vantages are asked for once: each of the many repairs of a sweep looks for its own among them.
+type still struct {
+	Lab
+	vantages []reach.Vantage
+}
+
+// Vantages are those there were.
+func (s still) Vantages(context.Context) ([]reach.Vantage, error) { return s.vantages, nil }
 
 type run struct {
 	lab        Lab
