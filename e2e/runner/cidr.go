@@ -89,7 +89,8 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 		return lines, fmt.Errorf("create a servicecidr: %w", err)
 	}
 	defer func() {
-		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		// the controller lets ten seconds pass before it gives a range free, so that every API server has seen it go
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		gone, undone := removeRange(cleaning, env, args.Name, made.Name, addr)
 		if lines = append(lines, gone...); err == nil {
