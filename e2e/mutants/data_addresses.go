@@ -67,7 +67,7 @@ func addresses() []Mutant {
 			Name:       "change-not-heard",
 			Breaks:     "the machine outside goes on sending to the node that announced the address first, whichever does now",
 			Behaviours: []string{"lb.failover"}, Scenario: "failover",
-			During: []string{"requests come in at the address", "the announcing node dies", takenOver, "what was lost until then", "the node comes back", "the address answers as before"},
+			During: []string{"requests come in at the address", "the announcing node dies", takenOver, "what was lost until then", "the node comes back", "the name answers as before, on the node that was away too"},
 			Within: 15 * time.Second,
 			Break:  neighbourKept(),
 			Notice: Notice{Checks: []CheckSign{{Step: takenOver, Why: []string{"gave up waiting for traffic outside to be answered"}}}},
