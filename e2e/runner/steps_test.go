@@ -325,7 +325,11 @@ func TestLinesAndHeartbeat(t *testing.T) {
 	var out lockedBuffer
 	_, _, r := lab(t, WithSettings(settings), WithReporter(Lines(&out)))
 	one(t, r, loaded(t, "slow", "", "\n  - {name: wait, object: {ref: service/none, want: {}}, timeout: 1s}\n", ""))
-	for _, want := range []string{"1 scenarios: 1 to run, 0 skipped", "slow: wait …", "waiting for services/none to be as described; last seen: there is none",
+	if strings.Contains(out.String(), "to run") {
+		t.Errorf("one scenario is counted in\n%s", out.String())
+	}
+	Lines(&out).Planned([]string{"slow"}, []Skip{{Scenario: "other", Reason: "needs more"}})
+	for _, want := range []string{"2 scenarios: 1 to run, 1 skipped", "other: skipped: needs more", "slow: wait …", "waiting for services/none to be as described; last seen: there is none",
 		"slow: wait: Fail after", "gave up waiting for services/none", "slow: Fail after"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("missing %q in\n%s", want, out.String())
