@@ -10,11 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/fuzz"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/report"
-	"github.com/svclab/svclab/e2e/setup"
 )
 
 // fuzzFolder is where in the output folder the report of a fuzz run goes, beside that of the scenarios.
@@ -58,20 +56,15 @@ same cluster makes the same Services. The report goes to the folder fuzz in the 
 
 func (a *app) runFuzz(ctx context.Context, settings fuzz.Settings, verbose, plain bool) error {
 	began := time.Now()
-	ready, err := a.config.Settings(ctx)
+	lab, err := a.lab(ctx)
 	if err != nil {
 		return err
 	}
-	attached, err := cluster.Attach(ctx, ready)
-	if err != nil {
-		return err
-	}
-	lab := setup.Lab{Cluster: attached}
 	described, err := lab.Describe(ctx)
 	if err != nil {
 		return err
 	}
-	outcome, failed := fuzz.Run(ctx, lab, probe.New(attached, probe.WithConcurrency(fuzzLanes)), settings)
+	outcome, failed := fuzz.Run(ctx, lab, probe.New(lab.Cluster, probe.WithConcurrency(fuzzLanes)), settings)
 	if failed != nil && len(outcome.Verdicts) == 0 {
 		return failed
 	}

@@ -11,9 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/report"
-	"github.com/svclab/svclab/e2e/setup"
 	"github.com/svclab/svclab/e2e/upstream"
 )
 
@@ -57,15 +55,10 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	if err != nil {
 		return err
 	}
-	ready, err := a.config.Settings(ctx)
+	lab, err := a.lab(ctx)
 	if err != nil {
 		return err
 	}
-	attached, err := cluster.Attach(ctx, ready)
-	if err != nil {
-		return err
-	}
-	lab := setup.Lab{Cluster: attached}
 	described, err := lab.Describe(ctx)
 	if err != nil {
 		return err
@@ -77,7 +70,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	if err != nil {
 		return err
 	}
-	settings.Kubeconfig, settings.Context, settings.Client = attached.Kubeconfig(), attached.Context(), attached.Client()
+	settings.Kubeconfig, settings.Context, settings.Client = lab.Cluster.Kubeconfig(), lab.Cluster.Context(), lab.Cluster.Client()
 	settings.Output, settings.Interruptible, settings.Log = filepath.Join(a.config.Output, upstreamFolder), apart, a.Err
 
 	theirs, failed := upstream.Run(ctx, settings, specs)

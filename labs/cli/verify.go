@@ -44,15 +44,11 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 				}
 				return nil
 			}
-			settings, err := a.config.Settings(ctx)
+			lab, err := a.lab(ctx)
 			if err != nil {
 				return err
 			}
-			attached, err := cluster.Attach(ctx, settings)
-			if err != nil {
-				return err
-			}
-			run, err := a.runScenarios(ctx, setup.Lab{Cluster: attached}, scenarios, keep)
+			run, err := a.runScenarios(ctx, lab, scenarios, keep)
 			if err != nil {
 				return err
 			}
@@ -81,6 +77,16 @@ func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scena
 	}
 	return report.Run{Tool: "svclab", Version: version(), Started: began, Elapsed: time.Since(began), Cluster: described,
 		Plan: report.PlanFor(names(scenarios), outcome.Verdicts), Verdicts: outcome.Verdicts}, nil
+}
+
+// lab is the cluster that svclab up brought up.
+func (a *app) lab(ctx context.Context) (setup.Lab, error) {
+	settings, err := a.config.Settings(ctx)
+	if err != nil {
+		return setup.Lab{}, err
+	}
+	attached, err := cluster.Attach(ctx, settings)
+	return setup.Lab{Cluster: attached}, err
 }
 
 // publish writes the run's files, prints it, and returns its verdict.
