@@ -14,27 +14,14 @@ set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-minor=${KUBERNETES:-$(setting KUBERNETES_DEFAULT)}
-minor=${minor#v}
+default_minor=$(setting KUBERNETES_DEFAULT)
+choose_minor
 mode=${IMAGES:-auto}
-components=$scripts_dir/components
-kubernetes=$components/kubernetes-$minor
-logs=$cache_dir/log
 agnhost_name=$(setting PULL_AGNHOST)
 agnhost_name=${agnhost_name%@*}
 case $mode in auto | pull | build) ;; *) die "IMAGES=$mode is unknown" "use IMAGES=auto, pull or build" ;; esac
-if [[ ! $minor =~ ^1\.[0-9]+$ || ! -d $kubernetes ]]; then
-  known=$(cd "$components" && echo kubernetes-* | sed 's/kubernetes-//g; s/ /, /g')
-  die "Kubernetes $minor is not supported" "use KUBERNETES=… with one of: $known"
-fi
 have docker || die "the docker command is missing" "make doctor"
 timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die "no Docker engine answers at ${DOCKER_HOST:-its default socket}" "make engine-up, then export the DOCKER_HOST it prints"
-
-# module_field COMPONENT MODULE FIELD: one field of a pinned module, from the go.mod that pins it.
-module_field() { (cd "$components/$1" && go list -mod=mod -m -f "{{.$3}}" "$2"); }
-# The same, with the module's source put into the module cache first.
-module_folder() { (cd "$components/$1" && go mod download "$2" && go list -mod=mod -m -f '{{.Dir}}' "$2"); }
-pinned() { sed -n "s#^\(require \)\?\t\?$2 \(v[^ ]*\).*#\2#p" "$components/$1/go.mod" | head -n 1; }
 
 # --- pull ----------------------------------------------------------------------------------------------------
 
@@ -80,31 +67,12 @@ registries_answer() {
 
 # --- build ---------------------------------------------------------------------------------------------------
 
-# binaries COMPONENT TARGET [FLAG…]: builds a component's commands once per content; sets built to their folder.
-binaries() {
-  local component=$1 target=$2 key
-  shift 2
-  key=$(hash_of "$components/$component"/* "$target" "$*" "${CGO_ENABLED:-0}" "$go_version")
-  built=$cache_dir/bin/$component-$key
-  [[ -d $built ]] && return
-  rm -rf "$built".part.*
-  mkdir -p "$built.part.$$"
-  (cd "$components/$component" && CGO_ENABLED=${CGO_ENABLED:-0} heartbeat "build $component" "$logs/build-$component.log" \
-    go build -trimpath "$@" -o "$built.part.$$/" "$target") || die "building $component failed" "mend what the log names, then run this again"
-  mv "$built.part.$$" "$built"
-}
-
-kubernetes_version() { pinned "kubernetes-$minor" k8s.io/kubernetes; }
-
 build_kubernetes() {
-  local version flags="-s -w" package
-  version=$(kubernetes_version)
-  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor#1.}"
-    flags+=" -X $package.gitTreeState=archive -X $package.gitCommit=$version -X $package.buildDate=1970-01-01T00:00:00Z"
-  done
-  binaries "kubernetes-$minor" tool -ldflags "$flags"
+  binaries "kubernetes-$minor" tool -ldflags "$(kubernetes_ldflags)"
 }
+
+# The agnhost that svclab's scenarios are written for is the default minor's, whichever Kubernetes is under test.
+build_agnhost() { binaries "kubernetes-$default_minor" k8s.io/kubernetes/test/images/agnhost -ldflags "-s -w"; }
 
 # rootfs NAME: Debian's user space with the packages of DEBIAN_NAME_PACKAGES, imported as an image; sets rootfs_image.
 rootfs() {
@@ -170,10 +138,10 @@ install_build_tools() {
 # What decides the built node image. Everything under it is pinned by these.
 node_key() {
   local files=("$scripts_dir"/images/* "$scripts_dir/versions.env" "$scripts_dir/images.sh") component
-  for component in etcd coredns containerd runc cni metallb pause kind "kubernetes-$minor"; do
+  for component in "etcd-$minor" "coredns-$minor" containerd runc cni metallb pause kind "kubernetes-$minor" "kubernetes-$default_minor"; do
     files+=("$components/$component"/*)
   done
-  hash_of "${files[@]}" "$go_version"
+  hash_of "${files[@]}" "$(kubernetes_ldflags)" "$go_version"
 }
 
 build_all() {
@@ -209,9 +177,10 @@ build_all() {
 
 build_binaries() {
   build_kubernetes && bin_kubernetes=$built
-  binaries etcd . -ldflags "-s -w" && bin_etcd=$built
+  build_agnhost && bin_agnhost=$built
+  binaries "etcd-$minor" tool -ldflags "-s -w" && bin_etcd=$built
   binaries pause . -ldflags "-s -w" && bin_pause=$built
-  binaries coredns tool -ldflags "-s -w" && bin_coredns=$built
+  binaries "coredns-$minor" tool -ldflags "-s -w" && bin_coredns=$built
   binaries metallb tool -ldflags "-s -w" && bin_metallb=$built
   binaries cni tool -ldflags "-s -w" && bin_cni=$built
   binaries containerd tool -tags "no_btrfs no_zfs no_devmapper" -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$(pinned containerd github.com/containerd/containerd/v2)" && bin_containerd=$built
@@ -223,6 +192,8 @@ build_images() {
   local version tags proxy_base name
   version=$(kubernetes_version)
   tags=$("$bin_kubernetes/kubeadm" config images list --kubernetes-version "$version" 2>/dev/null)
+  as_kubeadm_asks "$tags" etcd "$(pinned "etcd-$minor" go.etcd.io/etcd/server/v3)"
+  as_kubeadm_asks "$tags" coredns "$(pinned "coredns-$minor" github.com/coredns/coredns)"
   preloaded=()
   for name in kube-apiserver kube-controller-manager kube-scheduler; do
     one_program "$name" "$bin_kubernetes/$name" "/usr/local/bin/$name" scratch
@@ -231,7 +202,7 @@ build_images() {
   rootfs proxy && proxy_base=$rootfs_image
   one_program kube-proxy "$bin_kubernetes/kube-proxy" /usr/local/bin/kube-proxy "$proxy_base"
   preloaded+=("$image_name=registry.k8s.io/kube-proxy:$version")
-  one_program etcd "$bin_etcd/etcd" /usr/local/bin/etcd scratch
+  one_program etcd "$bin_etcd/server" /usr/local/bin/etcd scratch
   preloaded+=("$image_name=$(grep /etcd: <<<"$tags")")
   one_program coredns "$bin_coredns/coredns" /coredns scratch
   coredns_built=$image_name
@@ -243,21 +214,34 @@ build_images() {
     one_program "metallb-$name" "$bin_metallb/$name" "/$name" scratch
     preloaded+=("$image_name=quay.io/metallb/$name:$(pinned metallb go.universe.tf/metallb)")
   done
-  agnhost_image_build
+  agnhost_image_build "$default_minor" "$bin_agnhost"
   preloaded+=("$image_name=$agnhost_name")
+  if [[ $minor != "$default_minor" ]]; then
+    # the one that this minor's own end-to-end tests ask for, see upstream.sh
+    agnhost_image_build "$minor" "$bin_kubernetes"
+    preloaded+=("$image_name=${agnhost_name%:*}:$(<"$(module_folder "kubernetes-$minor" k8s.io/kubernetes)/test/images/agnhost/VERSION")")
+  fi
 }
 
+# as_kubeadm_asks IMAGES NAME VERSION: refuses to pass another version off under the tag that kubeadm asks for.
+as_kubeadm_asks() {
+  local tag
+  tag=$(sed -n "s#.*/$2:v\{0,1\}##p" <<<"$1")
+  [[ ${tag%-*} == "${3#v}" ]] || die "kubeadm $(kubernetes_version) asks for $2 $tag, and $3 is pinned" "scripts/pin-kubernetes.sh $(kubernetes_version)"
+}
+
+# agnhost_image_build MINOR FOLDER: the image of the agnhost in FOLDER, which is that minor's; sets image_name.
 agnhost_image_build() {
-  local work key source
+  local minor=$1 program=$2/agnhost work key source
   rootfs agnhost
-  key=$(hash_of "$rootfs_image" "$(sha_of "$bin_kubernetes/agnhost")" "$scripts_dir/images/agnhost.Dockerfile")
+  key=$(hash_of "$rootfs_image" "$(sha_of "$program")" "$scripts_dir/images/agnhost.Dockerfile")
   image_name=svclab/agnhost:$key
   docker image inspect "$image_name" >/dev/null 2>&1 && return
   work=$(mktemp -d "$cache_dir/work.XXXXXX")
   source=$(module_folder "kubernetes-$minor" k8s.io/kubernetes)/test/images/agnhost
   mkdir "$work/porter"
   cp "$source"/porter/localhost.* "$work/porter/"
-  cp "$bin_kubernetes/agnhost" "$work/"
+  cp "$program" "$work/"
   cp "$scripts_dir/images/agnhost.Dockerfile" "$work/Dockerfile"
   image agnhost "$key" "$work" --build-arg "ROOTFS=$rootfs_image"
   rm -rf "$work"

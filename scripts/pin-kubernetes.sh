@@ -1,5 +1,9 @@
 #!/usr/bin/env bash
-# Writes scripts/components/kubernetes-MINOR/go.mod and go.sum for one Kubernetes release.
+# Pins one Kubernetes release, and what goes with it, in scripts/components/*-MINOR/go.mod and go.sum:
+#   kubernetes-MINOR  its programs
+#   etcd-MINOR        the etcd that its kubeadm asks for
+#   coredns-MINOR     the CoreDNS that its kubeadm asks for
+#   upstream-MINOR    its own end-to-end tests, which make upstream runs
 # Kubernetes' own go.mod points its staging modules at folders of its source tree, so it cannot be
 # used as it is: the same requirements are taken here, with every staging module at its published version.
 #
@@ -13,21 +17,30 @@ version=${1:?usage: scripts/pin-kubernetes.sh v1.MINOR.PATCH}
 }
 minor=1.${BASH_REMATCH[1]}
 staging=v0.${BASH_REMATCH[1]}.${BASH_REMATCH[2]}
-folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/components/kubernetes-$minor
-mkdir -p "$folder"
+components=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/components
+source=$(cd "$(mktemp -d)" && go mod download -json "k8s.io/kubernetes@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+upstream=$source/go.mod
 
-upstream=$(cd "$(mktemp -d)" && go mod download -json "k8s.io/kubernetes@$version" | sed -n 's/^\t"GoMod": "\(.*\)",$/\1/p')
-{
-  echo "// Pins what the offline node image takes from Kubernetes $version. Made by scripts/pin-kubernetes.sh."
-  echo "module github.com/svclab/svclab/scripts/components/kubernetes-$minor"
-  echo
+# component NAME "what for": begins the go.mod of NAME-MINOR, which is read from stdin, and completes it.
+component() {
+  local folder=$components/$1-$minor
+  mkdir -p "$folder"
+  {
+    echo "// Pins $2. Made by scripts/pin-kubernetes.sh."
+    echo "module github.com/svclab/svclab/scripts/components/$1-$minor"
+    echo
+    cat
+  } >"$folder/go.mod"
+  rm -f "$folder/go.sum"
+  (cd "$folder" && go mod tidy)
+}
+
+# of_kubernetes TOOL…: a go.mod with Kubernetes' own requirements and these packages, its own or what it needs.
+of_kubernetes() {
   sed -n '/^go [0-9]/p' "$upstream"
   echo
   echo "tool ("
-  for command in kubeadm kubelet kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
-    echo "	k8s.io/kubernetes/cmd/$command"
-  done
-  echo "	k8s.io/kubernetes/test/images/agnhost"
+  printf '\t%s\n' "$@"
   echo ")"
   echo
   echo "require k8s.io/kubernetes $version"
@@ -37,6 +50,21 @@ upstream=$(cd "$(mktemp -d)" && go mod download -json "k8s.io/kubernetes@$versio
   echo "replace ("
   sed -n "s#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#\t\1 => \1 $staging#p" "$upstream"
   echo ")"
-} >"$folder/go.mod"
-cd "$folder"
-go mod tidy
+}
+
+# of_module PACKAGE MODULE VERSION: a go.mod with one package of another module.
+of_module() {
+  printf 'go 1.26.0\n\ntool %s\n\nrequire %s %s\n' "$1" "$2" "$3"
+}
+
+# kubeadm NAME: a version that kubeadm of this release asks for.
+kubeadm() { sed -n "s/^\t$1 *= \"\(.*\)\"\$/\1/p" "$source/cmd/kubeadm/app/constants/constants.go"; }
+
+etcd=$(kubeadm DefaultEtcdVersion)
+etcd=v${etcd%-*}
+coredns=$(kubeadm CoreDNSVersion)
+of_kubernetes k8s.io/kubernetes/{cmd/{kubeadm,kubelet,kubectl,kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy},test/images/agnhost} |
+  component kubernetes "what the offline node image takes from Kubernetes $version"
+of_module go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 "$etcd" | component etcd "etcd $etcd, as kubeadm $version asks for"
+of_module github.com/coredns/coredns github.com/coredns/coredns "$coredns" | component coredns "CoreDNS $coredns, as kubeadm $version asks for"
+of_kubernetes github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/{cmd/kubectl,test/e2e} | component upstream "the end-to-end tests of Kubernetes $version"

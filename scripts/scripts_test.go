@@ -167,3 +167,26 @@ func TestDownStopsNoEngineOfOthers(t *testing.T) {
 		t.Errorf("a process that only has the pid of the file was stopped: %v", err)
 	}
 }
+
+// TestEachMinorIsWhole: a minor that can be asked for has all that scripts/pin-kubernetes.sh pins for it.
+func TestEachMinorIsWhole(t *testing.T) {
+	found, err := filepath.Glob("components/kubernetes-*")
+	if err != nil || len(found) < 4 {
+		t.Fatalf("%d minors are pinned, want 1.34 to 1.37 at least: %v", len(found), err)
+	}
+	pins, err := os.ReadFile("versions.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range found {
+		_, minor, _ := strings.Cut(folder, "kubernetes-")
+		for _, component := range []string{"etcd-", "coredns-", "upstream-"} {
+			if _, err := os.Stat(filepath.Join("components", component+minor, "go.mod")); err != nil {
+				t.Errorf("Kubernetes %s: %v", minor, err)
+			}
+		}
+		if pull := "\nPULL_NODE_" + strings.ReplaceAll(minor, ".", "_") + "="; !strings.Contains(string(pins), pull) {
+			t.Errorf("versions.env has no published node image of Kubernetes %s", minor)
+		}
+	}
+}

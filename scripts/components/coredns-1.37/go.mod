@@ -1,6 +1,7 @@
-module github.com/svclab/svclab/scripts/components/coredns
+// Pins CoreDNS v1.14.6, as kubeadm v1.37.2 asks for. Made by scripts/pin-kubernetes.sh.
+module github.com/svclab/svclab/scripts/components/coredns-1.37
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/coredns/coredns
 
