@@ -38,6 +38,8 @@ type gaps struct {
 	// services the table names and there are none of, targets that cannot be made out, cells that no row is about, and
 	// rows that are about no cell.
 	services, targets, cells, rows []string
+	// opened are the names of the table's extra targets, undeclared by its word, that a Service does declare.
+	opened []string
 }
 
 // match lays out a table's cells and finds each one's row. A cell that no row is about, a cell that two are
@@ -46,6 +48,9 @@ type gaps struct {
 func (s site) match(t scenario.Table) (grid, error) {
 	g, missing, err := s.lay(t)
 	errs := []error{err}
+	for _, name := range missing.opened {
+		missing.targets = append(missing.targets, fmt.Sprintf("extra target %s is asked anyway", name))
+	}
 	for _, lines := range [][]string{missing.services, missing.targets, missing.cells, missing.rows} {
 		for _, line := range lines {
 			errs = append(errs, errors.New(line))
@@ -80,8 +85,10 @@ func (s site) lay(t scenario.Table) (grid, gaps, error) {
 				continue
 			}
 			var rows []int
+			wanted := target // as the table sees it
+			wanted.Undeclared = target.Undeclared || slices.Contains(missing.opened, target.Name())
 			for i, row := range t.Rows {
-				if scenario.MatchVantage(row.From, v) && s.matches(row.To, v, target) {
+				if scenario.MatchVantage(row.From, v) && s.matches(row.To, v, wanted) {
 					rows = append(rows, i)
 					uses[i]++
 				}
@@ -145,6 +152,10 @@ func (s site) targets(t scenario.Table, missing *gaps) []reach.Target {
 	for i, x := range t.Extra {
 		target, err := s.extra(x)
 		if err == nil && slices.ContainsFunc(targets, func(other reach.Target) bool { return other.Name() == target.Name() }) {
+			if target.Undeclared {
+				missing.opened = append(missing.opened, target.Name())
+				continue
+			}
 			err = fmt.Errorf("%s is asked anyway", target.Name())
 		}
 		if err != nil {

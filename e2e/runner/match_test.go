@@ -143,6 +143,39 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+// A port that a table calls undeclared and the Service has is asked once, by the row of undeclared ports. In a scenario
+// that is a fault of the table.
+func TestUndeclaredAndDeclared(t *testing.T) {
+	s := small()
+	s.vantages = []reach.Vantage{onPod}
+	s.world.Services = []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "my-service", Namespace: "ns"},
+		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.9", ClusterIPs: []string{"10.96.0.9"}, Ports: []corev1.ServicePort{{Port: 30080, Protocol: corev1.ProtocolTCP}}}}}
+	clusterIP := scenario.Kinds{reach.ClusterIP}
+	table := scenario.Table{Services: []string{"my-service"}, Kinds: clusterIP, From: scenario.Strings{"pod"},
+		Extra: []scenario.Extra{{Kind: reach.ClusterIP, Service: "my-service", Host: "{clusterIP}", Port: 30080, Undeclared: true}},
+		Rows: []scenario.Row{{From: scenario.Strings{"pod"}, To: scenario.To{Kind: clusterIP, Port: 80}},
+			{From: scenario.Strings{"pod"}, To: scenario.To{Kind: clusterIP, Undeclared: true}}}}
+	g, missing, err := s.lay(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, c := range g.cells {
+		if c.target.Port == 30080 {
+			asked = append(asked, numbers([]int{c.row}))
+		}
+	}
+	if got := strings.Join(asked, " "); got != "2" {
+		t.Errorf("30080 is asked by rows %q, want 2; missing: %+v", got, missing)
+	}
+	if len(missing.targets) > 0 || len(missing.rows) != 1 {
+		t.Errorf("missing: %+v, want only the row of port 80", missing)
+	}
+	if _, err := s.match(table); err == nil || !strings.Contains(err.Error(), "asked anyway") {
+		t.Errorf("a scenario's table: %v", err)
+	}
+}
+
 func TestWrittenKnowsTheMode(t *testing.T) {
 	table := scenario.Table{App: "app=my-app", Rows: []scenario.Row{{
 		Outcome: scenario.Outcomes{ByMode: map[string][]reach.Outcome{"nftables": {reach.Refused}, "iptables": {reach.Reached}}},

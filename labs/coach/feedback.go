@@ -82,22 +82,25 @@ func (p *Paper) found(before reach.Verdict, step reach.Step) (shown bool) {
 		}
 		p.differences(table)
 	}
-	if !shown && step.Why != "" {
-		p.detail(firstLine(step.Why))
+	if !p.lacking(step.Why) && step.Why != "" && !slices.ContainsFunc(step.Tables, told) {
+		p.Field("  "+Say(p.Language, Detail), firstLine(step.Why))
 	}
 	return shown
 }
 
 // noCell is what a runner says of a row of a goal for which there is nothing to ask.
-var noCell = regexp.MustCompile(`^row \d+ \(from (.+?) to (.+?): .*\) is about no cell`)
+var noCell = regexp.MustCompile(`row \d+ \(from (.+?) to (.+?): .*?\) is about no cell`)
 
-// detail says what a step found that has no table.
-func (p *Paper) detail(why string) {
-	if match := noCell.FindStringSubmatch(why); match != nil {
+// told reports whether a table shows by itself that it is not as it should be.
+func told(t reach.Table) bool { return len(t.Cells) > 0 && t.Result() != reach.Pass }
+
+// lacking says of which rows of a goal there is nothing to ask, and reports whether there are any.
+func (p *Paper) lacking(why string) bool {
+	matches := noCell.FindAllStringSubmatch(why, -1)
+	for _, match := range matches {
 		p.para(2, 2, plain, Say(p.Language, NoTarget, match[1], match[2]))
-		return
 	}
-	p.Field("  "+Say(p.Language, Detail), why)
+	return len(matches) > 0
 }
 
 // Start writes the tables of a verdict that was taken before the learner did anything.
