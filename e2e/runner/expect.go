@@ -55,6 +55,9 @@ func (s *session) expect(ctx context.Context, names []string) (stepReport, error
 	if line := s.followed(ctx); line != "" {
 		report.lines = append(report.lines, line)
 	}
+	if err := s.newcomer(ctx, names); err != nil {
+		return report, err
+	}
 	plans, line, err := s.converge(ctx, names, settled)
 	if line != "" {
 		report.lines = append(report.lines, line)
