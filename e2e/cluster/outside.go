@@ -10,6 +10,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/probe"
 )
 
 // outsideBackend is who the outside world's web server says it is.
@@ -63,7 +64,7 @@ func outsideArgs(s Settings) []string {
 		"--restart", "on-failure:1", // as kind's nodes: up again after the engine was restarted, and only then
 		"--label", ownerLabel + "=" + s.Name, "--entrypoint", "/svclab/start.sh", s.Images.Node,
 		outsideProber, "serve", "--name", outsideBackend, "--http", ":80", "--https", ":443",
-		"--cert-names", "example.com,*.example.com", "--ca", "/svclab/ca.pem"}
+		"--cert-names", "example.com,*.example.com", "--ca", probe.OutsideAuthority}
 }
 
 // outsideDNSArgs are those for its DNS server, which shares the network of the container called beside.

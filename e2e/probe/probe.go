@@ -53,6 +53,9 @@ const (
 	HealthCheck  = wire.HealthCheck
 )
 
+// OutsideAuthority is the file, at the outside vantage, of the certificates that its server's is issued by, PEM.
+const OutsideAuthority = "/svclab/ca.pem"
+
 // DefaultTimeout of one connection, where a request has none. It leaves room for a SYN to be sent a second
 // time, after one second: Linux heeds a local rejection over IPv6 only then.
 const DefaultTimeout = 2 * time.Second

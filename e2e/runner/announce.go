@@ -24,13 +24,9 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	exec, ok := env.Cluster.(Commander)
-	if !ok {
-		return nil, errors.New("no program can be run at this cluster's vantages")
-	}
-	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Kind == reach.Outside && v.Unusable == "" })
-	if i < 0 {
-		return nil, errors.New("there is no place outside the cluster to ask from")
+	exec, outside, err := outsider(env)
+	if err != nil {
+		return nil, err
 	}
 	addresses := world.Ingresses(&service)
 	if len(addresses) == 0 {
@@ -42,7 +38,7 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 	}
 	var lines []string
 	for _, ingress := range addresses {
-		answers, err := probe.WhoHas(ctx, exec, env.Vantages[i], ingress.Addr, listen)
+		answers, err := probe.WhoHas(ctx, exec, outside, ingress.Addr, listen)
 		if err != nil {
 			return lines, err
 		}
@@ -53,6 +49,19 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 		}
 	}
 	return lines, nil
+}
+
+// outsider is the place outside the cluster, and how programs are run there.
+func outsider(env Env) (Commander, reach.Vantage, error) {
+	exec, ok := env.Cluster.(Commander)
+	if !ok {
+		return nil, reach.Vantage{}, errors.New("no program can be run at this cluster's vantages")
+	}
+	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Kind == reach.Outside && v.Unusable == "" })
+	if i < 0 {
+		return nil, reach.Vantage{}, errors.New("there is no place outside the cluster to ask from")
+	}
+	return exec, env.Vantages[i], nil
 }
 
 // hardware maps the hardware addresses of every usable node vantage to its node.

@@ -25,6 +25,7 @@ func Checks() []Check {
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
 		define("affinity-expires", "a client is given another pod once its affinity has ended: {service, pods, from, to}", affinityExpires),
 		define("dns", "the DNS answers exactly this: {from, lookups: [{name, record, want}]}", lookUp),
+		define("https", "the outside server has a certificate for the host of a client's URL: {from, configMap, key}", asksByHTTPS),
 		define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices),
 		define("delete-collection", "services are listed across namespaces and deleted in one request: {selector, names}", deleteCollection),
 		define("ip-addresses", "each of the service's ClusterIPs is an IPAddress object: {service}", ipAddresses),

@@ -1,0 +1,52 @@
+package runner
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/reach"
+)
+
+func TestSecureTarget(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://example.com":           "example.com 443",
+		"https://example.com:8443/path": "example.com 8443",
+		"http://example.com":            "its scheme is http",
+		"example.com":                   "is no URL",
+		"":                              "is no URL",
+		"https://192.0.2.1":             "names an address",
+		"https://[2001:db8::1]:443":     "names an address",
+		"https://example.com:99999":     "has a port that is none",
+	} {
+		target, err := secureTarget(text)
+		got := fmt.Sprint(target.Host, " ", target.Port)
+		if err != nil {
+			got = err.Error()
+			if resultOf(err) != reach.Fail {
+				t.Errorf("%q: %v is not the cluster's fault", text, err)
+			}
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestJudgeHTTPS(t *testing.T) {
+	for want, outcomes := range map[reach.Result][][]reach.Outcome{
+		reach.Pass:         {{reach.Reached}},
+		reach.Fail:         {{reach.WrongAnswer}, {reach.Reached, reach.Refused}},
+		reach.Inconclusive: {{reach.ProbeFailed}, {}},
+	} {
+		for _, observed := range outcomes {
+			cell := reach.Cell{Vantage: reach.Vantage{Name: "pod/worker"}}
+			for _, o := range observed {
+				cell.Observations = append(cell.Observations, reach.Observation{Outcome: o, Detail: "why"})
+			}
+			if _, err := judgeHTTPS("https://example.com", []reach.Cell{cell}); resultOf(err) != want {
+				t.Errorf("%v: %v, want %s", observed, err, want)
+			}
+		}
+	}
+}
