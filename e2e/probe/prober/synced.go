@@ -21,7 +21,9 @@ const (
 	// syncedHold is how long nothing may be pending before no sync is thought to be under way: one takes its
 	// changes when it begins, and does not tell that it runs.
 	syncedHold = 500 * time.Millisecond
-	syncedMost = time.Minute
+	// syncedHeard is how long is looked at least: a change that a client has seen may still be on its way to kube-proxy.
+	syncedHeard = 200 * time.Millisecond
+	syncedMost  = time.Minute
 	// metricsMost is far above what kube-proxy's metrics take.
 	metricsMost = 16 << 20
 )
@@ -57,26 +59,28 @@ func synced(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	return json.NewEncoder(stdout).Encode(wire.Synced{Done: done, Waited: time.Since(began), Why: why})
 }
 
-// awaitSync looks until nothing is pending and no sync can be under way with what was. A sync takes the pending
-// changes when it begins and sets its time stamp when it ends. So once nothing is pending, a time stamp later than
-// that look, or that none came for syncedHold, tells that all is written.
+// awaitSync looks until all that was pending when it began is written. A sync takes the pending changes when it begins
+// and sets its time stamp when it ends, and one follows the other. So once nothing is pending, what was asked for is in
+// the rules or in a sync under way; a time stamp later than that look tells that this one has ended, and where none
+// comes for syncedHold and nothing is pending, there was none. Changes that come in later are somebody else's.
 func awaitSync(ctx context.Context, url string) (done bool, why string) {
-	var quiet time.Time // since when nothing is pending
+	var quiet time.Time // when nothing was pending for the first time
 	for {
 		now := time.Now()
 		state, err := proxyState(ctx, url)
+		busy := state.pending > 0 || state.queued > state.synced
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return false, "kube-proxy did not answer in time"
 		case err != nil:
 			return false, err.Error()
-		case state.pending > 0 || state.queued > state.synced:
-			quiet = time.Time{}
-			why = fmt.Sprintf("%g changes are pending, the last sync was %.1f s ago", state.pending, seconds(now)-state.synced)
-		case quiet.IsZero():
+		case quiet.IsZero() && !busy:
 			quiet = now
-		case state.synced > seconds(quiet), now.Sub(quiet) >= syncedHold:
+		case !quiet.IsZero() && now.Sub(quiet) >= syncedHeard && state.synced > seconds(quiet), !quiet.IsZero() && !busy && now.Sub(quiet) >= syncedHold:
 			return true, ""
+		}
+		if busy {
+			why = fmt.Sprintf("%g changes are pending, the last sync was %.1f s ago", state.pending, seconds(now)-state.synced)
 		}
 		select {
 		case <-time.After(syncedPoll):

@@ -76,6 +76,29 @@ func TestSyncedWaitsForWhatIsPending(t *testing.T) {
 	}
 }
 
+// On a busy cluster something is pending at nearly every look: what others change later is not waited for.
+func TestSyncedIsNotHeldUpByLaterChanges(t *testing.T) {
+	var (
+		p      = &proxy{}
+		server = httptest.NewServer(p)
+		began  = time.Now()
+	)
+	defer server.Close()
+	p.set(0, began.Add(-time.Second), began)
+	later := time.AfterFunc(150*time.Millisecond, func() { p.set(3, time.Now(), began) })
+	defer later.Stop()
+	if got := askSynced(t, server.URL, "1s"); got.Done {
+		t.Errorf("no sync has ended since nothing was pending, and one may be under way: %+v", got)
+	}
+	p.set(0, began.Add(-time.Second), began)
+	later.Reset(150 * time.Millisecond)
+	ended := time.AfterFunc(400*time.Millisecond, func() { p.set(3, time.Now(), time.Now().Add(-100*time.Millisecond)) })
+	defer ended.Stop()
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 2*time.Second {
+		t.Errorf("a sync has ended since, with what was pending then: %+v", got)
+	}
+}
+
 func TestSyncedWithoutKubeProxy(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	url := closed.URL
