@@ -51,9 +51,10 @@ type Cluster struct {
 	// outside are the outside world's addresses.
 	outside []netip.Addr
 
-	host    probe.Local
-	probers programs
-	undo    undos
+	host     probe.Local
+	probers  programs
+	standing probe.Standing
+	undo     undos
 }
 
 var (
@@ -144,6 +145,7 @@ func (c *Cluster) OutsideAddrs() []netip.Addr { return c.outside }
 // Close ends the use of the cluster and leaves it as it is: what was broken for a test is restored, the lock is freed,
 // and what was put into an existing cluster is removed.
 func (c *Cluster) Close(ctx context.Context) error {
+	c.standing.Close()
 	err := c.RestoreAll(ctx)
 	if c.made {
 		if gone := c.removeClients(ctx); err == nil {

@@ -23,27 +23,38 @@ import (
 const nodeProber = "/kind/svclab/prober"
 
 // Exec runs argv at the vantage with the streams connected and returns when it has ended: in a pod through the API
-// server, on a node or outside through the engine, on the host as it is. A non-zero exit is an error.
+// server, on a node or outside through the engine, on the host as it is. A non-zero exit is an error. What a prober
+// that stands there already can do, it does.
 func (c *Cluster) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var err error
-	switch namespace, pod := c.podAt(v); {
+	switch {
 	case v.Unusable != "":
 		err = errors.New(v.Unusable)
-	case v.Kind == reach.Host:
-		err = c.host.Exec(ctx, v, argv, stdin, stdout, stderr)
-	case pod != "":
-		err = c.execPod(ctx, namespace, pod, argv, stdin, stdout, stderr)
+	case v.Kind != reach.Host && c.standing.Takes(argv):
+		err = c.standing.Exec(ctx, c.exec, v, argv, stdin, stdout, stderr)
 	default:
-		container, there := c.containerAt(v)
-		if !there {
-			return fmt.Errorf("run %s at %s: there is no such vantage", argv[0], v.Name)
-		}
-		err = c.engine.Exec(ctx, container, argv, stdin, stdout, stderr)
+		err = c.exec(ctx, v, argv, stdin, stdout, stderr)
 	}
 	if err != nil {
 		return fmt.Errorf("run %s at %s: %w", argv[0], v.Name, err)
 	}
 	return nil
+}
+
+// exec runs argv at a vantage as a process of its own.
+func (c *Cluster) exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	switch namespace, pod := c.podAt(v); {
+	case v.Kind == reach.Host:
+		return c.host.Exec(ctx, v, argv, stdin, stdout, stderr)
+	case pod != "":
+		return c.execPod(ctx, namespace, pod, argv, stdin, stdout, stderr)
+	default:
+		container, there := c.containerAt(v)
+		if !there {
+			return errors.New("there is no such vantage")
+		}
+		return c.engine.Exec(ctx, container, argv, stdin, stdout, stderr)
+	}
 }
 
 // podAt is the pod that a vantage is, or that stands in for it.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -165,4 +166,12 @@ func closedPort(t testing.TB) netip.AddrPort {
 	address := addrPort(l.Addr())
 	_ = l.Close()
 	return address
+}
+
+// silentServer takes connections and says nothing; it returns its address.
+func silentServer(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }

@@ -16,6 +16,8 @@ import (
 type lineReader struct {
 	in   *bufio.Reader
 	line int
+	// ended: there is no further line, and none was begun.
+	ended bool
 }
 
 func newLineReader(r io.Reader) *lineReader { return &lineReader{in: bufio.NewReader(r)} }
@@ -28,6 +30,7 @@ func (r *lineReader) next(what string, v any) error {
 		r.line++
 		if len(bytes.TrimSpace(text)) == 0 {
 			if errors.Is(err, io.EOF) {
+				r.ended = true
 				return badf("stdin ended at line %d where %s was to come", r.line, what)
 			}
 			if err != nil {
@@ -55,7 +58,12 @@ type lineWriter struct {
 }
 
 // write emits one line at once, so that a reader sees each as it happens.
-func (w *lineWriter) write(line wire.Line) {
+func (w *lineWriter) write(line wire.Line) { w.emit(line) }
+
+// frame emits what stay puts around a command's lines.
+func (w *lineWriter) frame(frame wire.Frame) { w.emit(frame) }
+
+func (w *lineWriter) emit(line any) {
 	text, err := json.Marshal(line)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/svclab/svclab/e2e/probe/wire"
@@ -20,6 +21,7 @@ const usage = `usage: prober ask                 read cells on stdin, ask them, 
        prober flow                read one flow on stdin, keep asking until stdin ends
        prober serve [flags]       be the outside world's server (prober serve -h)
        prober whohas --addr A     ask the link by ARP or NDP who has an address, print all who answer
+       prober stay [flags]        read commands on stdin and carry them out (prober stay -h)
        prober synced [flags]      wait until kube-proxy has written what it knows (prober synced -h)
        prober links               print the hardware addresses of this place
        prober version`
@@ -56,7 +58,7 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	if verb != "serve" && verb != "whohas" && verb != "synced" && len(args) > 0 {
+	if !slices.Contains([]string{"serve", "stay", "synced", "whohas"}, verb) && len(args) > 0 {
 		return badf("%s takes no arguments, got %q\n%s", verb, args, usage)
 	}
 	switch verb {
@@ -68,6 +70,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return serve(ctx, args, stdout, stderr)
 	case "whohas":
 		return whoHas(args, stdout, stderr)
+	case "stay":
+		return stay(ctx, args, stdin, stdout, stderr)
 	case "synced":
 		return synced(ctx, args, stdout, stderr)
 	case "links":
