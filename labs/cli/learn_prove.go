@@ -36,7 +36,7 @@ Exit codes: 0 all is so, 1 something is not, 2 it could not be told.`,
 		ValidArgsFunction: a.completeExercises,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.runProve(cmd.Context(), args, workers) },
 	}
-	cmd.Flags().IntVar(&workers, "workers", 6, "how many exercises are proven at once")
+	cmd.Flags().IntVar(&workers, "workers", 6, "how many answers of exercises are tried at once")
 	return cmd
 }
 

@@ -4,12 +4,14 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +33,7 @@ type Prover struct {
 	Values course.Values
 	// Notes is a folder for what must be put back.
 	Notes string
-	// Workers is how many exercises are proven at once.
+	// Workers is how many answers are tried at once.
 	Workers int
 	// Log gets a line for each claim as it is proven.
 	Log io.Writer
@@ -45,41 +47,40 @@ type Claim struct {
 	Elapsed        time.Duration
 }
 
-// Prove proves the named exercises, side by side as far as their claims allow, and returns what came of each claim, in
-// the order of the exercises. The error is that nothing could be loaded or that ctx ended.
+// Prove proves the named exercises and returns what came of each claim, in the order of the exercises. Their solutions
+// and wrong answers are each done in namespaces of their own, side by side as far as the exercises' claims allow. The
+// error is that nothing could be loaded or that ctx ended.
 func (p Prover) Prove(ctx context.Context, names []string) ([]Claim, error) {
-	var (
-		exercises []course.Exercise
-		plans     []scenario.Scenario
-	)
-	for _, name := range names {
-		e, err := p.Source.Load(name, course.Sample())
-		if err != nil {
-			return nil, err
-		}
-		exercises = append(exercises, e)
-		plans = append(plans, scenario.Scenario{Name: name, Claims: e.Claims, Shares: e.Shares})
+	attempts, err := p.attempts(names)
+	if err != nil {
+		return nil, err
 	}
 	var (
-		claims = make([][]Claim, len(exercises))
-		mu     sync.Mutex
+		mu    sync.Mutex
+		plans []scenario.Scenario
 	)
-	runner.Schedule(ctx, p.Workers, plans, func(i int) {
-		a := &attempt{Prover: p, name: exercises[i].Name, say: func(c Claim) {
+	for _, a := range attempts {
+		a.say = func(c Claim) {
 			mu.Lock()
 			defer mu.Unlock()
-			claims[i] = append(claims[i], c)
+			a.claims = append(a.claims, c)
 			line := fmt.Sprintf("%-12s %s: %s (%s)", c.Result, c.Exercise, c.What, c.Elapsed.Round(100*time.Millisecond))
 			if c.Why != "" {
 				line += ": " + c.Why
 			}
 			_, _ = fmt.Fprintln(p.Log, line) // progress; the claims are returned
-		}}
-		a.prove(ctx, exercises[i])
-	})
+		}
+	}
+	// those that must wait for each other go first, so that they do not end up waiting while nothing else is left to do
+	order := slices.Clone(attempts)
+	slices.SortStableFunc(order, func(a, b *attempt) int { return cmp.Compare(len(b.plan.Claims), len(a.plan.Claims)) })
+	for _, a := range order {
+		plans = append(plans, a.plan)
+	}
+	runner.Schedule(ctx, p.Workers, plans, func(i int) { order[i].prove(ctx) })
 	var all []Claim
-	for _, c := range claims {
-		all = append(all, c...)
+	for _, a := range attempts {
+		all = append(all, a.claims...)
 	}
 	if err := ctx.Err(); err != nil {
 		return all, fmt.Errorf("prove %d exercises: %w", len(names), context.Cause(ctx))
@@ -87,12 +88,39 @@ func (p Prover) Prove(ctx context.Context, names []string) ([]Claim, error) {
 	return all, nil
 }
 
-// attempt proves one exercise.
+// attempts are those at all answers of the named exercises: first the solutions, then the wrong answers.
+func (p Prover) attempts(names []string) ([]*attempt, error) {
+	var attempts []*attempt
+	for _, name := range names {
+		e, err := p.Source.Load(name, course.Sample())
+		if err != nil {
+			return nil, err
+		}
+		plan := scenario.Scenario{Name: name, Claims: e.Claims, Shares: e.Shares}
+		for i := range e.Solutions {
+			attempts = append(attempts, &attempt{Prover: p, name: name, needs: e, solution: i, plan: plan})
+		}
+		for _, wrong := range e.Wrong {
+			attempts = append(attempts, &attempt{Prover: p, name: name, needs: e, solution: -1, wrong: wrong.Name, plan: plan})
+		}
+	}
+	return attempts, nil
+}
+
+// attempt is one at an answer of an exercise: the solution with that number, or the wrong answer where it is negative. With
+// the first solution all is shown that needs no other answer.
 type attempt struct {
 	Prover
 
-	name string
-	say  func(Claim)
+	name     string
+	solution int
+	wrong    string
+	// needs is the exercise with sample values.
+	needs course.Exercise
+	plan  scenario.Scenario
+
+	say    func(Claim)
+	claims []Claim
 }
 
 // errNot is what is wrong with an exercise, as against with the means to prove it.
@@ -121,8 +149,12 @@ func (a *attempt) claim(what string, show func() error) bool {
 	return err == nil
 }
 
-func (a *attempt) prove(ctx context.Context, sample course.Exercise) {
-	if why, err := (lesson.Room{Cluster: a.Cluster, Runner: a.Runner}).Lacks(ctx, sample); err != nil || why != "" {
+// prove begins the exercise in a new namespace, does the answer, shows what is to be shown of it, and leaves.
+func (a *attempt) prove(ctx context.Context) {
+	if why, err := (lesson.Room{Cluster: a.Cluster, Runner: a.Runner}).Lacks(ctx, a.needs); err != nil || why != "" {
+		if a.solution != 0 {
+			return // said once for the exercise
+		}
 		a.claim("the cluster has what it needs", func() error {
 			if err != nil {
 				return err
@@ -131,25 +163,11 @@ func (a *attempt) prove(ctx context.Context, sample course.Exercise) {
 		})
 		return
 	}
-	for i := range sample.Solutions {
-		a.answer(ctx, i, course.Answer{})
-	}
-	for _, wrong := range sample.Wrong {
-		a.answer(ctx, -1, wrong)
-	}
-}
-
-// answer begins the exercise in a new namespace, does the solution with that number, or wrong where it is negative, and
-// leaves.
-func (a *attempt) answer(ctx context.Context, solution int, wrong course.Answer) {
-	if ctx.Err() != nil {
-		return
-	}
 	var (
 		values    = a.Values
 		namespace = fmt.Sprintf("learn-%s-%s", a.name[:2], suffix())
 		room      = lesson.Room{Cluster: a.Cluster, Runner: a.Runner, Notes: filepath.Join(a.Notes, namespace)}
-		what      = "wrong answer " + wrong.Name
+		what      = "wrong answer " + a.wrong
 	)
 	values.Namespace = namespace
 	e, err := a.Source.Load(a.name, values)
@@ -157,15 +175,14 @@ func (a *attempt) answer(ctx context.Context, solution int, wrong course.Answer)
 		a.claim(what, func() error { return err })
 		return
 	}
-	way := wrong
-	if solution >= 0 {
-		way = e.Solutions[solution]
+	var way course.Answer
+	if a.solution >= 0 {
+		way = e.Solutions[a.solution]
 		what = "solution " + way.Name
-	} else {
-		for _, w := range e.Wrong {
-			if w.Name == wrong.Name {
-				way = w
-			}
+	}
+	for _, w := range e.Wrong {
+		if w.Name == a.wrong {
+			way = w
 		}
 	}
 	namespaces := append([]string{namespace}, also(e, namespace)...)
@@ -180,7 +197,7 @@ func (a *attempt) answer(ctx context.Context, solution int, wrong course.Answer)
 		return
 	}
 	var before []string
-	if solution == 0 {
+	if a.solution == 0 {
 		if !a.unsolved(ctx, room, e, namespace) {
 			return
 		}
@@ -199,13 +216,13 @@ func (a *attempt) answer(ctx context.Context, solution int, wrong course.Answer)
 		return judge(e, way, seen)
 	})
 	state := way.Name
-	if solution >= 0 {
+	if a.solution >= 0 {
 		state = "solved"
 	}
-	if solution <= 0 && ok {
+	if a.solution <= 0 && ok {
 		a.quotes(ctx, e, namespace, state)
 	}
-	if solution == 0 && ok {
+	if a.solution == 0 && ok {
 		a.reset(ctx, room, e, namespaces, before)
 	}
 }
@@ -310,9 +327,6 @@ func (a *attempt) reset(ctx context.Context, room lesson.Room, e course.Exercise
 			return err
 		}
 		if err := room.Begin(ctx, e, namespaces[0]); err != nil {
-			return err
-		}
-		if _, err := room.Check(ctx, e, namespaces[0]); err != nil { // which waits for the objects to come to rest
 			return err
 		}
 		after, err := a.inventory(ctx, e, namespaces)
