@@ -35,6 +35,7 @@ Exit codes of check: 0 passed, 1 not yet, 2 could not be judged.`,
   svclab learn start 04 --lang zh   begin exercise 04, in Chinese
   svclab learn shell                a shell whose kubectl goes to the exercise
   svclab learn check
+  svclab learn watch                check again by itself whenever you change something
   svclab learn export > ann.json && svclab learn --class ann.json ben.json`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -110,7 +111,7 @@ func (a *app) learnVerbs(f *learnFlags) []*cobra.Command {
 		}
 		commands = append(commands, cmd)
 	}
-	return append(commands, a.learnExport(f))
+	return append(commands, a.learnWatch(f), a.learnExport(f))
 }
 
 func first(args []string) string {

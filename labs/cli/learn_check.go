@@ -23,23 +23,55 @@ func (d *desk) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.predicted(e); err != nil {
+		return err
+	}
+	var seen coach.Seen
+	err = d.clock.run(coach.Checking, func() (err error) {
+		seen, err = d.room.Check(ctx, e, lesson.Namespace(e))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f, err := d.judge(e, seen)
+	if err != nil {
+		return err
+	}
+	if err := d.keep(e, f); err != nil {
+		return err
+	}
+	d.tell(e, f)
+	if f.passed {
+		d.debrief(e)
+		d.progressed()
+	} else {
+		d.Blank()
+		d.suspect(ctx, e, f)
+		d.Say(coach.HelpNext, d.progress.Exercises[e.ID].Hints, course.Hints)
+	}
+	if err := d.Done(); err != nil {
+		return err
+	}
+	return judged(f.result())
+}
+
+// predicted asks for the predictions that are not right yet. None must be missing then.
+func (d *desk) predicted(e course.Exercise) error {
 	if err := d.predict(e); err != nil {
 		return err
 	}
+	return d.unanswered(e)
+}
+
+// unanswered is the error of a prediction that is missing.
+func (d *desk) unanswered(e course.Exercise) error {
 	for _, q := range e.Questions {
 		if d.progress.Exercises[e.ID].Answers[q.ID] == "" {
 			return errors.New(coach.Say(d.Language, coach.NoAnswer, q.ID, q.ID, strings.Join(q.Options, "|")))
 		}
 	}
-	result, err := d.judge(ctx, e)
-	if err != nil {
-		return err
-	}
-	d.tell(ctx, e, result)
-	if err := d.Paper.Done(); err != nil {
-		return err
-	}
-	return judged(result.result())
+	return nil
 }
 
 // finding is what came of a check.
@@ -60,25 +92,24 @@ func (f finding) result() reach.Result {
 	return f.seen.Verdict.Result
 }
 
-// judge checks the goal and keeps what came of it.
-func (d *desk) judge(ctx context.Context, e course.Exercise) (finding, error) {
-	f := finding{before: d.lastSeen(e.ID)}
-	err := d.clock.run(coach.Checking, func() (err error) {
-		f.seen, err = d.room.Check(ctx, e, lesson.Namespace(e))
-		return err
-	})
-	if err != nil {
-		return f, err
-	}
+// same reports whether a check found what another one did.
+func (f finding) same(other finding) bool {
+	return f.passed == other.passed && f.diagnosis == other.diagnosis && coach.Same(f.seen.Verdict, other.seen.Verdict)
+}
+
+// judge makes a finding of what a check saw.
+func (d *desk) judge(e course.Exercise, seen coach.Seen) (finding, error) {
 	answers := d.progress.Exercises[e.ID].Answers
-	if f.diagnosis, err = coach.Diagnose(e, answers, f.seen); err != nil {
-		return f, err
-	}
-	f.passed = coach.Passed(e, answers, f.seen)
+	diagnosis, err := coach.Diagnose(e, answers, seen)
+	return finding{before: d.lastSeen(e.ID), seen: seen, diagnosis: diagnosis, passed: coach.Passed(e, answers, seen)}, err
+}
+
+// keep keeps what came of a check.
+func (d *desk) keep(e course.Exercise, f finding) error {
 	if err := d.keepSeen(e.ID, f.seen.Verdict); err != nil {
-		return f, err
+		return err
 	}
-	return f, d.change(e.ID, func(x *progress.Exercise) {
+	return d.change(e.ID, func(x *progress.Exercise) {
 		x.Checks++
 		x.Saw(f.diagnosis.Misconception)
 		if f.passed && x.Passed.IsZero() {
@@ -87,8 +118,8 @@ func (d *desk) judge(ctx context.Context, e course.Exercise) (finding, error) {
 	})
 }
 
-// tell says what a check found: the tables, the differences, then the misconception or the debrief.
-func (d *desk) tell(ctx context.Context, e course.Exercise, f finding) {
+// tell says what a check found: the tables, the differences, then the misconception.
+func (d *desk) tell(e course.Exercise, f finding) {
 	d.Feedback(e, f.before, f.seen)
 	if len(e.Questions) > 0 {
 		id := coach.PredictOK
@@ -102,28 +133,27 @@ func (d *desk) tell(ctx context.Context, e course.Exercise, f finding) {
 		d.Blank()
 		d.Markdown(e.Say(d.Language, "misconception/"+f.diagnosis.Misconception))
 	}
-	if f.passed {
-		d.debrief(e)
-		return
-	}
-	d.Blank()
-	if f.seen.Verdict.Result != reach.Pass {
-		d.suspect(ctx, e, f)
-	}
-	d.Say(coach.HelpNext, d.progress.Exercises[e.ID].Hints, course.Hints)
 }
 
-// suspect says what else may be the matter when the goal is not met: the app is gone, or kubectl goes elsewhere.
+// suspect says what else may be the matter when a check found what the one before did: kubectl goes elsewhere.
 func (d *desk) suspect(ctx context.Context, e course.Exercise, f finding) {
-	if lost, err := d.room.Lost(ctx, e, lesson.Namespace(e)); err == nil && len(lost) > 0 {
-		d.Say(coach.Lost, strings.Join(lost, ", "))
+	if f.seen.Verdict.Result == reach.Pass {
+		return
 	}
+	d.missed(ctx, e)
 	if !coach.Same(f.before, f.seen.Verdict) {
 		return
 	}
 	d.Quiet(coach.SameAsEver)
 	if wired := os.Getenv("KUBECONFIG"); wired != d.kubeconfigFile() {
 		d.Say(coach.OtherWire, d.kubeconfigFile())
+	}
+}
+
+// missed says what of the exercise is gone.
+func (d *desk) missed(ctx context.Context, e course.Exercise) {
+	if lost, err := d.room.Lost(ctx, e, lesson.Namespace(e)); err == nil && len(lost) > 0 {
+		d.Say(coach.Lost, strings.Join(lost, ", "))
 	}
 }
 
@@ -135,6 +165,10 @@ func (d *desk) debrief(e course.Exercise) {
 	d.Blank()
 	d.Say(coach.Packet, e.Say(d.Language, "packet"))
 	d.Blank()
+}
+
+// progressed says how far the learner has come.
+func (d *desk) progressed() {
 	done, all := d.passed()
 	d.Quiet(coach.PassedOf, done, all)
 	if done == all {
@@ -166,7 +200,7 @@ func (d *desk) predict(e course.Exercise) error {
 			return err
 		}
 	}
-	return d.Paper.Done()
+	return d.Done()
 }
 
 // question shows a question with its options.

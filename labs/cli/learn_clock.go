@@ -3,8 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
@@ -42,7 +45,6 @@ func (c *clock) run(id coach.ID, do func() error) error {
 	go func() { done <- do() }()
 	var (
 		began = time.Now()
-		what  = coach.Say(c.language, id)
 		ticks = time.NewTicker(tick)
 		said  = time.Duration(0)
 	)
@@ -51,29 +53,62 @@ func (c *clock) run(id coach.ID, do func() error) error {
 	for {
 		select {
 		case err := <-done:
-			if c.lively {
-				c.put("\r\x1b[K")
-			}
+			c.wipe()
 			return err
 		case <-ticks.C:
 			elapsed := time.Since(began)
-			if !c.lively && elapsed-said < sayAgain {
-				continue
-			}
-			said = elapsed
-			line := coach.Say(c.language, coach.Seconds, what, int(elapsed.Seconds()))
-			c.mu.Lock()
-			if c.waiting != "" {
-				line = coach.Say(c.language, coach.WaitingFor, what, int(elapsed.Seconds()), c.waiting)
-			}
-			c.mu.Unlock()
 			if c.lively {
-				c.put("\r\x1b[K" + report.Wrap(line, 78)[0])
-			} else {
-				c.put(line + "\n")
+				c.pin(c.text(id, elapsed), "")
+			} else if elapsed-said >= sayAgain {
+				said = elapsed
+				c.put(c.text(id, elapsed) + "\n")
 			}
 		}
 	}
+}
+
+// text says what is being done, for how long, and what is waited for.
+func (c *clock) text(id coach.ID, elapsed time.Duration) string {
+	what, seconds := coach.Say(c.language, id), int(elapsed.Seconds())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting != "" {
+		return coach.Say(c.language, coach.WaitingFor, what, seconds, c.waiting)
+	}
+	return coach.Say(c.language, coach.Seconds, what, seconds)
+}
+
+// pin rewrites the one line of a lively clock. Of left as much is shown as there is room for beside right.
+func (c *clock) pin(left, right string) {
+	room := c.columns() - 1
+	if right != "" {
+		right = "  " + report.Wrap(right, room-2)[0]
+	}
+	line := right
+	if rest := room - report.Width(right); rest > 0 {
+		left = report.Wrap(left, rest)[0]
+		if report.Width(left) <= rest { // a word is never broken
+			line = left + right
+		}
+	}
+	c.put("\r\x1b[K" + line)
+}
+
+// wipe removes the line of a lively clock.
+func (c *clock) wipe() {
+	if c.lively {
+		c.put("\r\x1b[K")
+	}
+}
+
+// columns is the terminal's width; terminals are resized.
+func (c *clock) columns() int {
+	if file, ok := c.w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
 }
 
 // put writes. That progress cannot be shown stops nothing.

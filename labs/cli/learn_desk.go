@@ -62,8 +62,7 @@ func (a *app) desk(cmd *cobra.Command, f *learnFlags) (*desk, error) {
 	d.Paper = coach.Paper{W: a.Out, Style: a.style(false, plain), Language: l}
 	d.clock = newClock(a.Err, d.Language, !plain && terminal(a.Err))
 	if f.lang != "" && kept.Language != f.lang {
-		d.progress.Language = f.lang
-		return d, d.save()
+		return d, d.update(func(p *progress.Progress) { p.Language = f.lang })
 	}
 	return d, nil
 }
@@ -87,12 +86,20 @@ func givenFlags(cmd *cobra.Command) string {
 // command is a command of svclab's, for the cluster that is meant.
 func (d *desk) command(verb string) string { return "svclab " + verb + d.given }
 
-func (d *desk) save() error { return progress.Save(d.folder, d.progress) }
+// update changes the progress as it is kept now: a verb in another window may have changed it since this one began.
+func (d *desk) update(change func(*progress.Progress)) error {
+	kept, err := progress.Load(d.folder)
+	if err != nil {
+		return err
+	}
+	change(&kept)
+	d.progress = kept
+	return progress.Save(d.folder, kept)
+}
 
-// change changes what is kept of an exercise, and keeps it.
+// change changes what is kept of an exercise.
 func (d *desk) change(id string, change func(*progress.Exercise)) error {
-	d.progress.Change(id, change)
-	return d.save()
+	return d.update(func(p *progress.Progress) { p.Change(id, change) })
 }
 
 // load loads an exercise, filled in for a cluster or with samples.

@@ -32,8 +32,7 @@ func (a *app) learnExport(f *learnFlags) *cobra.Command {
 
 func (d *desk) export(format, learner string) error {
 	if learner != "" && learner != d.progress.Learner {
-		d.progress.Learner = learner
-		if err := d.save(); err != nil {
+		if err := d.update(func(p *progress.Progress) { p.Learner = learner }); err != nil {
 			return err
 		}
 	}
@@ -103,5 +102,5 @@ func (d *desk) class(files []string) error {
 	}
 	d.Raw(line)
 	d.Quiet(coach.ClassMarks)
-	return d.Paper.Done()
+	return d.Done()
 }

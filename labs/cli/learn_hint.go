@@ -58,7 +58,7 @@ func (d *desk) hint(ctx context.Context, wanted string) error {
 	} else {
 		d.Quiet(coach.NoMoreHints)
 	}
-	return d.Paper.Done()
+	return d.Done()
 }
 
 // solution shows the solutions: after passing, or if the learner says so.
@@ -85,7 +85,7 @@ func (d *desk) solution() error {
 		}
 		if !agreed(answer) {
 			d.Say(coach.SolutionKept)
-			return d.Paper.Done()
+			return d.Done()
 		}
 	}
 	return d.reveal(e)
@@ -109,7 +109,7 @@ func (d *desk) reveal(e course.Exercise) error {
 			d.way(way, step)
 		}
 	}
-	return d.Paper.Done()
+	return d.Done()
 }
 
 // way shows what a step of a solution does, as a learner would do it.

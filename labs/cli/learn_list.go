@@ -50,11 +50,11 @@ func (d *desk) list() error {
 		}
 		d.Raw(line)
 	}
-	return errors.Join(append(wrong, d.Paper.Done())...)
+	return errors.Join(append(wrong, d.Done())...)
 }
 
 func (d *desk) tickMark() string {
-	if d.Paper.Style.Plain {
+	if d.Style.Plain {
 		return "+"
 	}
 	return "✓"
@@ -71,7 +71,7 @@ func (d *desk) status() error {
 	d.Say(coach.PassedOf, done, all)
 	if d.progress.Current == "" {
 		d.Say(coach.StatusNone)
-		return d.Paper.Done()
+		return d.Done()
 	}
 	name, err := d.current()
 	if err != nil {
@@ -90,5 +90,5 @@ func (d *desk) status() error {
 		d.Say(coach.StatusSeen, strings.Join(kept.Misconceptions, ", "))
 	}
 	d.Say(coach.StatusKept, d.folder)
-	return d.Paper.Done()
+	return d.Done()
 }

@@ -34,6 +34,7 @@ type classroom interface {
 	Begun(ctx context.Context) ([]string, error)
 	Missing(ctx context.Context, e course.Exercise, namespace string) (string, error)
 	Broken(ctx context.Context) ([]string, error)
+	Watch(ctx context.Context, e course.Exercise, namespace string) (*lesson.Watch, error)
 }
 
 // room is a classroom, and what else of the cluster a learner comes to see.
@@ -111,7 +112,7 @@ func (d *desk) raise(ctx context.Context, settings cluster.Settings, why error) 
 		if !d.lively {
 			return nil, d.repair(coach.ClusterGone, why)
 		}
-		d.clock.put("\r\x1b[K")
+		d.clock.wipe()
 		d.Say(coach.ClusterGone, why)
 		d.Say(coach.BringUp, d.command("up"))
 		answer, err := d.ask(coach.RaiseAsk)
@@ -142,13 +143,7 @@ func (d *desk) here(ctx context.Context) (course.Exercise, error) {
 	if err != nil {
 		return course.Exercise{}, err
 	}
-	if _, err := d.load(name, course.Sample()); err != nil {
-		return course.Exercise{}, err
-	}
-	if _, err := d.enterRoom(ctx); err != nil {
-		return course.Exercise{}, err
-	}
-	e, err := d.load(name, d.room.values)
+	e, _, err := d.open(ctx, name)
 	if err != nil {
 		return e, err
 	}

@@ -43,7 +43,7 @@ func (d *desk) shell(ctx context.Context) error {
 		return fmt.Errorf("open the shell %s: %w; name another with SHELL", program, err)
 	}
 	d.Say(coach.ShellOut)
-	return d.Paper.Done()
+	return d.Done()
 }
 
 // environment is what a learner's shell is given.

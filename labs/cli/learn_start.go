@@ -24,7 +24,7 @@ func (d *desk) goOn(ctx context.Context) error {
 		if name == "" {
 			_, all := d.passed()
 			d.Say(coach.AllDone, all)
-			return d.Paper.Done()
+			return d.Done()
 		}
 		wanted = name
 	}
@@ -40,16 +40,9 @@ func (d *desk) start(ctx context.Context, wanted string) error {
 	if name == "" {
 		_, all := d.passed()
 		d.Say(coach.AllDone, all)
-		return d.Paper.Done()
+		return d.Done()
 	}
-	if _, err := d.load(name, course.Sample()); err != nil { // before anything is changed
-		return err
-	}
-	begun, err := d.enterRoom(ctx)
-	if err != nil {
-		return err
-	}
-	e, err := d.load(name, d.room.values)
+	e, begun, err := d.open(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -66,12 +59,24 @@ func (d *desk) start(ctx context.Context, wanted string) error {
 	if resumed {
 		err = d.sound(ctx, e)
 	} else {
-		err = d.begin(ctx, e, begun)
+		err = d.begin(ctx, e, begun, false)
 	}
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.introduce(e, resumed), d.predict(e))
+}
+
+// open enters the room with an exercise. begun are the namespaces of exercises that are there.
+func (d *desk) open(ctx context.Context, name string) (e course.Exercise, begun []string, err error) {
+	if _, err := d.load(name, course.Sample()); err != nil { // before anything is changed
+		return e, nil, err
+	}
+	if begun, err = d.enterRoom(ctx); err != nil {
+		return e, nil, err
+	}
+	e, err = d.load(name, d.room.values)
+	return e, begun, err
 }
 
 // chosen is the folder of the exercise that is wanted; empty: the one under way, or the first that is not passed.
@@ -85,13 +90,18 @@ func (d *desk) chosen(wanted string) (string, error) {
 	return d.following("")
 }
 
-// begin sets an exercise up anew. What there is of exercises is removed before.
-func (d *desk) begin(ctx context.Context, e course.Exercise, begun []string) error {
-	d.progress.Current = e.ID
-	if err := d.change(e.ID, func(x *progress.Exercise) {
-		if x.Started.IsZero() {
-			x.Started = time.Now().UTC().Truncate(time.Second)
-		}
+// begin sets an exercise up anew, or again. What there is of exercises is removed before.
+func (d *desk) begin(ctx context.Context, e course.Exercise, begun []string, again bool) error {
+	if err := d.update(func(p *progress.Progress) {
+		p.Current = e.ID
+		p.Change(e.ID, func(x *progress.Exercise) {
+			if x.Started.IsZero() {
+				x.Started = time.Now().UTC().Truncate(time.Second)
+			}
+			if again {
+				x.Resets++
+			}
+		})
 	}); err != nil {
 		return err
 	}
@@ -165,7 +175,7 @@ func (d *desk) introduce(e course.Exercise, resumed bool) error {
 	}
 	d.Say(coach.Wire, d.kubeconfigFile())
 	d.Say(coach.Then)
-	return d.Paper.Done()
+	return d.Done()
 }
 
 func kindID(k course.Kind) coach.ID {
@@ -185,18 +195,11 @@ func (d *desk) reset(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	begun, err := d.enterRoom(ctx)
+	e, begun, err := d.open(ctx, name)
 	if err != nil {
 		return err
 	}
-	e, err := d.load(name, d.room.values)
-	if err != nil {
-		return err
-	}
-	if err := d.change(e.ID, func(x *progress.Exercise) { x.Resets++ }); err != nil {
-		return err
-	}
-	if err := d.begin(ctx, e, begun); err != nil {
+	if err := d.begin(ctx, e, begun, true); err != nil {
 		return err
 	}
 	d.Say(coach.ResetDone)
@@ -216,7 +219,7 @@ func (d *desk) next(ctx context.Context) error {
 	if name == "" {
 		_, all := d.passed()
 		d.Say(coach.AllDone, all)
-		return d.Paper.Done()
+		return d.Done()
 	}
 	return d.start(ctx, name)
 }

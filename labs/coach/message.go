@@ -122,6 +122,22 @@ const (
 
 	ShellIn  ID = "shell/in"
 	ShellOut ID = "shell/out"
+
+	WatchOn      ID = "watch/on"
+	WatchLines   ID = "watch/lines"
+	WatchKeys    ID = "watch/keys"
+	WatchFirst   ID = "watch/first"
+	WatchAsked   ID = "watch/asked"
+	WatchChanged ID = "watch/changed"
+	WatchSame    ID = "watch/same"
+	WatchPassed  ID = "watch/passed"
+	WatchHints   ID = "watch/hints"
+	WatchIdle    ID = "watch/idle"
+	WatchMet     ID = "watch/met"
+	WatchNotYet  ID = "watch/not yet"
+	WatchUnsure  ID = "watch/unsure"
+	WatchAway    ID = "watch/away"
+	WatchLost    ID = "watch/lost"
 )
 
 // messages are all that the verbs say.
@@ -220,6 +236,22 @@ func messages() map[ID]said {
 		UnknownVerb:   {"svclab learn knows no %q; svclab learn --help shows what it knows, svclab learn start %s begins an exercise", "svclab learn 没有 %q 这个命令；用 svclab learn --help 查看全部命令，用 svclab learn start %s 开始练习"},
 		UnknownLang:   {"--lang %q: want en or zh", "--lang %q：只能是 en 或 zh"},
 		NeedTerminal:  {"to be asked takes a terminal; say it with --yes", "这里无法询问你；确定的话请加 --yes"},
+
+		WatchOn:      {"Watching exercise %s: %s. Change something with kubectl, and it is checked again by itself.", "正在跟踪练习 %s：%s。用 kubectl 一做改动，就会自动重新检查。"},
+		WatchLines:   {"Keys, each followed by Enter: h hint, s solution, r reset, c check now, n next, q quit.", "按键（每个之后按回车）：h 提示，s 答案，r 重来，c 立即检查，n 下一题，q 退出。"},
+		WatchKeys:    {"h hint  s solution  r reset  c check  n next  q quit", "h 提示  s 答案  r 重来  c 检查  n 下一题  q 退出"},
+		WatchFirst:   {"%s  As it is now", "%s  现在的情况"},
+		WatchAsked:   {"%s  Checked because you asked", "%s  按你的要求检查"},
+		WatchChanged: {"%s  Changed: %s", "%s  有变化：%s"},
+		WatchSame:    {"The check finds what it found before: %s.", "检查结果与之前一样：%s。"},
+		WatchPassed:  {"The exercise is passed. On to the next: n. You can also go on trying things here.", "本题已通过。做下一题：n。也可以留在这里继续试。"},
+		WatchHints:   {"hints %d/%d", "提示 %d/%d"},
+		WatchIdle:    {"waiting for a change", "等待改动"},
+		WatchMet:     {"passed", "已通过"},
+		WatchNotYet:  {"not yet", "还没通过"},
+		WatchUnsure:  {"could not be judged", "无法判定"},
+		WatchAway:    {"the cluster does not answer", "集群没有应答"},
+		WatchLost:    {"The lab's cluster no longer answers: %s", "实验集群不再应答：%s"},
 
 		ShellIn:  {"A shell for exercise %s: kubectl goes to its namespace %s. `exit` leaves.", "练习 %s 的 shell：kubectl 直接作用于它的命名空间 %s。输入 `exit` 离开。"},
 		ShellOut: {"Back from the exercise's shell.", "已离开练习的 shell。"},

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/exercises"
+	"github.com/svclab/svclab/labs/lesson"
+	"github.com/svclab/svclab/manifests"
+)
+
+// build, fix and predict are the exercises of the tests' course, one of each kind.
+const (
+	build   = "01-first-clusterip"
+	fix     = "04-wrong-target-port"
+	predict = "07-no-container-port"
+)
+
+// smallCourse has three exercises.
+func smallCourse(t *testing.T) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{}
+	for _, name := range []string{build, fix, predict} {
+		err := fs.WalkDir(exercises.FS(), name, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(exercises.FS(), path)
+			files[path] = &fstest.MapFile{Data: data}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// paper is what was written, which may be read meanwhile.
+type paper struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *paper) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(data)
+}
+
+func (p *paper) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+// fakeRoom is a classroom without a cluster. What its checks see is set by the test.
+type fakeRoom struct {
+	mu              sync.Mutex
+	begun           []string
+	missing, lacks  string
+	broken, lost    []string
+	down            error
+	check           func(ctx context.Context) (coach.Seen, error)
+	checks, begins  int
+	left            [][]string
+	objects         []runner.Noted
+	client          *fake.FakeDynamicClient
+	watchedResource []lesson.Watched
+}
+
+var _ classroom = (*fakeRoom)(nil)
+
+func (r *fakeRoom) Lacks(context.Context, course.Exercise) (string, error) { return r.lacks, nil }
+
+func (r *fakeRoom) Begin(_ context.Context, _ course.Exercise, namespace string) error {
+	r.begins++
+	r.missing = ""
+	r.begun = append(r.begun, namespace)
+	return nil
+}
+
+func (r *fakeRoom) Check(ctx context.Context, _ course.Exercise, _ string) (coach.Seen, error) {
+	r.mu.Lock()
+	r.checks++
+	r.mu.Unlock()
+	return r.check(ctx)
+}
+
+func (r *fakeRoom) Look(context.Context, course.Exercise, string) ([]runner.Noted, error) {
+	return r.objects, nil
+}
+
+func (r *fakeRoom) Lost(context.Context, course.Exercise, string) ([]string, error) {
+	return r.lost, nil
+}
+
+func (r *fakeRoom) Leave(_ context.Context, namespaces []string, _ bool) error {
+	r.left = append(r.left, namespaces)
+	r.begun = slices.DeleteFunc(r.begun, func(name string) bool { return slices.Contains(namespaces, name) })
+	return nil
+}
+
+func (r *fakeRoom) Begun(context.Context) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begun, r.down
+}
+
+func (r *fakeRoom) Missing(context.Context, course.Exercise, string) (string, error) {
+	return r.missing, nil
+}
+
+func (r *fakeRoom) Broken(context.Context) ([]string, error) { return r.broken, nil }
+
+func (r *fakeRoom) Watch(ctx context.Context, _ course.Exercise, namespace string) (*lesson.Watch, error) {
+	return lesson.Follow(ctx, r.client, namespace, r.watchedResource)
+}
+
+// seen is what a check saw of an exercise whose goal has one table: it came out so.
+func seen(result reach.Result, why string) coach.Seen {
+	return coach.Seen{Verdict: reach.Verdict{Result: result, Steps: []reach.Step{{Name: "reached", Result: result, Why: why}}}}
+}
+
+func sees(s coach.Seen) func(context.Context) (coach.Seen, error) {
+	return func(context.Context) (coach.Seen, error) { return s, nil }
+}
+
+var servicesResource = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+
+// service is my-service of exercise 04.
+func service(targetPort int64) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Service",
+		"metadata": map[string]any{"name": "my-service", "namespace": "learn-04"},
+		"spec":     map[string]any{"ports": []any{map[string]any{"port": int64(80), "targetPort": targetPort}}}}}
+}
+
+// atDesk is a learner's desk over a fake room, with the small course and a new state folder; stdout and stderr are pipes.
+func atDesk(t *testing.T, in io.Reader, f learnFlags) (*desk, *fakeRoom, *paper) {
+	t.Helper()
+	if os.Getenv("XDG_STATE_HOME") == "" { // else the test has one, in which there is something
+		t.Setenv("XDG_STATE_HOME", t.TempDir())
+	}
+	out := &paper{}
+	a := &app{Streams: Streams{In: in, Out: out, Err: out}, manifests: manifests.FS(), exercises: smallCourse(t)}
+	d, err := a.desk(a.command(), &f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &fakeRoom{check: sees(seen(reach.Fail, "nobody answers")), watchedResource: []lesson.Watched{{Resource: servicesResource, Namespace: "learn-04"}},
+		client: fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{servicesResource: "ServiceList"}, service(8081))}
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	config := clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{"lab": {Cluster: "lab"}}, CurrentContext: "lab"}
+	if err := clientcmd.WriteToFile(config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	d.enter = func(context.Context) (*room, error) {
+		return &room{classroom: r, values: course.Sample(), kubeconfig: kubeconfig, copyKubectl: "docker cp lab:/usr/bin/kubectl ."}, nil
+	}
+	return d, r, out
+}
