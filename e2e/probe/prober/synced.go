@@ -17,13 +17,11 @@ import (
 
 const (
 	// syncedPoll is the pause between two looks: kube-proxy tells its state to who asks, and nobody else.
-	syncedPoll = 100 * time.Millisecond
+	syncedPoll = 200 * time.Millisecond
 	// syncedHold is how long nothing may be pending before no sync is thought to be under way: one takes its
 	// changes when it begins, and does not tell that it runs.
 	syncedHold = 500 * time.Millisecond
-	// syncedHeard is how long is looked at least: a change that a client has seen may still be on its way to kube-proxy.
-	syncedHeard = 200 * time.Millisecond
-	syncedMost  = time.Minute
+	syncedMost = time.Minute
 	// metricsMost is far above what kube-proxy's metrics take.
 	metricsMost = 16 << 20
 )
@@ -76,14 +74,18 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 			return false, err.Error()
 		case quiet.IsZero() && !busy:
 			quiet = now
-		case !quiet.IsZero() && now.Sub(quiet) >= syncedHeard && state.synced > seconds(quiet), !quiet.IsZero() && !busy && now.Sub(quiet) >= syncedHold:
+		case !quiet.IsZero() && state.synced > seconds(quiet), !quiet.IsZero() && !busy && now.Sub(quiet) >= syncedHold:
 			return true, ""
 		}
 		if busy {
 			why = fmt.Sprintf("%g changes are pending, the last sync was %.1f s ago", state.pending, seconds(now)-state.synced)
 		}
+		next := syncedPoll
+		if !busy { // kube-proxy pays for each look, so it is the last if it shows the same
+			next = max(next, syncedHold-time.Since(quiet))
+		}
 		select {
-		case <-time.After(syncedPoll):
+		case <-time.After(next):
 		case <-ctx.Done():
 			return false, why
 		}
@@ -99,6 +101,7 @@ func proxyState(ctx context.Context, url string) (proxyStatus, error) {
 	if err != nil {
 		return proxyStatus{}, badInput{err}
 	}
+	request.Header.Set("Accept-Encoding", "identity") // to pack it costs more than to send it over loopback
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return proxyStatus{}, err

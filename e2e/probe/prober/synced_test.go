@@ -71,7 +71,7 @@ func TestSyncedWaitsForWhatIsPending(t *testing.T) {
 	}
 	ended := time.AfterFunc(200*time.Millisecond, func() { p.set(0, now, time.Now()) })
 	defer ended.Stop()
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited >= syncedHold {
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited >= syncedHold+syncedPoll {
 		t.Errorf("when a sync ends after nothing was pending, all is written: %+v", got)
 	}
 }
