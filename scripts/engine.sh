@@ -94,7 +94,11 @@ start_private() {
   fi
   raise_inotify
   rm -f "$pid_file"
-  setsid dockerd "${args[@]}" >>"$log" 2>&1 8>&- </dev/null &
+  (
+    # the engine outlives us: what our caller has open, a lock for one, is not to stay open with it
+    for fd in /proc/self/fd/*; do if ((${fd##*/} > 2)); then eval "exec ${fd##*/}>&-"; fi; done
+    exec setsid dockerd "${args[@]}" >>"$log" 2>&1 </dev/null
+  ) &
   pid=$!
   until answers "$socket"; do
     if ! kill -0 "$pid" 2>/dev/null; then
