@@ -135,13 +135,15 @@ func (p *Paper) Grid(t reach.Table) {
 func (p *Paper) differences(t reach.Table) {
 	type kind struct {
 		what, why string
+		// alike says what cells have in common whose reasons differ in names only.
+		alike string
 	}
 	var kinds []kind
 	for _, c := range t.Cells {
 		if c.Result != reach.Fail && c.Result != reach.Inconclusive {
 			continue
 		}
-		what, why := c.Why, ""
+		what, why, alike := c.Why, "", ""
 		if len(c.Differences) > 0 {
 			d := c.Differences[0]
 			want, got := d.Want, d.Got
@@ -150,11 +152,12 @@ func (p *Paper) differences(t reach.Table) {
 			}
 			what = Say(p.Language, Differs, c.Cell.Vantage.Name, c.Cell.Target.Name(), want, got)
 			why = Reason(p.Language, c.Oracle)
+			alike = fmt.Sprintf("%s %s: %s, %s", c.Oracle.Rule, c.Cell.Target.Name(), want, got)
 		}
-		if slices.ContainsFunc(kinds, func(k kind) bool { return k.why == why && why != "" }) {
+		if slices.ContainsFunc(kinds, func(k kind) bool { return why != "" && (k.why == why || k.alike == alike) }) {
 			continue
 		}
-		kinds = append(kinds, kind{what, why})
+		kinds = append(kinds, kind{what, why, alike})
 	}
 	for i, k := range kinds {
 		if i == mostShown {

@@ -46,3 +46,26 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// Cells that differ alike are told once, though the reason of each names its own node; other answers are told too.
+func TestFeedbackTellsAlikeOnce(t *testing.T) {
+	var table reach.Table
+	for i, got := range []reach.Outcome{reach.Refused, reach.Refused, reach.TimedOut} {
+		node := string("abc"[i])
+		cell := reach.CellVerdict{Result: reach.Fail, Differences: []reach.Difference{{Field: "outcome", Want: "Reached", Got: string(got)}},
+			Oracle: reach.Prediction{Rule: "clusterip-no-endpoints", Reason: "kube-proxy on " + node + " rejects it"},
+			Cell: reach.Cell{Vantage: reach.Vantage{Name: "pod/" + node}, Target: reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: 80},
+				Observations: []reach.Observation{{Outcome: got}}}}
+		table.Vantages, table.Targets = append(table.Vantages, cell.Cell.Vantage), []reach.Target{cell.Cell.Target}
+		table.Cells = append(table.Cells, cell)
+	}
+	var out strings.Builder
+	paper := Paper{W: &out, Language: course.English}
+	paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail,
+		Steps: []reach.Step{{Name: "reached", Result: reach.Fail, Tables: []reach.Table{table}}}}})
+	for text, times := range map[string]int{"on a rejects": 1, "on b rejects": 0, "on c rejects": 1} {
+		if got := strings.Count(out.String(), text); got != times {
+			t.Errorf("%q is told %d times, want %d:\n%s", text, got, times, out.String())
+		}
+	}
+}
