@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/progress"
 )
@@ -49,58 +53,83 @@ func (d *desk) export(format, learner string) error {
 	return fmt.Errorf("--format %q: want json or junit", format)
 }
 
-// class sums up the exports of many learners: a line for each, a column for each exercise, and how many passed it.
+// class sums up the exports of many learners: a line for each, a column for each exercise, and how many passed it. Where not
+// all columns have room beside each other there are several such tables.
 func (d *desk) class(files []string) error {
 	members, err := progress.Class(files)
 	if err != nil {
 		return err
 	}
 	if len(members) == 0 {
-		return fmt.Errorf("--class wants the files that learners exported: svclab learn --class ann.json ben.json")
+		return errors.New("--class wants the files that learners exported: svclab learn --class ann.json ben.json")
 	}
 	names, err := d.source.Names()
 	if err != nil {
 		return err
 	}
-	head := coach.Say(d.Language, coach.ClassHead)
-	width := len(head)
-	for _, m := range members {
-		width = max(width, len([]rune(m.Name))*2)
-	}
-	width = min(width, 30) + 2
 	var ids []string
 	for _, name := range names {
 		id, _, _ := strings.Cut(name, "-")
 		ids = append(ids, id)
 	}
-	d.Raw(pad(head, width) + strings.Join(ids, " ") + "  " + coach.Say(d.Language, coach.ClassPassed))
-	totals := make([]int, len(ids))
+	head, last := coach.Say(d.Language, coach.ClassHead), coach.Say(d.Language, coach.ClassPassed)
+	width := max(report.Width(head), report.Width(last))
 	for _, m := range members {
-		line, passed := pad(m.Name, width), 0
-		for i, id := range ids {
-			e := m.Progress.Exercises[id]
-			mark := "."
-			switch {
-			case !e.Passed.IsZero() && e.Solution:
-				mark = "s"
-				passed++
-				totals[i]++
-			case !e.Passed.IsZero():
-				mark = "+"
-				passed++
-				totals[i]++
-			case !e.Started.IsZero():
-				mark = "-"
-			}
-			line += pad(mark, 3)
-		}
-		d.Raw(line + fmt.Sprintf(" %d/%d", passed, len(ids)))
+		width = max(width, report.Width(m.Name))
 	}
-	line := pad(coach.Say(d.Language, coach.ClassPassed), width)
-	for _, n := range totals {
-		line += pad(fmt.Sprint(n), 3)
+	width = min(width, 30) + 2
+	room := max(5, (d.Style.Width-width-report.Width(last)-1)/markWidth)
+	for part := range slices.Chunk(ids, room) {
+		d.marks(members, part, width, ids)
 	}
-	d.Raw(line)
 	d.Quiet(coach.ClassMarks)
 	return d.Done()
+}
+
+// markWidth is how many columns an exercise has in a class's table.
+const markWidth = 3
+
+// marks writes the table of some exercises; width is that of the column of names, all are the whole course.
+func (d *desk) marks(members []progress.Member, ids []string, width int, all []string) {
+	last := coach.Say(d.Language, coach.ClassPassed)
+	line := pad(coach.Say(d.Language, coach.ClassHead), width)
+	for _, id := range ids {
+		line += pad(id, markWidth)
+	}
+	d.Raw(line + " " + last)
+	totals := make([]int, len(ids))
+	for _, m := range members {
+		line = pad(m.Name, width)
+		for i, id := range ids {
+			if m.Progress.Done(id) {
+				totals[i]++
+			}
+			line += pad(mark(m.Progress.Exercises[id]), markWidth)
+		}
+		passed := 0
+		for _, id := range all {
+			if m.Progress.Done(id) {
+				passed++
+			}
+		}
+		d.Raw(line + fmt.Sprintf(" %d/%d", passed, len(all)))
+	}
+	line = pad(last, width)
+	for _, n := range totals {
+		line += pad(strconv.Itoa(n), markWidth)
+	}
+	d.Raw(line)
+}
+
+// mark says in a character how far a learner came in an exercise.
+func mark(e progress.Exercise) string {
+	switch {
+	case !e.Passed.IsZero() && e.Solution:
+		return "s"
+	case !e.Passed.IsZero():
+		return "+"
+	case !e.Started.IsZero():
+		return "-"
+	}
+	return "."
 }

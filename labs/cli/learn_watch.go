@@ -285,7 +285,9 @@ func (w *watcher) say(ctx context.Context, seen coach.Seen) error {
 		w.debriefed = true
 		w.debrief(w.e)
 		w.Say(coach.WatchPassed)
-	case !f.passed && f.seen.Verdict.Result != reach.Pass:
+	case f.diagnosis.Question != "":
+		w.Say(coach.WatchAnew)
+	case !f.passed:
 		w.missed(ctx, w.e)
 	}
 	return w.Done()
@@ -326,7 +328,7 @@ func (w *watcher) draw() {
 	case w.check != nil:
 		text = w.clock.text(coach.Checking, time.Since(w.check.began))
 	case w.last != nil && !w.last.passed:
-		text += ", " + coach.Say(w.Language, coach.WatchHints, w.progress.Exercises[w.e.ID].Hints, course.Hints)
+		text = coach.Say(w.Language, coach.WatchHints, text, w.progress.Exercises[w.e.ID].Hints, course.Hints)
 	}
 	switch {
 	case w.clock.lively:

@@ -131,6 +131,7 @@ const (
 	WatchChanged ID = "watch/changed"
 	WatchSame    ID = "watch/same"
 	WatchPassed  ID = "watch/passed"
+	WatchAnew    ID = "watch/anew"
 	WatchHints   ID = "watch/hints"
 	WatchIdle    ID = "watch/idle"
 	WatchMet     ID = "watch/met"
@@ -237,7 +238,7 @@ func messages() map[ID]said {
 		UnknownLang:   {"--lang %q: want en or zh", "--lang %q：只能是 en 或 zh"},
 		NeedTerminal:  {"to be asked takes a terminal; say it with --yes", "这里无法询问你；确定的话请加 --yes"},
 
-		WatchOn:      {"Watching exercise %s: %s. Change something with kubectl, and it is checked again by itself.", "正在跟踪练习 %s：%s。用 kubectl 一做改动，就会自动重新检查。"},
+		WatchOn:      {"Watching exercise %s (%s). Change something with kubectl, and it is checked again by itself.", "正在跟踪练习 %s（%s）。用 kubectl 一做改动，就会自动重新检查。"},
 		WatchLines:   {"Keys, each followed by Enter: h hint, s solution, r reset, c check now, n next, q quit.", "按键（每个之后按回车）：h 提示，s 答案，r 重来，c 立即检查，n 下一题，q 退出。"},
 		WatchKeys:    {"h hint  s solution  r reset  c check  n next  q quit", "h 提示  s 答案  r 重来  c 检查  n 下一题  q 退出"},
 		WatchFirst:   {"%s  As it is now", "%s  现在的情况"},
@@ -245,7 +246,8 @@ func messages() map[ID]said {
 		WatchChanged: {"%s  Changed: %s", "%s  有变化：%s"},
 		WatchSame:    {"The check finds what it found before: %s.", "检查结果与之前一样：%s。"},
 		WatchPassed:  {"The exercise is passed. On to the next: n. You can also go on trying things here.", "本题已通过。做下一题：n。也可以留在这里继续试。"},
-		WatchHints:   {"hints %d/%d", "提示 %d/%d"},
+		WatchAnew:    {"To answer anew: c.", "重新作答：c。"},
+		WatchHints:   {"%s, hints %d/%d", "%s，提示 %d/%d"},
 		WatchIdle:    {"waiting for a change", "等待改动"},
 		WatchMet:     {"passed", "已通过"},
 		WatchNotYet:  {"not yet", "还没通过"},

@@ -68,6 +68,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a condition about no step", fix, "exercise.yaml", appended("  - hint: 1\n    id: x\n    when: [{step: {name: jumped}}]\n"), []string{`no step "jumped"`}},
 		{"a hint that is none", fix, "exercise.yaml", replaced("- hint: 2", "- hint: 4"), []string{"variant 1 wants hint (1 to 3)"}},
 		{"a misconception that nobody shows", fix, "exercise.yaml", replaced("- id: port-is-the-pods-port", "- id: another"), []string{"no wrong answer shows misconception another", "port-is-the-pods-port is no misconception"}},
+		{"a goal that changes something", fix, "exercise.yaml", replaced("    expect: reached\n", "    expect: reached\n  - name: more\n    scale: {object: deployment/my-app, replicas: 3}\n"), []string{`step "more" changes what the learner made`}},
 		{"a stray file", fix, "notes.txt", whole("x"), []string{"notes.txt: a stray file"}},
 		{"a manifest that nothing applies", fix, "setup/more.yaml", whole("x"), []string{"setup/more.yaml: a stray file"}},
 		{"a manifest that is not there", fix, "setup/service.yaml", nil, []string{"service.yaml"}},

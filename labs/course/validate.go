@@ -40,6 +40,11 @@ func (e Exercise) validate() []error {
 			add(exerciseFile, "vantage %q: want pod, node, outside or host", v)
 		}
 	}
+	for _, step := range e.Goal.Steps {
+		if actions := step.Actions(); !slices.ContainsFunc(actions, judges) {
+			add(exerciseFile, "goal: step %q changes what the learner made; a goal only looks, replaces pods, sends traffic or runs a command that changes nothing", step.Name)
+		}
+	}
 	errs = append(errs, e.validateMisconceptions()...)
 	errs = append(errs, e.validateAnswers()...)
 	for _, c := range e.Conditions() {
@@ -48,6 +53,12 @@ func (e Exercise) validate() []error {
 		}
 	}
 	return append(errs, e.validateTexts()...)
+}
+
+// judges reports whether a goal may do so: whoever watches the exercise must be able to tell a learner's changes from the
+// check's.
+func judges(action string) bool {
+	return slices.Contains([]string{"expect", "object", "event", "check", "reject", "settle", "replacePods", "traffic", "run"}, action)
 }
 
 func (e Exercise) validateMisconceptions() []error {

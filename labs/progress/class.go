@@ -57,8 +57,11 @@ func JUnit(w io.Writer, p Progress, names []string) error {
 			suite.Skipped++
 			c.Skipped = &junitMessage{Message: "not begun"}
 		}
-		if len(e.Misconceptions) > 0 || e.Hints > 0 {
-			c.Out = fmt.Sprintf("hints %d; misconceptions: %s", e.Hints, strings.Join(e.Misconceptions, ", "))
+		if e.Hints > 0 {
+			c.Out = fmt.Sprintf("hints: %d\n", e.Hints)
+		}
+		if len(e.Misconceptions) > 0 {
+			c.Out += "misconceptions: " + strings.Join(e.Misconceptions, ", ") + "\n"
 		}
 		suite.Cases = append(suite.Cases, c)
 	}

@@ -48,7 +48,7 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("passed: %+v", passed)
 	}
 	if begun.Failure == nil || begun.Failure.Message != "not passed yet after 3 checks" ||
-		begun.Out != "hints 1; misconceptions: endpoints-mean-working, port-is-the-pods-port" {
+		begun.Out != "hints: 1\nmisconceptions: endpoints-mean-working, port-is-the-pods-port\n" {
 		t.Errorf("begun: %+v", begun)
 	}
 	if open.Skipped == nil || open.Failure != nil {
