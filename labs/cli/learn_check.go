@@ -146,7 +146,8 @@ func (d *desk) suspect(ctx context.Context, e course.Exercise, f finding) {
 	}
 	d.Quiet(coach.SameAsEver)
 	if wired := os.Getenv("KUBECONFIG"); wired != d.kubeconfigFile() {
-		d.Say(coach.OtherWire, d.kubeconfigFile())
+		d.Say(coach.OtherWire)
+		d.wiring()
 	}
 }
 

@@ -172,6 +172,9 @@ func (d *desk) sound(ctx context.Context, e course.Exercise) error {
 // kubeconfigFile is the learner's own: always at one place, so that a shell once wired stays so.
 func (d *desk) kubeconfigFile() string { return filepath.Join(d.folder, "kubeconfig") }
 
+// wiring shows how to wire a shell; as code, since a command must not be broken.
+func (d *desk) wiring() { d.Markdown("```\n$ export KUBECONFIG=" + d.kubeconfigFile() + "\n```") }
+
 // wire writes the learner's kubeconfig: the lab's, in the exercise's namespace.
 func (d *desk) wire(e course.Exercise) error {
 	config, err := clientcmd.LoadFromFile(d.room.kubeconfig)

@@ -173,7 +173,8 @@ func (d *desk) introduce(e course.Exercise, resumed bool) error {
 	if !hasKubectl() {
 		d.Say(coach.NoKubectl, d.room.copyKubectl)
 	}
-	d.Say(coach.Wire, d.kubeconfigFile())
+	d.Say(coach.Wire)
+	d.wiring()
 	d.Say(coach.Then)
 	return d.Done()
 }

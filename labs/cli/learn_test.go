@@ -21,6 +21,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/exercises"
@@ -134,6 +135,11 @@ func (r *fakeRoom) Broken(context.Context) ([]string, error) { return r.broken, 
 
 func (r *fakeRoom) Watch(ctx context.Context, _ course.Exercise, namespace string) (*lesson.Watch, error) {
 	return lesson.Follow(ctx, r.client, namespace, r.watchedResource)
+}
+
+// see makes the room show objects where a reference is looked at.
+func (r *fakeRoom) see(ref scenario.Ref, objects ...*unstructured.Unstructured) {
+	r.objects = append(r.objects, runner.Noted{Ref: ref, Objects: objects})
 }
 
 // seen is what a check saw of an exercise whose goal has one table: it came out so.

@@ -163,7 +163,7 @@ func messages() map[ID]said {
 		Prerequisite: {"This exercise builds on %s, which you have not passed yet. You can go on all the same.", "本题以 %s 为基础，你还没有通过它；也可以直接往下做。"},
 		Resumed:      {"You have begun this exercise before; everything is as you left it. To begin anew: svclab learn reset", "这道练习你已经开始过，环境还是你离开时的样子。想从头来：svclab learn reset"},
 		Files:        {"The manifests it was set up with are in %s", "布置本题所用的清单文件在 %s"},
-		Wire:         {"Do it with kubectl. `svclab learn shell` opens a shell wired to this exercise; in a shell of your own: export KUBECONFIG=%s", "用 kubectl 来做。`svclab learn shell` 会打开一个已经接好本题环境的 shell；也可以在自己的 shell 里执行：export KUBECONFIG=%s"},
+		Wire:         {"Do it with kubectl. `svclab learn shell` opens a shell wired to this exercise; or, in a shell of your own:", "用 kubectl 来做。`svclab learn shell` 会打开一个已经接好本题环境的 shell；也可以在自己的 shell 里执行："},
 		Then:         {"Then: svclab learn check. Stuck: svclab learn hint", "做完后：svclab learn check。卡住了：svclab learn hint"},
 		Predict1st:   {"Predict first. Answer before you look; the check will ask.", "先预测。看结果之前先作答；检查时会问你。"},
 		NoKubectl:    {"There is no kubectl on your PATH. The lab has one; to copy it: %s", "PATH 里没有 kubectl。实验环境里有一份，复制出来即可：%s"},
@@ -194,7 +194,7 @@ func messages() map[ID]said {
 		GoOn:       {"On to the next: svclab learn next", "做下一题：svclab learn next"},
 		AllDone:    {"That was the last one: all %d exercises are passed.", "全部 %d 道练习都通过了。"},
 		SameAsEver: {"Nothing that the check looks at has changed since the last time.", "与上次检查相比，检查所看的东西没有变化。"},
-		OtherWire:  {"Your KUBECONFIG is not the exercise's: what you do with kubectl here goes to another cluster or namespace. Use svclab learn shell, or: export KUBECONFIG=%s", "你的 KUBECONFIG 不是本题的：在这里执行的 kubectl 会作用到别的集群或命名空间。请用 svclab learn shell，或者：export KUBECONFIG=%s"},
+		OtherWire:  {"Your KUBECONFIG is not the exercise's: what you do with kubectl here goes to another cluster or namespace. Use `svclab learn shell`, or:", "你的 KUBECONFIG 不是本题的：在这里执行的 kubectl 会作用到别的集群或命名空间。请用 `svclab learn shell`，或者："},
 		Lost:       {"What the exercise set up is no longer there: %s. To bring it back: svclab learn reset", "布置好的东西不见了：%s。恢复：svclab learn reset"},
 
 		HintHead:     {"Hint %d of %d", "提示 %d / %d"},

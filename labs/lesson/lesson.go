@@ -30,10 +30,23 @@ const dnsRunsIn = 2 * time.Minute
 // Room is a cluster on which exercises are done, one at a time in each namespace.
 type Room struct {
 	Cluster runner.Cluster
-	Runner  *runner.Runner
+	Runner  Runner
 	// Notes is the folder of the file that keeps cluster-wide objects as they were.
 	Notes string
 }
+
+// Runner is what a room needs of a runner.Runner.
+type Runner interface {
+	Lacks(ctx context.Context, needs scenario.Needs) (string, error)
+	In(ctx context.Context, at runner.Place, steps scenario.Scenario) reach.Verdict
+	Goal(ctx context.Context, at runner.Place, steps scenario.Scenario) reach.Verdict
+	Rest(ctx context.Context, at runner.Place) error
+	Look(ctx context.Context, at runner.Place, refs []scenario.Ref) ([]runner.Noted, error)
+	PutBack(ctx context.Context, at runner.Place, noted []runner.Noted) error
+	Vacate(ctx context.Context, namespaces []string, wait bool) error
+}
+
+var _ Runner = (*runner.Runner)(nil)
 
 // Namespace is the one in which a learner does an exercise.
 func Namespace(e course.Exercise) string { return "learn-" + e.ID }

@@ -1,0 +1,491 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/progress"
+	"github.com/svclab/svclab/manifests"
+)
+
+// learn runs a verb that needs no cluster on the small course, or on what files make of it.
+func learn(t *testing.T, files fstest.MapFS, args ...string) (out, err string, code int) {
+	t.Helper()
+	if files == nil {
+		files = smallCourse(t)
+	}
+	stdout, stderr := &paper{}, &paper{}
+	code = Main(t.Context(), append([]string{"learn"}, args...), Streams{In: strings.NewReader(""), Out: stdout, Err: stderr}, manifests.FS(), files)
+	return stdout.String(), stderr.String(), code
+}
+
+// stateOf makes a state folder with what a learner did.
+func stateOf(t *testing.T, p progress.Progress) (folder string) {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", home)
+	t.Setenv("LC_ALL", "C")
+	folder = filepath.Join(home, "svclab")
+	if err := progress.Save(folder, p); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+func kept(t *testing.T, folder string) progress.Progress {
+	t.Helper()
+	p, err := progress.Load(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// titles of an exercise in both languages.
+func titles(t *testing.T, name string) (en, zh string) {
+	t.Helper()
+	e, err := (course.Source{Exercises: smallCourse(t), Manifests: manifests.FS()}).Load(name, course.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Title(course.English), e.Title(course.Chinese)
+}
+
+var monday = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
+
+func midway() progress.Progress {
+	return progress.Progress{Current: "04", Exercises: map[string]progress.Exercise{
+		"01": {Started: monday, Passed: monday.Add(time.Minute), Checks: 2, Solution: true},
+		"04": {Started: monday, Checks: 3, Hints: 1, Resets: 2, Misconceptions: []string{"endpoints-mean-working"}},
+	}}
+}
+
+func TestLearnList(t *testing.T) {
+	stateOf(t, midway())
+	en, zh := titles(t, fix)
+	out, stderr, code := learn(t, nil, "list")
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, %q", code, stderr)
+	}
+	wants(t, out, "1 of 3 passed", "+ 01  build", "solution seen", "> 04  fix     "+en+"  (you are here, hints: 1)", "  07  predict")
+	out, _, _ = learn(t, nil, "list", "--lang=zh")
+	wants(t, out, "已通过 1 / 3", "> 04  排错    "+zh, "正在做")
+}
+
+// An exercise that was edited by hand hides no other, and the error says how to have it back.
+func TestLearnListWithADamagedExercise(t *testing.T) {
+	stateOf(t, midway())
+	files := smallCourse(t)
+	files[fix+"/exercise.yaml"].Data = append(files[fix+"/exercise.yaml"].Data, "speed: 9\n"...)
+	out, stderr, code := learn(t, files, "list")
+	if code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	wants(t, out, "01  build", "07  predict")
+	wants(t, stderr, "exercise "+fix+" is not in order", "speed", "git checkout -- labs/exercises/"+fix)
+}
+
+func TestLearnStatus(t *testing.T) {
+	folder := stateOf(t, midway())
+	out, _, code := learn(t, nil, "status")
+	wants(t, out, "1 of 3 passed", "Under way: exercise 04", "Checks: 3, hints: 1, new beginnings: 2", "endpoints-mean-working", folder)
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	stateOf(t, progress.Progress{})
+	out, _, _ = learn(t, nil, "status")
+	wants(t, out, "0 of 3 passed", "Nothing is under way")
+	p := midway()
+	p.Current = "01"
+	stateOf(t, p)
+	out, _, _ = learn(t, nil, "status")
+	wants(t, out, "Passed on "+monday.Add(time.Minute).Local().Format(time.DateTime))
+}
+
+func TestLearnHintsAreCounted(t *testing.T) {
+	folder := stateOf(t, progress.Progress{Current: "01"})
+	// hints of exercise 01 that have variants look at the cluster; 2 and 3 have none
+	for _, tc := range []struct {
+		args  []string
+		want  []string
+		count int
+	}{
+		{[]string{"hint", "2"}, []string{"Hint 2 of 3", "Hints left: 1"}, 2},
+		{[]string{"hint", "2"}, []string{"Hint 2 of 3", "Hints left: 1"}, 2},
+		{[]string{"hint"}, []string{"Hint 3 of 3", "That was the last hint", "svclab learn solution"}, 3},
+		{[]string{"hint"}, []string{"Hint 3 of 3"}, 3},
+	} {
+		out, stderr, code := learn(t, nil, tc.args...)
+		if code != 0 {
+			t.Errorf("%v: exit code %d, %s", tc.args, code, stderr)
+		}
+		wants(t, out, tc.want...)
+		if got := kept(t, folder).Exercises["01"].Hints; got != tc.count {
+			t.Errorf("%v: %d hints are counted, want %d", tc.args, got, tc.count)
+		}
+	}
+	for _, wrong := range []string{"0", "4", "more"} {
+		if _, stderr, code := learn(t, nil, "hint", wrong); code != 2 || !strings.Contains(stderr, "want 1 to 3") {
+			t.Errorf("hint %s: exit code %d, %s", wrong, code, stderr)
+		}
+	}
+}
+
+func TestLearnHintFollowsWhatIsThere(t *testing.T) {
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	if err := d.update(func(p *progress.Progress) { p.Current = "04" }); err != nil {
+		t.Fatal(err)
+	}
+	s := service(8081)
+	s.Object["spec"].(map[string]any)["ports"].([]any)[0].(map[string]any)["port"] = int64(8080)
+	e, err := d.load(fix, course.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range coach.Refs(e) {
+		if ref.Kind == "service" {
+			r.see(ref, s)
+		} else {
+			r.see(ref)
+		}
+	}
+	if err := d.hint(t.Context(), "2"); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, out.String(), "You changed `port`.")
+}
+
+func TestLearnSolutionIsGuarded(t *testing.T) {
+	folder := stateOf(t, midway())
+	out, stderr, code := learn(t, nil, "solution")
+	if code != 2 || out != "" || kept(t, folder).Exercises["04"].Solution {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	wants(t, stderr, "The solution stays hidden", "--yes")
+	out, _, code = learn(t, nil, "solution", "--yes")
+	if code != 0 || !kept(t, folder).Exercises["04"].Solution {
+		t.Errorf("exit code %d, %+v", code, kept(t, folder))
+	}
+	wants(t, out, "Solution of exercise 04", "Way 1", "Way 2", "8080")
+	p := midway()
+	p.Current = "01"
+	p.Change("01", func(x *progress.Exercise) { x.Solution = false })
+	folder = stateOf(t, p)
+	if out, _, code = learn(t, nil, "solution"); code != 0 || kept(t, folder).Exercises["01"].Solution {
+		t.Errorf("after passing it is nothing to ask for: exit code %d, %s", code, out)
+	}
+}
+
+func TestLearnExport(t *testing.T) {
+	folder := stateOf(t, midway())
+	out, _, code := learn(t, nil, "export", "--learner=Ann")
+	var got progress.Progress
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Learner != "Ann" || !got.Done("01") {
+		t.Errorf("exit code %d, %v, %s", code, err, out)
+	}
+	if kept(t, folder).Learner != "Ann" {
+		t.Error("the name is not kept")
+	}
+	out, _, code = learn(t, nil, "export", "--format=junit")
+	wants(t, out, `tests="3" failures="1" skipped="1"`, fix, "Ann")
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if _, stderr, code := learn(t, nil, "export", "--format=yaml"); code != 2 || !strings.Contains(stderr, `"yaml": want json or junit`) {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestLearnClass(t *testing.T) {
+	stateOf(t, progress.Progress{})
+	folder := t.TempDir()
+	var files []string
+	for name, p := range map[string]progress.Progress{"Ann": midway(), "王小明": {Exercises: map[string]progress.Exercise{"01": {Started: monday, Passed: monday}}}} {
+		p.Version, p.Learner = progress.Version, name
+		data, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(folder, name+".json")
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	slices.Sort(files)
+	out, _, code := learn(t, nil, append([]string{"--class"}, files...)...)
+	want := `learner  01 04 07  passed
+Ann      s  -  .   1/3
+王小明   +  .  .   1/3
+passed   2  0  0
++ passed, s passed after seeing the solution, - begun, . not begun
+`
+	if code != 0 || out != want {
+		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, out, want)
+	}
+	if _, stderr, code := learn(t, nil, "--class"); code != 2 || !strings.Contains(stderr, "--class wants the files") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+// A class whose course is wider than the terminal gets several tables.
+func TestLearnClassIsBroken(t *testing.T) {
+	d, _, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	d.Style.Width = 29 // a name, five exercises, and the sum
+	members := []progress.Member{{Name: "Ann", Progress: midway()}}
+	ids := []string{"01", "02", "03", "04", "05"}
+	d.marks(members, ids[:3], 8, ids)
+	d.marks(members, ids[3:], 8, ids)
+	wants(t, out.String(), "learner 01 02 03  passed\nAnn     s  .  .   1/5\n", "learner 04 05  passed\nAnn     -  .   1/5\n")
+}
+
+func TestLearnLanguage(t *testing.T) {
+	folder := stateOf(t, midway())
+	t.Setenv("LC_ALL", "")
+	t.Setenv("LC_MESSAGES", "")
+	for _, tc := range []struct{ lang, locale, want string }{
+		{"", "en_US.UTF-8", "1 of 3 passed"},
+		{"", "zh_CN.UTF-8", "已通过 1 / 3"},
+		{"", "de_DE.UTF-8", "1 of 3 passed"},
+		{"zh", "en_US.UTF-8", "已通过 1 / 3"},
+		{"", "en_US.UTF-8", "已通过 1 / 3"}, // chosen midway, and kept
+		{"en", "zh_CN.UTF-8", "1 of 3 passed"},
+		{"", "zh_CN.UTF-8", "1 of 3 passed"},
+	} {
+		t.Setenv("LANG", tc.locale)
+		args := []string{"status"}
+		if tc.lang != "" {
+			args = append(args, "--lang="+tc.lang)
+		}
+		out, _, _ := learn(t, nil, args...)
+		wants(t, out, tc.want)
+	}
+	if now := kept(t, folder); now.Language != "en" || !now.Done("01") || now.Exercises["04"].Hints != 1 || now.Current != "04" {
+		t.Errorf("switching changed the progress: %+v", now)
+	}
+	if _, stderr, code := learn(t, nil, "status", "--lang=fr"); code != 2 || !strings.Contains(stderr, `"fr": want en or zh`) {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestLearnCompletion(t *testing.T) {
+	stateOf(t, progress.Progress{})
+	en, _ := titles(t, fix)
+	out := &paper{}
+	code := Main(t.Context(), []string{"__complete", "learn", "start", ""}, Streams{In: strings.NewReader(""), Out: out, Err: &paper{}}, manifests.FS(), smallCourse(t))
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	wants(t, out.String(), "04\t"+en+"\n", "01\t", "07\t")
+	for _, verb := range []string{"list", "start", "check", "hint", "solution", "reset", "next", "watch", "status", "shell", "export"} {
+		out := &paper{}
+		Main(t.Context(), []string{"__complete", "learn", verb[:2]}, Streams{In: strings.NewReader(""), Out: out, Err: &paper{}}, manifests.FS(), smallCourse(t))
+		wants(t, out.String(), verb+"\t")
+	}
+}
+
+func TestLearnBadInput(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		args  []string
+		state string
+		want  []string
+	}{
+		{"nothing under way", []string{"check"}, "", []string{"no exercise is under way", "svclab learn start"}},
+		{"nothing to watch", []string{"watch"}, "", []string{"no exercise is under way"}},
+		{"no verb", []string{"fly"}, "", []string{`knows no "fly"`, "svclab learn --help"}},
+		{"an exercise as a verb", []string{"04"}, "", []string{"svclab learn start 04"}},
+		{"no exercise", []string{"start", "99"}, "", []string{`no exercise "99"`, "svclab learn list"}},
+		{"a damaged progress file", []string{"status"}, "{", []string{"is damaged", "mv "}},
+		{"a progress file of tomorrow", []string{"status"}, `{"version": 7}`, []string{"version 7", "use a newer svclab"}},
+	} {
+		home := t.TempDir()
+		t.Setenv("XDG_STATE_HOME", home)
+		t.Setenv("LC_ALL", "C")
+		if tc.state != "" {
+			if err := progress.Replace(filepath.Join(home, "svclab", progress.File), []byte(tc.state)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, stderr, code := learn(t, nil, tc.args...)
+		if code != 2 || out != "" {
+			t.Errorf("%s: exit code %d, %q", tc.name, code, out)
+		}
+		wants(t, stderr, tc.want...)
+	}
+}
+
+func TestLearnClusterTrouble(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		prepare func(d *desk, r *fakeRoom)
+		verb    func(d *desk, ctx context.Context) error
+		want    []string
+	}{
+		{"it is not there", func(d *desk, _ *fakeRoom) {
+			d.enter = func(context.Context) (*room, error) {
+				return nil, d.repair(coach.ClusterGone, errors.New("there is no cluster lab"))
+			}
+		}, (*desk).check, []string{"cluster is not there", "svclab up", "progress is kept"}},
+		{"it is half up", func(_ *desk, r *fakeRoom) { r.down = errors.New("connection refused") }, (*desk).check,
+			[]string{"does not answer as it should: connection refused", "svclab up"}},
+		{"the namespace is gone", func(_ *desk, r *fakeRoom) { r.missing = "learn-04" }, (*desk).check,
+			[]string{"namespace learn-04 is not there any more", "svclab learn reset"}},
+		{"CoreDNS is gone", func(_ *desk, r *fakeRoom) { r.broken = []string{"kube-system deployment coredns"} }, (*desk).check,
+			[]string{"lacks what every exercise needs: kube-system deployment coredns", "svclab learn reset"}},
+		{"it cannot hold the exercise", func(_ *desk, r *fakeRoom) { r.lacks = "needs outside: there is none" },
+			func(d *desk, ctx context.Context) error { return d.start(ctx, "01") }, []string{"cannot hold exercise 01: needs outside", "svclab learn next"}},
+		{"a prediction is missing", func(d *desk, _ *fakeRoom) { d.progress.Current = "07" }, (*desk).check,
+			[]string{"the question number is not answered", "--answer number=refused|no-endpoints|reached"}},
+	} {
+		stateOf(t, progress.Progress{})
+		d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+		d.progress.Current = "04"
+		tc.prepare(d, r)
+		err := tc.verb(d, t.Context())
+		if err == nil {
+			t.Errorf("%s: no error; it printed %s", tc.name, out)
+			continue
+		}
+		wants(t, err.Error(), tc.want...)
+		if r.checks+r.begins != 0 {
+			t.Errorf("%s: %d checks, begun %d times", tc.name, r.checks, r.begins)
+		}
+	}
+}
+
+func TestLearnStart(t *testing.T) {
+	stateOf(t, progress.Progress{})
+	t.Setenv("PATH", t.TempDir()) // no kubectl
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	r.begun = []string{"learn-01", "learn-04-bcdfg", "svclab-x"}
+	r.missing = "learn-04"
+	if err := d.start(t.Context(), "4"); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, out.String(), "Exercise 04 (fix)", "There is no kubectl on your PATH", "docker cp lab:/usr/bin/kubectl .", "\n    $ export KUBECONFIG="+d.kubeconfigFile()+"\n", "svclab learn check")
+	if !slices.EqualFunc(r.left, [][]string{{"learn-01"}}, slices.Equal) {
+		t.Errorf("removed: %v; those of a proof and of others stay", r.left)
+	}
+	if config, err := os.ReadFile(d.kubeconfigFile()); err != nil || !strings.Contains(string(config), "namespace: learn-04") {
+		t.Errorf("kubectl goes elsewhere: %v, %s", err, config)
+	}
+	if _, err := os.Stat(filepath.Join(d.workFolder(course.Exercise{Name: fix}), "service.yaml")); err != nil {
+		t.Error(err)
+	}
+	if d.progress.Current != "04" || d.progress.Exercises["04"].Started.IsZero() || r.begins != 1 {
+		t.Errorf("%+v", d.progress)
+	}
+	if err := d.start(t.Context(), ""); err != nil || r.begins != 1 {
+		t.Errorf("it was begun %d times, %v", r.begins, err)
+	}
+	wants(t, out.String(), "everything is as you left it")
+	if err := d.reset(t.Context()); err != nil || r.begins != 2 || d.progress.Exercises["04"].Resets != 1 {
+		t.Errorf("begun %d times, %+v, %v", r.begins, d.progress, err)
+	}
+}
+
+func TestLearnCheck(t *testing.T) {
+	folder := stateOf(t, midway())
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	var verdict verdictError
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result != reach.Fail {
+		t.Errorf("got %v", err)
+	}
+	wants(t, out.String(), "Not yet:", "Seen: nobody answers", "Hints used: 1 of 3")
+	r.lost = []string{"deployment my-app"}
+	if err := d.check(t.Context()); err == nil {
+		t.Error("passed")
+	}
+	wants(t, out.String(), "is no longer there: deployment my-app", "Nothing that the check looks at has changed", "Your KUBECONFIG is not the exercise's")
+	r.check = sees(seen(reach.Inconclusive, "no prober"))
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result.ExitCode() != 2 {
+		t.Errorf("got %v", err)
+	}
+	r.check = sees(seen(reach.Pass, ""))
+	if err := d.check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wants(t, out.String(), "What happened", "The packet's path", "2 of 3 passed", "svclab learn next")
+	if now := kept(t, folder); !now.Done("04") || now.Exercises["04"].Checks != 7 {
+		t.Errorf("%+v", now)
+	}
+	lacks(t, out.String(), "\x1b")
+}
+
+func TestLearnPredictions(t *testing.T) {
+	stateOf(t, progress.Progress{Current: "07"})
+	pass := sees(coach.Seen{Verdict: reach.Verdict{Result: reach.Pass, Steps: []reach.Step{{Name: "as predicted", Result: reach.Pass}}}})
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en", answers: []string{"number=refused", "name=refused"}})
+	r.check = pass
+	var verdict verdictError
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result != reach.Fail {
+		t.Errorf("a wrong prediction: %v", err)
+	}
+	e, err := d.load(predict, course.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, out.String(), "otherwise than you predicted")
+	if got := d.progress.Exercises["07"]; !slices.Equal(got.Misconceptions, []string{"target-port-needs-container-port"}) || got.First["number"] != "refused" {
+		t.Errorf("%+v", got)
+	}
+	d, r, out = atDesk(t, strings.NewReader("9\nx\n"+ordinal(e, "number")+"\n"), learnFlags{lang: "en"})
+	r.check, d.lively = pass, true
+	if err := d.check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wants(t, out.String(), `"9" is none of the numbers`, `"x" is none of the numbers`, "Your prediction was right.")
+	if got := d.progress.Exercises["07"]; got.Answers["number"] != "reached" || got.First["number"] != "refused" || got.Passed.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	d, _, _ = atDesk(t, strings.NewReader(""), learnFlags{lang: "en", answers: []string{"number=perhaps"}})
+	if err := d.check(t.Context()); err == nil || !strings.Contains(err.Error(), "number=refused|no-endpoints|reached") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// ordinal is what a learner types for a question's right option.
+func ordinal(e course.Exercise, question string) string {
+	q, _ := e.Question(question)
+	return string(rune('1' + slices.Index(q.Options, q.Right)))
+}
+
+func TestLearnGoesOn(t *testing.T) {
+	at := func(p progress.Progress) string {
+		stateOf(t, p)
+		d, r, _ := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+		r.missing = "all"
+		if err := d.goOn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return d.progress.Current
+	}
+	done := progress.Exercise{Passed: monday}
+	for _, tc := range []struct {
+		name string
+		p    progress.Progress
+		want string
+	}{
+		{"who begins", progress.Progress{}, "01"},
+		{"midway", midway(), "04"},
+		{"after passing", progress.Progress{Current: "04", Exercises: map[string]progress.Exercise{"01": done, "04": done}}, "07"},
+		{"one left behind", progress.Progress{Current: "07", Exercises: map[string]progress.Exercise{"04": done, "07": done}}, "01"},
+		{"all passed", progress.Progress{Current: "07", Exercises: map[string]progress.Exercise{"01": done, "04": done, "07": done}}, "07"},
+	} {
+		if got := at(tc.p); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
