@@ -242,16 +242,32 @@ func (c *Cluster) signal(ctx context.Context, node, signal string, before func()
 	return nil
 }
 
-// RestartAPIServer kills the API server's process, which the kubelet starts again, and waits until the new one is ready.
+// RestartAPIServer kills the API server's process, which the kubelet starts again, and waits until the new one is ready and
+// its clients are back, see watchersBack.
 func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	node := c.settings.Name + "-control-plane"
 	if err := c.node(node); err != nil {
 		return err
 	}
-	// ends once there is a process that is not the old one; asked politely, the old one would wait a minute for its watches
-	script := `old=$(pidof kube-apiserver) && kill -KILL $old && for try in $(seq 600); do new=$(pidof kube-apiserver) && [ "$new" != "$old" ] && exit 0; sleep 0.1; done; exit 1`
+	before, err := c.watchers(ctx)
+	if err != nil {
+		return err
+	}
+	// Ends once there is a process that is not the old one; asked politely, the old one would wait a minute for its watches.
+	// The kubelet holds back what has ended before, twice as long each time and up to five minutes; a new kubelet does not
+	// know of that.
+	script := `old=$(pidof kube-apiserver) && kill -KILL $old || exit 1
+for try in $(seq 600); do
+  new=$(pidof kube-apiserver) && [ "$new" != "$old" ] && exit 0
+  [ $try != 60 ] || systemctl restart kubelet
+  sleep 0.1
+done
+exit 1`
 	if err := c.engine.Exec(ctx, node, []string{"sh", "-c", script}, nil, nil, nil); err != nil {
 		return fmt.Errorf("restart the API server: %w", err)
 	}
-	return c.apiReady(ctx)
+	if err := c.apiReady(ctx); err != nil {
+		return err
+	}
+	return c.watchersBack(ctx, before)
 }

@@ -26,7 +26,7 @@ const reprobe = 200 * time.Millisecond
 //
 // Converge: the DNS, load balancers and other proxies follow the objects without saying when they are done. So the
 // cells are asked with few probes, and those that are not as predicted are asked again, until all are, or until
-// Settings.Convergence has passed since the objects settled. Nothing seen in this phase is judged.
+// within has passed since the objects settled. Nothing seen in this phase is judged.
 //
 // Judge: every cell of the table is asked, once, in full, and every observation is kept and judged. Denials
 // are asked a second time when the pass is over, so that a hole which opens late is seen.
@@ -37,7 +37,7 @@ const reprobe = 200 * time.Millisecond
 // (at least 8, see MaxProbes), whatever it did before; that it happened to work in a converging round gives it
 // no credit. What the phases do hide is one thing on purpose: a delay up to the bound, which is a setting and
 // is told in the report.
-func (s *session) expect(ctx context.Context, names []string) (stepReport, error) {
+func (s *session) expect(ctx context.Context, names []string, within time.Duration) (stepReport, error) {
 	var report stepReport
 	if s.scenario.Serial { // an earlier step may have restarted what the vantages stand on
 		if err := s.survey(ctx); err != nil {
@@ -58,7 +58,7 @@ func (s *session) expect(ctx context.Context, names []string) (stepReport, error
 	if err := s.newcomer(ctx, names); err != nil {
 		return report, err
 	}
-	plans, line, err := s.converge(ctx, names, settled)
+	plans, line, err := s.converge(ctx, names, settled, within)
 	if line != "" {
 		report.lines = append(report.lines, line)
 	}
@@ -151,10 +151,9 @@ func (s *session) plans(w world.World, names []string) ([]plan, error) {
 // converge asks until the cells are as predicted or the bound has passed. Each round has a snapshot of its
 // own, and a cell whose prediction changed with it is asked anew. It returns the plans of the last one, and
 // what is to be told.
-func (s *session) converge(ctx context.Context, names []string, w world.World) (plans []plan, line string, err error) {
+func (s *session) converge(ctx context.Context, names []string, w world.World, bound time.Duration) (plans []plan, line string, err error) {
 	var (
 		start = time.Now()
-		bound = s.convergence()
 		asked = map[string]bool{} // cells seen as predicted, by what they are and what is predicted
 	)
 	for turn := 1; ; turn++ {

@@ -189,7 +189,7 @@ func (s *session) do(ctx context.Context, step scenario.Step) (stepReport, error
 		_, err := s.settle(ctx, step.Settle.Allow)
 		return stepReport{}, err
 	case step.Expect != nil:
-		return s.expect(ctx, step.Expect)
+		return s.expect(ctx, step.Expect, step.Within.Or(s.convergence()))
 	case step.Check != nil:
 		return s.check(ctx, *step.Check)
 	case step.Object != nil:

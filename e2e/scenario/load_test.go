@@ -124,6 +124,8 @@ func TestLoadRefuses(t *testing.T) {
 		"unknown step field":         {step("aply: [service.yaml]"), `unknown field "steps[2].aply"`},
 		"two actions":                {step("apply: [service.yaml]\n    expect: inside"), "want exactly one action, got 2 [apply expect]"},
 		"no action":                  {step("timeout: 3s"), "want exactly one action, got 0"},
+		"within without an expect":   {step("within: 5s\n    apply: [service.yaml]"), "within is for an expect"},
+		"within beyond the timeout":  {step("within: 5s\n    timeout: 5s\n    expect: inside"), "within must be shorter"},
 		"step name twice":            {scenario("name: look", "name: deploy"), "another step has the same name"},
 		"unknown behaviour":          {scenario("clusterip.basic", "clusterip.magic"), `behaviour "clusterip.magic"`},
 		"behaviour twice":            {scenario("[clusterip.basic]", "[clusterip.basic, clusterip.basic]"), "is there twice"},

@@ -8,6 +8,9 @@ type Step struct {
 	Name string `json:"name"`
 	// Timeout bounds the step; the runner's default where it is not set.
 	Timeout Duration `json:"timeout,omitempty"`
+	// Within is how long after the objects have settled the traffic of an expect may take to be as predicted; the
+	// runner's convergence time where it is not set. It must be shorter than the step's bound.
+	Within Duration `json:"within,omitempty"`
 
 	// Apply applies manifest files by server-side apply, in the order given.
 	Apply Strings `json:"apply,omitempty"`

@@ -34,6 +34,12 @@ func (s Scenario) ValidatePart(checks []string) error {
 			errs = append(errs, fmt.Errorf("%s: want exactly one action, got %d %v", label, len(actions), actions))
 			continue
 		}
+		if step.Within != 0 && step.Expect == nil {
+			errs = append(errs, fmt.Errorf("%s: within is for an expect", label))
+		}
+		if step.Within != 0 && step.Timeout != 0 && step.Within >= step.Timeout {
+			errs = append(errs, fmt.Errorf("%s: within must be shorter than the step's timeout", label))
+		}
 		if err := s.validateStep(step, checks); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", label, err))
 		}
