@@ -137,8 +137,9 @@ func (l lab) mustBeClean(t *testing.T) {
 }
 
 // await polls, for what another process does, until done or the time is over.
-func await(t *testing.T, what string, within time.Duration, done func(context.Context) bool) {
+func await(t *testing.T, what string, done func(context.Context) bool) {
 	t.Helper()
+	const within = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	for !done(ctx) {

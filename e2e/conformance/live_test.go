@@ -109,7 +109,7 @@ func TestLiveLeavesNothing(t *testing.T) {
 		return err == nil && len(list.Items) > 0
 	}
 	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
-	await(t, "a scenario's namespace", 2*time.Minute, begun)
+	await(t, "a scenario's namespace", begun)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestLiveLeavesNothing(t *testing.T) {
 	l.mustBeClean(t)
 
 	cmd, wait = start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
-	await(t, "a scenario's namespace", 2*time.Minute, begun)
+	await(t, "a scenario's namespace", begun)
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +195,9 @@ func TestLiveProxyStopped(t *testing.T) {
 	selectNodes(`"stopped"`)
 	defer func() {
 		selectNodes("null")
-		await(t, "kube-proxy to be back", 2*time.Minute, running(3))
+		await(t, "kube-proxy to be back", running(3))
 	}()
-	await(t, "kube-proxy to be stopped", 2*time.Minute, running(0))
+	await(t, "kube-proxy to be stopped", running(0))
 	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core", "--behaviour", "clusterip.basic,nodeport.every-node,headless.dns,slices,status,port.mapping")
 	c := r.conformance
 	t.Logf("exit %d after %s: behaviours %s", r.exit, r.took.Round(time.Second), c.Statistics.Behaviours)

@@ -72,11 +72,11 @@ func (p *posted) fail(err error) {
 	p.before = func([]string) error { return err }
 }
 
-// askOnce observes one cell and returns its outcome and detail.
-func askOnce(t *testing.T, p *posted, port uint16) reach.Observation {
+// askOnce observes a port that nobody listens at.
+func askOnce(t *testing.T, p *posted) reach.Observation {
 	t.Helper()
 	cells, err := New(p, WithRetries(0, 0)).Observe(t.Context(), []Request{
-		{Vantage: here(), Target: target(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), reach.TCP), Timeout: time.Second}})
+		{Vantage: here(), Target: target(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), 1), reach.TCP), Timeout: time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestStandingProberServesManyBatches(t *testing.T) {
 	p := &posted{}
 	defer p.standing.Close()
 	for range 5 {
-		if o := askOnce(t, p, 1); o.Outcome != reach.Refused {
+		if o := askOnce(t, p); o.Outcome != reach.Refused {
 			t.Fatalf("nobody listens at port 1: %+v", o)
 		}
 	}
@@ -103,7 +103,7 @@ func TestStandingProbersServeBatchesAtTheSameTime(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			for range 5 {
-				if o := askOnce(t, p, 1); o.Outcome != reach.Refused {
+				if o := askOnce(t, p); o.Outcome != reach.Refused {
 					t.Errorf("nobody listens at port 1: %+v", o)
 				}
 			}
@@ -118,9 +118,9 @@ func TestStandingProbersServeBatchesAtTheSameTime(t *testing.T) {
 func TestStandingProberThatIsGoneIsReplaced(t *testing.T) {
 	p := &posted{}
 	defer p.standing.Close()
-	askOnce(t, p, 1)
+	askOnce(t, p)
 	p.kill()
-	if o := askOnce(t, p, 1); o.Outcome != reach.Refused {
+	if o := askOnce(t, p); o.Outcome != reach.Refused {
 		t.Fatalf("the prober was killed between two batches: %+v", o)
 	}
 	if n := p.started.Load(); n != 2 {
@@ -128,7 +128,7 @@ func TestStandingProberThatIsGoneIsReplaced(t *testing.T) {
 	}
 	p.kill()
 	p.fail(errors.New("the node is down"))
-	if o := askOnce(t, p, 1); o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "the node is down") {
+	if o := askOnce(t, p); o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "the node is down") {
 		t.Errorf("no prober can be started: %+v", o)
 	}
 }
@@ -146,7 +146,7 @@ func TestStandingProberThatIsSilentIsReplaced(t *testing.T) {
 		for turn := 0; ; turn++ {
 			n, err := stdin.Read(text)
 			if err != nil {
-				return nil
+				return err
 			}
 			input <- string(text[:n])
 			if mute && turn > 0 {

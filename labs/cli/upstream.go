@@ -70,7 +70,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	if err != nil {
 		return err
 	}
-	settings.Kubeconfig, settings.Context, settings.Client = lab.Cluster.Kubeconfig(), lab.Cluster.Context(), lab.Cluster.Client()
+	settings.Kubeconfig, settings.Context, settings.Client = lab.Kubeconfig(), lab.Context(), lab.Client()
 	settings.Output, settings.Interruptible, settings.Log = filepath.Join(a.config.Output, upstreamFolder), apart, a.Err
 
 	theirs, failed := upstream.Run(ctx, settings, specs)
