@@ -48,7 +48,11 @@ func Main(ctx context.Context, args []string, streams Streams, manifests, exerci
 		case <-ctx.Done():
 			return
 		}
-		_, _ = fmt.Fprintln(streams.Err, "svclab: interrupted; cleaning up (once more to end at once, leaving things behind)")
+		start := ""
+		if terminal(streams.Err) {
+			start = wiped // a clock's line may stand there
+		}
+		_, _ = fmt.Fprintln(streams.Err, start+"svclab: interrupted; cleaning up (once more to end at once, leaving things behind)")
 		cancel(errInterrupted)
 		<-signals
 		os.Exit(2)

@@ -20,6 +20,8 @@ const (
 	tick = time.Second
 	// sayAgain is how often a clock that cannot rewrite its line says another.
 	sayAgain = 10 * time.Second
+	// wiped makes a terminal's line empty.
+	wiped = "\r\x1b[K"
 )
 
 // clock tells a learner what is being done and for how long. On a terminal it rewrites one line; else it says a line now
@@ -91,13 +93,13 @@ func (c *clock) pin(left, right string) {
 			line = left + right
 		}
 	}
-	c.put("\r\x1b[K" + line)
+	c.put(wiped + line)
 }
 
 // wipe removes the line of a lively clock.
 func (c *clock) wipe() {
 	if c.lively {
-		c.put("\r\x1b[K")
+		c.put(wiped)
 	}
 }
 
