@@ -489,3 +489,14 @@ func TestLearnGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// Verbs in two windows keep what the other did.
+func TestTwoWindows(t *testing.T) {
+	folder := stateOf(t, midway())
+	one, _, _ := atDesk(t, strings.NewReader(""), learnFlags{})
+	other, _, _ := atDesk(t, strings.NewReader(""), learnFlags{})
+	err := errors.Join(one.change("04", func(x *progress.Exercise) { x.Hints = 3 }), other.change("04", func(x *progress.Exercise) { x.Checks++ }))
+	if got := kept(t, folder).Exercises["04"]; err != nil || got.Hints != 3 || got.Checks != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
