@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/progress"
+)
+
+func TestLearnClusterTrouble(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		prepare func(d *desk, r *fakeRoom)
+		verb    func(d *desk, ctx context.Context) error
+		want    []string
+	}{
+		{"it is not there", func(d *desk, _ *fakeRoom) {
+			d.enter = func(context.Context) (*room, error) {
+				return nil, d.repair(coach.ClusterGone, errors.New("there is no cluster lab"))
+			}
+		}, (*desk).check, []string{"cluster is not there", "svclab up", "progress is kept"}},
+		{"it is half up", func(_ *desk, r *fakeRoom) { r.down = errors.New("connection refused") }, (*desk).check,
+			[]string{"does not answer as it should: connection refused", "svclab up"}},
+		{"the namespace is gone", func(_ *desk, r *fakeRoom) { r.missing = "learn-04" }, (*desk).check,
+			[]string{"namespace learn-04 is not there any more", "svclab learn reset"}},
+		{"CoreDNS is gone", func(_ *desk, r *fakeRoom) { r.broken = []string{"kube-system deployment coredns"} }, (*desk).check,
+			[]string{"lacks what every exercise needs: kube-system deployment coredns", "svclab learn reset"}},
+		{"it cannot hold the exercise", func(_ *desk, r *fakeRoom) { r.lacks = "needs outside: there is none" },
+			func(d *desk, ctx context.Context) error { return d.start(ctx, "01") }, []string{"cannot hold exercise 01: needs outside", "svclab learn next"}},
+		{"a prediction is missing", func(d *desk, _ *fakeRoom) { d.progress.Current = "07" }, (*desk).check,
+			[]string{"the question number is not answered", "--answer number=refused|no-endpoints|reached"}},
+	} {
+		stateOf(t, progress.Progress{})
+		d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+		d.progress.Current = "04"
+		tc.prepare(d, r)
+		err := tc.verb(d, t.Context())
+		if err == nil {
+			t.Errorf("%s: no error; it printed %s", tc.name, out)
+			continue
+		}
+		wants(t, err.Error(), tc.want...)
+		if r.checks+r.begins != 0 {
+			t.Errorf("%s: %d checks, begun %d times", tc.name, r.checks, r.begins)
+		}
+	}
+}
+
+func TestLearnStart(t *testing.T) {
+	stateOf(t, progress.Progress{})
+	t.Setenv("PATH", t.TempDir()) // no kubectl
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	r.begun = []string{"learn-01", "learn-04-bcdfg", "svclab-x"}
+	r.missing = "learn-04"
+	if err := d.start(t.Context(), "4"); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, out.String(), "Exercise 04 (fix)", "There is no kubectl on your PATH", "docker cp lab:/usr/bin/kubectl .", "\n    $ export KUBECONFIG="+d.kubeconfigFile()+"\n", "svclab learn check")
+	if !slices.EqualFunc(r.left, [][]string{{"learn-01"}}, slices.Equal) {
+		t.Errorf("removed: %v; those of a proof and of others stay", r.left)
+	}
+	if config, err := os.ReadFile(d.kubeconfigFile()); err != nil || !strings.Contains(string(config), "namespace: learn-04") {
+		t.Errorf("kubectl goes elsewhere: %v, %s", err, config)
+	}
+	if _, err := os.Stat(filepath.Join(d.workFolder(course.Exercise{Name: fix}), "service.yaml")); err != nil {
+		t.Error(err)
+	}
+	if d.progress.Current != "04" || d.progress.Exercises["04"].Started.IsZero() || r.begins != 1 {
+		t.Errorf("%+v", d.progress)
+	}
+	if err := d.start(t.Context(), ""); err != nil || r.begins != 1 {
+		t.Errorf("it was begun %d times, %v", r.begins, err)
+	}
+	wants(t, out.String(), "everything is as you left it")
+	if err := d.reset(t.Context()); err != nil || r.begins != 2 || d.progress.Exercises["04"].Resets != 1 {
+		t.Errorf("begun %d times, %+v, %v", r.begins, d.progress, err)
+	}
+}
+
+func TestLearnCheck(t *testing.T) {
+	folder := stateOf(t, midway())
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	var verdict verdictError
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result != reach.Fail {
+		t.Errorf("got %v", err)
+	}
+	wants(t, out.String(), "Not yet:", "Seen: nobody answers", "Hints used: 1 of 3")
+	r.lost = []string{"deployment my-app"}
+	if err := d.check(t.Context()); err == nil {
+		t.Error("passed")
+	}
+	wants(t, out.String(), "is no longer there: deployment my-app", "Nothing that the check looks at has changed", "Your KUBECONFIG is not the exercise's")
+	r.check = sees(seen(reach.Inconclusive, "no prober"))
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result.ExitCode() != 2 {
+		t.Errorf("got %v", err)
+	}
+	r.check = sees(seen(reach.Pass, ""))
+	if err := d.check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wants(t, out.String(), "What happened", "The packet's path", "2 of 3 passed", "svclab learn next")
+	if now := kept(t, folder); !now.Done("04") || now.Exercises["04"].Checks != 7 {
+		t.Errorf("%+v", now)
+	}
+	lacks(t, out.String(), "\x1b")
+}
+
+func TestLearnPredictions(t *testing.T) {
+	stateOf(t, progress.Progress{Current: "07"})
+	pass := sees(coach.Seen{Verdict: reach.Verdict{Result: reach.Pass, Steps: []reach.Step{{Name: "as predicted", Result: reach.Pass}}}})
+	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en", answers: []string{"number=refused", "name=refused"}})
+	r.check = pass
+	var verdict verdictError
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result != reach.Fail {
+		t.Errorf("a wrong prediction: %v", err)
+	}
+	e, err := d.load(predict, course.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, out.String(), "otherwise than you predicted")
+	if got := d.progress.Exercises["07"]; !slices.Equal(got.Misconceptions, []string{"target-port-needs-container-port"}) || got.First["number"] != "refused" {
+		t.Errorf("%+v", got)
+	}
+	d, r, out = atDesk(t, strings.NewReader("9\nx\n"+ordinal(e, "number")+"\n"), learnFlags{lang: "en"})
+	r.check, d.lively = pass, true
+	if err := d.check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wants(t, out.String(), `"9" is none of the numbers`, `"x" is none of the numbers`, "Your prediction was right.")
+	if got := d.progress.Exercises["07"]; got.Answers["number"] != "reached" || got.First["number"] != "refused" || got.Passed.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	d, _, _ = atDesk(t, strings.NewReader(""), learnFlags{lang: "en", answers: []string{"number=perhaps"}})
+	if err := d.check(t.Context()); err == nil || !strings.Contains(err.Error(), "number=refused|no-endpoints|reached") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// ordinal is what a learner types for a question's right option.
+func ordinal(e course.Exercise, question string) string {
+	q, _ := e.Question(question)
+	return string(rune('1' + slices.Index(q.Options, q.Right)))
+}
+
+func TestLearnGoesOn(t *testing.T) {
+	at := func(p progress.Progress) string {
+		stateOf(t, p)
+		d, r, _ := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+		r.missing = "all"
+		if err := d.goOn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return d.progress.Current
+	}
+	done := progress.Exercise{Passed: monday}
+	for _, tc := range []struct {
+		name string
+		p    progress.Progress
+		want string
+	}{
+		{"who begins", progress.Progress{}, "01"},
+		{"midway", midway(), "04"},
+		{"after passing", progress.Progress{Current: "04", Exercises: map[string]progress.Exercise{"01": done, "04": done}}, "07"},
+		{"one left behind", progress.Progress{Current: "07", Exercises: map[string]progress.Exercise{"04": done, "07": done}}, "01"},
+		{"all passed", progress.Progress{Current: "07", Exercises: map[string]progress.Exercise{"01": done, "04": done, "07": done}}, "07"},
+	} {
+		if got := at(tc.p); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// Verbs in two windows keep what the other did.
+func TestTwoWindows(t *testing.T) {
+	folder := stateOf(t, midway())
+	one, _, _ := atDesk(t, strings.NewReader(""), learnFlags{})
+	other, _, _ := atDesk(t, strings.NewReader(""), learnFlags{})
+	err := errors.Join(one.change("04", func(x *progress.Exercise) { x.Hints = 3 }), other.change("04", func(x *progress.Exercise) { x.Checks++ }))
+	if got := kept(t, folder).Exercises["04"]; err != nil || got.Hints != 3 || got.Checks != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
