@@ -1,0 +1,46 @@
+package runner
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/manifests"
+)
+
+// One run in 10,000 may fail by chance alone on a cluster where nothing is wrong, and no more.
+func TestFalseAlarmsOfAWholeRun(t *testing.T) {
+	const (
+		allowed = 1e-4
+		cells   = 10_000 // far more than a run has in both IP families
+	)
+	scenarios, err := scenario.LoadAll(manifests.FS(), scenario.WithChecks(CheckNames()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, stated := cells*missChance, 0
+	for _, s := range scenarios {
+		for _, step := range s.Steps {
+			var args struct {
+				FalseAlarm float64 `json:"falseAlarm"`
+			}
+			if step.Check == nil || len(step.Check.Args) == 0 {
+				continue
+			}
+			if err := json.Unmarshal(step.Check.Args, &args); err != nil {
+				t.Fatalf("%s: %s: %v", s.Name, step.Name, err)
+			}
+			if args.FalseAlarm > 0 {
+				stated++
+			}
+			sum += args.FalseAlarm
+		}
+	}
+	if stated == 0 {
+		t.Error("no check states its rate of false alarms: is it still called falseAlarm?")
+	}
+	if sum > allowed {
+		t.Errorf("a run fails by chance with probability %.1e, %.0e is allowed", sum, allowed)
+	}
+	t.Logf("%d checks and %d cells: %.1e", stated, cells, sum)
+}
