@@ -159,7 +159,13 @@ func (f conformanceFlags) command() string {
 
 // underRunner is runConformance in a container that a standard runner started. The file that the runner waits for is
 // written though the run failed, as long as there are reports.
-func (a *app) underRunner(cmd *cobra.Command, f conformanceFlags) error {
+func (a *app) underRunner(cmd *cobra.Command, f conformanceFlags) (err error) {
+	began := time.Now()
+	defer func() {
+		if _, said := fmt.Fprintf(a.Out, goodbye, time.Since(began).Round(time.Millisecond)); err == nil {
+			err = said
+		}
+	}()
 	if err := f.fromRunner(cmd.LocalFlags()); err != nil {
 		return err
 	}

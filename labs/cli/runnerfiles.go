@@ -25,6 +25,9 @@ const (
 	doneFile, archiveFile = "done", "svclab-conformance.tar.gz"
 	// everything is the focus that runners set where their user asks for all of Kubernetes' own conformance suite.
 	everything = `\[Conformance\]`
+	// goodbye, among the last thirty lines of the log, tells hydrophone that the image has done its work: it knows only
+	// images that run Ginkgo, and shows the log again and again until then (v0.8.0, pkg/conformance/client/logs.go).
+	goodbye = "Ginkgo ran 1 suite in %s\n"
 )
 
 // fromRunner takes what a runner says to a conformance image by its environment: E2E_EXTRA_ARGS are flags, E2E_FOCUS and
@@ -63,7 +66,7 @@ func (f *conformanceFlags) fromRunner(flags *pflag.FlagSet) error {
 	return nil
 }
 
-// logToo has everything that is said written to e2eLog in folder as well, until the function returned is called.
+// logToo has everything that is said written to e2eLog in folder as well, until end is called.
 func (a *app) logToo(folder string) (end func() error, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("make the output folder: %w", err)
@@ -72,8 +75,12 @@ func (a *app) logToo(folder string) (end func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the runner's log: %w", err)
 	}
-	a.Out, a.Err = io.MultiWriter(a.Out, log), io.MultiWriter(a.Err, log)
-	return log.Close, nil
+	out, told := a.Out, a.Err
+	a.Out, a.Err = io.MultiWriter(out, log), io.MultiWriter(told, log)
+	return func() error {
+		a.Out, a.Err = out, told
+		return log.Close()
+	}, nil
 }
 
 // finish writes what runners fetch: the JUnit report under their name, an archive of all reports, and last of all the

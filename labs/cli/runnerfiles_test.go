@@ -2,12 +2,15 @@ package cli
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/svclab/svclab/e2e/report"
@@ -90,5 +93,21 @@ func TestFinishLeavesWhatRunnersFetch(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(folder, e2eJUnit)); err != nil {
 		t.Error(err)
+	}
+}
+
+// hydrophone waits for a line of Ginkgo's, whatever became of the run.
+func TestUnderRunnerSaysThatItHasEnded(t *testing.T) {
+	ended := regexp.MustCompile(`Ginkgo ran (00|[1-9]\d{0,2}) suite`) // as hydrophone looks for it
+	for focus, want := range map[string]string{"(": "E2E_FOCUS", `^port\.`: "--in-cluster"} {
+		t.Setenv("E2E_FOCUS", focus)
+		var out, told bytes.Buffer
+		a := &app{Streams: Streams{Out: &out, Err: &told}}
+		cmd := a.conformance()
+		cmd.SetArgs([]string{"--under-runner", "--output=" + t.TempDir()})
+		err := cmd.ExecuteContext(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) || !ended.MatchString(out.String()) {
+			t.Errorf("E2E_FOCUS=%s: %v; it says\n%s", focus, err, out.String())
+		}
 	}
 }
