@@ -60,13 +60,13 @@ func synced(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 // awaitSync looks until all that was pending when it began is written. A sync takes the pending changes when it begins
 // and sets its time stamp when it ends, and one follows the other. So once nothing is pending, what was asked for is in
 // the rules or in a sync under way; a time stamp later than that look tells that this one has ended, and where none
-// comes for syncedHold and nothing is pending, there was none. Changes that come in later are somebody else's.
+// comes for syncedHold and none is asked for, there was none. Changes that come in later are somebody else's.
 func awaitSync(ctx context.Context, url string) (done bool, why string) {
 	var quiet time.Time // when nothing was pending for the first time
 	for {
 		now := time.Now()
 		state, err := proxyState(ctx, url)
-		busy := state.pending > 0 || state.queued > state.synced
+		busy := state.busy()
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return false, "kube-proxy did not answer in time"
@@ -74,11 +74,11 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 			return false, err.Error()
 		case quiet.IsZero() && !busy:
 			quiet = now
-		case !quiet.IsZero() && state.synced > seconds(quiet), !quiet.IsZero() && !busy && now.Sub(quiet) >= syncedHold:
+		case !quiet.IsZero() && state.written(seconds(quiet), now.Sub(quiet) >= syncedHold):
 			return true, ""
 		}
 		if busy {
-			why = fmt.Sprintf("%g changes are pending, the last sync was %.1f s ago", state.pending, seconds(now)-state.synced)
+			why = state.why(seconds(now))
 		}
 		next := syncedPoll
 		if !busy { // kube-proxy pays for each look, so it is the last if it shows the same
@@ -92,9 +92,52 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 	}
 }
 
-// proxyStatus is what kube-proxy says, the times in seconds since 1970 by the node's clock, the least of its IP
-// families' syncs and the latest of their requests.
-type proxyStatus struct{ pending, queued, synced float64 }
+// proxyStatus is what kube-proxy says: how many changes are pending, and of each IP family's rules when a sync was asked
+// for and when one ended, in seconds since 1970 by the node's clock. A family is synced when one of its own Services
+// changes; until v1.35 a cluster of one family has a second one that hardly ever is.
+type proxyStatus struct {
+	pending  float64
+	families map[string]*familyStatus // by the series' labels
+}
+
+type familyStatus struct{ queued, synced float64 }
+
+// idle reports whether no sync is asked for that has not ended.
+func (f *familyStatus) idle() bool { return f.queued <= f.synced }
+
+func (s proxyStatus) busy() bool {
+	for _, f := range s.families {
+		if !f.idle() {
+			return true
+		}
+	}
+	return s.pending > 0
+}
+
+// written reports whether what was taken by the time since is in the rules of every family; held is whether a sync that
+// was under way then would have ended.
+func (s proxyStatus) written(since float64, held bool) bool {
+	for _, f := range s.families {
+		if f.synced <= since && (!held || !f.idle()) {
+			return false
+		}
+	}
+	return true
+}
+
+// why says what a busy kube-proxy has not done.
+func (s proxyStatus) why(now float64) string {
+	last := now
+	for _, f := range s.families {
+		if !f.idle() {
+			last = min(last, f.synced)
+		}
+	}
+	if last == now {
+		return fmt.Sprintf("%g changes are pending, and no sync is asked for", s.pending)
+	}
+	return fmt.Sprintf("%g changes are pending, the last sync was %.1f s ago", s.pending, now-last)
+}
 
 func proxyState(ctx context.Context, url string) (proxyStatus, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -116,14 +159,14 @@ func proxyState(ctx context.Context, url string) (proxyStatus, error) {
 // parseStatus reads metrics in Prometheus's text format: a name, labels in braces, a blank, a value.
 func parseStatus(r io.Reader) (proxyStatus, error) {
 	var (
-		status proxyStatus
+		status = proxyStatus{families: map[string]*familyStatus{}}
 		seen   = map[string]bool{}
 		lines  = bufio.NewScanner(r)
 	)
 	lines.Buffer(nil, metricsMost)
 	for lines.Scan() {
-		name, rest, _ := strings.Cut(lines.Text(), " ")
-		name, _, _ = strings.Cut(name, "{")
+		series, rest, _ := strings.Cut(lines.Text(), " ")
+		name, labels, _ := strings.Cut(series, "{")
 		if name != metricQueued && name != metricSynced && name != metricServicesPending && name != metricEndpointsPending {
 			continue
 		}
@@ -131,17 +174,21 @@ func parseStatus(r io.Reader) (proxyStatus, error) {
 		if err != nil {
 			return proxyStatus{}, fmt.Errorf("read metric %s: %w", name, err)
 		}
-		switch name {
-		case metricQueued:
-			status.queued = max(status.queued, value)
-		case metricSynced:
-			if !seen[name] || value < status.synced {
-				status.synced = value
-			}
-		default:
-			status.pending += value
-		}
 		seen[name] = true
+		if name == metricServicesPending || name == metricEndpointsPending {
+			status.pending += value
+			continue
+		}
+		family := status.families[labels]
+		if family == nil {
+			family = &familyStatus{}
+			status.families[labels] = family
+		}
+		if name == metricQueued {
+			family.queued = value
+		} else {
+			family.synced = value
+		}
 	}
 	if err := lines.Err(); err != nil {
 		return proxyStatus{}, fmt.Errorf("read the metrics: %w", err)

@@ -19,6 +19,7 @@ type proxy struct {
 	sync.Mutex
 	pending        int
 	queued, synced time.Time
+	idle           time.Time // when the other IP family was synced, if it is not at every change
 }
 
 func (p *proxy) set(pending int, queued, synced time.Time) {
@@ -31,8 +32,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	p.Lock()
 	defer p.Unlock()
 	// two IP families, of which one is ahead: the other one counts
-	_, _ = fmt.Fprintf(w, "# HELP x y\nother_metric 7\n%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} 0\n", metricQueued, seconds(p.queued))
-	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} 9e+12\n", metricSynced, seconds(p.synced))
+	other := 9e+12
+	if !p.idle.IsZero() {
+		other = seconds(p.idle)
+	}
+	_, _ = fmt.Fprintf(w, "# HELP x y\nother_metric 7\n%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %f\n", metricQueued, seconds(p.queued), other-1)
+	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %f\n", metricSynced, seconds(p.synced), other)
 	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %d\n%s 0\n", metricServicesPending, p.pending, metricEndpointsPending)
 }
 
@@ -96,6 +101,31 @@ func TestSyncedIsNotHeldUpByLaterChanges(t *testing.T) {
 	defer ended.Stop()
 	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 2*time.Second {
 		t.Errorf("a sync has ended since, with what was pending then: %+v", got)
+	}
+}
+
+// Until v1.35 kube-proxy keeps rules of both IP families on a cluster of one, and syncs those of the other once.
+func TestSyncedLooksAtEachFamilyByItself(t *testing.T) {
+	var (
+		began  = time.Now()
+		p      = &proxy{idle: began.Add(-time.Hour)}
+		server = httptest.NewServer(p)
+	)
+	defer server.Close()
+	p.set(0, began.Add(-time.Minute), began.Add(-30*time.Second))
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
+		t.Errorf("nothing is asked for in either family: %+v", got)
+	}
+	p.set(0, began, began.Add(-30*time.Second))
+	if got := askSynced(t, server.URL, "1s"); got.Done || !strings.Contains(got.Why, "the last sync was 3") {
+		t.Errorf("the one that is used has a sync under way, begun 30 s after the last: %+v", got)
+	}
+	p.set(0, began.Add(-time.Minute), began)
+	p.idle = began.Add(-time.Hour)
+	later := time.AfterFunc(300*time.Millisecond, func() { p.set(2, time.Now().Add(-50*time.Millisecond), time.Now()) })
+	defer later.Stop()
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
+		t.Errorf("one family's sync has ended and the other has none to do, whatever came in since: %+v", got)
 	}
 }
 
