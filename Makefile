@@ -23,7 +23,7 @@ help: ## Show this help
 .PHONY: build
 build: ## Build the svclab command
 	@mkdir -p $(bin)
-	@go build -trimpath -o $(svclab) ./labs/cmd/svclab
+	@scripts/beat.sh "building svclab" go build -trimpath -o $(svclab) ./labs/cmd/svclab
 
 .PHONY: e2e
 e2e: build ## Set everything up, prove every behaviour with traffic, take it down (KEEP=1 keeps the cluster)
@@ -35,7 +35,7 @@ e2e-matrix: build ## make e2e in both proxy modes and both IP families, and one 
 
 .PHONY: test
 test: ## Run the tests that need no cluster
-	@go test ./... $(ARGS)
+	@scripts/beat.sh "testing" go test ./... $(ARGS)
 	@go vet -tags e2e ./e2e/suites
 
 .PHONY: up

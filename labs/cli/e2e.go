@@ -114,7 +114,7 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 	if err := os.WriteFile(progress, nil, 0o644); err != nil {
 		return fmt.Errorf("write the progress: %w", err)
 	}
-	args := []string{"tool", "ginkgo", "run", "--tags=e2e", "--procs=" + strconv.Itoa(s.procs), "--no-color", "--silence-skips", "--succinct",
+	args := []string{"tool", "ginkgo", "run", "--procs=" + strconv.Itoa(s.procs), "--no-color", "--silence-skips", "--succinct",
 		"--timeout=55m", "--poll-progress-after=0s", "--keep-going", "--fail-on-empty"}
 	if s.labels != "" {
 		args = append(args, "--label-filter="+s.labels)
@@ -122,7 +122,11 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 	if s.focus != "" {
 		args = append(args, "--focus="+s.focus)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "./e2e/suites")...)
+	program, err := a.suiteProgram(ctx)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, program)...)
 	cmd.Dir = a.config.Root
 	cmd.Env = append(os.Environ(), a.config.Environ()...)
 	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep))
@@ -146,4 +150,41 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 		return fmt.Errorf("run the suite (its own log is %s): %w", log.Name(), err)
 	}
 	return nil
+}
+
+// suiteProgram compiles the suite, and returns the program's absolute path. Go leaves one that is up to date as it is;
+// Ginkgo, left to itself, links a new one for every run.
+func (a *app) suiteProgram(ctx context.Context) (string, error) {
+	program, err := filepath.Abs(filepath.Join(a.config.Output, "bin", "suites.test"))
+	if err != nil {
+		return "", fmt.Errorf("compile the suite: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-tags=e2e", "-o", program, "./e2e/suites")
+	cmd.Dir = a.config.Root
+	apart(cmd)
+	var said []byte
+	a.beating("compiling the suite", func() { said, err = cmd.CombinedOutput() })
+	if err != nil {
+		return "", fmt.Errorf("compile the suite: %w\n%s", err, said)
+	}
+	return program, nil
+}
+
+// beating does something, and says every 15 s that it is still at it.
+func (a *app) beating(what string, do func()) {
+	var (
+		began = time.Now()
+		tick  = time.NewTicker(15 * time.Second)
+		done  = make(chan struct{})
+	)
+	defer tick.Stop()
+	go func() { defer close(done); do() }()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			_, _ = fmt.Fprintf(a.Err, "  … %s, %.0f s\n", what, time.Since(began).Seconds())
+		}
+	}
 }

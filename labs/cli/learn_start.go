@@ -22,13 +22,18 @@ func (d *desk) goOn(ctx context.Context) error {
 			return err
 		}
 		if name == "" {
-			_, all := d.passed()
-			d.Say(coach.AllDone, all)
-			return d.Done()
+			return d.allDone()
 		}
 		wanted = name
 	}
 	return d.start(ctx, wanted)
+}
+
+// allDone says that no exercise is left.
+func (d *desk) allDone() error {
+	_, all := d.passed()
+	d.Say(coach.AllDone, all)
+	return d.Done()
 }
 
 // start begins an exercise, or goes on with one that was begun.
@@ -38,9 +43,7 @@ func (d *desk) start(ctx context.Context, wanted string) error {
 		return err
 	}
 	if name == "" {
-		_, all := d.passed()
-		d.Say(coach.AllDone, all)
-		return d.Done()
+		return d.allDone()
 	}
 	e, begun, err := d.open(ctx, name)
 	if err != nil {
@@ -218,9 +221,7 @@ func (d *desk) next(ctx context.Context) error {
 		return err
 	}
 	if name == "" {
-		_, all := d.passed()
-		d.Say(coach.AllDone, all)
-		return d.Done()
+		return d.allDone()
 	}
 	return d.start(ctx, name)
 }
