@@ -64,6 +64,16 @@ func addresses() []Mutant {
 				Got: []string{"TimedOut"}, Also: []string{"outside", "host"}}}},
 		},
 		{
+			Name:       "external-ipv6-unserved",
+			Breaks:     "worker serves the external IP of IPv4 and drops what is sent to that of IPv6",
+			Behaviours: []string{"externalips"}, Scenario: "external-ips", Family: "IPv6", During: []string{"every node serves it"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return everyClientRaw(fmt.Sprintf("ip6 daddr %s tcp dport 81 drop", balancer6(s.All["router"]))), nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ExternalIP}, Field: "outcome",
+				Got: []string{"TimedOut"}, Also: []string{"outside", "host"}}}},
+		},
+		{
 			Name:       "change-not-heard",
 			Breaks:     "the machine outside goes on sending to the node that announced the address first, whichever does now",
 			Behaviours: []string{"lb.failover"}, Scenario: "failover",

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/world"
 )
 
 // objects are the mutants of API objects.
@@ -63,13 +62,7 @@ func families() []Mutant {
 			Breaks:     "worker drops what is sent to the IPv6 ClusterIP of the Service that requires both families",
 			Behaviours: []string{"dualstack"}, Scenario: "dual-stack", During: []string{"each is reached in its families, and in no other"},
 			Break: filter("worker", func(s Scene) (Rules, error) {
-				required := s.All["required"]
-				for _, addr := range world.ClusterIPs(&required) {
-					if addr.Is6() {
-						return everyClientRaw(fmt.Sprintf("ip6 daddr %s tcp dport 80 drop", addr)), nil
-					}
-				}
-				return Rules{}, fmt.Errorf("service required has no IPv6 address")
+				return everyClientRaw(fmt.Sprintf("ip6 daddr %s tcp dport 80 drop", virtual6(s.All["required"]))), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: []string{"TimedOut"}}}},
 		},

@@ -53,6 +53,15 @@ func pods() []Mutant {
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"beta"}}}},
 		},
 		{
+			Name:       "families-mixed-up",
+			Breaks:     "worker sends its clients at the IPv6 address to the pod that the EndpointSlice of IPv4 lists",
+			Behaviours: []string{"selectorless"}, Scenario: "selectorless", Family: "IPv6", During: []string{"alpha answers"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return everyClient(fmt.Sprintf("ip6 daddr %s tcp dport 80 dnat ip6 to [%s]:8080", virtual6(s.Service), s.Pods6["alpha"])), nil
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"alpha"}}}},
+		},
+		{
 			Name:       "swap-not-followed",
 			Breaks:     "worker sends clients of the first Service to the pod it had before the two were swapped",
 			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"the pods are swapped"},

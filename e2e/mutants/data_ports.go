@@ -9,6 +9,7 @@ import (
 
 // ports are the mutants of ports and their names.
 func ports() []Mutant {
+	const asNodePort = "from ClusterIP, it is NodePort"
 	return []Mutant{
 		{
 			Name:       "one-protocol-lost",
@@ -46,6 +47,13 @@ func ports() []Mutant {
 				Field: "outcome", Got: []string{"Reached"}}}},
 		},
 		{
+			Name:       "family-lost",
+			Breaks:     "the Service has lost its second IP family while it became a NodePort",
+			Behaviours: []string{"type.change"}, Scenario: "type-change", Family: "IPv6", During: []string{asNodePort},
+			Break:  edited(serviceName, "", `{"spec":{"ipFamilyPolicy":"SingleStack"}}`),
+			Notice: Notice{Checks: []CheckSign{{Step: asNodePort, Why: []string{"there is no IPv6"}}}},
+		},
+		{
 			Name:       "stale-datagrams",
 			Breaks:     "worker sends its clients' datagrams to an address that no pod has any more",
 			Behaviours: []string{"udp"}, Scenario: "udp", During: []string{"datagrams reach the new pod from everywhere"},
@@ -73,6 +81,13 @@ func names() []Mutant {
 			Behaviours: []string{"headless.dns"}, Scenario: "headless", During: []string{onlyAlpha},
 			Break:  edited("headless", "", `{"spec":{"publishNotReadyAddresses":true}}`),
 			Notice: Notice{Checks: []CheckSign{{Step: onlyAlpha, Why: []string{"want"}}}},
+		},
+		{
+			Name:       "second-record-lost",
+			Breaks:     "the DNS has no AAAA record for the headless Service, only its A records",
+			Behaviours: []string{"headless.dns"}, Scenario: "headless", Family: "IPv6", During: []string{onlyAlpha},
+			Break:  recordsLost("AAAA", "headless"),
+			Notice: Notice{Checks: []CheckSign{{Step: onlyAlpha, Why: []string{"got no such record"}}}},
 		},
 		{
 			Name:       "port-name-lost",

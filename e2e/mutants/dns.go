@@ -100,6 +100,17 @@ func aliasChanged(other string) Break {
 	}
 }
 
+// recordsLost has CoreDNS answer that a Service has no record of a type.
+func recordsLost(record, service string) Break {
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			name := fmt.Sprintf("%s.%s.svc.%s.", service, scene.Namespace, scene.Domain)
+			return corefile(ctx, lab, fmt.Sprintf("    template IN %s %s {\n        match \"%s\"\n        rcode NOERROR\n    }\n", record, scene.Domain, quoted(name)))
+		},
+		Mend: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
+	}
+}
+
 // quoted puts a text between the anchors of a regular expression that matches it and nothing else.
 func quoted(name string) string { return "^" + strings.ReplaceAll(name, ".", `\.`) + "$" }
 

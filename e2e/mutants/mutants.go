@@ -28,6 +28,8 @@ type Mutant struct {
 	Behaviours []string
 	// Scenario is the one that must notice.
 	Scenario string
+	// Family is the IP family that it needs the cluster to have, where it is about one: IPv6.
+	Family string
 	// During are names of its steps, in its order. They are done again while the cluster is broken, which it is from
 	// right before the first of them on. Those of them that only look must pass again after the repair.
 	During []string

@@ -95,10 +95,13 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 	began := time.Now()
 	r := &run{lab: lab, runnerWith: runnerWith, log: log, findings: make([]*Finding, len(list))}
 	err := Sweep(ctx, lab)
+	if err == nil {
+		err = r.skip(ctx, list)
+	}
 	for _, sc := range scenarios {
 		var mine []int
 		for i, m := range list {
-			if m.Scenario == sc.Name {
+			if m.Scenario == sc.Name && r.findings[i] == nil {
 				mine = append(mine, i)
 			}
 		}
@@ -159,6 +162,20 @@ type run struct {
 	findings   []*Finding // in the order of the list; nil while unknown
 	unbroken   []string
 	verdicts   []reach.Verdict
+}
+
+// skip leaves out the mutants of an IP family that the cluster does not have.
+func (r *run) skip(ctx context.Context, list []Mutant) error {
+	facts, err := r.lab.Facts(ctx)
+	if err != nil {
+		return fmt.Errorf("learn the cluster's IP families: %w", err)
+	}
+	for i, m := range list {
+		if !facts.HasFamily(m.Family) {
+			r.findings[i] = &Finding{Mutant: m, Fate: Skipped, Why: "the cluster's Services have no " + m.Family}
+		}
+	}
+	return nil
 }
 
 // scenario runs one scenario for those of the list's mutants that mine are, and returns those it did not get to.

@@ -39,12 +39,15 @@ const (
 	appLabel, appName = "app", "my-app"
 )
 
-// Scene is what a mutant finds when it breaks the cluster. Mutants break IPv4, in dual-stack clusters too.
+// Scene is what a mutant finds when it breaks the cluster. Mutants break IPv4, in dual-stack clusters too, but for those of
+// Family IPv6.
 type Scene struct {
 	Namespace string
 	// All are the scenario's Services by name, Pods the addresses of its pods by name, whatever state these are in.
 	All  map[string]corev1.Service
 	Pods map[string]netip.Addr
+	// Pods6 are the pods' IPv6 addresses, where they have any.
+	Pods6 map[string]netip.Addr
 	// Service is my-service, where there is one.
 	Service corev1.Service
 	// VIP is its ClusterIP and LoadBalancer its load balancer's address, where it has them.
@@ -79,7 +82,8 @@ type Node struct {
 
 // Look finds out what there is in the scenario's namespace and around it.
 func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
-	scene := Scene{Namespace: namespace, Nodes: map[string]Node{}, All: map[string]corev1.Service{}, Pods: map[string]netip.Addr{}}
+	scene := Scene{Namespace: namespace, Nodes: map[string]Node{}, All: map[string]corev1.Service{},
+		Pods: map[string]netip.Addr{}, Pods6: map[string]netip.Addr{}}
 	facts, err := lab.Facts(ctx)
 	if err != nil {
 		return scene, fmt.Errorf("look at the scene: %w", err)
@@ -148,6 +152,7 @@ func (s *Scene) lookAtPods(ctx context.Context, client kubernetes.Interface, slo
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		s.Pods[pod.Name] = first4(world.PodAddrs(pod), func(a netip.Addr) netip.Addr { return a })
+		s.Pods6[pod.Name] = first6(world.PodAddrs(pod))
 		if addr, ok := ready4(pod); ok && pod.Labels[appLabel] == appName {
 			s.Image = pod.Spec.Containers[0].Image
 			s.Backends = append(s.Backends, Backend{Name: pod.Name, Slot: slots[pod.Spec.NodeName], Addr: addr})
@@ -192,6 +197,17 @@ func balancer4(service corev1.Service) netip.Addr {
 	return first4(world.Ingresses(&service), func(i world.Ingress) netip.Addr { return i.Addr }).Addr
 }
 
+// virtual6 and balancer6 are those of IPv6.
+func virtual6(service corev1.Service) netip.Addr { return first6(world.ClusterIPs(&service)) }
+
+func balancer6(service corev1.Service) netip.Addr {
+	var addrs []netip.Addr
+	for _, ingress := range world.Ingresses(&service) {
+		addrs = append(addrs, ingress.Addr)
+	}
+	return first6(addrs)
+}
+
 // ready4 is the IPv4 address of a pod that is ready and stays.
 func ready4(pod *corev1.Pod) (netip.Addr, bool) {
 	if !world.Ready(pod) || pod.DeletionTimestamp != nil {
@@ -214,4 +230,14 @@ func first4[T any](list []T, addr func(T) netip.Addr) T {
 		}
 	}
 	return none
+}
+
+// first6 is the first IPv6 address of list; the zero value where there is none.
+func first6(list []netip.Addr) netip.Addr {
+	for _, addr := range list {
+		if addr.Is6() {
+			return addr
+		}
+	}
+	return netip.Addr{}
 }

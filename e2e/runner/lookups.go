@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/world"
 )
 
 // Resolver is implemented by a Prober that can ask the DNS for records; the one of ForClient is one.
@@ -26,10 +26,11 @@ type lookupArgs struct {
 	Lookups []lookupWant `json:"lookups"`
 }
 
-// lookupWant is one question and the whole of its answer, in any order. {namespace}, {domain}, {clusterIP:SERVICE},
-// {podIP:POD} and {podLabel:POD} are filled in; {clusterIPs:SERVICE} is each of the Service's addresses that a record
-// of its type can hold: IPv4 for A, IPv6 for AAAA, which may be none. An SRV record is written "PRIORITY PORT TARGET"; its weight is left
-// out: CoreDNS shares 100 among the targets. No answer: there is no such record.
+// lookupWant is one question and the whole of its answer, in any order. Placeholders are filled in; one for all
+// addresses, such as {clusterIPs:SERVICE}, stands for those that a record of its type can hold: IPv4 for A, IPv6 for
+// AAAA, which may be none. In the name it makes as many questions, none of them in a cluster without that IP family. An
+// SRV record is written "PRIORITY PORT TARGET"; its weight is left out: CoreDNS shares 100 among the targets. No answer:
+// there is no such record.
 type lookupWant struct {
 	Name   string       `json:"name"`
 	Record probe.Record `json:"record"`
@@ -76,16 +77,18 @@ func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.
 		return nil, nil, errors.New("lookups are missing")
 	}
 	for _, l := range a.Lookups {
-		name, err := where.filled(l.Name)
+		names, err := where.filledEach(l.Name, held(l.Record))
 		if err != nil {
 			return nil, nil, err
 		}
-		lookups = append(lookups, probe.Lookup{Vantage: from, Name: name, Record: l.Record, Timeout: timeout})
 		want, err := where.wanted(l)
 		if err != nil {
 			return nil, nil, err
 		}
-		wants = append(wants, want)
+		for _, name := range names {
+			lookups = append(lookups, probe.Lookup{Vantage: from, Name: name, Record: l.Record, Timeout: timeout})
+			wants = append(wants, want)
+		}
 	}
 	return lookups, wants, nil
 }
@@ -94,27 +97,26 @@ func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.
 func (s site) wanted(l lookupWant) ([]string, error) {
 	var want []string
 	for _, text := range l.Want {
-		name, all := strings.CutPrefix(text, "{clusterIPs:")
-		if !all {
-			one, err := s.filled(text)
-			if err != nil {
-				return nil, err
-			}
-			want = append(want, one)
-			continue
+		each, err := s.filledEach(text, held(l.Record))
+		if err != nil {
+			return nil, err
 		}
-		service, found := s.world.Service(s.namespace + "/" + strings.TrimSuffix(name, "}"))
-		if !found || len(world.ClusterIPs(&service)) == 0 {
-			return nil, fmt.Errorf("%q: there is nothing to fill in", text)
-		}
-		for _, addr := range world.ClusterIPs(&service) {
-			if (l.Record == probe.A) == addr.Is4() {
-				want = append(want, addr.String())
-			}
-		}
+		want = append(want, each...)
 	}
 	slices.Sort(want)
 	return want, nil
+}
+
+// held says which addresses a record of a type is about; nil: any.
+func held(record probe.Record) func(netip.Addr) bool {
+	switch record {
+	case probe.A:
+		return netip.Addr.Is4
+	case probe.AAAA:
+		return netip.Addr.Is6
+	default:
+		return nil
+	}
 }
 
 // judgeLookups compares the answers with what is wanted. A DNS that did not answer, or with an error, is wrong too.

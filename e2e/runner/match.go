@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/world"
@@ -40,6 +42,8 @@ type gaps struct {
 	services, targets, cells, rows []string
 	// opened are the names of the table's extra targets, undeclared by its word, that a Service does declare.
 	opened []string
+	// families are rows of a table for each family that are about some address of one IP family and none of another.
+	families []string
 }
 
 // match lays out a table's cells and finds each one's row. A cell that no row is about, a cell that two are
@@ -62,6 +66,9 @@ func (s site) match(t scenario.Table) (grid, error) {
 	if len(g.cells) == 0 {
 		errs = append(errs, errors.New("the table has no cell"))
 	}
+	for _, line := range missing.families {
+		errs = append(errs, failf("%s", line))
+	}
 	return g, errors.Join(errs...)
 }
 
@@ -77,6 +84,7 @@ func (s site) lay(t scenario.Table) (grid, gaps, error) {
 		missing gaps
 		errs    []error
 		uses    = make([]int, len(t.Rows))
+		spoken  = map[use]bool{}
 	)
 	g.targets = s.targets(t, &missing)
 	for _, v := range g.vantages {
@@ -91,6 +99,9 @@ func (s site) lay(t scenario.Table) (grid, gaps, error) {
 				if scenario.MatchVantage(row.From, v) && s.matches(row.To, v, wanted) {
 					rows = append(rows, i)
 					uses[i]++
+					if addr, err := netip.ParseAddr(target.Host); err == nil {
+						spoken[use{row: i, kind: target.Kind, family: world.FamilyOf(addr)}] = true
+					}
 				}
 			}
 			switch len(rows) {
@@ -104,18 +115,36 @@ func (s site) lay(t scenario.Table) (grid, gaps, error) {
 		}
 	}
 	for i, n := range uses {
-		if n == 0 && s.hasFamily(t.Rows[i].To.Family) {
+		if n == 0 && s.world.Facts.HasFamily(t.Rows[i].To.Family) {
 			missing.rows = append(missing.rows, fmt.Sprintf("row %d (%s) is about no cell", i+1, t.Rows[i]))
 		}
+	}
+	if t.EachFamily {
+		missing.families = s.unspoken(t, spoken)
 	}
 	return g, missing, errors.Join(errs...)
 }
 
-// hasFamily reports whether the cluster's Services can have addresses of an IP family; of "" always.
-func (s site) hasFamily(family string) bool {
-	return family == "" || slices.ContainsFunc(s.world.Facts.ServiceCIDRs, func(r netip.Prefix) bool {
-		return string(world.FamilyOf(r.Addr())) == family
-	})
+// use is what a row is about: addresses of a kind, of one IP family.
+type use struct {
+	row    int
+	kind   reach.TargetKind
+	family corev1.IPFamily
+}
+
+// unspoken tells of rows that name no family and are about addresses of one that the cluster has, but not of the other.
+func (s site) unspoken(t scenario.Table, spoken map[use]bool) []string {
+	var lines []string
+	for u := range spoken {
+		for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
+			other := use{row: u.row, kind: u.kind, family: family}
+			if t.Rows[u.row].To.Family == "" && s.world.Facts.HasFamily(string(family)) && !spoken[other] {
+				lines = append(lines, fmt.Sprintf("there is no %s %s for row %d (%s), which is about each IP family", family, u.kind, u.row+1, t.Rows[u.row]))
+			}
+		}
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 func numbers(rows []int) string {
@@ -150,58 +179,64 @@ func (s site) targets(t scenario.Table, missing *gaps) []reach.Target {
 		}
 	}
 	for i, x := range t.Extra {
-		target, err := s.extra(x)
-		if err == nil && slices.ContainsFunc(targets, func(other reach.Target) bool { return other.Name() == target.Name() }) {
-			if target.Undeclared {
-				missing.opened = append(missing.opened, target.Name())
-				continue
-			}
-			err = fmt.Errorf("%s is asked anyway", target.Name())
-		}
+		extras, err := s.extra(x)
 		if err != nil {
 			missing.targets = append(missing.targets, fmt.Sprintf("extra target %d: %v", i+1, err))
-			continue
 		}
-		targets = append(targets, target)
+		for _, target := range extras {
+			switch asked := slices.ContainsFunc(targets, func(other reach.Target) bool { return other.Name() == target.Name() }); {
+			case !asked:
+				targets = append(targets, target)
+			case target.Undeclared:
+				missing.opened = append(missing.opened, target.Name())
+			default:
+				missing.targets = append(missing.targets, fmt.Sprintf("extra target %d: %s is asked anyway", i+1, target.Name()))
+			}
+		}
 	}
 	return targets
 }
 
-func (s site) extra(x scenario.Extra) (reach.Target, error) {
+// extra makes out an extra target: one, or as many as its host has addresses.
+func (s site) extra(x scenario.Extra) ([]reach.Target, error) {
 	protocol := x.Protocol
 	if protocol == "" {
 		protocol = reach.TCP
 	}
 	full := s.namespace + "/" + x.Service
-	host := s.fill(x.Host)
-	if placeholder.MatchString(host) {
+	hosts := []string{s.fill(x.Host)}
+	if placeholder.MatchString(x.Host) {
 		var err error
-		if host, err = s.filled(host); err != nil {
-			return reach.Target{}, fmt.Errorf("host %w", err)
+		if hosts, err = s.filledEach(x.Host, nil); err != nil {
+			return nil, fmt.Errorf("host %w", err)
 		}
 	}
-	if strings.Contains(host, "{") {
-		service, found := s.world.Service(full)
-		if !found {
-			return reach.Target{}, fmt.Errorf("there is no Service %q", x.Service)
+	var targets []reach.Target
+	for _, host := range hosts {
+		if strings.Contains(host, "{") {
+			service, found := s.world.Service(full)
+			if !found {
+				return nil, fmt.Errorf("there is no Service %q", x.Service)
+			}
+			for _, addr := range world.ClusterIPs(&service) {
+				host = strings.ReplaceAll(host, "{clusterIP}", addr.String())
+			}
+			for _, ingress := range world.Ingresses(&service) {
+				host = strings.ReplaceAll(host, "{loadBalancerIP}", ingress.Addr.String())
+			}
 		}
-		for _, addr := range world.ClusterIPs(&service) {
-			host = strings.ReplaceAll(host, "{clusterIP}", addr.String())
+		if strings.Contains(host, "{") {
+			return nil, fmt.Errorf("host %q: nothing to fill in for %s", x.Host, host)
 		}
-		for _, ingress := range world.Ingresses(&service) {
-			host = strings.ReplaceAll(host, "{loadBalancerIP}", ingress.Addr.String())
+		target := reach.Target{Kind: x.Kind, Service: full, Host: host, Port: x.Port, Protocol: protocol,
+			HostHeader: s.fill(x.HostHeader), Undeclared: x.Undeclared}
+		if x.Kind == reach.NodePort {
+			target.Node = s.nodeAt(host)
+			target.Slot = s.world.Slot(target.Node)
 		}
+		targets = append(targets, target)
 	}
-	if strings.Contains(host, "{") {
-		return reach.Target{}, fmt.Errorf("host %q: nothing to fill in for %s", x.Host, host)
-	}
-	target := reach.Target{Kind: x.Kind, Service: full, Host: host, Port: x.Port, Protocol: protocol,
-		HostHeader: s.fill(x.HostHeader), Undeclared: x.Undeclared}
-	if x.Kind == reach.NodePort {
-		target.Node = s.nodeAt(host)
-		target.Slot = s.world.Slot(target.Node)
-	}
-	return target, nil
+	return targets, nil
 }
 
 // fill fills in what only the run knows.

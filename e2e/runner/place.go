@@ -71,6 +71,9 @@ func (r *Runner) in(ctx context.Context, at Place, sc scenario.Scenario, goal bo
 func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(reach.Step)) {
 	stopped := ""
 	for _, step := range s.scenario.Steps {
+		if !s.facts.HasFamily(step.Family) {
+			continue
+		}
 		switch {
 		case stopped != "":
 		case ctx.Err() != nil:
@@ -111,7 +114,7 @@ func (s *session) grid(where site, t scenario.Table) (g grid, missing []string, 
 	})
 	missing = slices.Concat(gaps.services, gaps.targets)
 	if len(missing) == 0 {
-		missing = gaps.rows // with a Service amiss, its rows are too
+		missing = slices.Concat(gaps.rows, gaps.families) // with a Service amiss, its rows are too
 	}
 	return g, missing, err
 }

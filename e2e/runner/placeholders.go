@@ -12,76 +12,96 @@ import (
 )
 
 // placeholder finds what only the run knows: {clusterIP:SERVICE}, {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD},
-// {nodeIP:SLOT}, {nodeIPv6:SLOT}, {vantageIP:VANTAGE}.
-var placeholder = regexp.MustCompile(`\{(clusterIP|loadBalancerIP|podIP|podLabel|nodeIP|nodeIPv6|vantageIP):([a-z0-9.-]+)\}`)
+// {nodeIP:SLOT}, {vantageIP:VANTAGE}: of several addresses the first. {nodeIPv6:SLOT} is the first of IPv6, and
+// {podIPs:POD} all of them; each of the others can be written so too.
+var placeholder = regexp.MustCompile(`\{(clusterIP|loadBalancerIP|podIP|podLabel|nodeIP|vantageIP)(s|v6)?:([a-z0-9.-]+)\}`)
 
-// filled is fill for texts that may speak of several objects: the first address of a Service or a pod of the
-// scenario's namespace, a pod's address as a DNS label, a node's address. What is not there is an error.
+// filled is fill for texts that may speak of several objects: the addresses of a Service or a pod of the scenario's
+// namespace, a pod's address as a DNS label, a node's address, a vantage's. What is not there is an error. A text that
+// speaks of all addresses is there for each of them, with commas between.
 func (s site) filled(text string) (string, error) {
-	var missing error
-	out := placeholder.ReplaceAllStringFunc(s.fill(text), func(found string) string {
-		parts := placeholder.FindStringSubmatch(found)
-		value := s.known(parts[1], parts[2])
-		if value == "" && missing == nil {
-			missing = fmt.Errorf("%q: there is nothing to fill in for %s", text, found)
-		}
-		return value
-	})
-	if missing == nil && strings.Contains(out, "{") {
-		missing = fmt.Errorf("%q: nothing is known to fill in", text)
-	}
-	return out, missing
+	each, err := s.filledEach(text, nil)
+	return strings.Join(each, ","), err
 }
 
-// known is what a placeholder stands for; empty where the object, or its address, is not there.
-func (s site) known(what, name string) string {
+// filledEach fills in a text that speaks of all addresses as often as there are any that keep is for; a nil keep is for
+// all. Any other text is there once.
+func (s site) filledEach(text string, keep func(netip.Addr) bool) ([]string, error) {
+	texts := []string{s.fill(text)}
+	for _, parts := range placeholder.FindAllStringSubmatch(texts[0], -1) {
+		found, what, which := parts[0], parts[1], parts[2]
+		addrs := s.known(what, parts[3])
+		if which == "v6" {
+			addrs = slices.DeleteFunc(addrs, netip.Addr.Is4)
+		}
+		if len(addrs) == 0 {
+			return nil, fmt.Errorf("%q: there is nothing to fill in for %s", text, found)
+		}
+		switch {
+		case which != "s":
+			addrs = addrs[:1]
+		case keep != nil:
+			addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !keep(a) })
+		}
+		var each []string
+		for _, t := range texts {
+			for _, addr := range addrs {
+				value := addr.String()
+				if what == "podLabel" {
+					value = world.DashedAddr(addr)
+				}
+				each = append(each, strings.ReplaceAll(t, found, value))
+			}
+		}
+		texts = each
+	}
+	if slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "{") }) {
+		return nil, fmt.Errorf("%q: nothing is known to fill in", text)
+	}
+	return texts, nil
+}
+
+// known are the addresses that a placeholder stands for; none where the object, or its address, is not there.
+func (s site) known(what, name string) []netip.Addr {
 	switch what {
-	case "nodeIP", "nodeIPv6":
+	case "nodeIP":
 		for i := range s.world.Nodes {
 			if node := &s.world.Nodes[i]; node.Name == s.world.Facts.Slots[name] {
-				for _, addr := range world.NodeAddrs(node) {
-					if what == "nodeIP" || addr.Is6() {
-						return addr.String()
-					}
-				}
+				return slices.Clone(world.NodeAddrs(node))
 			}
 		}
-		return ""
+		return nil
 	case "vantageIP":
 		for _, v := range s.vantages {
-			if v.Name == name && len(v.Addrs) > 0 {
-				return v.Addrs[0].String()
+			if v.Name == name {
+				return slices.Clone(v.Addrs)
 			}
 		}
-		return ""
+		return nil
 	case "loadBalancerIP":
+		var addrs []netip.Addr
 		if service, found := s.world.Service(s.namespace + "/" + name); found {
 			for _, ingress := range world.Ingresses(&service) {
-				return ingress.Addr.String()
+				addrs = append(addrs, ingress.Addr)
 			}
 		}
-		return ""
+		return addrs
 	case "clusterIP":
 		if service, found := s.world.Service(s.namespace + "/" + name); found {
-			for _, addr := range world.ClusterIPs(&service) {
-				return addr.String()
-			}
+			return world.ClusterIPs(&service)
 		}
-		return ""
+		return nil
 	}
 	for i := range s.world.Pods {
 		pod := &s.world.Pods[i]
 		if pod.Namespace != s.namespace || pod.Name != name && (pod.GenerateName == "" || !strings.HasPrefix(pod.Name, name+"-")) {
 			continue
 		}
-		for _, addr := range world.PodAddrs(pod) {
-			if what == "podLabel" {
-				return world.DashedAddr(addr)
-			}
-			return addr.String()
+		if addrs := world.PodAddrs(pod); len(addrs) > 0 {
+			return addrs
 		}
 	}
-	return ""
+	return nil
 }
 
 // nodeAt is the node that has an address; empty where none has.
@@ -127,6 +147,7 @@ func mentions(value any) bool {
 	return false
 }
 
+// filledAll fills in the texts of a patch. One in a list that speaks of all addresses makes as many elements of it.
 func (s site) filledAll(value any) (any, error) {
 	var err error
 	switch v := value.(type) {
@@ -144,11 +165,23 @@ func (s site) filledAll(value any) (any, error) {
 		}
 		return out, nil
 	case []any:
-		out := make([]any, len(v))
-		for i, inner := range v {
-			if out[i], err = s.filledAll(inner); err != nil {
+		out := make([]any, 0, len(v))
+		for _, inner := range v {
+			if text, is := inner.(string); is && placeholder.MatchString(text) {
+				each, err := s.filledEach(text, nil)
+				if err != nil {
+					return nil, err
+				}
+				for _, one := range each {
+					out = append(out, one)
+				}
+				continue
+			}
+			one, err := s.filledAll(inner)
+			if err != nil {
 				return nil, err
 			}
+			out = append(out, one)
 		}
 		return out, nil
 	default:

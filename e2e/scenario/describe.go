@@ -27,7 +27,11 @@ func Describe(w io.Writer, s Scenario) error {
 		p.line("  runs alone: it touches the cluster itself")
 	}
 	for i, step := range s.Steps {
-		p.line("  %2d. %s (%s)", i+1, step.Name, strings.Join(step.Actions(), ", "))
+		where := ""
+		if step.Family != "" {
+			where = "; where the cluster has " + step.Family
+		}
+		p.line("  %2d. %s (%s%s)", i+1, step.Name, strings.Join(step.Actions(), ", "), where)
 		for _, name := range step.Expect {
 			p.table(name, s.Tables[name])
 		}
@@ -86,6 +90,9 @@ func (p *printer) table(name string, t Table) {
 	}
 	if t.Clients != "" {
 		scope += ", asked by pods with " + t.Clients
+	}
+	if t.EachFamily {
+		scope += ", in each IP family"
 	}
 	p.line("      expected table %q%s", title, scope)
 	for _, x := range t.Extra {

@@ -29,6 +29,9 @@ type Table struct {
 	Services Strings `json:"services,omitempty"`
 	// Kinds limits the targets; all kinds where it is empty.
 	Kinds Kinds `json:"kinds,omitempty"`
+	// EachFamily: a row that names no IP family and is about addresses of one kind is about some of each family that the
+	// cluster's Services can have. So a Service that has lost one fails the table.
+	EachFamily bool `json:"eachFamily,omitempty"`
 	// Extra are targets asked besides those that follow from the Services.
 	Extra []Extra `json:"extra,omitempty"`
 	// Allow names what the scenario leaves unfinished on purpose, so that settling does not wait for it:
@@ -42,7 +45,8 @@ type Extra struct {
 	Kind    reach.TargetKind `json:"kind"`
 	Service string           `json:"service"`
 	// Host is what is dialled. {namespace} and {domain} are filled in; {clusterIP} and {loadBalancerIP} too, and
-	// {clusterIP:SERVICE}, {podIP:POD}, {podLabel:POD} and {nodeIP:SLOT}.
+	// {clusterIP:SERVICE}, {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD} and {nodeIP:SLOT}. With v6 before the
+	// colon each is the first of IPv6; with s it is every address, and makes as many targets.
 	Host     string         `json:"host"`
 	Port     uint16         `json:"port"`
 	Protocol reach.Protocol `json:"protocol,omitempty"`

@@ -186,6 +186,8 @@ func TestLoadRefuses(t *testing.T) {
 		"traffic: two at once":       {step("traffic: {await: {name: t, answered: 1s}, stop: {name: t, maxLost: 0}}"), "one of start, await and stop"},
 		"traffic: awaited how long":  {step("traffic: {await: {name: t}}"), "wants answered"},
 		"traffic: least above most":  {step("traffic: {stop: {name: t, minLost: 2, maxLost: 1}}"), "maxLost to be 2 at least"},
+		"family that there is none":  {step("family: IPv5\n    expect: inside"), `family "IPv5"`},
+		"half a pair for a family":   {step("family: IPv6\n    traffic: {stop: {name: t, maxLost: 0}}"), "is for every IP family"},
 		"object: says nothing":       {step("object: {ref: service/a}"), "either absent: true or what"},
 		"unknown check":              {step("check: {name: nope}"), `check "nope": want one of [known]`},
 	} {

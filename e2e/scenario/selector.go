@@ -136,11 +136,18 @@ func (t To) validate() error {
 	if t.Protocol != "" && !slices.Contains([]reach.Protocol{reach.TCP, reach.UDP, reach.SCTP}, t.Protocol) {
 		return fmt.Errorf("protocol %q: want TCP, UDP or SCTP", t.Protocol)
 	}
-	if t.Family != "" && t.Family != "IPv4" && t.Family != "IPv6" {
-		return fmt.Errorf("family %q: want IPv4 or IPv6", t.Family)
+	if err := validateFamily(t.Family); err != nil {
+		return err
 	}
 	if t.Node != "" && t.Node != "own" && t.Node != "other" && !slotPattern.MatchString(t.Node) {
 		return fmt.Errorf("node %q: want own, other or a slot such as worker2", t.Node)
+	}
+	return nil
+}
+
+func validateFamily(family string) error {
+	if !slices.Contains([]string{"", "IPv4", "IPv6"}, family) {
+		return fmt.Errorf("family %q: want IPv4 or IPv6", family)
 	}
 	return nil
 }

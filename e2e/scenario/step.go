@@ -11,6 +11,9 @@ type Step struct {
 	// Within is how long after the objects have settled the traffic of an expect may take to be as predicted; the
 	// runner's convergence time where it is not set. It must be shorter than the step's bound.
 	Within Duration `json:"within,omitempty"`
+	// Family, IPv4 or IPv6, makes it a step for clusters whose Services can have addresses of that IP family; for any
+	// other it is not there, as rows of that family are not.
+	Family string `json:"family,omitempty"`
 
 	// Apply applies manifest files by server-side apply, in the order given.
 	Apply Strings `json:"apply,omitempty"`

@@ -40,7 +40,10 @@ func (s Scenario) ValidatePart(checks []string) error {
 		if step.Within != 0 && step.Timeout != 0 && step.Within >= step.Timeout {
 			errs = append(errs, fmt.Errorf("%s: within must be shorter than the step's timeout", label))
 		}
-		if err := s.validateStep(step, checks); err != nil {
+		if step.Family != "" && (step.Traffic != nil || step.Node != nil || step.Withhold != nil || step.Restore != nil) {
+			errs = append(errs, fmt.Errorf("%s: a step that goes with another one is for every IP family", label))
+		}
+		if err := errors.Join(validateFamily(step.Family), s.validateStep(step, checks)); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", label, err))
 		}
 		for _, table := range step.Expect {

@@ -2,6 +2,7 @@ package world
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -103,6 +104,13 @@ func (f Facts) PodRange(addr netip.Addr) (prefix netip.Prefix, ok bool) {
 		}
 	}
 	return netip.Prefix{}, false
+}
+
+// HasFamily says whether Services can have addresses of an IP family, IPv4 or IPv6; of "" always.
+func (f Facts) HasFamily(family string) bool {
+	return family == "" || slices.ContainsFunc(f.ServiceCIDRs, func(p netip.Prefix) bool {
+		return string(FamilyOf(p.Addr())) == family
+	})
 }
 
 // InServiceRange says whether addr is in one of the ranges ClusterIPs come from.
