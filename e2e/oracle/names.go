@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,12 @@ func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 	a, p, resolved := o.answerTo(v, t.Host)
 	if !resolved {
 		return p
+	}
+	if all := a.addrs; t.Family != 0 && len(all) > 0 {
+		a.addrs = slices.DeleteFunc(slices.Clone(all), func(addr netip.Addr) bool { return addr.Is4() != (t.Family == 4) })
+		if len(a.addrs) == 0 {
+			return outcome(ruleDNSNone, fmt.Sprintf("%s has no address of IPv%d, which is asked for", t.Host, t.Family), reach.NoSuchHost)
+		}
 	}
 	switch {
 	case a.literal:

@@ -16,6 +16,7 @@ type tc struct {
 	change func(f *fixture)
 	from   string
 	to     string
+	family int // in which a name is asked; 0: either
 	// want are the outcomes, backends those who answer, sources whose address they see; each separated by
 	// spaces. sources "?" means that none may be predicted.
 	want, backends, sources string
@@ -42,6 +43,7 @@ func TestPredict(t *testing.T) {
 				c.change(f)
 			}
 			target := at(c.to)
+			target.Family = c.family
 			if c.health {
 				target.Kind = reach.HealthCheck
 			}
@@ -118,6 +120,7 @@ func TestModes(t *testing.T) {
 			c.change(f)
 		}
 		target := at(c.to)
+		target.Family = c.family
 		if c.health {
 			target.Kind = reach.HealthCheck
 		}

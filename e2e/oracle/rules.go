@@ -158,7 +158,7 @@ func Rules() []Rule {
 		{ruleDNSHeadless, "A headless Service's name resolves to the addresses of its ready endpoints; no port is mapped.", docService + "#headless-services"},
 		{ruleDNSEmpty, "The name of a headless Service without ready endpoints has no address.", docService + "#headless-services"},
 		{ruleDNSPod, "An endpoint's own name under its Service resolves to that endpoint only.", docDNS},
-		{ruleDNSNone, "A name that no Service has from where it is asked does not resolve.", docDNS},
+		{ruleDNSNone, "A name that no Service has from where it is asked, or that has no address of the IP family asked for, does not resolve.", docDNS},
 		{ruleDNSOutside, "Outside the cluster nobody knows the cluster's DNS names.", docDNS},
 		{ruleDNSNode, "A node resolves names by its own resolver, which does not know the cluster's.", docDNS},
 		{ruleCNAME, "An ExternalName is a CNAME in DNS and nothing more: the client connects to that host itself, with the Host header it was going to send.", docService + "#externalname"},

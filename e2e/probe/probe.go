@@ -8,11 +8,13 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,7 +80,7 @@ type Request struct {
 	// Form is how to ask; empty: by the target. An ExternalName target is asked as the outside world's server
 	// (port 443 by HTTPS), a HealthCheck target as such, any other as the sample app by its protocol.
 	Form Form
-	// Family is 4 or 6 to dial only addresses of that IP family; 0: either.
+	// Family is 4 or 6 to dial only addresses of that IP family; 0: the target's, where it says one, else either.
 	Family int
 	// DNSServer is asked instead of the vantage's own servers; the zero value asks those.
 	DNSServer netip.AddrPort
@@ -163,7 +165,7 @@ type question struct {
 // question checks a request and fills in defaults.
 func (r Request) question(id int) (question, error) {
 	q := question{vantage: r.Vantage, refusal: r.Vantage.Unusable, cell: wire.Cell{
-		ID: id, Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: r.Family, Record: r.record,
+		ID: id, Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
 		HostHeader: r.Target.HostHeader, ServerName: r.ServerName, Roots: r.Roots,
 		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Timeout: r.Timeout, Interval: r.Interval,
 	}}
@@ -186,8 +188,8 @@ func (r Request) question(id int) (question, error) {
 		return q, errors.New("the target has no host")
 	case r.Timeout < 0 || r.Interval < 0:
 		return q, errors.New("the timeout and the interval must not be negative")
-	case r.Family != 0 && r.Family != 4 && r.Family != 6:
-		return q, fmt.Errorf("IP family %d is neither 4 nor 6", r.Family)
+	case !slices.Contains([]int{0, 4, 6}, q.cell.Family):
+		return q, fmt.Errorf("IP family %d is neither 4 nor 6", q.cell.Family)
 	case q.cell.Max > wire.MaxConnections:
 		return q, fmt.Errorf("%d connections, at most %d are allowed", q.cell.Max, wire.MaxConnections)
 	case q.cell.Form == wire.Lookup && r.record != PTR && isAddr(r.Target.Host):

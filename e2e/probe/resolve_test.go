@@ -170,6 +170,11 @@ func TestAskByName(t *testing.T) {
 	if o.Outcome != reach.Reached || o.Backend != "my-app-0" || o.CNAME != "my-service.default.svc.cluster.local" || !slices.Equal(o.Addresses, []netip.Addr{a.address.Addr()}) {
 		t.Errorf("got %+v", o)
 	}
+	six := byName
+	six.Family = 6
+	if o := observeOne(t, Request{Vantage: pod, Target: six, DNSServer: server}).Observations[0]; slices.ContainsFunc(o.Addresses, netip.Addr.Is4) || len(o.Addresses) == 0 {
+		t.Errorf("a name that is to be asked in IPv6: %+v", o)
+	}
 	missing := byName
 	missing.Host = "nobody.default.svc.cluster.local."
 	if o := observeOne(t, Request{Vantage: pod, Target: missing, DNSServer: server}).Observations[0]; o.Outcome != reach.NoSuchHost {

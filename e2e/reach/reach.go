@@ -92,6 +92,22 @@ type Target struct {
 	Undeclared bool `json:"undeclared,omitempty"`
 	// HostHeader, when set, is sent as the HTTP Host header instead of the dialled name.
 	HostHeader string `json:"hostHeader,omitempty"`
+	// Family, 4 or 6, is the IP family in which a name is asked; 0: whichever the client takes. A client that may take
+	// either takes one of them only: most take IPv4 where the addresses of IPv6 are local ones.
+	Family int `json:"family,omitempty"`
+}
+
+// IPFamily is the IP family of the target's address, or the one in which its name is asked: 4, 6, or 0 for either.
+func (t Target) IPFamily() int {
+	addr, err := netip.ParseAddr(t.Host)
+	switch {
+	case err != nil:
+		return t.Family
+	case addr.Unmap().Is4():
+		return 4
+	default:
+		return 6
+	}
 }
 
 // Name is the target as tables print it, unique within one: "my-service nodePort@worker:30080/TCP".
@@ -109,15 +125,14 @@ func (t Target) Name() string {
 	case t.Slot != "":
 		at = "@" + t.Slot
 	}
+	if t.Kind == DNSName || t.Kind == ExternalName {
+		at = "(" + t.Host + ")"
+	}
 	family := ""
-	if addr, err := netip.ParseAddr(t.Host); err == nil && addr.Is6() {
+	if t.IPFamily() == 6 {
 		family = "/v6"
 	}
-	name := fmt.Sprintf("%s %s%s:%d/%s%s", short, t.Kind, at, t.Port, t.Protocol, family)
-	if t.Kind == DNSName || t.Kind == ExternalName {
-		name = fmt.Sprintf("%s %s(%s):%d/%s", short, t.Kind, t.Host, t.Port, t.Protocol)
-	}
-	return name
+	return fmt.Sprintf("%s %s%s:%d/%s%s", short, t.Kind, at, t.Port, t.Protocol, family)
 }
 
 // Outcome is what became of one probe: one new connection, or one datagram and its reply.

@@ -66,6 +66,9 @@ func place(t reach.Target, brief bool, room int, ellipsis string) string {
 	if t.HostHeader != "" {
 		rest += " Host " + t.HostHeader
 	}
+	if !isAddr && t.Family != 0 {
+		rest += " v" + strconv.Itoa(t.Family)
+	}
 	if t.Undeclared {
 		rest += " undeclared"
 	}

@@ -3,7 +3,6 @@ package runner
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -99,8 +98,8 @@ func (s site) lay(t scenario.Table) (grid, gaps, error) {
 				if scenario.MatchVantage(row.From, v) && s.matches(row.To, v, wanted) {
 					rows = append(rows, i)
 					uses[i]++
-					if addr, err := netip.ParseAddr(target.Host); err == nil {
-						spoken[use{row: i, kind: target.Kind, family: world.FamilyOf(addr)}] = true
+					if family := familyOf(target); family != "" {
+						spoken[use{row: i, kind: target.Kind, family: family}] = true
 					}
 				}
 			}
@@ -129,16 +128,21 @@ func (s site) lay(t scenario.Table) (grid, gaps, error) {
 type use struct {
 	row    int
 	kind   reach.TargetKind
-	family corev1.IPFamily
+	family string
+}
+
+// familyOf is a target's IP family as tables write it; empty where the client may take either.
+func familyOf(t reach.Target) string {
+	return map[int]string{4: string(corev1.IPv4Protocol), 6: string(corev1.IPv6Protocol)}[t.IPFamily()]
 }
 
 // unspoken tells of rows that name no family and are about addresses of one that the cluster has, but not of the other.
 func (s site) unspoken(t scenario.Table, spoken map[use]bool) []string {
 	var lines []string
 	for u := range spoken {
-		for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
+		for _, family := range []string{string(corev1.IPv4Protocol), string(corev1.IPv6Protocol)} {
 			other := use{row: u.row, kind: u.kind, family: family}
-			if t.Rows[u.row].To.Family == "" && s.world.Facts.HasFamily(string(family)) && !spoken[other] {
+			if t.Rows[u.row].To.Family == "" && s.world.Facts.HasFamily(family) && !spoken[other] {
 				lines = append(lines, fmt.Sprintf("there is no %s %s for row %d (%s), which is about each IP family", family, u.kind, u.row+1, t.Rows[u.row]))
 			}
 		}
@@ -256,11 +260,8 @@ func (s site) matches(to scenario.To, v reach.Vantage, t reach.Target) bool {
 		to.Name != "" && s.fill(to.Name) != t.Host:
 		return false
 	}
-	if to.Family != "" {
-		addr, err := netip.ParseAddr(t.Host)
-		if err != nil || to.Family != string(world.FamilyOf(addr)) {
-			return false
-		}
+	if to.Family != "" && to.Family != familyOf(t) {
+		return false
 	}
 	node := s.nodeOf(t)
 	switch to.Node {

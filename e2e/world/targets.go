@@ -76,9 +76,7 @@ func (t *targeting) virtual(forms []NameForm) {
 	}
 	for _, port := range spec.Ports {
 		for _, form := range forms {
-			for _, name := range t.w.Names(t.service, form) {
-				t.add(reach.Target{Kind: reach.DNSName, Host: name, Port: uint16(port.Port), Protocol: protocol(port.Protocol)})
-			}
+			t.names(form, reach.Target{Port: uint16(port.Port), Protocol: protocol(port.Protocol)})
 		}
 		for _, addr := range ExternalIPs(t.service) {
 			t.address(reach.ExternalIP, addr, uint16(port.Port), port.Protocol)
@@ -88,6 +86,20 @@ func (t *targeting) virtual(forms []NameForm) {
 		}
 	}
 	t.atNodes()
+}
+
+// names adds a Service's names in a form: each once or, where the Service has both IP families, once in each.
+func (t *targeting) names(form NameForm, target reach.Target) {
+	families := []int{0}
+	if len(Families(t.service)) > 1 {
+		families = []int{4, 6}
+	}
+	target.Kind = reach.DNSName
+	for _, target.Host = range t.w.Names(t.service, form) {
+		for _, target.Family = range families {
+			t.add(target)
+		}
+	}
 }
 
 func (t *targeting) address(kind reach.TargetKind, addr netip.Addr, port uint16, p corev1.Protocol) {
@@ -154,10 +166,7 @@ func (t *targeting) headless(forms []NameForm) {
 		numbers[uint16(port.Port)] = true
 		for number := range numbers {
 			for _, form := range forms {
-				for _, name := range t.w.Names(t.service, form) {
-					t.add(reach.Target{Kind: reach.DNSName, Host: name, Port: number, Protocol: protocol(port.Protocol),
-						Undeclared: unmapped && number == uint16(port.Port)})
-				}
+				t.names(form, reach.Target{Port: number, Protocol: protocol(port.Protocol), Undeclared: unmapped && number == uint16(port.Port)})
 			}
 		}
 	}
@@ -205,7 +214,7 @@ func (t *targeting) sorted() []reach.Target {
 func compareTargets(a, b reach.Target) int {
 	return cmp.Or(
 		cmp.Compare(rank(a.Kind), rank(b.Kind)),
-		cmp.Compare(family(a.Host), family(b.Host)),
+		cmp.Compare(max(a.IPFamily(), 4), max(b.IPFamily(), 4)),
 		compareSlots(a.Slot, b.Slot),
 		cmp.Compare(a.Pod, b.Pod),
 		cmp.Compare(len(a.Host), len(b.Host)),
@@ -220,13 +229,6 @@ func rank(kind reach.TargetKind) int {
 	order := []reach.TargetKind{reach.ClusterIP, reach.DNSName, reach.NodePort, reach.Localhost, reach.LoadBalancer,
 		reach.ExternalIP, reach.HealthCheck, reach.ExternalName, reach.Endpoint}
 	return slices.Index(order, kind)
-}
-
-func family(host string) int {
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
-		return 6
-	}
-	return 4
 }
 
 // unused is the first number above port that is not in use.

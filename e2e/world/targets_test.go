@@ -64,6 +64,7 @@ func TestTargets(t *testing.T) {
 			web clusterIP:80/TCP/v6
 			web clusterIP:81/TCP!/v6
 			web dns(web.demo.svc.cluster.local):80/TCP
+			web dns(web.demo.svc.cluster.local):80/TCP/v6
 			web nodePort@control-plane:30080/TCP
 			web nodePort@control-plane:30081/TCP!
 			web nodePort@worker:30080/TCP

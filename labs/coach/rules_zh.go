@@ -50,7 +50,7 @@ func rulesInChinese() map[string]string {
 		"dns-headless":              "headless Service 的名字解析为各个就绪端点的地址；端口不做映射。",
 		"dns-headless-empty":        "headless Service 没有就绪端点时，它的名字解析不出地址。",
 		"dns-pod-name":              "端点在其 Service 之下的名字只解析为这一个端点。",
-		"dns-no-such-name":          "从提问的地方看，没有哪个 Service 叫这个名字，所以解析不到。",
+		"dns-no-such-name":          "从提问的地方看，没有哪个 Service 叫这个名字，或者这个名字没有所问 IP 协议族的地址，所以解析不到。",
 		"dns-not-cluster":           "集群外没有谁知道集群里的 DNS 名字。",
 		"dns-node-resolver":         "节点用自己的解析器解析名字，而它不知道集群里的名字。",
 		"externalname":              "ExternalName 只是 DNS 里的一条 CNAME：客户端自己去连那台主机，Host 头还是它原本要发的那个。",
