@@ -105,7 +105,7 @@ func recordsLost(record, service string) Break {
 	return Break{
 		Do: func(ctx context.Context, lab Lab, scene Scene) error {
 			name := fmt.Sprintf("%s.%s.svc.%s.", service, scene.Namespace, scene.Domain)
-			return corefile(ctx, lab, fmt.Sprintf("    template IN %s %s {\n        match \"%s\"\n        rcode NOERROR\n    }\n", record, scene.Domain, quoted(name)))
+			return corefile(ctx, lab, fmt.Sprintf("    template IN %s %s {\n        match \"%s\"\n        rcode NOERROR\n        fallthrough\n    }\n", record, scene.Domain, quoted(name)))
 		},
 		Mend: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
 	}
