@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -116,7 +117,8 @@ func (c *Client) converseOnce(ctx context.Context, v reach.Vantage, cells []wire
 		return reply{trouble: fmt.Sprintf("put the prober at %s: %v", v.Name, err)}
 	}
 	deadline := c.deadline(ctx, cells)
-	input, err := encode(wire.Ask{Version: wire.Version, Cells: len(cells), Concurrency: c.concurrency, Deadline: deadline}, cells)
+	nonce := rand.Text()
+	input, err := encode(wire.Ask{Version: wire.Version, Cells: len(cells), Concurrency: c.concurrency, Deadline: deadline, Nonce: nonce}, cells)
 	if err != nil {
 		return reply{trouble: fmt.Sprintf("encode the questions: %v", err)}
 	}
@@ -132,7 +134,7 @@ func (c *Client) converseOnce(ctx context.Context, v reach.Vantage, cells []wire
 	if err != nil && bounded.Err() != nil {
 		err = context.Cause(bounded)
 	}
-	reply := parseReply(stdout.Bytes(), len(cells))
+	reply := parseReply(stdout.Bytes(), nonce, cells)
 	if reply.trouble != "" {
 		reply.trouble = explain(v, reply.trouble, err, stderr.String())
 	}
@@ -189,9 +191,10 @@ type reply struct {
 	trouble string
 }
 
-// parseReply reads the output of `prober ask` for cells with the IDs 0 to cells-1. Answers before the first line
-// that is wrong are kept: each is whole.
-func parseReply(output []byte, cells int) reply {
+// parseReply reads the output of `prober ask` for cells whose IDs are their places, asked with the nonce. Answers before
+// the first line that is wrong are kept: each is whole.
+func parseReply(output []byte, nonce string, asked []wire.Cell) reply {
+	cells := len(asked)
 	r := reply{answers: map[int]wire.Answer{}}
 	for line := range bytes.Lines(output) {
 		if len(bytes.TrimSpace(line)) == 0 {
@@ -205,6 +208,10 @@ func parseReply(output []byte, cells int) reply {
 		switch {
 		case parsed.Hello != nil:
 			r.spoke = true
+			if parsed.Hello.Nonce != nonce {
+				r.trouble = "it answers what it was asked another time"
+				return r
+			}
 		case !r.spoke:
 			r.trouble = fmt.Sprintf("a line before its first: %.100q", bytes.TrimSpace(line))
 			return r
@@ -212,6 +219,10 @@ func parseReply(output []byte, cells int) reply {
 			id := parsed.Answer.ID
 			if _, twice := r.answers[id]; twice || id < 0 || id >= cells || len(parsed.Answer.Observations) == 0 {
 				r.trouble = fmt.Sprintf("it answers cell %d twice, with nothing, or unasked", id)
+				return r
+			}
+			if n := len(parsed.Answer.Observations); !complete(asked[id], parsed.Answer.Observations) {
+				r.trouble = fmt.Sprintf("it made %d probes of cell %d, which asks for %d to %d", n, id, asked[id].Min, asked[id].Max)
 				return r
 			}
 			r.answers[id] = *parsed.Answer
@@ -230,6 +241,12 @@ func parseReply(output []byte, cells int) reply {
 		r.trouble = fmt.Sprintf("its output breaks off after %d of %d cells", len(r.answers), cells)
 	}
 	return r
+}
+
+// complete says whether a cell has as many observations as it asks for. A probe that was cut short ends a cell early.
+func complete(cell wire.Cell, observations []reach.Observation) bool {
+	n := len(observations)
+	return n >= cell.Min && n <= cell.Max || observations[n-1].Outcome == reach.ProbeFailed
 }
 
 // parseLine reads one line of a prober's output.

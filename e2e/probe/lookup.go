@@ -33,6 +33,8 @@ type Lookup struct {
 	Timeout time.Duration
 	// Server is asked instead of the vantage's own; the zero value asks those.
 	Server netip.AddrPort
+	// TCP asks over TCP alone, as a resolver does for an answer that fits no datagram.
+	TCP bool
 }
 
 // Service is one SRV record; Target has no final dot.
@@ -88,5 +90,5 @@ func (l Lookup) question(id int) (question, error) {
 		return question{}, fmt.Errorf("unknown record type %q", l.Record)
 	}
 	return Request{Vantage: l.Vantage, Target: reach.Target{Host: l.Name}, Timeout: l.Timeout,
-		Form: wire.Lookup, DNSServer: l.Server, record: l.Record}.question(id)
+		Form: wire.Lookup, DNSServer: l.Server, record: l.Record, tcp: l.TCP}.question(id)
 }

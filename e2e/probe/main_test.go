@@ -110,6 +110,7 @@ func newApp(t testing.TB, network string, replicas int) *app {
 		_, _ = fmt.Fprintf(w, "my-app-%d", r.Context().Value(replicaKey{}))
 	})
 	mux.HandleFunc("/clientip", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.FormValue("msg")) })
 	server := &http.Server{Handler: mux, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, replicaKey{}, (a.connections.Add(1)-1)%int64(replicas))
 	}}

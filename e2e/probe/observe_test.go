@@ -232,6 +232,9 @@ func TestNonsenseIsAnErrorBeforeAnythingIsAsked(t *testing.T) {
 		"no port":           {Vantage: here(), Target: noPort},
 		"negative timeout":  {Vantage: here(), Target: fine, Timeout: -1},
 		"family":            {Vantage: here(), Target: fine, Family: 5},
+		"negative hold":     {Vantage: here(), Target: fine, Hold: -1},
+		"too long":          {Vantage: here(), Target: fine, Length: 1 << 30},
+		"echoed by another": {Vantage: here(), Target: fine, Length: 1, Form: HealthCheck},
 		"a million of them": {Vantage: here(), Target: fine, Min: 1_000_000},
 	} {
 		if _, err := New(failingExec{t}).Observe(t.Context(), []Request{r}); err == nil {

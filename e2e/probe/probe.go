@@ -77,6 +77,12 @@ type Request struct {
 	Timeout time.Duration
 	// Interval between two connections of this cell; 0: one after the other without pause.
 	Interval time.Duration
+	// Length is how many bytes the sample app is made to echo over each connection, or in one datagram, where 2,000 are
+	// its most; 0: none. Hold is how long a TCP connection then stays idle before it is used once more. It is then closed
+	// from the prober's side before the last answer comes. What does not come back as it went is a WrongAnswer. Both are
+	// within Timeout.
+	Length int
+	Hold   time.Duration
 	// Form is how to ask; empty: by the target. An ExternalName target is asked as the outside world's server
 	// (port 443 by HTTPS), a HealthCheck target as such, any other as the sample app by its protocol.
 	Form Form
@@ -90,6 +96,7 @@ type Request struct {
 	Roots      string
 
 	record Record // of a Lookup
+	tcp    bool   // of a Lookup
 }
 
 // Client observes through an Exec. It keeps no state between calls.
@@ -168,6 +175,7 @@ func (r Request) question(id int) (question, error) {
 		ID: id, Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
 		HostHeader: r.Target.HostHeader, ServerName: r.ServerName, Roots: r.Roots,
 		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Timeout: r.Timeout, Interval: r.Interval,
+		Length: r.Length, Hold: r.Hold, TCP: r.tcp,
 	}}
 	if q.cell.Timeout == 0 {
 		q.cell.Timeout = DefaultTimeout
@@ -186,8 +194,12 @@ func (r Request) question(id int) (question, error) {
 		return q, errors.New("the vantage has no name")
 	case r.Target.Host == "":
 		return q, errors.New("the target has no host")
-	case r.Timeout < 0 || r.Interval < 0:
-		return q, errors.New("the timeout and the interval must not be negative")
+	case r.Timeout < 0 || r.Interval < 0 || r.Hold < 0:
+		return q, errors.New("the timeout, the interval and the time to hold must not be negative")
+	case q.cell.Length < 0 || q.cell.Length > wire.MaxLength:
+		return q, fmt.Errorf("%d bytes to echo, at most %d are allowed", r.Length, wire.MaxLength)
+	case q.cell.Lasting() && q.cell.Form != wire.AppHTTP && q.cell.Form != wire.AppUDP:
+		return q, errors.New("only the sample app echoes")
 	case !slices.Contains([]int{0, 4, 6}, q.cell.Family):
 		return q, fmt.Errorf("IP family %d is neither 4 nor 6", q.cell.Family)
 	case q.cell.Max > wire.MaxConnections:

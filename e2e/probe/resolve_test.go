@@ -120,15 +120,19 @@ func TestResolve(t *testing.T) {
 	} {
 		t.Run(string(test.record)+" "+test.name, func(t *testing.T) {
 			t.Parallel()
-			found, err := New(&Local{}).Resolve(t.Context(), []Lookup{{Vantage: here(), Name: test.name, Record: test.record, Server: server}})
+			lookup := Lookup{Vantage: here(), Name: test.name, Record: test.record, Server: server}
+			over := lookup
+			over.TCP = true
+			found, err := New(&Local{}).Resolve(t.Context(), []Lookup{lookup, over})
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := found[0]
-			addresses := slices.SortedFunc(slices.Values(f.Observation.Addresses), netip.Addr.Compare)
-			got := fmt.Sprintf("%v %s %v %v %v", addresses, f.Observation.CNAME, f.Chain, f.Services, f.Names)
-			if f.Observation.Outcome != test.want || got != test.got {
-				t.Errorf("got %s (%s) %s\nwant %s %s", f.Observation.Outcome, f.Observation.Detail, got, test.want, test.got)
+			for _, f := range found {
+				addresses := slices.SortedFunc(slices.Values(f.Observation.Addresses), netip.Addr.Compare)
+				got := fmt.Sprintf("%v %s %v %v %v", addresses, f.Observation.CNAME, f.Chain, f.Services, f.Names)
+				if f.Observation.Outcome != test.want || got != test.got {
+					t.Errorf("TCP %t: got %s (%s) %s\nwant %s %s", f.TCP, f.Observation.Outcome, f.Observation.Detail, got, test.want, test.got)
+				}
 			}
 		})
 	}

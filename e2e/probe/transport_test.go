@@ -47,17 +47,31 @@ var errExit = errors.New("command terminated with exit code 1")
 
 // says plays a prober that prints lines and ends with an error.
 func says(err error, stderr string, lines ...string) func(io.Reader, io.Writer, io.Writer) error {
-	return func(_ io.Reader, stdout, errOut io.Writer) error {
-		_, _ = io.WriteString(stdout, strings.Join(lines, "\n"))
+	return func(stdin io.Reader, stdout, errOut io.Writer) error {
+		text := strings.Join(lines, "\n")
+		if strings.Contains(text, helloLine) {
+			text = strings.ReplaceAll(text, helloLine, greeting(stdin))
+		}
+		_, _ = io.WriteString(stdout, text)
 		_, _ = io.WriteString(errOut, stderr)
 		return err
 	}
 }
 
 const (
-	helloLine = `{"hello":{"version":1}}`
+	// helloLine becomes the greeting that an ask wants.
+	helloLine = `{"hello":{"version":2}}`
 	doneTwo   = `{"done":{"count":2}}` + "\n"
 )
+
+// greeting is what a prober says first to the Ask or the Flow that it reads.
+func greeting(stdin io.Reader) string {
+	var head struct{ Nonce string }
+	if err := json.NewDecoder(stdin).Decode(&head); err != nil || head.Nonce == "" {
+		return helloLine
+	}
+	return fmt.Sprintf(`{"hello":{"version":2,"nonce":%q}}`, head.Nonce)
+}
 
 func reached(id int, backend string) string {
 	return fmt.Sprintf(`{"answer":{"id":%d,"observations":[{"outcome":"Reached","backend":%q,"source":"10.244.1.7"}]}}`, id, backend)
@@ -109,6 +123,11 @@ func TestProberThatCannotBeTrusted(t *testing.T) {
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "a line before its first", 3},
 		"an empty line of JSON": {says(nil, "", helloLine, reached(0, "a"), "{}", reached(1, "b"), doneTwo),
 			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "says nothing", 1},
+		"answers another ask": {says(nil, "", `{"hello":{"version":2,"nonce":"OF-THE-LAST"}}`, reached(0, "a"), reached(1, "b"), doneTwo),
+			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it answers what it was asked another time", 1},
+		"more probes than were asked for": {says(nil, "", helloLine, reached(0, "a"),
+			strings.Replace(reached(1, "b"), `[{`, `[{"outcome":"Reached","backend":"b"},{`, 1), doneTwo),
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it made 2 probes of cell 1, which asks for 1 to 1", 1},
 		"another version": {says(nil, "", `{"hello":{"version":9}}`),
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it speaks protocol 9", 3},
 	} {
@@ -162,8 +181,9 @@ func TestProberThatCannotBePut(t *testing.T) {
 func TestQuestionsOnTheWire(t *testing.T) {
 	var asked bytes.Buffer
 	exec := &script{acts: []func(io.Reader, io.Writer, io.Writer) error{func(stdin io.Reader, stdout, _ io.Writer) error {
+		hello := greeting(io.TeeReader(stdin, &asked))
 		_, _ = io.Copy(&asked, stdin)
-		_, _ = io.WriteString(stdout, strings.Join([]string{helloLine, reached(0, "a"), reached(1, "b"), doneTwo}, "\n"))
+		_, _ = io.WriteString(stdout, strings.Join([]string{hello, reached(0, "a"), reached(1, "b"), doneTwo}, "\n"))
 		return nil
 	}}}
 	requests := podRequests(3)

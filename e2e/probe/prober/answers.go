@@ -52,6 +52,9 @@ func (p *probe) talkUDP(conn net.Conn) {
 		return
 	}
 	p.o.Backend = name
+	if p.cell.Length > 0 && !p.echoUDP(conn) {
+		return
+	}
 	if body, err = exchange(conn, "clientip"); err != nil {
 		outcome, detail := dialOutcome(err)
 		p.o.Outcome, p.o.Detail = outcome, fmt.Sprintf("hostname was answered by %s, clientip was not: %s", name, detail)

@@ -24,8 +24,8 @@ var errRunEnded = errors.New("the run's deadline passed")
 // ask reads an Ask with its cells and writes an Answer for each of them, whatever happens.
 func ask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
-	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
 	head, cells, err := readAsk(stdin)
+	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version, Nonce: head.Nonce}})
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,10 @@ func checkCell(cell *wire.Cell) error {
 		return errors.New("no host")
 	case cell.Timeout <= 0:
 		return errors.New("no timeout")
-	case cell.Interval < 0:
-		return errors.New("the interval is negative")
+	case cell.Interval < 0 || cell.Hold < 0:
+		return errors.New("the interval or the time to hold is negative")
+	case cell.Length < 0 || cell.Length > wire.MaxLength:
+		return fmt.Errorf("%d bytes, at most %d are allowed", cell.Length, wire.MaxLength)
 	case cell.Max > wire.MaxConnections:
 		return fmt.Errorf("%d connections, at most %d are allowed", cell.Max, wire.MaxConnections)
 	case cell.Family != 0 && cell.Family != 4 && cell.Family != 6:

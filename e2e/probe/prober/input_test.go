@@ -25,19 +25,19 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 		"arguments":        {[]string{"ask", "me"}, "", "takes no arguments"},
 		"empty":            {[]string{"ask"}, "", "stdin ended"},
 		"garbage":          {[]string{"ask"}, "hello\n", "line 1"},
-		"unknown field":    {[]string{"ask"}, `{"version":1,"cells":0,"colour":"red"}`, `unknown field "colour"`},
+		"unknown field":    {[]string{"ask"}, `{"version":2,"cells":0,"colour":"red"}`, `unknown field "colour"`},
 		"version":          {[]string{"ask"}, `{"version":99,"cells":0}`, "protocol 99"},
-		"negative":         {[]string{"ask"}, `{"version":1,"cells":-1}`, "negative"},
-		"cut off":          {[]string{"ask"}, `{"version":1,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
-		"twice":            {[]string{"ask"}, `{"version":1,"cells":2}` + "\n" + cell + "\n" + cell, "cell 1 is asked twice"},
-		"two in a line":    {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + cell + cell, "more than a cell"},
-		"no host":          {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
-		"unknown form":     {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
-		"port missing":     {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
-		"address lookup":   {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "no name to look up"},
-		"bad DNS server":   {[]string{"ask"}, `{"version":1,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
-		"flow too fast":    {[]string{"flow"}, `{"version":1,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
-		"flow without end": {[]string{"flow"}, `{"version":1,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
+		"negative":         {[]string{"ask"}, `{"version":2,"cells":-1}`, "negative"},
+		"cut off":          {[]string{"ask"}, `{"version":2,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
+		"twice":            {[]string{"ask"}, `{"version":2,"cells":2}` + "\n" + cell + "\n" + cell, "cell 1 is asked twice"},
+		"two in a line":    {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + cell + cell, "more than a cell"},
+		"no host":          {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
+		"unknown form":     {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
+		"port missing":     {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
+		"address lookup":   {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "no name to look up"},
+		"bad DNS server":   {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
+		"flow too fast":    {[]string{"flow"}, `{"version":2,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
+		"flow without end": {[]string{"flow"}, `{"version":2,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
 		"serve nothing":    {[]string{"serve"}, "", "serve what?"},
 		"serve https":      {[]string{"serve", "--https", "127.0.0.1:0"}, "", "--cert-names"},
 		"serve flag":       {[]string{"serve", "--gopher", ":70"}, "", "gopher"},
@@ -57,7 +57,7 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 1") {
+	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 2") {
 		t.Errorf("exit code %d, %q, %q", code, stdout.String(), stderr.String())
 	}
 }
@@ -71,7 +71,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
 
 func TestUnwritableOutputIsAnError(t *testing.T) {
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"ask"}, strings.NewReader(`{"version":1,"cells":0}`), brokenPipe{}, &stderr)
+	code := run(t.Context(), []string{"ask"}, strings.NewReader(`{"version":2,"cells":0}`), brokenPipe{}, &stderr)
 	if code != 1 || !strings.Contains(stderr.String(), "broken pipe") {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}

@@ -23,7 +23,7 @@ import (
 // answers SERVFAIL or another error WrongAnswer: cluster DNS is part of what is tested, so its failure is an
 // observation, not a failed probe. The detail begins with "look up NAME", and Addresses is empty.
 func (p *probe) lookup(ctx context.Context) {
-	tap := &tap{server: p.cell.DNSServer}
+	tap := &tap{server: p.cell.DNSServer, stream: p.cell.TCP}
 	resolver := &net.Resolver{PreferGo: true, Dial: tap.dial}
 	var err error
 	switch p.cell.Record {

@@ -20,7 +20,7 @@ import (
 )
 
 // maxBody bounds what is read of one HTTP answer.
-const maxBody = 64 << 10
+const maxBody = wire.MaxLength
 
 // probe is one new connection, or one lookup, and what came of it.
 type probe struct {
@@ -126,6 +126,9 @@ func (p *probe) converse(ctx context.Context, conn net.Conn, heard *excerpt) err
 	talk := &conversation{conn: conn, in: bufio.NewReader(io.TeeReader(conn, heard)), host: p.hostHeader()}
 	switch p.cell.Form {
 	case wire.AppHTTP:
+		if p.cell.Lasting() {
+			return p.askAppAtLength(ctx, talk)
+		}
 		return p.askApp(talk)
 	case wire.HealthCheck:
 		return p.askHealth(talk)
@@ -179,6 +182,8 @@ type conversation struct {
 	conn net.Conn
 	in   *bufio.Reader
 	host string
+	// sent is called once a request is sent, before its answer is read; nil: nothing is.
+	sent func() error
 }
 
 // get asks for a path and returns the status and the body; last closes the conversation.
@@ -191,6 +196,11 @@ func (c *conversation) get(path string, last bool) (int, []byte, error) {
 	request.Header.Set("User-Agent", "svclab-prober")
 	if err := request.Write(c.conn); err != nil {
 		return 0, nil, err
+	}
+	if c.sent != nil {
+		if err := c.sent(); err != nil {
+			return 0, nil, err
+		}
 	}
 	response, err := http.ReadResponse(c.in, request)
 	if err != nil {

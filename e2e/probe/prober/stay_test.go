@@ -17,10 +17,10 @@ func stays(t *testing.T, stdin io.Reader, args ...string) (code int, stdout, std
 }
 
 func TestStayCarriesOutOneCommandAfterTheOther(t *testing.T) {
-	input := `{"args":["ask"],"input":"{\"version\":1,\"cells\":0}\n"}
+	input := `{"args":["ask"],"input":"{\"version\":2,\"cells\":0,\"nonce\":\"n\"}\n"}
 {"args":["ask"],"input":"nonsense"}
 {"args":["serve"]}
-{"args":["ask"],"input":"{\"version\":1,\"cells\":0}\n"}
+{"args":["ask"],"input":"{\"version\":2,\"cells\":0,\"nonce\":\"n\"}\n"}
 `
 	// stdin ends before the commands do, which cancels them: so it is held open
 	reader, writer := io.Pipe()
@@ -30,7 +30,7 @@ func TestStayCarriesOutOneCommandAfterTheOther(t *testing.T) {
 		t.Fatalf("exit code %d, %s", code, stderr)
 	}
 	const answered = `{"stayBegun":{}}
-{"hello":{"version":1}}
+{"hello":{"version":2,"nonce":"n"}}
 {"done":{"count":0}}
 {"stayEnded":{"code":0}}
 `

@@ -11,6 +11,7 @@ import (
 // tap stands between Go's resolver and the network and keeps what the DNS servers answered.
 type tap struct {
 	server string // asked instead of the configured ones, where set
+	stream bool   // over TCP, whatever the resolver would do
 
 	mu       sync.Mutex
 	messages []message
@@ -21,6 +22,9 @@ type tap struct {
 func (t *tap) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if t.server != "" {
 		address = t.server
+	}
+	if t.stream {
+		network = "tcp"
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)

@@ -17,7 +17,7 @@ import (
 )
 
 // Version is raised whenever a client and a prober of different versions would misunderstand each other.
-const Version = 1
+const Version = 2
 
 // DefaultConcurrency is how many cells a prober asks at once where the client does not say.
 const DefaultConcurrency = 64
@@ -72,6 +72,9 @@ type Ask struct {
 	Concurrency int `json:"concurrency,omitempty"`
 	// Deadline bounds the whole run. Cells that are not done by then get a ProbeFailed observation. 0: none.
 	Deadline time.Duration `json:"deadlineNs,omitempty"`
+	// Nonce is the client's and unlike that of any other Ask; Hello repeats it, so that answers to another one are not
+	// taken for those to this.
+	Nonce string `json:"nonce"`
 }
 
 // Cell is one target to ask, by one or more new connections, one after the other.
@@ -100,9 +103,22 @@ type Cell struct {
 	Until []string `json:"until,omitempty"`
 	// Timeout of one connection, name lookup included.
 	Timeout time.Duration `json:"timeoutNs"`
+	// Length is how many bytes the sample app is made to echo over each connection, or in one datagram; 0: none.
+	Length int `json:"length,omitempty"`
+	// Hold is how long a connection to the sample app is then left alone, before it is used again and closed from one
+	// side only; see Cell.Lasting.
+	Hold time.Duration `json:"holdNs,omitempty"`
+	// TCP asks DNS servers over TCP.
+	TCP bool `json:"tcp,omitempty"`
 	// Interval between the end of one connection and the start of the next.
 	Interval time.Duration `json:"intervalNs,omitempty"`
 }
+
+// MaxLength bounds Cell.Length: what fits into the request line of a Go server.
+const MaxLength = 512 << 10
+
+// Lasting: the cell's connections carry much or are held.
+func (c Cell) Lasting() bool { return c.Length > 0 || c.Hold > 0 }
 
 // Flow is the input of `prober flow`: a request is started every 1/PerSecond seconds, whether or not earlier
 // ones have ended.
@@ -125,6 +141,8 @@ type Line struct {
 // Hello says that the prober runs. Before it, whatever goes wrong is the transport's doing.
 type Hello struct {
 	Version int `json:"version"`
+	// Nonce is the Ask's; empty for a flow.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // Answer is all that was observed of one cell.
