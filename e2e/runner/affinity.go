@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -20,9 +21,9 @@ type affinityArgs struct {
 	Service string `json:"service"`
 	// Pods selects the pods behind the service.
 	Pods string `json:"pods"`
-	// From is a vantage's name; To must match one target of the service.
-	From string      `json:"from"`
-	To   scenario.To `json:"to"`
+	// From are vantages as a table's row has them; To must match one target of the service for each.
+	From scenario.Strings `json:"from"`
+	To   scenario.To      `json:"to"`
 }
 
 const (
@@ -52,16 +53,95 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	v, target, err := onlyTarget(env, args.Service, args.From, args.To)
+	pairs, err := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}.pairs(args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
-	cells, err := env.Prober.Observe(ctx, []probe.Request{{Vantage: v, Target: target, Min: 1, Max: MaxProbes(len(pods)),
-		Until: pods, Timeout: env.Timeouts.Answered, Interval: timeout + affinitySlack}})
+	var requests []probe.Request
+	for i, p := range pairs {
+		if i > 0 && pairs[i-1].vantage.Name == p.vantage.Name { // asked by two ways, the client would be remembered for both
+			return nil, fmt.Errorf("want one target from %s, %s are more", p.vantage.Name, args.To)
+		}
+		requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 1, Max: MaxProbes(len(pods)),
+			Until: pods, Timeout: env.Timeouts.Answered, Interval: timeout + affinitySlack})
+	}
+	cells, err := env.Prober.Observe(ctx, requests)
 	if err != nil {
 		return nil, err
 	}
-	return judgeExpiry(cells[0].Observations, pods, timeout)
+	var (
+		lines []string
+		errs  []error
+	)
+	for _, cell := range cells {
+		told, err := judgeExpiry(cell.Observations, pods, timeout)
+		for _, line := range told {
+			lines = append(lines, "from "+cell.Vantage.Name+": "+line)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("from %s: %w", cell.Vantage.Name, err))
+		}
+	}
+	return lines, errors.Join(errs...)
+}
+
+// lastingArgs are those of the check affinity-lasts.
+type lastingArgs struct {
+	Service string `json:"service"`
+	// From are vantages as a table's row has them; To selects the service's targets.
+	From scenario.Strings `json:"from"`
+	To   scenario.To      `json:"to"`
+	// Pause is how long each client is silent before it comes back.
+	Pause scenario.Duration `json:"pause"`
+}
+
+// affinityLasts has every client come back once after a pause. A service that forgot it gives it another of two pods
+// every second time; each client that is told apart so halves the chance that this is not seen, which a table, whose
+// connections follow each other at once, cannot see at all.
+func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, error) {
+	if args.Pause <= 0 {
+		return nil, errors.New("pause: want some time")
+	}
+	pairs, err := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}.pairs(args.Service, args.From, args.To)
+	if err != nil {
+		return nil, err
+	}
+	var requests []probe.Request
+	for _, p := range pairs {
+		requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 2, Max: 2,
+			Timeout: env.Timeouts.Answered, Interval: time.Duration(args.Pause)})
+	}
+	cells, err := env.Prober.Observe(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
+	return judgeLasting(cells, time.Duration(args.Pause))
+}
+
+// judgeLasting wants each client answered by one pod.
+func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
+	if lines, err := judgeConnections(cells); err != nil {
+		return lines, err
+	}
+	var (
+		clients int
+		strayed []string
+	)
+	for _, cell := range cells {
+		if ok, _, _ := cell.Asked(); !ok {
+			continue
+		}
+		clients++
+		first, last := cell.Observations[0].Backend, cell.Observations[len(cell.Observations)-1].Backend
+		if first != last {
+			strayed = append(strayed, fmt.Sprintf("from %s to %s: %s at first, %s later", cell.Vantage.Name, cell.Target.Name(), first, last))
+		}
+	}
+	line := fmt.Sprintf("%d of %d clients were given the pod they had %s before", clients-len(strayed), clients, pause)
+	if len(strayed) > 0 {
+		return []string{line}, Failed("%s, first %s", line, strayed[0])
+	}
+	return []string{line}, nil
 }
 
 // judgeExpiry wants an answer from each of the pods, and from nobody else.
@@ -100,21 +180,4 @@ func readyPods(env Env, selector string) ([]string, error) {
 		return nil, fmt.Errorf("%d pods are ready with %q; want two at least", len(names), selector)
 	}
 	return names, nil
-}
-
-// onlyTarget finds the one vantage and the one target of a service that a check means.
-func onlyTarget(env Env, service, from string, to scenario.To) (reach.Vantage, reach.Target, error) {
-	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Name == from })
-	if i < 0 {
-		return reach.Vantage{}, reach.Target{}, fmt.Errorf("there is no vantage %q", from)
-	}
-	v := env.Vantages[i]
-	where := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}
-	targets := slices.DeleteFunc(env.World.Targets(env.Namespace+"/"+service), func(t reach.Target) bool {
-		return !where.matches(to, v, t)
-	})
-	if len(targets) != 1 {
-		return v, reach.Target{}, fmt.Errorf("want one target, %s are %d", to, len(targets))
-	}
-	return v, targets[0], nil
 }

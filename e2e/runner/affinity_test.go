@@ -58,7 +58,7 @@ func TestAffinityExpires(t *testing.T) {
 			}
 			where.world.Services = []corev1.Service{service}
 			_, err := affinityExpires(context.Background(), Env{Namespace: "ns", World: where.world, Vantages: []reach.Vantage{onPod}, Prober: prober},
-				affinityArgs{Service: "my-service", Pods: "app=my-app", From: "pod/worker", To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}})
+				affinityArgs{Service: "my-service", Pods: "app=my-app", From: scenario.Strings{"pod/worker"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}})
 			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
 				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
 			}
@@ -66,6 +66,75 @@ func TestAffinityExpires(t *testing.T) {
 				if r.Interval <= time.Second || r.Max != MaxProbes(2) || strings.Join(r.Until, " ") != "a b" {
 					t.Errorf("asked every %s, %d times at most, until %v", r.Interval, r.Max, r.Until)
 				}
+			}
+		})
+	}
+}
+
+// forEach answers each request by a function of it.
+type forEach struct {
+	answer func(probe.Request) []reach.Observation
+	asked  []probe.Request
+}
+
+func (f *forEach) Observe(_ context.Context, requests []probe.Request) ([]reach.Cell, error) {
+	f.asked = append(f.asked, requests...)
+	var cells []reach.Cell
+	for _, r := range requests {
+		cells = append(cells, reach.Cell{Vantage: r.Vantage, Target: r.Target, Observations: f.answer(r)})
+	}
+	return cells, nil
+}
+
+func (f *forEach) Flow(context.Context, probe.FlowRequest) (Flow, error) { panic("not asked for") }
+
+// asked is an Env with one Service, three vantages, and the prober.
+func asked(prober Prober) Env {
+	where := addressed()
+	where.world.Services[0].Spec.Ports = []corev1.ServicePort{{Port: 80}}
+	second := onPod
+	second.Name = "pod/worker2"
+	return Env{Namespace: "ns", World: where.world, Vantages: []reach.Vantage{onPod, second, onOutside}, Prober: prober,
+		Timeouts: Timeouts{Answered: time.Second}}
+}
+
+func TestAffinityLasts(t *testing.T) {
+	by := func(names ...string) []reach.Observation {
+		var list []reach.Observation
+		for _, name := range names {
+			list = append(list, reach.Observation{Outcome: reach.Reached, Backend: name})
+		}
+		return list
+	}
+	for name, tc := range map[string]struct {
+		second []reach.Observation // of the vantage pod/worker2
+		want   reach.Result
+		why    string
+	}{
+		"the same pod again": {by("b", "b"), reach.Pass, ""},
+		"another pod":        {by("b", "a"), reach.Fail, "1 of 2 clients were given the pod they had 6s before, first from pod/worker2"},
+		"nobody":             {[]reach.Observation{{Outcome: reach.Reached, Backend: "b"}, {Outcome: reach.TimedOut}}, reach.Fail, "1 of 4 connections failed"},
+		"could not ask":      {[]reach.Observation{{Outcome: reach.ProbeFailed, Detail: "oh no"}}, reach.Inconclusive, "oh no"},
+		"left out":           {[]reach.Observation{{Outcome: reach.Unprobed, Detail: "no route"}}, reach.Pass, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prober := &forEach{answer: func(r probe.Request) []reach.Observation {
+				if r.Vantage.Name == "pod/worker2" {
+					return tc.second
+				}
+				return by("a", "a")
+			}}
+			args := lastingArgs{Service: "my-service", From: scenario.Strings{"pod"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}, Pause: scenario.Duration(6 * time.Second)}
+			_, err := affinityLasts(t.Context(), asked(prober), args)
+			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
+				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
+			}
+			if len(prober.asked) != 2 || prober.asked[0].Min != 2 || prober.asked[0].Max != 2 || prober.asked[0].Interval != 6*time.Second {
+				t.Errorf("asked %+v", prober.asked)
+			}
+			args.Pause = 0
+			if _, err := affinityLasts(t.Context(), asked(prober), args); resultOf(err) != reach.Inconclusive {
+				t.Errorf("without a pause: %v", err)
 			}
 		})
 	}

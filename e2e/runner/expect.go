@@ -118,7 +118,7 @@ func (s *session) plans(w world.World, names []string) ([]plan, error) {
 	var (
 		plans []plan
 		errs  []error
-		where = site{namespace: s.namespace, world: w, vantages: s.vantages}
+		where = site{namespace: s.namespace, world: w, vantages: s.vantages, former: s.former}
 	)
 	for _, name := range names {
 		table := s.scenario.Tables[name]
@@ -262,17 +262,22 @@ func (s *session) request(w world.World, f forecast, quick bool) probe.Request {
 
 // clusterDNS is the address of the cluster's DNS Service; the zero value where there is none.
 func clusterDNS(w world.World) netip.AddrPort {
+	if service, found := dnsService(w); found {
+		return netip.AddrPortFrom(world.ClusterIPs(&service)[0], 53)
+	}
+	return netip.AddrPort{}
+}
+
+// dnsService is the cluster's DNS Service that has an address.
+func dnsService(w world.World) (service corev1.Service, found bool) {
 	for _, list := range [][]corev1.Service{w.Elsewhere, w.Services} {
 		for i := range list {
-			if list[i].Namespace != "kube-system" || list[i].Labels["k8s-app"] != "kube-dns" {
-				continue
-			}
-			for _, addr := range world.ClusterIPs(&list[i]) {
-				return netip.AddrPortFrom(addr, 53)
+			if list[i].Namespace == "kube-system" && list[i].Labels["k8s-app"] == "kube-dns" && len(world.ClusterIPs(&list[i])) > 0 {
+				return list[i], true
 			}
 		}
 	}
-	return netip.AddrPort{}
+	return service, false
 }
 
 // moved tells, when a table did not pass, that the objects changed while it was observed: the prediction it

@@ -10,8 +10,13 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // Resolver is implemented by a Prober that can ask the DNS for records; the one of ForClient is one.
@@ -41,7 +46,9 @@ type lookupWant struct {
 // nobody when they have.
 const follows = 10 * time.Second
 
-// lookUp asks until every answer is as wanted or follows has passed, and then asks all once more: that is judged.
+// lookUp asks until every answer is as wanted or follows has passed, and then asks all once more: that is judged. All is
+// asked of the servers that the vantage has, of these over TCP, and of each pod of the cluster's DNS: of several behind
+// one address, a client is given any.
 func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	resolver, ok := env.Prober.(Resolver)
 	if !ok {
@@ -51,6 +58,11 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	pods, err := dnsPods(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	lookups, wants = multiplied(lookups, wants, pods)
 	for bound := time.Now().Add(follows); time.Now().Before(bound); {
 		found, err := resolver.Resolve(ctx, lookups)
 		if err != nil {
@@ -65,6 +77,49 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 		return nil, err
 	}
 	return judgeLookups(found, wants)
+}
+
+// multiplied are the lookups, then the same over TCP, then the same asked of each server.
+func multiplied(lookups []probe.Lookup, wants [][]string, servers []netip.AddrPort) ([]probe.Lookup, [][]string) {
+	asked, all := slices.Clone(lookups), slices.Clone(wants)
+	for _, l := range lookups {
+		l.TCP = true
+		asked = append(asked, l)
+	}
+	all = append(all, wants...)
+	for _, server := range servers {
+		for _, l := range lookups {
+			l.Server = server
+			asked = append(asked, l)
+		}
+		all = append(all, wants...)
+	}
+	return asked, all
+}
+
+// dnsPods are where the ready pods of the cluster's DNS are asked over UDP; none where there is no such Service.
+func dnsPods(ctx context.Context, env Env) ([]netip.AddrPort, error) {
+	service, found := dnsService(env.World)
+	if !found {
+		return nil, nil
+	}
+	list, err := env.Client.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
+	if err != nil {
+		return nil, fmt.Errorf("list the endpoints of the cluster's DNS: %w", err)
+	}
+	var pods []netip.AddrPort
+	for _, port := range service.Spec.Ports {
+		if port.Protocol != corev1.ProtocolUDP {
+			continue
+		}
+		for _, e := range world.Endpoints(list.Items, port.Name, port.Protocol) {
+			if e.Ready {
+				pods = append(pods, netip.AddrPortFrom(e.Addr, e.Port))
+			}
+		}
+	}
+	return pods, nil
 }
 
 // prepare fills in what only the run knows.
@@ -123,9 +178,11 @@ func held(record probe.Record) func(netip.Addr) bool {
 func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err error) {
 	var wrong []string
 	for i, f := range found {
-		question := fmt.Sprintf("%s %s from %s", cmp.Or(string(f.Record), "A and AAAA"), f.Name, f.Vantage.Name)
+		question := fmt.Sprintf("%s %s from %s%s", cmp.Or(string(f.Record), "A and AAAA"), f.Name, f.Vantage.Name, way(f.Lookup))
 		got := answers(f)
-		lines = append(lines, question+": "+orNobody(got))
+		if way(f.Lookup) == "" { // the others say the same, or are told below
+			lines = append(lines, question+": "+orNobody(got))
+		}
 		switch o := f.Observation; {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
 			return lines, fmt.Errorf("could not ask for %s: %s", question, o.Detail)
@@ -139,6 +196,18 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 		return lines, Failed("%s", strings.Join(wrong, "; "))
 	}
 	return lines, nil
+}
+
+// way is how a lookup was asked, where that is not as any program does.
+func way(l probe.Lookup) string {
+	switch {
+	case l.Server.IsValid():
+		return ", of " + l.Server.Addr().String()
+	case l.TCP:
+		return ", over TCP"
+	default:
+		return ""
+	}
 }
 
 // answers are a lookup's answers as lookupWant writes them, sorted.

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -34,8 +36,13 @@ func TestFilled(t *testing.T) {
 		"{podIP:b}":              "error", // it has no address yet
 		"{nodeIP:worker9}":       "error",
 		"{mistyped:a}":           "error",
+		"{formerIP:gone}":        "10.96.0.8",
+		"{formerIP:my-service}":  "error", // it is still there
+		"{formerIP:never}":       "error",
 	} {
-		got, err := addressed().filled(text)
+		s := addressed()
+		s.former = map[string][]netip.Addr{"gone": {netip.MustParseAddr("10.96.0.8")}, "my-service": {netip.MustParseAddr("10.96.0.9")}}
+		got, err := s.filled(text)
 		if err != nil {
 			got = "error"
 		}
@@ -101,6 +108,42 @@ func TestWantedAddressesAreOfTheRecordsFamily(t *testing.T) {
 	}
 	if _, err := s.wanted(lookupWant{Record: probe.A, Want: []string{"{clusterIPs:nobody}"}}); err == nil {
 		t.Error("a Service that is not there has addresses")
+	}
+}
+
+// One pod of the DNS that answers otherwise is found, whichever of them a client is given.
+func TestEachPodOfTheDNSIsAsked(t *testing.T) {
+	service := corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "kube-dns", Namespace: "kube-system", Labels: map[string]string{"k8s-app": "kube-dns"}},
+		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.10", ClusterIPs: []string{"10.96.0.10"}, Ports: []corev1.ServicePort{
+			{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", Port: 53, Protocol: corev1.ProtocolTCP}, {Name: "metrics", Port: 9153, Protocol: corev1.ProtocolTCP}}}}
+	port := func(name string, protocol corev1.Protocol) discoveryv1.EndpointPort {
+		return discoveryv1.EndpointPort{Name: &name, Port: new(int32(53)), Protocol: &protocol}
+	}
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: "kube-dns-x", Namespace: "kube-system", Labels: map[string]string{discoveryv1.LabelServiceName: "kube-dns"}},
+		AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{port("dns", corev1.ProtocolUDP), port("dns-tcp", corev1.ProtocolTCP)},
+		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.244.0.2"}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}},
+			{Addresses: []string{"10.244.0.3"}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}},
+			{Addresses: []string{"10.244.0.4"}, Conditions: discoveryv1.EndpointConditions{Ready: new(false)}}}}
+	env := Env{Namespace: "ns", World: addressed().world, Client: fake.NewClientset(slice)}
+	if pods, err := dnsPods(t.Context(), env); err != nil || len(pods) > 0 {
+		t.Errorf("without a DNS Service: %v, %v", pods, err)
+	}
+	env.World.Elsewhere = []corev1.Service{service}
+	pods, err := dnsPods(t.Context(), env)
+	if err != nil || len(pods) != 2 || pods[0].String() != "10.244.0.2:53" || pods[1].String() != "10.244.0.3:53" {
+		t.Fatalf("got %v, %v; want the two that are ready", pods, err)
+	}
+	lookups, wants := multiplied([]probe.Lookup{{Name: "x", Vantage: onPod}, {Name: "y", Vantage: onPod}}, [][]string{{"1"}, {"2"}}, pods)
+	var ways []string
+	for i, l := range lookups {
+		ways = append(ways, l.Name+wants[i][0]+way(l))
+	}
+	if got := strings.Join(ways, "; "); got != "x1; y2; x1, over TCP; y2, over TCP; x1, of 10.244.0.2; y2, of 10.244.0.2; x1, of 10.244.0.3; y2, of 10.244.0.3" {
+		t.Error(got)
+	}
+	found := []probe.Found{{Lookup: probe.Lookup{Name: "x", Record: probe.A, Vantage: onPod, Server: pods[1]}, Observation: reach.Observation{Outcome: reach.NoSuchHost}}}
+	if _, err := judgeLookups(found, [][]string{{"10.0.0.1"}}); err == nil || !strings.Contains(err.Error(), "A x from pod/worker, of 10.244.0.3: got no such record") {
+		t.Errorf("which of them answered is not told: %v", err)
 	}
 }
 

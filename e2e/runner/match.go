@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ type site struct {
 	namespace string
 	world     world.World
 	vantages  []reach.Vantage
+	// former are the ClusterIPs that Services of the namespace have or had, by name.
+	former map[string][]netip.Addr
 }
 
 // matched is a cell and the one row of the expected table that is about it.

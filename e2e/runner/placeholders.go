@@ -13,8 +13,9 @@ import (
 
 // placeholder finds what only the run knows: {clusterIP:SERVICE}, {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD},
 // {nodeIP:SLOT}, {vantageIP:VANTAGE}: of several addresses the first. {nodeIPv6:SLOT} is the first of IPv6, and
-// {podIPs:POD} all of them; each of the others can be written so too.
-var placeholder = regexp.MustCompile(`\{(clusterIP|loadBalancerIP|podIP|podLabel|nodeIP|vantageIP)(s|v6)?:([a-z0-9.-]+)\}`)
+// {podIPs:POD} all of them; each of the others can be written so too. {formerIP:SERVICE} is the ClusterIP that a Service
+// had before it was deleted.
+var placeholder = regexp.MustCompile(`\{(clusterIP|formerIP|loadBalancerIP|podIP|podLabel|nodeIP|vantageIP)(s|v6)?:([a-z0-9.-]+)\}`)
 
 // filled is fill for texts that may speak of several objects: the addresses of a Service or a pod of the scenario's
 // namespace, a pod's address as a DNS label, a node's address, a vantage's. What is not there is an error. A text that
@@ -86,6 +87,11 @@ func (s site) known(what, name string) []netip.Addr {
 			}
 		}
 		return addrs
+	case "formerIP":
+		if _, there := s.world.Service(s.namespace + "/" + name); !there {
+			return slices.Clone(s.former[name])
+		}
+		return nil
 	case "clusterIP":
 		if service, found := s.world.Service(s.namespace + "/" + name); found {
 			return world.ClusterIPs(&service)

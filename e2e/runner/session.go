@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ type session struct {
 	// also are further namespaces that are the scenario's own; goal: see Runner.Goal.
 	also []string
 	goal bool
+	// former: see site.
+	former map[string][]netip.Addr
 	// once: the step under way looks once and does not wait.
 	once bool
 }

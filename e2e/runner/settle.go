@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -55,7 +56,21 @@ func (s *session) snapshot(ctx context.Context) (world.World, error) {
 	if err != nil {
 		return world.World{}, fmt.Errorf("take a snapshot: %w", err)
 	}
+	s.noteAddresses(w)
 	return w, nil
+}
+
+// noteAddresses keeps the ClusterIPs of each of the scenario's Services, for when they are gone.
+func (s *session) noteAddresses(w world.World) {
+	if s.former == nil {
+		s.former = map[string][]netip.Addr{}
+	}
+	for i := range w.Services {
+		service := &w.Services[i]
+		if addrs := world.ClusterIPs(service); service.Namespace == s.namespace && len(addrs) > 0 {
+			s.former[service.Name] = addrs
+		}
+	}
 }
 
 // served reports whether the API server has a resource. One that cannot be asked about is not watched; the

@@ -45,8 +45,8 @@ type Extra struct {
 	Kind    reach.TargetKind `json:"kind"`
 	Service string           `json:"service"`
 	// Host is what is dialled. {namespace} and {domain} are filled in; {clusterIP} and {loadBalancerIP} too, and
-	// {clusterIP:SERVICE}, {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD} and {nodeIP:SLOT}. With v6 before the
-	// colon each is the first of IPv6; with s it is every address, and makes as many targets.
+	// {clusterIP:SERVICE}, {formerIP:SERVICE} (of one that is gone), {loadBalancerIP:SERVICE}, {podIP:POD}, {podLabel:POD} and
+	// {nodeIP:SLOT}. With v6 before the colon each is the first of IPv6; with s it is every address, and makes as many targets.
 	Host     string         `json:"host"`
 	Port     uint16         `json:"port"`
 	Protocol reach.Protocol `json:"protocol,omitempty"`

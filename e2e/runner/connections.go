@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/probe/wire"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// connectionsArgs are those of the check connections.
+type connectionsArgs struct {
+	Service string `json:"service"`
+	// From are vantages as a table's row has them; To selects the service's targets.
+	From scenario.Strings `json:"from"`
+	To   scenario.To      `json:"to"`
+	// Connections is how many each vantage has open to each target at the same time.
+	Connections int `json:"connections"`
+	// Length is how many bytes are echoed over each, Hold how long it is then left alone. UDP knows no Hold.
+	Length int               `json:"length"`
+	Hold   scenario.Duration `json:"hold"`
+}
+
+// connections makes connections as a table never does: all at once, each carrying more than one packet holds, left alone
+// for a while, used again, and closed by the client before the last answer has come.
+func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, error) {
+	where := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}
+	pairs, err := where.pairs(args.Service, args.From, args.To)
+	if err != nil {
+		return nil, err
+	}
+	if args.Connections < 1 {
+		return nil, errors.New("connections: want one at least")
+	}
+	each := map[string]int{}
+	var requests []probe.Request
+	for _, p := range pairs {
+		for range args.Connections {
+			requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 1, Max: 1, Length: args.Length,
+				Hold: time.Duration(args.Hold), Timeout: env.Timeouts.Answered + time.Duration(args.Hold)})
+		}
+		each[p.vantage.Name] += args.Connections
+		if each[p.vantage.Name] > wire.DefaultConcurrency {
+			return nil, fmt.Errorf("%s is to have %d connections open, %d are its most", p.vantage.Name, each[p.vantage.Name], wire.DefaultConcurrency)
+		}
+	}
+	cells, err := env.Prober.Observe(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
+	return judgeConnections(cells)
+}
+
+// pair is a vantage and what it asks.
+type pair struct {
+	vantage reach.Vantage
+	target  reach.Target
+}
+
+// pairs are the vantages and targets of a service that are meant, one at least.
+func (s site) pairs(service string, from scenario.Strings, to scenario.To) ([]pair, error) {
+	var pairs []pair
+	for _, v := range s.vantages {
+		if !scenario.MatchVantage(from, v) {
+			continue
+		}
+		for _, target := range s.world.Targets(s.namespace + "/" + service) {
+			if world.Applicable(v, target) && s.matches(to, v, target) {
+				pairs = append(pairs, pair{v, target})
+			}
+		}
+	}
+	if len(pairs) == 0 {
+		return nil, fmt.Errorf("from %s to %s of service %s is nothing", strings.Join(from, ", "), to, service)
+	}
+	return pairs, nil
+}
+
+// judgeConnections wants every connection answered. Those that are left out on purpose do not count, but all cannot be.
+func judgeConnections(cells []reach.Cell) (lines []string, err error) {
+	var (
+		asked, made int
+		wrong       []string
+	)
+	for _, cell := range cells {
+		ok, unprobed, failed := cell.Asked()
+		switch {
+		case failed != "":
+			return lines, fmt.Errorf("from %s to %s: could not ask: %s", cell.Vantage.Name, cell.Target.Name(), failed)
+		case unprobed != "" || !ok:
+			continue
+		}
+		asked++
+		for _, o := range cell.Observations {
+			made++
+			if o.Outcome != reach.Reached {
+				wrong = append(wrong, fmt.Sprintf("from %s to %s: %s: %s", cell.Vantage.Name, cell.Target.Name(), o.Outcome, o.Detail))
+			}
+		}
+	}
+	if asked == 0 {
+		return nil, errors.New("no connection could be made from these vantages")
+	}
+	lines = append(lines, fmt.Sprintf("%d connections, %d answered as they should be", made, made-len(wrong)))
+	if len(wrong) > 0 {
+		slices.Sort(wrong)
+		return lines, Failed("%d of %d connections failed, first %s", len(wrong), made, wrong[0])
+	}
+	return lines, nil
+}

@@ -1,0 +1,59 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+func TestConnections(t *testing.T) {
+	args := connectionsArgs{Service: "my-service", From: scenario.Strings{"pod"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}},
+		Connections: 30, Length: 20_000, Hold: scenario.Duration(2 * time.Second)}
+	for name, tc := range map[string]struct {
+		last reach.Observation // of all
+		all  bool              // or of each
+		want reach.Result
+		why  string
+	}{
+		"all answered":     {reach.Observation{Outcome: reach.Reached}, false, reach.Pass, ""},
+		"one is lost":      {reach.Observation{Outcome: reach.TimedOut, Detail: "silence"}, false, reach.Fail, "1 of 60 connections failed, first from pod/worker2"},
+		"all are":          {reach.Observation{Outcome: reach.WrongAnswer, Detail: "reset"}, true, reach.Fail, "60 of 60 connections failed"},
+		"could not ask":    {reach.Observation{Outcome: reach.ProbeFailed, Detail: "oh no"}, false, reach.Inconclusive, "oh no"},
+		"all are left out": {reach.Observation{Outcome: reach.Unprobed, Detail: "no route"}, true, reach.Inconclusive, "no connection could be made"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			prober := &forEach{answer: func(probe.Request) []reach.Observation {
+				if n++; n == 60 || tc.all {
+					return []reach.Observation{tc.last}
+				}
+				return []reach.Observation{{Outcome: reach.Reached}}
+			}}
+			_, err := connections(t.Context(), asked(prober), args)
+			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
+				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
+			}
+			for _, r := range prober.asked {
+				if r.Max != 1 || r.Length != 20_000 || r.Hold != 2*time.Second || r.Timeout != 3*time.Second {
+					t.Fatalf("asked %+v", r)
+				}
+			}
+		})
+	}
+	for name, change := range map[string]func(*connectionsArgs){
+		"more than are open at once": func(a *connectionsArgs) { a.Connections = 1000 },
+		"none":                       func(a *connectionsArgs) { a.Connections = 0 },
+		"from nowhere":               func(a *connectionsArgs) { a.From = scenario.Strings{"node"} },
+		"to nothing":                 func(a *connectionsArgs) { a.Service = "nobody" },
+	} {
+		wrong := args
+		change(&wrong)
+		if _, err := connections(t.Context(), asked(&forEach{}), wrong); resultOf(err) != reach.Inconclusive {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
