@@ -38,7 +38,7 @@ func addresses() []Mutant {
 			Breaks:     "the Service has lost its source ranges, so that everybody is admitted",
 			Behaviours: []string{"lb.source-ranges"}, Scenario: "source-ranges", During: []string{"it is admitted, and nobody else"},
 			Break: edited(serviceName, "", `{"spec":{"loadBalancerSourceRanges":null}}`),
-			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker", "node/control-plane"}, To: balancer, Field: "outcome",
+			Notice: Notice{Signs: []Sign{{From: []string{"pod", "node"}, To: balancer, Field: "outcome",
 				Got: []string{"Reached"}, Also: []string{"host"}}}},
 		},
 		{
