@@ -129,6 +129,12 @@ func (l lab) left(t *testing.T) []string {
 	return names
 }
 
+// begun reports whether a run has begun its first scenario.
+func (l lab) begun(ctx context.Context) bool {
+	list, err := l.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ours + ",svclab.io/scenario"})
+	return err == nil && len(list.Items) > 0
+}
+
 func (l lab) mustBeClean(t *testing.T) {
 	t.Helper()
 	if left := l.left(t); len(left) > 0 {

@@ -104,12 +104,8 @@ func TestLiveSaysBeforeItMakes(t *testing.T) {
 // Ctrl-C removes all that was made; what a killed run leaves is removed by the next, a range of ClusterIPs included.
 func TestLiveLeavesNothing(t *testing.T) {
 	l := foreign(t)
-	begun := func(ctx context.Context) bool {
-		list, err := l.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ours + ",svclab.io/scenario"})
-		return err == nil && len(list.Items) > 0
-	}
 	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
-	await(t, "a scenario's namespace", begun)
+	await(t, "a scenario's namespace", l.begun)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +115,7 @@ func TestLiveLeavesNothing(t *testing.T) {
 	l.mustBeClean(t)
 
 	cmd, wait = start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
-	await(t, "a scenario's namespace", begun)
+	await(t, "a scenario's namespace", l.begun)
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +131,26 @@ func TestLiveLeavesNothing(t *testing.T) {
 	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core", "--behaviour", "status")
 	if r.exit != 0 || r.conformance.Result != reach.Pass {
 		t.Errorf("the run after it: exit %d: %s", r.exit, r.err)
+	}
+	l.mustBeClean(t)
+}
+
+// A second run on the cluster ends soon, says who has it, and takes nothing from the first, which passes.
+func TestLiveSecondRunIsKeptOut(t *testing.T) {
+	l := foreign(t)
+	_, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core", "--behaviour", "clusterip.basic,status,headless.dns")
+	await(t, "a scenario's namespace", l.begun)
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
+	t.Logf("exit %d after %s: %s", second.exit, second.took.Round(10*time.Millisecond), second.err)
+	if second.exit != 2 || second.took > 15*time.Second || !strings.Contains(second.err, "another run of svclab has this cluster") || !strings.Contains(second.err, host) {
+		t.Errorf("exit %d after %s: %s", second.exit, second.took, second.err)
+	}
+	if first := wait(); first.exit != 0 || first.conformance.Result != reach.Pass {
+		t.Errorf("the first run: exit %d: %s", first.exit, first.err)
 	}
 	l.mustBeClean(t)
 }

@@ -39,6 +39,7 @@ func Permissions() []Permission {
 		{Group: "apps", Resource: "deployments", Verbs: all},
 		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list", "watch"}},
 		{Group: "apps", Resource: "daemonsets", Verbs: []string{"list", "watch"}},
+		{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "create", "update"}},
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: all},
 		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
 		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list", "watch"}, Optional: true},

@@ -245,7 +245,8 @@ func (p Plan) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "svclab conformance, profile %s, will run %d scenarios\n", p.Profile, len(p.scenarios))
 	row("cluster", "context %s at %s, Kubernetes %s", p.Cluster.Name, p.Server, p.Cluster.Kubernetes)
-	row("makes", "namespace %s with %d pods, two on each chosen node, one of them in the node's network; and", cluster.ClientsNamespace, 2*len(p.Sample.Slots))
+	row("makes", "namespace %s with %d pods, two on each chosen node, one of them in the node's network;", cluster.ClientsNamespace, 2*len(p.Sample.Slots))
+	row("", "namespace %s with a Lease, by which a second run is kept out; and", LockNamespace)
 	row("", "a namespace svclab-SCENARIO-… for each scenario, with Services, pods and EndpointSlices, at most 4 at once")
 	row("", "all labelled app.kubernetes.io/managed-by=svclab; all removed at the end, after Ctrl-C too")
 	row("changes", "nothing that is not its own")

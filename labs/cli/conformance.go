@@ -46,7 +46,8 @@ balancers, dual-stack, traffic policies, node ports on localhost.
 The cluster is the one that --kubeconfig names, or with --in-cluster the one whose pod svclab runs in. The ambient
 kubeconfig ($KUBECONFIG, ~/.kube/config) is never used. Before anything is made, the user's permissions are checked, and
 what will be made and where is printed; --dry-run ends there. Everything lives in labelled namespaces that are removed at
-the end, after Ctrl-C too; what a run that was killed left behind, the next one removes. Needs kubectl.
+the end, after Ctrl-C too; what a run that was killed left behind, the next one removes. While a run is alive, another
+one on the same cluster, from whichever machine, ends at once and says who has it. Needs kubectl.
 
 The clients are pods and host-network pods on a sample of the nodes, and this machine where its packets to the nodes stay
 on it. The sample app is agnhost, from registry.k8s.io or --image-registry, or one the nodes have; svclab carries its
@@ -219,10 +220,14 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err := plan.Text(a.Err); err != nil {
 		return err
 	}
-	run, err := plan.Run(ctx, c, runner.Lines(a.Err))
+	locked, release, err := conformance.Lock(ctx, c.Client(), a.Err)
+	if err != nil {
+		return err
+	}
+	run, err := plan.Run(locked, c, runner.Lines(a.Err))
 	clean, cancel := cleaning(ctx)
 	defer cancel()
-	err = errors.Join(err, c.Close(clean))
+	err = errors.Join(err, release(clean, c.Close))
 	if run.Conformance == nil {
 		return err
 	}

@@ -1,0 +1,285 @@
+package conformance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/runner"
+)
+
+// LockNamespace holds the Lease by which one run keeps others off the cluster. It has no scenario's label, so that no
+// sweep of leftovers removes it.
+const LockNamespace = "svclab-lock"
+
+const lockName = "conformance"
+
+// lockTimes are the bounds of a lock. A holder renews each retry, and gives up when it could not for renew. Who sees no
+// renewal for lease takes over; that is measured by its own clock from when it looked first, so clocks need not agree. The
+// elector tells renewals apart by the second, and its lease is of whole seconds.
+type lockTimes struct {
+	lease, renew, retry time.Duration
+	// gone is how long the lock's namespace may take to go, poll how often it is looked for meanwhile.
+	gone, poll time.Duration
+}
+
+func defaultLockTimes() lockTimes {
+	return lockTimes{lease: 30 * time.Second, renew: 20 * time.Second, retry: time.Second, gone: time.Minute, poll: 250 * time.Millisecond}
+}
+
+// Release ends a lock: remove takes away what the run has made, while the lock is still held, and then the lock goes.
+// Where another run has taken the lock over, nothing is removed: it is the other's by then.
+type Release func(ctx context.Context, remove func(context.Context) error) error
+
+// Lock keeps other runs off the cluster until release is called. The context returned ends with ctx, and when the lock is
+// lost, with the reason. The error is cluster.ErrLocked where a run holds the lock that is alive; the lock of one that was
+// killed is taken over, which log is told of.
+func Lock(ctx context.Context, client kubernetes.Interface, log io.Writer) (locked context.Context, release Release, err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	id := fmt.Sprintf("%s/%d/%08x", host, os.Getpid(), rand.Uint32())
+	return lockCandidate{client: client, log: log, id: id, times: defaultLockTimes()}.take(ctx)
+}
+
+// lockCandidate is a run that wants the lock, or has it.
+type lockCandidate struct {
+	client kubernetes.Interface
+	log    io.Writer
+	// id is HOST/PROCESS/RANDOM.
+	id    string
+	times lockTimes
+}
+
+var (
+	errLockGoing = errors.New("the lock of a run that has ended is being removed")
+	errLockLost  = errors.New("the cluster's lock was lost")
+)
+
+func (l lockCandidate) take(ctx context.Context) (context.Context, Release, error) {
+	limit := l.times.lease + l.times.gone
+	trying, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("waited %s for the lock in namespace %s", limit, LockNamespace))
+	defer cancel()
+	for {
+		namespace, err := l.namespace(trying)
+		if err != nil {
+			return nil, nil, err
+		}
+		locked, release, err := l.elect(ctx, trying, namespace)
+		if !errors.Is(err, errLockGoing) {
+			return locked, release, err
+		}
+	}
+}
+
+// namespace returns the UID of the lock's namespace, which it makes; one that is going is waited for.
+func (l lockCandidate) namespace(ctx context.Context) (uid types.UID, err error) {
+	namespaces := l.client.CoreV1().Namespaces()
+	ended := wait.PollUntilContextCancel(ctx, l.times.poll, true, func(ctx context.Context) (bool, error) {
+		there, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LockNamespace,
+			Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy}}}, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			there, err = namespaces.Get(ctx, LockNamespace, metav1.GetOptions{})
+		}
+		switch {
+		case apierrors.IsNotFound(err):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("make the namespace of the cluster's lock: %w", err)
+		case there.Labels[runner.ManagedByLabel] != runner.ManagedBy:
+			return false, &cluster.Problem{Kind: cluster.ErrForeignCluster, Fix: "remove or rename it: the lock of a run needs that name",
+				What: fmt.Sprintf("the namespace %s exists, and svclab did not make it", LockNamespace)}
+		}
+		uid = there.UID
+		return there.DeletionTimestamp == nil, nil
+	})
+	if ended != nil && ctx.Err() != nil {
+		ended = context.Cause(ctx)
+	}
+	return uid, ended
+}
+
+// elect waits until the lock is taken, or cannot be.
+func (l lockCandidate) elect(ctx, trying context.Context, namespace types.UID) (context.Context, Release, error) {
+	electing, stop := context.WithCancelCause(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
+	lease := &watchedLease{stop: stop, log: l.log, times: l.times, Interface: &resourcelock.LeaseLock{
+		LeaseMeta: metav1.ObjectMeta{Namespace: LockNamespace, Name: lockName}, Client: l.client.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: l.id}, Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy}}}
+	taken, ended := make(chan struct{}), make(chan struct{})
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{Lock: lease, Name: lockName,
+		LeaseDuration: l.times.lease, RenewDeadline: l.times.renew, RetryPeriod: l.times.retry,
+		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: func(context.Context) { close(taken) }, OnStoppedLeading: func() {}}})
+	if err != nil {
+		stop(err)
+		return nil, nil, fmt.Errorf("lock the cluster: %w", err)
+	}
+	locked, lose := context.WithCancelCause(ctx)
+	go func() {
+		defer close(ended)
+		elector.Run(electing)
+		lose(cmp.Or(context.Cause(electing), errors.Join(fmt.Errorf("%w: not renewed for %s", errLockLost, l.times.renew), lease.failed)))
+	}()
+	select {
+	case <-taken:
+	case <-ended:
+	case <-trying.Done():
+		stop(context.Cause(trying))
+		<-ended
+		if !elector.IsLeader() { // it may have been taken meanwhile
+			return nil, nil, errors.Join(context.Cause(electing), lease.failed)
+		}
+	}
+	select {
+	case <-ended:
+		if !elector.IsLeader() {
+			return nil, nil, context.Cause(electing)
+		}
+	default:
+	}
+	return locked, func(ctx context.Context, remove func(context.Context) error) error {
+		select {
+		case <-ended: // not renewed for a while, but nobody may have taken it
+			if err := l.renew(ctx, lease.Interface); err != nil {
+				return fmt.Errorf("what this run made is left to the next: %w", err)
+			}
+		default:
+		}
+		err := remove(ctx)
+		stop(context.Canceled)
+		<-ended
+		if held := l.renew(ctx, lease.Interface); held != nil {
+			return errors.Join(err, held)
+		}
+		return errors.Join(err, l.drop(ctx, namespace))
+	}, nil
+}
+
+// renew renews the lock once, after the elector has ended. The error says who else has it.
+func (l lockCandidate) renew(ctx context.Context, lease resourcelock.Interface) error {
+	record, _, err := lease.Get(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLockLost, err)
+	}
+	if record.HolderIdentity != l.id {
+		return fmt.Errorf("%w: %w", errLockLost, heldBy(*record, l.times))
+	}
+	record.RenewTime = metav1.Now()
+	if err := lease.Update(ctx, *record); err != nil {
+		return fmt.Errorf("%w: %w", errLockLost, err)
+	}
+	return nil
+}
+
+// drop removes the lock, its namespace and all, and waits until it is gone. The Lease is not deleted before: in a namespace
+// that is going nobody can make another, so that none is removed that is somebody else's.
+func (l lockCandidate) drop(ctx context.Context, namespace types.UID) error {
+	namespaces := l.client.CoreV1().Namespaces()
+	err := namespaces.Delete(ctx, LockNamespace, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &namespace}})
+	if err == nil {
+		err = wait.PollUntilContextTimeout(ctx, l.times.poll, l.times.gone, true, func(ctx context.Context) (bool, error) {
+			left, err := namespaces.Get(ctx, LockNamespace, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return true, nil
+			}
+			return err == nil && left.UID != namespace, err
+		})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("remove the lock's namespace %s: %w", LockNamespace, err)
+	}
+	return nil
+}
+
+// watchedLease is a Lease of which stop is told why there is no use in waiting for it.
+type watchedLease struct {
+	resourcelock.Interface
+	stop  context.CancelCauseFunc
+	log   io.Writer
+	times lockTimes
+	// other is somebody else's record as seen last, mine that it was ours before, failed the last error.
+	other  *resourcelock.LeaderElectionRecord
+	mine   bool
+	failed error
+}
+
+// Get is as resourcelock.Interface says. A record of somebody else that changes is of one who is alive.
+func (w *watchedLease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := w.Interface.Get(ctx)
+	switch {
+	case err != nil:
+		w.note(err)
+	case record.HolderIdentity == "" || record.HolderIdentity == w.Identity():
+		w.other = nil
+	case w.mine:
+		w.stop(fmt.Errorf("%w: %w", errLockLost, heldBy(*record, w.times)))
+	case w.other == nil:
+		_, _ = fmt.Fprintf(w.log, "svclab: %s; its lock is taken over unless it shows a sign of life within %s\n", claim(*record), w.times.lease)
+		w.other = record
+	case w.other.HolderIdentity != record.HolderIdentity || !w.other.RenewTime.Equal(&record.RenewTime):
+		w.stop(heldBy(*record, w.times))
+	}
+	return record, raw, err
+}
+
+// Create is as resourcelock.Interface says.
+func (w *watchedLease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	err := w.Interface.Create(ctx, record)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) || apierrors.IsNotFound(err) {
+		w.stop(errLockGoing)
+	}
+	w.mine = w.mine || err == nil
+	w.note(err)
+	return err
+}
+
+// Update is as resourcelock.Interface says.
+func (w *watchedLease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	err := w.Interface.Update(ctx, record)
+	w.mine = w.mine || err == nil
+	w.note(err)
+	return err
+}
+
+func (w *watchedLease) note(err error) {
+	if err == nil || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+		return
+	}
+	w.failed = err
+	if apierrors.IsForbidden(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		w.stop(fmt.Errorf("lock the cluster: %w", err))
+	}
+}
+
+// heldBy says that a run has the cluster.
+func heldBy(record resourcelock.LeaderElectionRecord, times lockTimes) error {
+	return &cluster.Problem{Kind: cluster.ErrLocked, What: claim(record), Fix: fmt.Sprintf(
+		"wait until it has ended, or end it there; if it is killed its lock is taken over after %s", times.lease)}
+}
+
+// claim says who has the lock, and since when.
+func claim(record resourcelock.LeaderElectionRecord) string {
+	who := record.HolderIdentity
+	if parts := strings.Split(who, "/"); len(parts) == 3 {
+		who = fmt.Sprintf("process %s on %s", parts[1], parts[0])
+	}
+	return fmt.Sprintf("another run of svclab has this cluster: %s, since %s by its clock", who, record.AcquireTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+}
