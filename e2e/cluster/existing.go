@@ -91,8 +91,8 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 // Furnish puts clients into a cluster that Connect returned: on the nodes named, by slot, or where slots is nil on every
 // Ready node. Nodes that are not named are from then on not there for whoever asks the Cluster's clients: tables, targets
 // and snapshots are of the named ones only, however many nodes there are. The clients run image; where that is empty, that
-// of the settings. What an earlier run left in the clients' namespace is removed first. Close removes all; it is to be
-// called though Furnish failed.
+// of the settings. What an earlier run left in the clients' namespace is removed first. It may be called
+// again, with other nodes. Close removes all; it is to be called though Furnish failed.
 func (c *Cluster) Furnish(ctx context.Context, slots map[string]string, image string) error {
 	c.settings.Images.Agnhost = cmp.Or(image, c.settings.Images.Agnhost)
 	if slots != nil {
@@ -116,7 +116,9 @@ func (c *Cluster) Furnish(ctx context.Context, slots map[string]string, image st
 	case err == nil && namespace.Labels[managedLabel] != "svclab":
 		return problem(ErrForeignCluster, "remove or rename it: svclab's client pods need that name", "the namespace %s exists, and svclab did not make it", ClientsNamespace)
 	case err == nil && namespace.Labels[labLabel] == "": // of a run before, which was killed
-		c.say("removing the namespace %s, which an earlier run left behind", ClientsNamespace)
+		if !c.made { // else it is furnished anew
+			c.say("removing the namespace %s, which an earlier run left behind", ClientsNamespace)
+		}
 		if err := c.removeClients(ctx); err != nil {
 			return err
 		}

@@ -7,17 +7,19 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
 func node(name string, change ...func(*corev1.Node)) corev1.Node {
 	n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name, corev1.LabelOSStable: "linux"}},
-		Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{ContainerRuntimeVersion: "containerd://2.2.0"}, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
 	for _, c := range change {
 		c(&n)
 	}
@@ -29,7 +31,7 @@ func tainted(n *corev1.Node) {
 }
 
 func TestChooseTakesKindsThreeNodes(t *testing.T) {
-	s := choose([]corev1.Node{node("x-worker2"), node("x-control-plane", tainted), node("x-worker")}, 6, 1)
+	s := choose([]corev1.Node{node("x-worker2"), node("x-control-plane", tainted), node("x-worker")}, 6, 1, nil)
 	want := map[string]string{"control-plane": "x-control-plane", "worker": "x-worker", "worker2": "x-worker2"}
 	if !maps.Equal(s.Slots, want) || !s.Whole() {
 		t.Errorf("chose %v, whole %t", s.Slots, s.Whole())
@@ -41,13 +43,13 @@ func TestChooseSamplesFiveHundred(t *testing.T) {
 	for i := range 500 {
 		nodes = append(nodes, node(fmt.Sprintf("n%03d", i)))
 	}
-	a := choose(nodes, 6, 7)
+	a := choose(nodes, 6, 7, nil)
 	slices.Reverse(nodes)
-	b := choose(nodes, 6, 7)
+	b := choose(nodes, 6, 7, nil)
 	if !maps.Equal(a.Slots, b.Slots) {
 		t.Errorf("the order of the nodes decided: %v and %v", a.Slots, b.Slots)
 	}
-	if c := choose(nodes, 6, 8); maps.Equal(a.Slots, c.Slots) {
+	if c := choose(nodes, 6, 8, nil); maps.Equal(a.Slots, c.Slots) {
 		t.Error("another seed chose the same nodes")
 	}
 	if len(a.Slots) != 6 || a.Whole() || a.Total != 500 || !slices.Equal(a.Order, []string{"control-plane", "worker", "worker2", "worker3", "worker4", "worker5"}) {
@@ -66,8 +68,10 @@ func TestChooseLeavesOutWhereNoClientCanStand(t *testing.T) {
 		node("cordoned", func(n *corev1.Node) { n.Spec.Unschedulable = true }),
 		node("renamed", func(n *corev1.Node) { n.Labels[corev1.LabelHostname] = "other" }),
 		node("fake", func(n *corev1.Node) { n.Labels["type"] = "kwok" }),
-	}, 6, 1)
-	if len(s.Slots) != 3 || len(s.Left) != 5 || !s.Whole() {
+		node("kwok", func(n *corev1.Node) { n.Status.NodeInfo.ContainerRuntimeVersion = "kwok-v0.8.0" }),
+		node("silent"),
+	}, 6, 1, map[string]string{"silent": "does not answer", "down": "does not answer"})
+	if len(s.Slots) != 3 || len(s.Left) != 7 || s.Left["does not answer"] != 1 || !s.Whole() {
 		t.Errorf("%+v", s)
 	}
 }
@@ -105,7 +109,7 @@ func TestFitObjects(t *testing.T) {
 	if name, err := manifestImage(all(t)); err != nil || !isApp(name) {
 		t.Fatalf("the manifests' image is %q, %v", name, err)
 	}
-	after := fitObjects(before, "mine:1")
+	after := fitObjects(before, "mine:1", []string{"n1", "n2"})
 	app := after.Objects["app/my-app.yaml"][0].Object
 	pod := app["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 	if got := pod["containers"].([]any)[0].(map[string]any)["image"]; got != "mine:1" {
@@ -114,11 +118,15 @@ func TestFitObjects(t *testing.T) {
 	if pod["tolerations"] == nil {
 		t.Error("the pods do not stand on tainted nodes")
 	}
+	affinity, _, err := unstructured.NestedSlice(pod, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+	if text := fmt.Sprint(affinity); err != nil || len(affinity) == 0 || strings.Count(text, "key:kubernetes.io/hostname operator:In values:[n1 n2]") != len(affinity) {
+		t.Errorf("the pods may stand on nodes that are not of the sample: %v", affinity)
+	}
 	if name, _ := manifestImage([]scenario.Scenario{before}); !isApp(name) {
 		t.Error("the scenario that was given changed")
 	}
-	if spec := after.Objects["service.yaml"][0].Object["spec"].(map[string]any); spec["tolerations"] != nil {
-		t.Error("a Service got tolerations")
+	if spec := after.Objects["service.yaml"][0].Object["spec"].(map[string]any); spec["tolerations"] != nil || spec["affinity"] != nil {
+		t.Error("a Service got tolerations or an affinity")
 	}
 }
 

@@ -91,9 +91,9 @@ func cutTag(name string) (repository, tag string, tagged bool) {
 	return name[:i], name[i+1:], true
 }
 
-// fitObjects returns the scenario with its pods running the image, on whatever taints their nodes have: which nodes that
-// are is the run's choice, see choose. The scenario given is not changed.
-func fitObjects(s scenario.Scenario, image string) scenario.Scenario {
+// fitObjects returns the scenario with its pods running the image, on nodes of the sample only and on whatever taints these
+// have: what stands elsewhere nobody knows the facts of, and it may be no machine. The scenario given is not changed.
+func fitObjects(s scenario.Scenario, image string, nodes []string) scenario.Scenario {
 	files := map[string][]*unstructured.Unstructured{}
 	for file, objects := range s.Objects {
 		for _, object := range objects {
@@ -104,7 +104,7 @@ func fitObjects(s scenario.Scenario, image string) scenario.Scenario {
 				}
 				return text
 			})
-			tolerate(object)
+			place(object, nodes)
 			files[file] = append(files[file], object)
 		}
 	}
@@ -112,8 +112,8 @@ func fitObjects(s scenario.Scenario, image string) scenario.Scenario {
 	return s
 }
 
-// tolerate lets the pods of an object stand on tainted nodes.
-func tolerate(object *unstructured.Unstructured) {
+// place lets the pods of an object stand on the nodes, tainted or not, and on no others.
+func place(object *unstructured.Unstructured, nodes []string) {
 	spec, isMap := object.Object["spec"].(map[string]any)
 	if !isMap {
 		return
@@ -123,9 +123,36 @@ func tolerate(object *unstructured.Unstructured) {
 	} else if object.GetKind() != "Pod" {
 		return
 	}
-	if isMap && spec["containers"] != nil {
-		spec["tolerations"] = []any{map[string]any{"operator": "Exists"}}
+	if !isMap || spec["containers"] == nil {
+		return
 	}
+	spec["tolerations"] = []any{map[string]any{"operator": "Exists"}}
+	values := make([]any, len(nodes))
+	for i, name := range nodes {
+		values[i] = name
+	}
+	required := child(child(child(spec, "affinity"), "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution")
+	terms, _ := required["nodeSelectorTerms"].([]any)
+	if len(terms) == 0 {
+		terms = []any{map[string]any{}}
+	}
+	for _, term := range terms { // one of the terms has to hold, so each is narrowed
+		if term, isMap := term.(map[string]any); isMap {
+			expressions, _ := term["matchExpressions"].([]any)
+			term["matchExpressions"] = append(expressions, map[string]any{"key": corev1.LabelHostname, "operator": "In", "values": values})
+		}
+	}
+	required["nodeSelectorTerms"] = terms
+}
+
+// child is the map at key, made if need be.
+func child(of map[string]any, key string) map[string]any {
+	if there, is := of[key].(map[string]any); is {
+		return there
+	}
+	made := map[string]any{}
+	of[key] = made
+	return made
 }
 
 // walk replaces every text in value by what change makes of it.

@@ -66,6 +66,12 @@ type Plan struct {
 	hostAddrs []netip.Addr
 	kubectl   string
 	scenarios []scenario.Scenario
+	// nodes are all of the cluster's, silent those that turned out not to answer, with the reason.
+	nodes    []corev1.Node
+	silent   map[string]string
+	version  string
+	manifest string // the image that the manifests name
+	ranges   []netip.Prefix
 }
 
 // Survey looks at the cluster and plans a run of the scenarios that are about the profile. Nothing is made. The error is
@@ -92,31 +98,15 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 	if err != nil {
 		return p, fmt.Errorf("list the nodes: %w", err)
 	}
-	p.Sample = choose(nodes.Items, o.Sample, o.Seed)
-	if len(p.Sample.Slots) == 0 {
-		return p, fmt.Errorf("no client can stand on any of the cluster's %d nodes: %s", len(nodes.Items), counted(p.Sample.Left))
-	}
-	chosen := slices.DeleteFunc(nodes.Items, func(n corev1.Node) bool {
-		return !slices.Contains(slices.Collect(maps.Values(p.Sample.Slots)), n.Name)
-	})
-	ranges, err := serviceRanges(ctx, c.Client())
-	if err != nil {
+	p.nodes, p.silent, p.version = nodes.Items, map[string]string{}, version.GitVersion
+	if p.ranges, err = serviceRanges(ctx, c.Client()); err != nil {
 		return p, err
 	}
-	families, err := dualStack(o.Features, ranges, chosen)
-	if err != nil {
+	if p.manifest, err = manifestImage(all); err != nil {
 		return p, err
 	}
-	p.features = append(noFeature(o.Features), families)
-	manifest, err := manifestImage(all)
-	if err != nil {
-		return p, err
-	}
-	p.Image = chooseImage(manifest, o.Image, o.Registry, chosen)
 	p.Server = c.RESTConfig().Host
-	p.Cluster = describe(c.Context(), version.GitVersion, p.Sample, chosen, families.Present || len(ranges) == 2, ranges)
-	p.standHere(ctx, chosen)
-	if err := p.probers(ctx, chosen); err != nil {
+	if err := p.stand(ctx, c.Context()); err != nil {
 		return p, err
 	}
 	if _, err := exec.LookPath(o.Kubectl); err != nil {
@@ -128,6 +118,30 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 		}
 	}
 	return p, nil
+}
+
+// stand chooses the nodes, and decides all that depends on which they are.
+func (p *Plan) stand(ctx context.Context, contextName string) error {
+	p.Sample = choose(p.nodes, p.Options.Sample, p.Seed, p.silent)
+	if len(p.Sample.Slots) == 0 {
+		return fmt.Errorf("no client can stand on any of the cluster's %d nodes: %s", len(p.nodes), counted(p.Sample.Left))
+	}
+	names := slices.Collect(maps.Values(p.Sample.Slots))
+	var chosen []corev1.Node
+	for i := range p.nodes {
+		if slices.Contains(names, p.nodes[i].Name) {
+			chosen = append(chosen, p.nodes[i])
+		}
+	}
+	families, err := dualStack(p.Features, p.ranges, chosen)
+	if err != nil {
+		return err
+	}
+	p.features = append(noFeature(p.Features), families)
+	p.Image = chooseImage(p.manifest, p.Options.Image, p.Registry, chosen)
+	p.Cluster = describe(contextName, p.version, p.Sample, chosen, families.Present || len(p.ranges) == 2, p.ranges)
+	p.standHere(ctx, chosen)
+	return p.probers(ctx, chosen)
 }
 
 // behaviours are the IDs of those that the profile holds a cluster to.
@@ -203,7 +217,7 @@ func describe(name, version string, sample Sample, chosen []corev1.Node, dual bo
 // bridges of its own, or may go further because the user said so.
 func (p *Plan) standHere(ctx context.Context, chosen []corev1.Node) {
 	guard := nodesGuard{Guard: &probe.RouteGuard{}, nodes: map[netip.Addr]bool{}}
-	p.guard = guard
+	p.guard, p.host, p.hostAddrs = guard, "", nil
 	if p.InPod {
 		p.host = "svclab itself runs in a pod of the cluster"
 		return

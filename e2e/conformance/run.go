@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,20 +26,20 @@ const stepIn = 5 * time.Minute
 func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Reporter) (report.Run, error) {
 	began := time.Now()
 	run := report.Run{Started: began, Cluster: p.Cluster}
-	here := site{Cluster: c, plan: p, features: p.features}
 	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn,
 		Timeouts: runner.Timeouts{Answered: answeredIn, Denied: deniedIn, Silent: silentIn}}
-	if err := runner.New(here, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
+	if err := runner.New(site{Cluster: c, plan: p, features: p.features}, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}
-	if err := c.Furnish(ctx, p.Sample.Slots, p.Image.Name); err != nil {
+	if err := p.furnish(ctx, c); err != nil {
 		return run, err
 	}
+	run.Cluster = p.Cluster
 	balancer, err := loadBalancer(ctx, c.Client(), p.Profile, p.Features, p.AddressWithin)
 	if err != nil {
 		return run, err
 	}
-	here.features = ordered(append(slices.Clone(p.features), balancer))
+	here := site{Cluster: c, plan: p, features: ordered(append(slices.Clone(p.features), balancer))}
 	mode, err := c.ProxyMode(ctx)
 	if err != nil {
 		return run, err
@@ -83,9 +84,10 @@ func (p Plan) fitAll(ctx context.Context, c *cluster.Cluster) ([]fitted, error) 
 	}
 	on := terrain{outside: p.features.lacks(scenario.Outside), host: p.host, kubectl: p.kubectl,
 		metalLB: slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == world.MetalLBGroup })}
+	nodes := slices.Sorted(maps.Values(p.Sample.Slots))
 	fits := make([]fitted, len(p.scenarios))
 	for i, s := range p.scenarios {
-		fits[i] = fit(fitObjects(s, p.Image.Name), on)
+		fits[i] = fit(fitObjects(s, p.Image.Name, nodes), on)
 	}
 	return fits, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -34,10 +35,10 @@ func (s Sample) Whole() bool {
 }
 
 // choose takes at most most of the nodes by the seed: the same nodes, in whatever order, and the same seed give the same
-// sample. Scenarios put no pod of theirs on the slot control-plane but a few, so a node that keeps pods off (a control
+// sample. Those that silent has are left out for the reason it gives. Scenarios put no pod of theirs on the slot control-plane but a few, so a node that keeps pods off (a control
 // plane, another tainted one) stands there where the sample has one; the workers are nodes that take any pod as long as
 // there are enough of them.
-func choose(nodes []corev1.Node, most int, seed uint64) Sample {
+func choose(nodes []corev1.Node, most int, seed uint64, silent map[string]string) Sample {
 	s := Sample{Slots: map[string]string{}, Total: len(nodes), Seed: seed, Left: map[string]int{}}
 	var open, kept []string
 	for i := range nodes {
@@ -55,6 +56,16 @@ func choose(nodes []corev1.Node, most int, seed uint64) Sample {
 	for _, names := range [][]string{open, kept} {
 		slices.Sort(names)
 		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	}
+	// after they were shuffled, so that the others stay chosen
+	for _, names := range []*[]string{&open, &kept} {
+		*names = slices.DeleteFunc(*names, func(name string) bool {
+			why := silent[name]
+			if why != "" {
+				s.Left[why]++
+			}
+			return why != ""
+		})
 	}
 	first := ""
 	switch {
@@ -100,6 +111,8 @@ func unfit(node *corev1.Node) string {
 		return "has a kubernetes.io/hostname label that is not its name, by which scenarios choose nodes"
 	case node.Labels["type"] == "virtual-kubelet" || node.Labels["type"] == "kwok":
 		return "is no machine (label type=" + node.Labels["type"] + ")"
+	case !strings.Contains(node.Status.NodeInfo.ContainerRuntimeVersion, "://"): // a kubelet says TYPE://VERSION
+		return "is no machine (it names no container runtime)"
 	}
 	return ""
 }

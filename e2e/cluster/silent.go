@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// answersIn is how long a pod on a node may take to run a program that ends at once.
+const answersIn = 15 * time.Second
+
+// Silent asks every node that Furnish put clients on to run a program in both of its pods, and returns those that do not,
+// with the reason. That a pod is said to be Ready proves nothing: a node can be simulated, or its kubelet out of reach.
+func (c *Cluster) Silent(ctx context.Context) (map[string]error, error) {
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the nodes: %w", err)
+	}
+	var (
+		mu     sync.Mutex
+		silent = map[string]error{}
+		group  errgroup.Group
+	)
+	for _, pod := range existingPods(c, nodes.Items) {
+		group.Go(func() error {
+			asking, cancel := context.WithTimeoutCause(ctx, answersIn, fmt.Errorf("no answer in %s", answersIn))
+			defer cancel()
+			err := c.execPod(asking, ClientsNamespace, pod.Name, []string{"true"}, nil, nil, nil)
+			if err == nil {
+				return nil
+			}
+			if asking.Err() != nil {
+				err = context.Cause(asking)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			silent[pod.Node] = err
+			return context.Cause(ctx)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, node := range slices.Sorted(maps.Keys(silent)) {
+		c.say("leaving out node %s, on which no exec is answered: %s", node, shortened(silent[node].Error()))
+	}
+	return silent, nil
+}
