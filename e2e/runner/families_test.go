@@ -156,6 +156,25 @@ func TestTableForEachFamily(t *testing.T) {
 	}
 }
 
+// A load balancer of which nothing is known may give an address of one family only to who prefers both.
+func TestLoadBalancerOfOneFamily(t *testing.T) {
+	balancer := scenario.Kinds{reach.LoadBalancer}
+	table := scenario.Table{Services: []string{"my-service"}, Kinds: balancer, EachFamily: true,
+		Rows: []scenario.Row{{From: scenario.Strings{"pod"}, To: scenario.To{Kind: balancer}}}}
+	known := dual()
+	known.world.Services[0].Status.LoadBalancer.Ingress = known.world.Services[0].Status.LoadBalancer.Ingress[:1]
+	unknown := known
+	unknown.world.Announcers = nil
+	for name, c := range map[string]struct {
+		site site
+		want reach.Result
+	}{"MetalLB": {known, reach.Fail}, "another one": {unknown, reach.Pass}} {
+		if _, err := c.site.match(table); resultOf(err) != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+}
+
 // A step for an IP family that the cluster does not have is not there.
 func TestStepsOfAFamilyThatIsNotThere(t *testing.T) {
 	_, _, r := lab(t)

@@ -134,6 +134,12 @@ type use struct {
 	family string
 }
 
+// given reports whether addresses of a kind come from a load balancer of which nothing is known: it may give one family
+// only to who prefers both. MetalLB's pool in svclab's own clusters has both.
+func (s site) given(kind reach.TargetKind) bool {
+	return s.world.Announcers == nil && (kind == reach.LoadBalancer || kind == reach.ExternalIP)
+}
+
 // familyOf is a target's IP family as tables write it; empty where the client may take either.
 func familyOf(t reach.Target) string {
 	return map[int]string{4: string(corev1.IPv4Protocol), 6: string(corev1.IPv6Protocol)}[t.IPFamily()]
@@ -145,7 +151,7 @@ func (s site) unspoken(t scenario.Table, spoken map[use]bool) []string {
 	for u := range spoken {
 		for _, family := range []string{string(corev1.IPv4Protocol), string(corev1.IPv6Protocol)} {
 			other := use{row: u.row, kind: u.kind, family: family}
-			if t.Rows[u.row].To.Family == "" && s.world.Facts.HasFamily(family) && !spoken[other] {
+			if t.Rows[u.row].To.Family == "" && s.world.Facts.HasFamily(family) && !spoken[other] && !s.given(u.kind) {
 				lines = append(lines, fmt.Sprintf("there is no %s %s for row %d (%s), which is about each IP family", family, u.kind, u.row+1, t.Rows[u.row]))
 			}
 		}
