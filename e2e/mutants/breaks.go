@@ -94,15 +94,50 @@ func proberReplaced(vantage, script string) Break {
 			if err != nil {
 				return err
 			}
-			// $0 is the prober, $1 what it becomes
-			replace := `mv "$0" "$0.` + mutantMark + `" && printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0"`
+			// $0 is the prober, $1 what it becomes. One that stands there already would answer on.
+			replace := `mv "$0" "$0.` + mutantMark + `" && printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0" || exit
+			for process in /proc/[0-9]*; do
+				if [ "$(readlink "$process/exe")" = "$0.` + mutantMark + `" ]; then kill "${process#/proc/}"; fi
+			done`
 			return at(ctx, lab, vantage, "", "sh", "-c", replace, path, script)
 		},
 		Mend: func(ctx context.Context, lab Lab) error {
 			putBack := `for was in /kind/svclab/*.` + mutantMark + ` /tmp/*.` + mutantMark + `; do
-				if [ -e "$was" ]; then mv -f "$was" "${was%.` + mutantMark + `}" || exit; fi
+				if [ -e "$was" ]; then
+					is="${was%.` + mutantMark + `}"
+					mv -f "$was" "$is" && rm -f "$is".said-* || exit
+					for process in /proc/[0-9]*; do
+						if tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q "^/bin/sh $is "; then kill "${process#/proc/}"; fi
+					done
+				fi
 			done`
 			return at(ctx, lab, vantage, "", "sh", "-c", putBack)
+		},
+	}
+}
+
+// repeater is a prober that carries out each batch of questions once, and gives those of as many cells the same answers.
+const repeater = `real="$0.` + mutantMark + `"
+if [ "$1" != stay ]; then exec "$real" "$@"; fi
+while read -r line; do
+	cells=$(printf "%s" "$line" | grep -o "cells[^,]*," | head -n 1 | tr -dc 0-9)
+	said="$0.said-$cells"
+	if [ -z "$cells" ] || [ ! -s "$said" ]; then
+		: >"$said"
+		{ printf "%s\n" "$line"; until grep -q stayEnded "$said"; do sleep 0.1; done; } | "$real" stay >"$said"
+	fi
+	cat "$said"
+done`
+
+// kernelSet gives one of a node's kernel settings, by its path under /proc/sys, another value.
+func kernelSet(slot, name, value string) Break {
+	const was = "/run/" + mutantMark + "-setting"
+	return Break{
+		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+			return onNode(ctx, lab, slot, "", "sh", "-c", fmt.Sprintf(`cat /proc/sys/%s >%s && echo %s >/proc/sys/%[1]s`, name, was, value))
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return onNode(ctx, lab, slot, "", "sh", "-c", fmt.Sprintf(`if [ -s %[1]s ]; then cat %[1]s >/proc/sys/%[2]s && rm %[1]s; fi`, was, name))
 		},
 	}
 }

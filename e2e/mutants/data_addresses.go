@@ -42,6 +42,20 @@ func addresses() []Mutant {
 				Got: []string{"Reached"}, Also: []string{"host"}}}},
 		},
 		{
+			Name:       "ranges-ignored-by-one",
+			Breaks:     "worker2 sends everybody who asks for the load balancer's address to a pod, whatever the source ranges are",
+			Behaviours: []string{"lb.source-ranges"}, Scenario: "source-ranges", During: []string{"it is admitted, and nobody else"},
+			Break: filter("worker2", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker2", 8080)
+				r := everyClient(fmt.Sprintf("ip daddr %s tcp dport 80 %s", s.LoadBalancer, end))
+				r.Leaving = []string{fmt.Sprintf("ct original ip daddr %s masquerade", s.LoadBalancer)}
+				return r, err
+			}),
+			// worker2 may be the one that announces the address, and one pod is then all that the machine outside gets
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: balancer, Field: "outcome", Got: []string{"Reached"},
+				Also: []string{"outside", "host"}}}},
+		},
+		{
 			Name:       "shared-port-mixed-up",
 			Breaks:     "worker sends what comes for the second Service's port of the shared address to the first Service's pod",
 			Behaviours: []string{"lb.sharing"}, Scenario: "shared-address", During: []string{"each port leads to its own Service's pod"},

@@ -11,6 +11,7 @@ const (
 	reachesIt   = "who reaches it"
 	replacePods = "replace every pod"
 	newPods     = "the same address leads to the new pods"
+	theyLast    = "its connections carry much, last, and are many at once"
 )
 
 // served are the target kinds that lead to a Service's virtual address.
@@ -92,6 +93,17 @@ func clusterIP() []Mutant {
 				Field: "outcome", Got: []string{"Reached"}}}},
 		},
 		{
+			Name:       "target-port-open",
+			Breaks:     "on worker, the ClusterIP answers on the pods' own port 8080 too",
+			Behaviours: []string{"clusterip.undeclared-port", "port.mapping"}, Scenario: "clusterip", During: []string{reachesIt},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 8080 %s", s.VIP, end)), err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ClusterIP}, Undeclared: true,
+				Field: "outcome", Got: []string{"Reached"}}}},
+		},
+		{
 			Name:       "reachable-from-outside",
 			Breaks:     "the machine outside has a route to the Service range, by worker",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
@@ -114,6 +126,36 @@ func clusterIP() []Mutant {
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
 			Break:  proberReplaced("pod/worker2", "exit 0"),
 			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"pod/worker2"}, Field: NotAsked}, {From: []string{"pod/worker2"}, Undeclared: true, Field: NotAsked}}},
+		},
+		{
+			Name:       "prober-repeats-itself",
+			Breaks:     "the prober on worker gives every batch of questions the answers to the first batch of as many",
+			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
+			Break:  proberReplaced("node/worker", repeater),
+			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"node/worker"}, Field: NotAsked}, {From: []string{"node/worker"}, Undeclared: true, Field: NotAsked}}},
+		},
+		{
+			Name:       "large-packets-lost",
+			Breaks:     "worker drops packets of more than 1,200 bytes that come from the app's pods, as a network that takes only smaller ones does",
+			Behaviours: basic, Scenario: "clusterip", During: []string{theyLast},
+			Break:  filter("worker", func(Scene) (Rules, error) { return everyClientRaw("tcp sport 8080 meta length > 1200 drop"), nil }),
+			Notice: Notice{Checks: []CheckSign{{Step: theyLast, Why: []string{"connections failed"}}}},
+		},
+		{
+			Name:       "idle-forgotten",
+			Breaks:     "worker forgets which pod a connection belongs to when it was idle for a second",
+			Behaviours: basic, Scenario: "clusterip", During: []string{theyLast},
+			Break:  kernelSet("worker", "net/netfilter/nf_conntrack_tcp_timeout_established", "1"),
+			Notice: Notice{Checks: []CheckSign{{Step: theyLast, Why: []string{"connections failed"}}}},
+		},
+		{
+			Name:       "crowd-turned-away",
+			Breaks:     "worker drops connections to the ClusterIP beyond 20 at once",
+			Behaviours: basic, Scenario: "clusterip", During: []string{theyLast},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				return everyClientRaw(s.toService() + " tcp flags syn / syn,ack ct count over 20 drop"), nil
+			}),
+			Notice: Notice{Checks: []CheckSign{{Step: theyLast, Why: []string{"connections failed"}}}},
 		},
 		{
 			Name:       "dns-down",

@@ -48,6 +48,28 @@ func nodePort() []Mutant {
 				Field: "outcome", Got: []string{"Reached"}, Also: []string{"host"}}}},
 		},
 		{
+			Name:       "node-port-at-address",
+			Breaks:     "on worker, the ClusterIP answers on the node port's number too",
+			Behaviours: []string{"port.mapping"}, Scenario: "nodeport", During: []string{reachesIt},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 30080 %s", s.VIP, end)), err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ClusterIP}, Undeclared: true,
+				Field: "outcome", Got: []string{"Reached"}}}},
+		},
+		{
+			Name:       "service-port-at-node",
+			Breaks:     "worker's own address answers on the Service's port 80 too",
+			Behaviours: []string{"port.mapping"}, Scenario: "nodeport", During: []string{reachesIt},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 80 %s", s.Nodes["worker"].Addr, end)), err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node"}, To: port, Slot: "worker", Undeclared: true,
+				Field: "outcome", Got: []string{"Reached"}, Also: []string{"host"}}}},
+		},
+		{
 			Name:       "loopback-silent",
 			Breaks:     "worker drops what its own processes send to 127.0.0.1:30080, which is refused in one proxy mode and served in the other",
 			Behaviours: []string{"nodeport.localhost"}, Scenario: "nodeport", During: []string{reachesIt},
@@ -74,9 +96,15 @@ const outOfRange = "a port out of the range is refused"
 // oneAnswers is the step of scenario loadbalancer that asks on the wire.
 const oneAnswers = "exactly one node answers for the address"
 
+// everySlot are the nodes.
+func everySlot() []string { return []string{"control-plane", "worker", "worker2"} }
+
 // loadBalancer are the mutants of the load balancer, in the scenario loadbalancer.
 func loadBalancer() []Mutant {
-	const ofPool = "the address is one of the pool"
+	const (
+		ofPool = "the address is one of the pool"
+		beside = "no other port of the address answers"
+	)
 	return []Mutant{
 		{
 			Name:       "address-of-no-pool",
@@ -91,13 +119,26 @@ func loadBalancer() []Mutant {
 			Name:       "address-unserved",
 			Breaks:     "every node refuses what the machine outside sends to the load balancer's address, though one announces it",
 			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{reachesIt},
-			Break: filters([]string{"control-plane", "worker", "worker2"}, func(s Scene) (Rules, error) {
+			Break: filters(everySlot(), func(s Scene) (Rules, error) {
 				if !s.LoadBalancer.IsValid() {
 					return Rules{}, fmt.Errorf("the Service has no load balancer's address")
 				}
 				return Rules{ArrivingRaw: []string{fmt.Sprintf("ip saddr %s ip daddr %s tcp dport 80 reject with tcp reset", s.Outside, s.LoadBalancer)}}, nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"outside"}, To: []reach.TargetKind{reach.LoadBalancer}, Field: "outcome", Got: []string{"Refused"}}}},
+		},
+		{
+			Name:       "other-port-of-balancer",
+			Breaks:     "at every node, the load balancer's address answers on port 81 too",
+			Behaviours: []string{"lb.reach", "port.mapping"}, Scenario: "loadbalancer", During: []string{beside},
+			Break: filters(everySlot(), func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				r := everyClient(fmt.Sprintf("ip daddr %s tcp dport 81 %s", s.LoadBalancer, end))
+				r.Leaving = []string{"ct original proto-dst 81 masquerade"}
+				return r, err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node"}, To: []reach.TargetKind{reach.LoadBalancer}, Undeclared: true,
+				Field: "outcome", Got: []string{"Reached"}}}},
 		},
 		{
 			Name:       "two-answer-arp",

@@ -62,6 +62,16 @@ func pods() []Mutant {
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"alpha"}}}},
 		},
 		{
+			Name:       "deleted-still-served",
+			Breaks:     "worker serves every address of the Service range, that of the Service that was deleted too",
+			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"its name and its node port are gone"},
+			Break: filter("worker", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker", 8080)
+				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 80 %s", s.Services, end)), err
+			}),
+			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Undeclared: true, Field: "outcome", Got: []string{"Reached"}}}},
+		},
+		{
 			Name:       "swap-not-followed",
 			Breaks:     "worker sends clients of the first Service to the pod it had before the two were swapped",
 			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"the pods are swapped"},

@@ -8,7 +8,11 @@ import (
 
 // policies are the mutants of what a Service's fields say about who is sent where.
 func policies() []Mutant {
-	const spread = "a pod's connections to the virtual address"
+	const (
+		spread    = "a pod's connections to the virtual address"
+		comesBack = "a client that comes back later finds its pod again"
+		forgotten = "after its timeout a client may get another pod"
+	)
 	dns, port := []reach.TargetKind{reach.DNSName}, []reach.TargetKind{reach.NodePort}
 	onWorker := []string{"pod/worker", "node/worker"}
 	return []Mutant{
@@ -19,6 +23,24 @@ func policies() []Mutant {
 			Break: filter("worker", func(s Scene) (Rules, error) { return everyClient(s.shared(s.toService(), 2)...), s.backends(2) }),
 			// eight connections get the same pod once in 128 times, those of both cells in 16,000
 			Notice: Notice{Signs: []Sign{{From: onWorker, To: dns, Field: "affinity", Some: true}}},
+		},
+		{
+			Name:       "affinity-soon-over",
+			Breaks:     "every node forgets after three seconds which pod a client of the node port had, not after three hours",
+			Behaviours: []string{"affinity.clientip"}, Scenario: "session-affinity", During: []string{comesBack},
+			Break: filters(everySlot(), func(s Scene) (Rules, error) { return s.forgetful("3s"), s.backends(2) }),
+			// a client is given the pod it had all the same every second time, all of them once in 30,000 times
+			Notice: Notice{Checks: []CheckSign{{Step: comesBack, Why: []string{"later"}}}},
+		},
+		{
+			Name:       "affinity-everlasting",
+			Breaks:     "worker2 gives each client of the Service that forgets after a second the pod it had, for good",
+			Behaviours: []string{"affinity.clientip"}, Scenario: "session-affinity", During: []string{forgotten},
+			Break: filter("worker2", func(s Scene) (Rules, error) {
+				end, err := s.toBackend("worker2", 8080)
+				return everyClient(s.toNamed("forgetful") + " " + end), err
+			}),
+			Notice: Notice{Checks: []CheckSign{{Step: forgotten, Why: []string{"was not forgotten"}}}},
 		},
 		{
 			Name:       "one-favoured",
@@ -91,6 +113,32 @@ func (s Scene) shared(match string, n int) []string {
 		rules = append(rules, fmt.Sprintf("%s%s dnat ip to %s:8080", match, chance, s.Backends[i].Addr))
 	}
 	return rules
+}
+
+// forgetful are rules that keep a client of my-service's node port with one of the first two pods until it was silent for
+// so long.
+func (s Scene) forgetful(lasts string) Rules {
+	var r Rules
+	number, err := s.nodePort()
+	if err != nil || len(s.Backends) < 2 {
+		return r // which the caller tells
+	}
+	for i := range 2 {
+		r.Sets = append(r.Sets, fmt.Sprintf("had%d { type ipv4_addr; flags dynamic,timeout; timeout %s; }", i, lasts))
+	}
+	for _, known := range []bool{true, false} {
+		for i := range 2 {
+			which := fmt.Sprintf("ip saddr @had%d", i)
+			if !known {
+				which = fmt.Sprintf("numgen random mod %d == 0", 2-i)
+			}
+			r.Arriving = append(r.Arriving, fmt.Sprintf("fib daddr type local tcp dport %d %s update @had%d { ip saddr } dnat ip to %s:8080",
+				number, which, i, s.Backends[i].Addr))
+		}
+	}
+	r.Sent = r.Arriving
+	r.Leaving = []string{fmt.Sprintf("ct original proto-dst %d masquerade", number)}
+	return r
 }
 
 // backends is an error unless my-service has n ready pods.

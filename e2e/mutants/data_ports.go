@@ -9,7 +9,10 @@ import (
 
 // ports are the mutants of ports and their names.
 func ports() []Mutant {
-	const asNodePort = "from ClusterIP, it is NodePort"
+	const (
+		asNodePort = "from ClusterIP, it is NodePort"
+		longOnes   = "long datagrams arrive as well"
+	)
 	return []Mutant{
 		{
 			Name:       "one-protocol-lost",
@@ -54,6 +57,15 @@ func ports() []Mutant {
 			Notice: Notice{Checks: []CheckSign{{Step: asNodePort, Why: []string{"there is no IPv6"}}}},
 		},
 		{
+			Name:       "long-datagrams-lost",
+			Breaks:     "worker drops datagrams of more than 1,500 bytes, which come in pieces",
+			Behaviours: []string{"udp"}, Scenario: "udp", During: []string{longOnes},
+			Break: filter("worker", func(Scene) (Rules, error) {
+				return everyClientRaw("meta l4proto udp ip length > 1500 drop", "ip frag-off & 0x3fff != 0 drop"), nil
+			}),
+			Notice: Notice{Checks: []CheckSign{{Step: longOnes, Why: []string{"an echo of 1800 bytes was not"}}}},
+		},
+		{
 			Name:       "stale-datagrams",
 			Breaks:     "worker sends its clients' datagrams to an address that no pod has any more",
 			Behaviours: []string{"udp"}, Scenario: "udp", During: []string{"datagrams reach the new pod from everywhere"},
@@ -73,6 +85,7 @@ func names() []Mutant {
 	const (
 		onlyAlpha = "names while only alpha is ready"
 		elsewhere = "records, asked in another namespace"
+		everyForm = "every form leads to the pod, but for the short one from elsewhere"
 	)
 	return []Mutant{
 		{
@@ -96,6 +109,30 @@ func names() []Mutant {
 			Break: edited(serviceName, "", `{"spec":{"ports":[{"name":"web","port":80,"targetPort":8080},
 				{"name":"echo","protocol":"UDP","port":7,"targetPort":8081}]}}`),
 			Notice: Notice{Checks: []CheckSign{{Step: elsewhere, Why: []string{"_http._tcp"}}}},
+		},
+		{
+			Name:       "one-dns-pod-wrong",
+			Breaks:     "of three pods of the cluster's DNS one gives another number for the port http",
+			Behaviours: []string{"dns.service"}, Scenario: "dns", During: []string{elsewhere},
+			Break: dnsPod(`template IN SRV {domain} {
+        match "^_http\._tcp\..*"
+        answer "{{ .Name }} 5 IN SRV 0 100 81 my-service.{namespace}.svc.{domain}."
+    }`),
+			Notice: Notice{Checks: []CheckSign{{Step: elsewhere, Why: []string{"_http._tcp"}}}},
+		},
+		{
+			Name:       "dns-over-tcp-lost",
+			Breaks:     "every node drops what is sent to a DNS server over TCP",
+			Behaviours: []string{"dns.service"}, Scenario: "dns", During: []string{elsewhere},
+			Break:  filters(everySlot(), func(Scene) (Rules, error) { return everyClientRaw("tcp dport 53 drop"), nil }),
+			Notice: Notice{Checks: []CheckSign{{Step: elsewhere, Why: []string{"over TCP: TimedOut"}}}},
+		},
+		{
+			Name:       "search-path-lost",
+			Breaks:     "the pod on control-plane has no search path",
+			Behaviours: []string{"dns.service"}, Scenario: "dns", During: []string{everyForm},
+			Break:  searchLost("pod/control-plane"),
+			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane"}, To: []reach.TargetKind{reach.DNSName}, Field: "outcome", Got: []string{"NoSuchHost"}}}},
 		},
 	}
 }

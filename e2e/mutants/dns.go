@@ -168,3 +168,17 @@ func withLines(text, lines string) (string, error) {
 	}
 	return head + "{\n" + corefileBegin + lines + corefileEnd + body, nil
 }
+
+// searchLost takes the search path from a pod's resolver, and waits until programs that read its configuration every
+// five seconds, as Go's do, have read it.
+func searchLost(vantage string) Break {
+	const was = "/tmp/" + mutantMark + "-resolv.conf"
+	return Break{
+		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+			return at(ctx, lab, vantage, "", "sh", "-c", "cp /etc/resolv.conf "+was+" && grep -v ^search "+was+" >/etc/resolv.conf && sleep 6")
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return at(ctx, lab, vantage, "", "sh", "-c", "if [ -s "+was+" ]; then cat "+was+" >/etc/resolv.conf && rm "+was+" && sleep 6; fi")
+		},
+	}
+}

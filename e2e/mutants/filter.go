@@ -19,6 +19,8 @@ const filterTable = "svclab-mutant"
 // Rules are nftables rules that break a node, by where a packet meets them. Those of the address translation stand
 // before kube-proxy's: the first that translates a connection decides.
 type Rules struct {
+	// Sets are declarations of sets that the rules speak of.
+	Sets []string
 	// Arriving and Sent translate the destination of connections that pods and other machines make through the node,
 	// and of those of the node's own processes.
 	Arriving, Sent []string
@@ -45,8 +47,8 @@ func (r Rules) String() string {
 		name, hook string
 		rules      []string
 	}{
-		{"arriving", "type nat hook prerouting priority dstnat - 10; policy accept;", r.Arriving},
-		{"sent", "type nat hook output priority -110; policy accept;", r.Sent},
+		{"arriving", "type nat hook prerouting priority dstnat - 20; policy accept;", r.Arriving},
+		{"sent", "type nat hook output priority -120; policy accept;", r.Sent},
 		{"leaving", "type nat hook postrouting priority srcnat - 10; policy accept;", r.Leaving},
 		{"arriving-raw", "type filter hook prerouting priority raw; policy accept;", r.ArrivingRaw},
 		{"sent-raw", "type filter hook output priority raw; policy accept;", r.SentRaw},
@@ -61,6 +63,9 @@ func (r Rules) String() string {
 		return text.String()
 	}
 	line("table inet %s {", filterTable)
+	for _, set := range r.Sets {
+		line("  set %s", set)
+	}
 	for _, chain := range chains {
 		line("  chain %s {", chain.name)
 		line("    %s", chain.hook)

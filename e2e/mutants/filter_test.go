@@ -14,11 +14,11 @@ func TestRulesAreOneTransaction(t *testing.T) {
 	got := everyClient("tcp dport 80 dnat ip to 10.244.1.5:8081").String()
 	want := empty + `table inet svclab-mutant {
   chain arriving {
-    type nat hook prerouting priority dstnat - 10; policy accept;
+    type nat hook prerouting priority dstnat - 20; policy accept;
     tcp dport 80 dnat ip to 10.244.1.5:8081
   }
   chain sent {
-    type nat hook output priority -110; policy accept;
+    type nat hook output priority -120; policy accept;
     tcp dport 80 dnat ip to 10.244.1.5:8081
   }
 }

@@ -1,0 +1,76 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// dnsPod puts one more pod behind the cluster's DNS Service, whose Corefile has lines of its own in the first server
+// block: one in several questions gets its answer. {namespace} and {domain} in them are filled in.
+func dnsPod(lines string) Break {
+	labels := mutantLabel + "=dns"
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			config, err := lab.Client().CoreV1().ConfigMaps(dnsNamespace).Get(ctx, dnsName, metav1.GetOptions{})
+			if err != nil {
+				return fmt.Errorf("read CoreDNS's configuration: %w", err)
+			}
+			text, err := withLines(config.Data["Corefile"], "    "+strings.NewReplacer("{namespace}", scene.Namespace, "{domain}", scene.Domain).Replace(lines)+"\n")
+			if err != nil {
+				return err
+			}
+			meta := metav1.ObjectMeta{Name: mutantMark + "-dns", Namespace: dnsNamespace, Labels: map[string]string{mutantLabel: "dns"}}
+			_, err = lab.Client().CoreV1().ConfigMaps(dnsNamespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{"Corefile": text}}, metav1.CreateOptions{})
+			if err != nil {
+				return fmt.Errorf("write another configuration of CoreDNS: %w", err)
+			}
+			d, err := lab.Client().AppsV1().Deployments(dnsNamespace).Get(ctx, dnsName, metav1.GetOptions{})
+			if err != nil {
+				return fmt.Errorf("find CoreDNS: %w", err)
+			}
+			pod := &corev1.Pod{ObjectMeta: meta, Spec: *d.Spec.Template.Spec.DeepCopy()}
+			pod.Labels = map[string]string{mutantLabel: "dns", "k8s-app": "kube-dns"}
+			pod.Spec.TerminationGracePeriodSeconds = new(int64)
+			for i := range pod.Spec.Volumes {
+				if source := pod.Spec.Volumes[i].ConfigMap; source != nil {
+					source.Name = meta.Name
+				}
+			}
+			if _, err := lab.Client().CoreV1().Pods(dnsNamespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+				return fmt.Errorf("make another pod of CoreDNS: %w", err)
+			}
+			_, err = podReady(ctx, lab.Client(), dnsNamespace, labels)
+			return err
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			options := metav1.ListOptions{LabelSelector: labels}
+			pods, maps := lab.Client().CoreV1().Pods(dnsNamespace), lab.Client().CoreV1().ConfigMaps(dnsNamespace)
+			var errs []error
+			if list, err := pods.List(ctx, options); err != nil {
+				errs = append(errs, fmt.Errorf("find the other pod of CoreDNS: %w", err))
+			} else {
+				for _, pod := range list.Items {
+					if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0)); err != nil && !apierrors.IsNotFound(err) {
+						errs = append(errs, fmt.Errorf("remove the other pod of CoreDNS: %w", err))
+					}
+				}
+			}
+			if list, err := maps.List(ctx, options); err != nil {
+				errs = append(errs, fmt.Errorf("find the other configuration of CoreDNS: %w", err))
+			} else {
+				for _, m := range list.Items {
+					if err := maps.Delete(ctx, m.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+						errs = append(errs, fmt.Errorf("remove the other configuration of CoreDNS: %w", err))
+					}
+				}
+			}
+			return errors.Join(append(errs, podsGone(ctx, lab.Client(), dnsNamespace, labels))...)
+		},
+	}
+}
