@@ -64,9 +64,7 @@ func (p *probe) attempt(ctx context.Context) {
 	if p.cell.Form == wire.AppUDP {
 		network = "udp"
 	}
-	// The zero source address makes the kernel choose a fresh port for every probe.
-	dialer := net.Dialer{KeepAlive: -1, Control: hearICMP}
-	conn, err := dialer.DialContext(ctx, network, address.String())
+	conn, err := dial(ctx, network, address.String())
 	if err != nil {
 		p.o.Outcome, p.o.Detail = dialOutcome(err)
 		return

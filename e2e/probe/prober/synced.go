@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,9 +19,12 @@ import (
 const (
 	// syncedPoll is the pause between two looks: kube-proxy tells its state to who asks, and nobody else.
 	syncedPoll = 200 * time.Millisecond
-	// syncedHold is how long nothing may be pending before no sync is thought to be under way: one takes its
-	// changes when it begins, and does not tell that it runs.
+	// syncedHold is how long nothing may be pending, at least, before no sync is thought to be under way: one takes
+	// its changes when it begins, and does not tell that it runs. Where syncs take long it is holdSyncs times what one
+	// takes on average, and holdMost at most.
 	syncedHold = 500 * time.Millisecond
+	holdSyncs  = 8
+	holdMost   = 5 * time.Second
 	syncedMost = time.Minute
 	// metricsMost is far above what kube-proxy's metrics take.
 	metricsMost = 16 << 20
@@ -33,7 +37,11 @@ const (
 	metricSynced           = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
 	metricServicesPending  = "kubeproxy_sync_proxy_rules_service_changes_pending"
 	metricEndpointsPending = "kubeproxy_sync_proxy_rules_endpoint_changes_pending"
+	metricSyncsTook        = "kubeproxy_sync_proxy_rules_duration_seconds_sum"
+	metricSyncs            = "kubeproxy_sync_proxy_rules_duration_seconds_count"
 )
+
+var metrics = []string{metricQueued, metricSynced, metricServicesPending, metricEndpointsPending, metricSyncsTook, metricSyncs}
 
 // synced waits until the node's kube-proxy has written every change it knows of, and prints a wire.Synced. That
 // kube-proxy cannot be asked is an answer too: not every cluster has one.
@@ -60,13 +68,13 @@ func synced(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 // awaitSync looks until all that was pending when it began is written. A sync takes the pending changes when it begins
 // and sets its time stamp when it ends, and one follows the other. So once nothing is pending, what was asked for is in
 // the rules or in a sync under way; a time stamp later than that look tells that this one has ended, and where none
-// comes for syncedHold and none is asked for, there was none. Changes that come in later are somebody else's.
+// comes for as long as syncs may take and none is asked for, there was none. Changes that come in later are somebody else's.
 func awaitSync(ctx context.Context, url string) (done bool, why string) {
 	var quiet time.Time // when nothing was pending for the first time
 	for {
 		now := time.Now()
 		state, err := proxyState(ctx, url)
-		busy := state.busy()
+		busy, hold := state.busy(), state.hold()
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return false, "kube-proxy did not answer in time"
@@ -74,7 +82,7 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 			return false, err.Error()
 		case quiet.IsZero() && !busy:
 			quiet = now
-		case !quiet.IsZero() && state.written(seconds(quiet), now.Sub(quiet) >= syncedHold):
+		case !quiet.IsZero() && state.written(seconds(quiet), now.Sub(quiet) >= hold):
 			return true, ""
 		}
 		if busy {
@@ -82,7 +90,7 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 		}
 		next := syncedPoll
 		if !busy { // kube-proxy pays for each look, so it is the last if it shows the same
-			next = max(next, syncedHold-time.Since(quiet))
+			next = max(next, hold-time.Since(quiet))
 		}
 		select {
 		case <-time.After(next):
@@ -92,11 +100,14 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 	}
 }
 
-// proxyStatus is what kube-proxy says: how many changes are pending, and of each IP family's rules when a sync was asked
-// for and when one ended, in seconds since 1970 by the node's clock. A family is synced when one of its own Services
-// changes; until v1.35 a cluster of one family has a second one that hardly ever is.
+// proxyStatus is what kube-proxy says: how many changes are pending, how many syncs there were and how many seconds they
+// took in all, and of each IP family's rules when a sync was asked for and when one ended, in seconds since 1970 by the
+// node's clock. A family is synced when one of its own Services changes; until v1.35 a cluster of one family has a
+// second one that hardly ever is.
 type proxyStatus struct {
 	pending  float64
+	syncs    float64
+	took     float64
 	families map[string]*familyStatus // by the series' labels
 }
 
@@ -112,6 +123,16 @@ func (s proxyStatus) busy() bool {
 		}
 	}
 	return s.pending > 0
+}
+
+// hold is how long a sync may take that does not tell that it runs: much longer than they take on average, as a machine
+// that is busy is not equally so all the time.
+func (s proxyStatus) hold() time.Duration {
+	if s.syncs <= 0 {
+		return syncedHold
+	}
+	long := time.Duration(holdSyncs * s.took / s.syncs * float64(time.Second))
+	return min(max(long, syncedHold), holdMost)
 }
 
 // written reports whether what was taken by the time since is in the rules of every family; held is whether a sync that
@@ -167,7 +188,7 @@ func parseStatus(r io.Reader) (proxyStatus, error) {
 	for lines.Scan() {
 		series, rest, _ := strings.Cut(lines.Text(), " ")
 		name, labels, _ := strings.Cut(series, "{")
-		if name != metricQueued && name != metricSynced && name != metricServicesPending && name != metricEndpointsPending {
+		if !slices.Contains(metrics, name) {
 			continue
 		}
 		value, err := strconv.ParseFloat(rest, 64)
@@ -175,26 +196,28 @@ func parseStatus(r io.Reader) (proxyStatus, error) {
 			return proxyStatus{}, fmt.Errorf("read metric %s: %w", name, err)
 		}
 		seen[name] = true
-		if name == metricServicesPending || name == metricEndpointsPending {
-			status.pending += value
-			continue
-		}
 		family := status.families[labels]
 		if family == nil {
 			family = &familyStatus{}
-			status.families[labels] = family
 		}
-		if name == metricQueued {
-			family.queued = value
-		} else {
-			family.synced = value
+		switch name {
+		case metricServicesPending, metricEndpointsPending:
+			status.pending += value
+		case metricSyncs:
+			status.syncs += value
+		case metricSyncsTook:
+			status.took += value
+		case metricQueued:
+			family.queued, status.families[labels] = value, family
+		case metricSynced:
+			family.synced, status.families[labels] = value, family
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return proxyStatus{}, fmt.Errorf("read the metrics: %w", err)
 	}
-	if len(seen) < 4 {
-		return proxyStatus{}, fmt.Errorf("these are not the metrics of a kube-proxy: %d of 4 are there", len(seen))
+	if len(seen) < len(metrics) {
+		return proxyStatus{}, fmt.Errorf("these are not the metrics of a kube-proxy: %d of %d are there", len(seen), len(metrics))
 	}
 	return status, nil
 }

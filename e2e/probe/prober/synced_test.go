@@ -19,7 +19,8 @@ type proxy struct {
 	sync.Mutex
 	pending        int
 	queued, synced time.Time
-	idle           time.Time // when the other IP family was synced, if it is not at every change
+	idle           time.Time     // when the other IP family was synced, if it is not at every change
+	took           time.Duration // what each of its ten syncs took
 }
 
 func (p *proxy) set(pending int, queued, synced time.Time) {
@@ -39,6 +40,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, "# HELP x y\nother_metric 7\n%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %f\n", metricQueued, seconds(p.queued), other-1)
 	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %f\n", metricSynced, seconds(p.synced), other)
 	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %d\n%s 0\n", metricServicesPending, p.pending, metricEndpointsPending)
+	for _, family := range []string{"IPv4", "IPv6"} {
+		_, _ = fmt.Fprintf(w, "%s{ip_family=%q} %f\n%s{ip_family=%[2]q} 5\n", metricSyncsTook, family, 5*p.took.Seconds(), metricSyncs)
+	}
 }
 
 // askSynced runs the command and returns what it printed.
@@ -126,6 +130,29 @@ func TestSyncedLooksAtEachFamilyByItself(t *testing.T) {
 	defer later.Stop()
 	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
 		t.Errorf("one family's sync has ended and the other has none to do, whatever came in since: %+v", got)
+	}
+}
+
+// A sync that begins as the one before it ends does not show: its changes are no longer pending, and they were asked for
+// before that end.
+func TestSyncedHoldsAsLongAsSyncsTake(t *testing.T) {
+	var (
+		began  = time.Now()
+		p      = &proxy{took: 100 * time.Millisecond}
+		server = httptest.NewServer(p)
+	)
+	defer server.Close()
+	p.set(0, began.Add(-20*time.Millisecond), began)
+	ended := time.AfterFunc(700*time.Millisecond, func() { p.set(0, began.Add(-20*time.Millisecond), time.Now()) })
+	defer ended.Stop()
+	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited < 700*time.Millisecond || got.Waited > 2*time.Second {
+		t.Errorf("a sync of seven times the mean is under way: %+v", got)
+	}
+	if got := (proxyStatus{syncs: 1, took: 60}).hold(); got != holdMost {
+		t.Errorf("syncs that take a minute are waited for %s, want %s", got, holdMost)
+	}
+	if got := (proxyStatus{}).hold(); got != syncedHold {
+		t.Errorf("before the first sync: %s, want %s", got, syncedHold)
 	}
 }
 
