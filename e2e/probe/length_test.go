@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -90,7 +91,7 @@ func TestConnectionIsClosedFromOneSide(t *testing.T) {
 	if o := observeOne(t, Request{Target: target(address, reach.TCP), Hold: time.Millisecond}).Observations[0]; o.Outcome != reach.Reached {
 		t.Errorf("got %+v", o)
 	}
-	if err := <-closed; err != io.EOF {
+	if err := <-closed; !errors.Is(err, io.EOF) {
 		t.Errorf("the prober's side ended with %v", err)
 	}
 }

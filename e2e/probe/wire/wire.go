@@ -117,7 +117,7 @@ type Cell struct {
 // MaxLength bounds Cell.Length: what fits into the request line of a Go server.
 const MaxLength = 512 << 10
 
-// Lasting: the cell's connections carry much or are held.
+// Lasting reports whether the cell's connections carry much or are held.
 func (c Cell) Lasting() bool { return c.Length > 0 || c.Hold > 0 }
 
 // Flow is the input of `prober flow`: a request is started every 1/PerSecond seconds, whether or not earlier
