@@ -158,6 +158,27 @@ func proxyFrozen(slot string) Break {
 	}
 }
 
+// unheardOf edits a Service, waits until a node's rules show it by a shell command, and stops the node's kube-proxy
+// there: what is changed from then on it does not hear of.
+func unheardOf(slot, service, body string, shown func(Scene) string) Break {
+	edits, stops := edited(service, "", body), proxyFrozen(slot)
+	return Break{
+		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+			if err := edits.Do(ctx, lab, scene); err != nil {
+				return err
+			}
+			poll := fmt.Sprintf(`for i in $(seq 100); do if %s; then exit; fi; sleep 0.2; done; echo kube-proxy did not write it within 20 s >&2; exit 1`, shown(scene))
+			if err := onNode(ctx, lab, slot, "", "sh", "-c", poll); err != nil {
+				return err
+			}
+			return stops.Do(ctx, lab, scene)
+		},
+		Mend: func(ctx context.Context, lab Lab) error {
+			return errors.Join(stops.Mend(ctx, lab), edits.Mend(ctx, lab))
+		},
+	}
+}
+
 // addressLabel is the label, as `ip addr` has it, of addresses that mutants give a node.
 const addressLabel = "lo:mutant"
 
