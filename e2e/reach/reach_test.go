@@ -30,6 +30,12 @@ func TestCompare(t *testing.T) {
 	alias := want("web")
 	alias.CNAME, alias.HostSeen = "example.com", "my-service"
 	denied := Prediction{Outcomes: []Outcome{Refused, TimedOut}}
+	nobody := Prediction{Outcomes: []Outcome{Reached}, Backends: []string{}}
+	either := sourced
+	either.Outcomes, either.Backends, either.HostSeen = []Outcome{Reached, Refused}, []string{"a"}, ""
+	refusedAlias := Prediction{Outcomes: []Outcome{Refused}, CNAME: "example.com"}
+	stickyDenied := sticky
+	stickyDenied.Outcomes = []Outcome{Reached, Refused}
 	v4, v4b, v6 := netip.MustParseAddr("10.244.1.8"), netip.MustParseAddr("10.244.2.8"), netip.MustParseAddr("fd00::8")
 	named := want("a")
 	named.Addresses = []netip.Addr{v4, v4b, v6}
@@ -66,6 +72,14 @@ func TestCompare(t *testing.T) {
 		{"an address is missing from the name", named, resolvesTo(v4, v6), []string{"addresses"}},
 		{"the name has an address too many", named, resolvesTo(v4, v4b, v6, other), []string{"addresses"}},
 		{"no name, no addresses", named, resolvesTo(), nil},
+		{"what could not be asked differs in nothing", want("a"), []Observation{reached("a", client), {Outcome: ProbeFailed}, {Outcome: Unprobed}}, nil},
+		{"whoever answers", want(), []Observation{reached("x", client)}, nil},
+		{"nobody in particular may answer", nobody, []Observation{reached("x", client)}, []string{"backend"}},
+		{"an alias and a Host header that nobody asked about", want("a"), []Observation{{Outcome: Reached, Backend: "a", CNAME: "example.org", HostSeen: "example.com"}}, nil},
+		{"addresses that nobody asked about", want("a"), resolvesTo(v4), nil},
+		{"a denial has no source, no backend and no Host header", either, []Observation{{Outcome: Refused}, reached("a", client)}, nil},
+		{"a denial has an alias", refusedAlias, []Observation{{Outcome: Refused, CNAME: "example.org"}}, []string{"cname"}},
+		{"denied to a client that is to be kept", stickyDenied, []Observation{{Outcome: Refused}}, nil},
 		{"alias to elsewhere", alias, []Observation{{Outcome: Reached, Backend: "web", CNAME: "example.org", HostSeen: "example.com"}}, []string{"cname", "host header"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -81,6 +95,38 @@ func TestCompare(t *testing.T) {
 				t.Errorf("got %v, want %v", diffs, tc.diff)
 			}
 		})
+	}
+}
+
+// The text of a difference is what a person reads of a broken cluster.
+func TestDifferenceText(t *testing.T) {
+	sourced := Prediction{Outcomes: []Outcome{Reached}, Sources: []netip.Prefix{netip.PrefixFrom(client, 32), netip.MustParsePrefix("172.18.0.0/16")}}
+	for _, tc := range []struct {
+		want Prediction
+		seen []Observation
+		text string
+	}{
+		{Prediction{Outcomes: []Outcome{Refused, TimedOut}}, []Observation{reached("a", client), {Outcome: Refused}}, "outcome: want Refused or TimedOut, got Reached (1 of 2 probes)"},
+		{sourced, []Observation{reached("a", netip.Addr{})}, "source: want 10.244.1.7 or 172.18.0.0/16, got none (1 of 1 probes)"},
+		{sourced, []Observation{reached("a", netip.MustParseAddr("10.244.1.9"))}, "source: want 10.244.1.7 or 172.18.0.0/16, got 10.244.1.9 (1 of 1 probes)"},
+		{want("b", "a"), []Observation{reached("c", client), reached("a", client)}, "backend: want b a, got c (1 of 2 probes)"},
+		{Prediction{Outcomes: []Outcome{Reached}, Backends: []string{}}, []Observation{reached("", client)}, "backend: want none, got none (1 of 1 probes)"},
+	} {
+		diffs := Compare(tc.want, Cell{Observations: tc.seen})
+		if len(diffs) == 0 || diffs[0].String() != tc.text {
+			t.Errorf("got %v, want %s", diffs, tc.text)
+		}
+	}
+}
+
+func TestWants(t *testing.T) {
+	for _, tc := range []struct {
+		outcomes []Outcome
+		wants    bool
+	}{{[]Outcome{Reached}, true}, {[]Outcome{Reached, Refused}, false}, {[]Outcome{Refused}, false}, {nil, false}} {
+		if got := (Prediction{Outcomes: tc.outcomes}).Wants(); got != tc.wants {
+			t.Errorf("%v: got %v, want %v", tc.outcomes, got, tc.wants)
+		}
 	}
 }
 
@@ -141,6 +187,9 @@ func TestResults(t *testing.T) {
 	if Worse(Inconclusive, Fail) != Fail || Worse(Pass, Inconclusive) != Inconclusive || Worse(Skipped, Pass) != Pass {
 		t.Error("a graver result was lost")
 	}
+	if Worse(Fail, Inconclusive) != Fail || Worse(Inconclusive, Pass) != Inconclusive || Worse(Pass, Skipped) != Pass {
+		t.Error("a graver result was lost to a later one")
+	}
 	for result, code := range map[Result]int{Pass: 0, Fail: 1, Inconclusive: 2, Skipped: 2, Result(""): 2} {
 		if result.ExitCode() != code {
 			t.Errorf("%q exits with %d, want %d", result, result.ExitCode(), code)
@@ -148,6 +197,9 @@ func TestResults(t *testing.T) {
 	}
 	if got := (Table{}).Result(); got != Inconclusive {
 		t.Errorf("an empty table is %s", got)
+	}
+	if got := (Table{Cells: []CellVerdict{{Result: Pass}, {Result: Fail}, {Result: Pass}}}).Result(); got != Fail {
+		t.Errorf("a table with a cell that failed is %s", got)
 	}
 	unprobed := Table{Cells: []CellVerdict{{Result: Skipped}}}
 	if got := unprobed.Result(); got != Inconclusive {
@@ -182,6 +234,36 @@ func TestTargetNamesAreUnique(t *testing.T) {
 			t.Errorf("%s does not begin with the Service's name", name)
 		}
 		seen[name] = true
+	}
+}
+
+func TestTargetTexts(t *testing.T) {
+	for _, tc := range []struct {
+		target Target
+		name   string
+		family int
+	}{
+		{Target{Kind: ClusterIP, Service: "s", Host: "::ffff:10.96.0.9", Port: 80, Protocol: TCP}, "s clusterIP:80/TCP", 4},
+		{Target{Kind: ClusterIP, Service: "n/s", Host: "fd00::9", Port: 80, Protocol: TCP}, "s clusterIP:80/TCP/v6", 6},
+		{Target{Kind: ExternalName, Service: "n/s", Host: "s.n", Port: 80, Protocol: TCP, Family: 6, Slot: "worker"}, "s externalName(s.n):80/TCP/v6", 6},
+		{Target{Kind: DNSName, Service: "n/s", Host: "s", Port: 80, Protocol: UDP}, "s dns(s):80/UDP", 0},
+	} {
+		if name, family := tc.target.Name(), tc.target.IPFamily(); name != tc.name || family != tc.family {
+			t.Errorf("got %q of family %d, want %q of family %d", name, family, tc.name, tc.family)
+		}
+	}
+}
+
+func TestTableCell(t *testing.T) {
+	cell := func(vantage string, port uint16, result Result) CellVerdict {
+		return CellVerdict{Cell: Cell{Vantage: Vantage{Name: vantage}, Target: Target{Kind: ClusterIP, Service: "n/s", Host: "10.96.0.9", Port: port, Protocol: TCP}}, Result: result}
+	}
+	table := Table{Cells: []CellVerdict{cell("pod/a", 80, Pass), cell("pod/b", 80, Skipped), cell("pod/b", 81, Fail)}}
+	if got, found := table.Cell("pod/b", "s clusterIP:81/TCP"); !found || got.Result != Fail {
+		t.Errorf("got %+v, %v", got, found)
+	}
+	if got, found := table.Cell("pod/a", "s clusterIP:81/TCP"); found {
+		t.Errorf("a cell that is not there: got %+v", got)
 	}
 }
 
