@@ -57,15 +57,21 @@ func takeClaims(ctx context.Context, groups discovery.ServerGroupsInterface, dyn
 	return slices.Compact(claims), true, nil
 }
 
-// ParseClaim reads a ServiceL2Status. ok is false while it has no status yet.
+// ParseClaim reads a ServiceL2Status. ok is false while it says nothing of a node or a Service. The labels go before the
+// status: a speaker that takes a Service over while the other's report is still there labels that one with its own node,
+// but cannot change its status.node, which is immutable, and tries for ever; the other one leaves it alone, as the label
+// is not its own. (metallb v0.15.2 internal/k8s/controllers/layer2_status_controller.go.)
 func ParseClaim(status *unstructured.Unstructured) (claim Claim, ok bool) {
-	node, _, _ := unstructured.NestedString(status.Object, "status", "node")
-	name, _, _ := unstructured.NestedString(status.Object, "status", "serviceName")
-	namespace, _, _ := unstructured.NestedString(status.Object, "status", "serviceNamespace")
+	labels := status.GetLabels()
+	said := func(label, field string) string {
+		text, _, _ := unstructured.NestedString(status.Object, "status", field)
+		return cmp.Or(labels[MetalLBGroup+"/"+label], text)
+	}
+	node, name := said("node", "node"), said("service-name", "serviceName")
 	if node == "" || name == "" {
 		return Claim{}, false
 	}
-	return Claim{Service: namespace + "/" + name, Node: node}, true
+	return Claim{Service: said("service-namespace", "serviceNamespace") + "/" + name, Node: node}, true
 }
 
 // WithClaims returns w with Claims and, from them, Announcers set. Where two nodes claim a Service, one that

@@ -126,3 +126,31 @@ func TestClaims(t *testing.T) {
 		t.Error("no claims mean that nobody announces, not that nobody knows")
 	}
 }
+
+// What MetalLB leaves when a speaker took a Service over before the other one had taken its report back.
+func TestParseClaim(t *testing.T) {
+	labels := map[string]any{"metallb.io/node": "one", "metallb.io/service-name": "web", "metallb.io/service-namespace": "demo"}
+	status := map[string]any{"node": "two", "serviceName": "web", "serviceNamespace": "demo"}
+	for name, tc := range map[string]struct {
+		labels, status map[string]any
+		node           string
+	}{
+		"the label is newer":          {labels, status, "one"},
+		"no labels":                   {nil, status, "two"},
+		"no status yet":               {labels, nil, "one"},
+		"neither":                     {nil, nil, ""},
+		"labels that name no service": {map[string]any{"metallb.io/node": "one"}, nil, ""},
+	} {
+		object := map[string]any{"metadata": map[string]any{"name": "l2-x"}}
+		if tc.labels != nil {
+			object["metadata"].(map[string]any)["labels"] = tc.labels
+		}
+		if tc.status != nil {
+			object["status"] = tc.status
+		}
+		claim, ok := ParseClaim(&unstructured.Unstructured{Object: object})
+		if ok != (tc.node != "") || ok && claim != (Claim{Service: "demo/web", Node: tc.node}) {
+			t.Errorf("%s: got %+v, %v, want node %q", name, claim, ok, tc.node)
+		}
+	}
+}
