@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -112,8 +113,10 @@ func (t terrain) fitStep(s scenario.Scenario, step scenario.Step, flows map[stri
 		return false, t.outside
 	case step.Traffic != nil && step.Traffic.Start == nil && flows[flowOf(*step.Traffic)]:
 		return false, leftFlow
-	case step.Check != nil && t.outside != "" && (step.Check.Name == "one-node-announces" || asksOutside(step.Check.Args)):
+	case step.Check != nil && t.outside != "" && step.Check.Name == "one-node-announces":
 		return false, t.outside
+	case step.Check != nil && t.lacks(asking(step.Check.Args)) != "":
+		return false, t.lacks(asking(step.Check.Args))
 	case step.Check != nil && step.Check.Name == "address-from-pool" && !t.metalLB:
 		return false, leftMetalLB
 	case step.Event != nil && !t.metalLB && slices.Contains([]string{"IPAllocated", "AllocationFailed"}, step.Event.Reason):
@@ -150,15 +153,17 @@ func (t terrain) lacksTable(table scenario.Table) string {
 			from = append(from, row.From...)
 		}
 	}
-	why := ""
+	return t.lacks(from)
+}
+
+// lacks says why nothing can be asked from any of these places; empty: from one of them it can, or none is named.
+func (t terrain) lacks(from []string) (why string) {
 	for _, name := range from {
 		switch {
 		case name == string(reach.Outside) && t.outside != "":
 			why = t.outside
 		case name == string(reach.Host) && t.host != "":
-			if why == "" {
-				why = t.host
-			}
+			why = cmp.Or(why, t.host)
 		default:
 			return ""
 		}
@@ -166,12 +171,15 @@ func (t terrain) lacksTable(table scenario.Table) string {
 	return why
 }
 
-// asksOutside reports whether a check's arguments name the vantage outside.
-func asksOutside(args json.RawMessage) bool {
+// asking are the places that a check's arguments name to ask from.
+func asking(args json.RawMessage) []string {
 	var named struct {
-		From string `json:"from"`
+		From scenario.Strings `json:"from"`
 	}
-	return json.Unmarshal(args, &named) == nil && named.From == string(reach.Outside)
+	if err := json.Unmarshal(args, &named); err != nil {
+		return nil // the check itself says what is wrong with it
+	}
+	return named.From
 }
 
 // mentions reports whether a text stands anywhere in what the steps say.

@@ -53,6 +53,9 @@ func TestFitLeavesNothingThatCannotBeAsked(t *testing.T) {
 					t.Errorf("%s: table %s stays: %s", s.Name, table, why)
 				}
 			}
+			if step.Check != nil && foreign.lacks(asking(step.Check.Args)) != "" {
+				t.Errorf("%s: check %s stays, and there is nowhere to ask it from", s.Name, step.Check.Name)
+			}
 			if step.Traffic == nil {
 				continue
 			}
@@ -92,6 +95,8 @@ func TestFitScenarios(t *testing.T) {
 	}{
 		{"terminating", foreign, []string{"it is left out, but where it is the only one (one-going-local-outside)", "both are used while they still answer (all-going-local-outside)"}, ""},
 		{"spread", foreign, []string{"those that come to a node from outside"}, ""},
+		{"nodeport", foreign, nil, ""},
+		{"nodeport", terrain{outside: "no machine outside", host: "it runs in a pod"}, []string{"connections from outside carry much, last, and are many at once"}, ""},
 		{"source-ranges", foreign, nil, "names the address of a client outside"},
 		{"shared-address", foreign, nil, "about MetalLB"},
 		{"externalname", foreign, nil, "no traffic of it can be asked here"},

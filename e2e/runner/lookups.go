@@ -79,14 +79,17 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	return judgeLookups(found, wants)
 }
 
-// multiplied are the lookups, then the same over TCP, then the same asked of each server.
+// multiplied are the lookups, then the same over TCP, then the same asked of each server. A name that is not to be found by
+// the search path is asked of the world outside in the end, which need not answer over TCP; so it is not asked.
 func multiplied(lookups []probe.Lookup, wants [][]string, servers []netip.AddrPort) ([]probe.Lookup, [][]string) {
 	asked, all := slices.Clone(lookups), slices.Clone(wants)
-	for _, l := range lookups {
+	for i, l := range lookups {
+		if len(wants[i]) == 0 && !strings.HasSuffix(l.Name, ".") {
+			continue
+		}
 		l.TCP = true
-		asked = append(asked, l)
+		asked, all = append(asked, l), append(all, wants[i])
 	}
-	all = append(all, wants...)
 	for _, server := range servers {
 		for _, l := range lookups {
 			l.Server = server

@@ -133,12 +133,12 @@ func TestEachPodOfTheDNSIsAsked(t *testing.T) {
 	if err != nil || len(pods) != 2 || pods[0].String() != "10.244.0.2:53" || pods[1].String() != "10.244.0.3:53" {
 		t.Fatalf("got %v, %v; want the two that are ready", pods, err)
 	}
-	lookups, wants := multiplied([]probe.Lookup{{Name: "x", Vantage: onPod}, {Name: "y", Vantage: onPod}}, [][]string{{"1"}, {"2"}}, pods)
+	lookups, wants := multiplied([]probe.Lookup{{Name: "x", Vantage: onPod}, {Name: "y.", Vantage: onPod}, {Name: "z", Vantage: onPod}}, [][]string{{"1"}, nil, nil}, pods)
 	var ways []string
 	for i, l := range lookups {
-		ways = append(ways, l.Name+wants[i][0]+way(l))
+		ways = append(ways, l.Name+strings.Join(wants[i], "")+way(l))
 	}
-	if got := strings.Join(ways, "; "); got != "x1; y2; x1, over TCP; y2, over TCP; x1, of 10.244.0.2; y2, of 10.244.0.2; x1, of 10.244.0.3; y2, of 10.244.0.3" {
+	if got := strings.Join(ways, "; "); got != "x1; y.; z; x1, over TCP; y., over TCP; x1, of 10.244.0.2; y., of 10.244.0.2; z, of 10.244.0.2; x1, of 10.244.0.3; y., of 10.244.0.3; z, of 10.244.0.3" {
 		t.Error(got)
 	}
 	found := []probe.Found{{Lookup: probe.Lookup{Name: "x", Record: probe.A, Vantage: onPod, Server: pods[1]}, Observation: reach.Observation{Outcome: reach.NoSuchHost}}}
