@@ -1,0 +1,133 @@
+//go:build e2e
+
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// On five hundred nodes a run stands on a sample of them, says so, and takes no more memory than on three. The others are
+// simulated by kwok: they are Ready, and pods on them are said to run, but nothing answers
+// there, so no client is put there.
+func TestLiveFiveHundredNodes(t *testing.T) {
+	l := foreign(t)
+	const fakes = 497
+	defer simulate(t, l, fakes)()
+	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "clusterip.basic,status", "--seed", "7")
+	r := wait()
+	usage, is := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !is {
+		t.Fatal("this system does not tell how much memory a process took")
+	}
+	c := r.conformance
+	t.Logf("exit %d after %s, %d MiB at most, %s of processor: %d of %d nodes, seed %d, left out %v; %d cells", r.exit, r.took.Round(time.Second),
+		usage.Maxrss/1024, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(100*time.Millisecond),
+		c.Vantages.Sampled, c.Vantages.Nodes, c.Vantages.Seed, c.Vantages.Left, c.Statistics.Cells.Total)
+	if r.exit != 0 || c.Vantages.Nodes != fakes+3 || c.Vantages.Sampled != 3 || c.Vantages.Seed != 7 {
+		t.Errorf("exit %d: %+v\n%s", r.exit, c.Vantages, r.err)
+	}
+	left := 0
+	for _, n := range c.Vantages.Left {
+		left += n
+	}
+	if left != fakes {
+		t.Errorf("%d nodes are accounted for, want %d", left, fakes)
+	}
+	if usage.Maxrss/1024 > 512 {
+		t.Errorf("it took %d MiB", usage.Maxrss/1024)
+	}
+	for _, s := range c.Scenarios {
+		if s.Result != reach.Pass {
+			t.Errorf("%s is %s: %s", s.Name, s.Result, s.Reason)
+		}
+	}
+	l.mustBeClean(t)
+}
+
+// simulate adds nodes that kwok simulates and waits until they are Ready. The function it returns takes them and their
+// pods away.
+func simulate(t *testing.T, l lab, count int) func() {
+	t.Helper()
+	kwok, stages := os.Getenv("SVCLAB_KWOK"), strings.Fields(os.Getenv("SVCLAB_KWOK_STAGES"))
+	if kwok == "" || len(stages) == 0 {
+		t.Fatal("SVCLAB_KWOK must name the program kwok, SVCLAB_KWOK_STAGES the files of its stages; run make conformance-test")
+	}
+	config := rest.CopyConfig(l.config)
+	config.QPS, config.Burst = 100, 200
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, pods := client.CoreV1().Nodes(), client.CoreV1().Pods("kube-system")
+	const selector = "type=kwok"
+	var said bytes.Buffer
+	cmd := exec.Command(kwok, "--kubeconfig", l.kubeconfig, "--manage-all-nodes=false", "--manage-nodes-with-label-selector="+selector,
+		"--config", strings.Join(stages, ","))
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := func() {
+		if err := nodes.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector}); err != nil {
+			t.Error(err)
+		}
+		// nobody is left to end the pods of the cluster's DaemonSets
+		now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
+		await(t, "the pods on simulated nodes to go", func(ctx context.Context) bool {
+			list, err := pods.List(ctx, metav1.ListOptions{})
+			gone := err == nil
+			for _, pod := range list.Items {
+				if strings.HasPrefix(pod.Spec.NodeName, "fake-") {
+					gone = false
+					if err := pods.Delete(ctx, pod.Name, now); err != nil && !apierrors.IsNotFound(err) {
+						t.Error(err)
+					}
+				}
+			}
+			return gone
+		})
+		_ = cmd.Process.Kill() // it ends by this only
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("kwok said: %s", said.String())
+		}
+	}
+	ready := false
+	defer func() {
+		if !ready {
+			end()
+		}
+	}()
+	for i := range count {
+		name := fmt.Sprintf("fake-%03d", i)
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"type": "kwok", corev1.LabelHostname: name, corev1.LabelOSStable: "linux"}}}
+		if _, err := nodes.Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "the simulated nodes to be Ready", func(ctx context.Context) bool {
+		list, err := nodes.List(ctx, metav1.ListOptions{LabelSelector: selector})
+		unready := slices.ContainsFunc(list.Items, func(n corev1.Node) bool { return !world.NodeReady(&n) })
+		return err == nil && !unready && len(list.Items) == count
+	})
+	ready = true
+	return end
+}
