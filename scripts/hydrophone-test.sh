@@ -4,19 +4,12 @@
 # usage: [NAME=svclab-foreign] [TIMEOUT=3600] scripts/hydrophone-test.sh [FOCUS]
 # FOCUS is a regular expression of behaviours' IDs; all of profile extended where it is empty. The cluster must be up.
 set -o errexit -o nounset -o pipefail
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-name=${NAME:-svclab-foreign}
-image=svclab/conformance:latest
-kubeconfig=$cache_dir/$name.kubeconfig
-[[ -f $kubeconfig ]] || die "there is no cluster $name" "scripts/conformance-cluster.sh up"
-eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
-docker image inspect "$image" >/dev/null 2>&1 || "$scripts_dir/image.sh" "$image" >/dev/null
-hydrophone=$cache_dir/bin/hydrophone-$(hash_of "$scripts_dir"/components/hydrophone/*)
-[[ -x $hydrophone ]] || (cd "$scripts_dir/components/hydrophone" && heartbeat "build hydrophone" "$cache_dir/log/hydrophone.log" go build -o "$hydrophone" sigs.k8s.io/hydrophone)
-for node in $(KUBECONFIG=$kubeconfig kubectl get nodes --output name); do
-  docker save "$image" | docker exec -i "${node#node/}" ctr -n k8s.io images import --all-platforms --digests - >&2
-done
+# shellcheck source=scripts/runners.sh
+source "$(dirname "${BASH_SOURCE[0]}")/runners.sh"
+prepare
+hydrophone=$cache_dir/bin/hydrophone-$(hash_of "$components"/hydrophone/*)
+[[ -x $hydrophone ]] || (cd "$components/hydrophone" && heartbeat "build hydrophone" "$logs/hydrophone.log" go build -o "$hydrophone" sigs.k8s.io/hydrophone)
+side_load "$image"
 agnhost=$(setting PULL_AGNHOST)
 arguments=(--kubeconfig "$kubeconfig" --conformance-image "docker.io/$image" --busybox-image "${agnhost%@*}" --disable-progress-status)
 if [[ -n ${1:-} ]]; then arguments+=(--focus "$1"); else arguments+=(--conformance); fi
