@@ -117,8 +117,25 @@ func TestLongDatagrams(t *testing.T) {
 			t.Errorf("a network that takes %d bytes: got %s (%s), want %s", most, o.Outcome, o.Detail, want)
 		}
 	}
-	wrong := datagrams(t, func(string, net.Addr) string { return "my-app-0" })
-	if o := observeOne(t, Request{Target: target(wrong, reach.UDP), Length: 10}).Observations[0]; o.Outcome != reach.WrongAnswer {
+	echoes := 0
+	lossy := datagrams(t, func(question string, client net.Addr) string {
+		if strings.HasPrefix(question, "echo ") {
+			if echoes++; echoes == 1 {
+				return ""
+			}
+		}
+		return answer(1800)(question, client)
+	})
+	if o := observeOne(t, Request{Target: target(lossy, reach.UDP), Length: 1800, Timeout: 2 * time.Second}).Observations[0]; o.Outcome != reach.Reached {
+		t.Errorf("a long datagram that is lost once is sent again: got %+v", o)
+	}
+	wrong := datagrams(t, func(question string, client net.Addr) string {
+		if strings.HasPrefix(question, "echo ") {
+			return "my-app-0"
+		}
+		return answer(0)(question, client)
+	})
+	if o := observeOne(t, Request{Target: target(wrong, reach.UDP), Length: 10}).Observations[0]; o.Outcome != reach.WrongAnswer || !strings.Contains(o.Detail, "and other ones than the 10") {
 		t.Errorf("an echo of something else: got %+v", o)
 	}
 }

@@ -52,9 +52,6 @@ func (p *probe) talkUDP(conn net.Conn) {
 		return
 	}
 	p.o.Backend = name
-	if p.cell.Length > 0 && !p.echoUDP(conn) {
-		return
-	}
 	if body, err = exchange(conn, "clientip"); err != nil {
 		outcome, detail := dialOutcome(err)
 		p.o.Outcome, p.o.Detail = outcome, fmt.Sprintf("hostname was answered by %s, clientip was not: %s", name, detail)
@@ -62,6 +59,9 @@ func (p *probe) talkUDP(conn net.Conn) {
 	}
 	if p.o.Source, ok = clientIP(body); !ok {
 		p.o.Outcome, p.o.Detail = reach.WrongAnswer, wrongDatagram("clientip", body)
+		return
+	}
+	if p.cell.Length > 0 && !p.echoUDP(conn) {
 		return
 	}
 	p.o.Outcome = reach.Reached
