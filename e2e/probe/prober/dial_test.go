@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -30,6 +31,58 @@ func TestFlowIsNotBegunTwice(t *testing.T) {
 	}
 	if len(memory.begun) != 1 {
 		t.Errorf("what is older than %s is forgotten: %d flows are remembered, want 1", flowLife, len(memory.begun))
+	}
+}
+
+// A port has its next turn when a node has forgotten what was begun from it.
+func TestPortsTakeTurns(t *testing.T) {
+	const forgotten = 125 // a SYN that is sent again begins the 120 s anew
+	now := time.Unix(1_700_000_000, 0)
+	for n := range portsASlot {
+		port := portAt(now, n)
+		if port < 32768 || port > 60999 {
+			t.Fatalf("port %d is not one that Linux would choose", port)
+		}
+		for later := 1; later <= forgotten; later++ {
+			first := portAt(now.Add(time.Duration(later)*time.Second), 0)
+			if port >= first && port < first+portsASlot {
+				t.Fatalf("port %d has its turn again after %d s", port, later)
+			}
+		}
+	}
+}
+
+func TestConnectionsLeaveFromPortsOfTheSecond(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere the kernel chooses")
+	}
+	var servers []net.Listener
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		servers = append(servers, l)
+	}
+	var held []net.Conn // so that ports are shared between the servers, and not between connections to one
+	for range 60 {
+		for _, server := range servers {
+			before := time.Now()
+			conn, err := dial(t.Context(), "tcp", server.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, conn)
+			port := conn.LocalAddr().(*net.TCPAddr).Port
+			slot := func(at time.Time) bool { first := portAt(at, 0); return port >= first && port < first+portsASlot }
+			if !slot(before) && !slot(time.Now()) {
+				t.Errorf("port %d is not of this second, %d are", port, portAt(before, 0))
+			}
+		}
+	}
+	for _, conn := range held {
+		_ = conn.Close()
 	}
 }
 
