@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -20,7 +23,10 @@ func (s *session) settle(ctx context.Context, allow []string) (world.World, erro
 	if s.goal {
 		return s.calm(ctx)
 	}
-	var settled world.World
+	var (
+		settled world.World
+		claims  = reminder{bound: time.Now().Add(remindAfter)}
+	)
 	err := s.await(ctx, "the objects to settle", s.sources(), 0, func(ctx context.Context) (bool, string, error) {
 		w, err := s.snapshot(ctx)
 		if err != nil {
@@ -28,9 +34,45 @@ func (s *session) settle(ctx context.Context, allow []string) (world.World, erro
 		}
 		done, missing := world.SettledBut(w, but, s.namespace)
 		settled = w
-		return done, missing, nil
+		if !done && !but.Pending {
+			err = claims.remind(ctx, s, w.Unannounced(s.namespace))
+		}
+		return done, missing, err
 	})
 	return settled, err
+}
+
+// remindAfter is how long MetalLB may take to report that a node announces a Service: far more than it does. The bound of a
+// step is longer.
+const remindAfter = 10 * time.Second
+
+// remindLabel is on a Service for a moment: it says nothing, but MetalLB hears of the change.
+const remindLabel = "svclab.io/remind-metallb"
+
+// reminder has MetalLB write its report of a Service again, once. When a Service goes from one node to another and back,
+// the second one can take away the report that it labelled as its own while the first still finds its own name in it and
+// writes none: the address answers, and no report says where. A speaker looks again whenever the Service changes.
+// (metallb v0.15.2 internal/k8s/controllers/layer2_status_controller.go.)
+type reminder struct {
+	bound time.Time
+	done  bool
+}
+
+func (r *reminder) remind(ctx context.Context, s *session, unannounced []string) error {
+	if r.done || len(unannounced) == 0 || time.Now().Before(r.bound) {
+		return nil
+	}
+	r.done = true
+	services := s.runner.cluster.Client().CoreV1().Services(s.namespace)
+	for _, name := range unannounced {
+		for _, value := range []string{`"1"`, "null"} {
+			patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%s}}}`, remindLabel, value)
+			if _, err := services.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+				return fmt.Errorf("change a label of service %s, so that MetalLB looks at it: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // sources are the objects whose changes bear on whether all has settled.

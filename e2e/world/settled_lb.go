@@ -57,7 +57,7 @@ func (s settling) announcement(service *corev1.Service) string {
 	switch {
 	case len(nodes) > 1:
 		return fmt.Sprintf("one node to announce service %s; %s do", Name(service), strings.Join(nodes, " and "))
-	case len(nodes) == 0 && len(eligible) > 0:
+	case s.unannounced(service):
 		return fmt.Sprintf("a node to announce service %s", Name(service))
 	case len(nodes) == 1 && len(eligible) == 0:
 		return fmt.Sprintf("%s to stop announcing service %s", nodes[0], Name(service))
@@ -65,6 +65,26 @@ func (s settling) announcement(service *corev1.Service) string {
 		return fmt.Sprintf("service %s to be announced by one of %s, not by %s", Name(service), strings.Join(eligible, ", "), nodes[0])
 	}
 	return ""
+}
+
+// Unannounced are the names of a namespace's Services that a node should announce while none says that it does.
+func (w World) Unannounced(namespace string) []string {
+	if w.Announcers == nil {
+		return nil
+	}
+	var names []string
+	s := settling{w: w}
+	for i := range w.Services {
+		service := &w.Services[i]
+		if service.Namespace == namespace && s.unannounced(service) {
+			names = append(names, service.Name)
+		}
+	}
+	return names
+}
+
+func (s settling) unannounced(service *corev1.Service) bool {
+	return len(s.w.announcedBy(Name(service))) == 0 && len(s.eligible(service)) > 0
 }
 
 // eligible are the nodes that may announce a Service.

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,5 +147,26 @@ func TestSettledTakesTheWorldsNamespaces(t *testing.T) {
 	}
 	if ok, waitingFor := Settled(w, "other"); !ok {
 		t.Errorf("another namespace waits for %s", waitingFor)
+	}
+}
+
+func TestUnannounced(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*World)
+		want   []string
+	}{
+		"announced":                 {func(*World) {}, nil},
+		"no report":                 {func(w *World) { *w = w.WithClaims(nil) }, []string{"web"}},
+		"no report, nothing serves": {func(w *World) { *w = w.WithClaims(nil); w.Slices = nil }, nil},
+		"no MetalLB":                {func(w *World) { w.Claims, w.Announcers = nil, nil }, nil},
+	} {
+		w := sample()
+		tc.change(&w)
+		if got := w.Unannounced("demo"); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+		if got := w.Unannounced("other"); got != nil {
+			t.Errorf("%s: another namespace has %v", name, got)
+		}
 	}
 }
