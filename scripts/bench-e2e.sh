@@ -9,11 +9,11 @@ svclab=${1:?usage: scripts/bench-e2e.sh SVCLAB}
 runs=${RUNS:-3}
 work=$(mktemp -d)
 floor="svclab-floor"
-kind=$cache_dir/bin/kind-$(hash_of "$scripts_dir"/components/kind/*)
+binaries kind sigs.k8s.io/kind
+kind=$built/kind
 trap '"$kind" delete cluster --name "$floor" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
 eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
-[[ -x $kind ]] || (cd "$scripts_dir/components/kind" && go build -o "$kind" sigs.k8s.io/kind)
 
 # timed COMMAND…: runs it quietly and prints how long it took, in seconds
 timed() {

@@ -14,8 +14,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 name=${NAME:-svclab-foreign}
 mode=${MODE:-nftables}
 kubeconfig=$cache_dir/$name.kubeconfig
-kind=$cache_dir/bin/kind-$(hash_of "$scripts_dir"/components/kind/*)
-[[ -x $kind ]] || (cd "$scripts_dir/components/kind" && go build -o "$kind" sigs.k8s.io/kind)
+binaries kind sigs.k8s.io/kind
+kind=$built/kind
 eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
 export KIND_EXPERIMENTAL_DOCKER_NETWORK=$name
 

@@ -9,7 +9,7 @@ SVCLAB_BIN=$(realpath "${1:?usage: scripts/conformance-test.sh SVCLAB}")
 shift
 export SVCLAB_BIN
 binaries kwok sigs.k8s.io/kwok/cmd/kwok
-stages=$(cd "$components/kwok" && go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
+stages=$(module_folder kwok sigs.k8s.io/kwok)/kustomize/stage
 export SVCLAB_KWOK=$built/kwok
 SVCLAB_KWOK_STAGES=$(printf '%s ' "$stages"/node/fast/node-initialize.yaml "$stages"/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml "$stages"/pod/fast/pod-*.yaml)
 export SVCLAB_KWOK_STAGES

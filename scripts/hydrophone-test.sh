@@ -7,8 +7,8 @@ set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/runners.sh
 source "$(dirname "${BASH_SOURCE[0]}")/runners.sh"
 prepare
-hydrophone=$cache_dir/bin/hydrophone-$(hash_of "$components"/hydrophone/*)
-[[ -x $hydrophone ]] || (cd "$components/hydrophone" && heartbeat "build hydrophone" "$logs/hydrophone.log" go build -o "$hydrophone" sigs.k8s.io/hydrophone)
+binaries hydrophone sigs.k8s.io/hydrophone
+hydrophone=$built/hydrophone
 side_load "$image"
 agnhost=$(setting PULL_AGNHOST)
 arguments=(--kubeconfig "$kubeconfig" --conformance-image "docker.io/$image" --busybox-image "${agnhost%@*}" --disable-progress-status)

@@ -107,7 +107,12 @@ func (f *fitted) narrowed(s scenario.Scenario, step scenario.Step, on terrain) s
 
 // fitStep says whether a step stays and, where it does not, why. flows are the flows that were left out.
 func (t terrain) fitStep(s scenario.Scenario, step scenario.Step, flows map[string]bool) (kept bool, why string) {
+	if step.Check != nil {
+		why = t.lacks(asking(step.Check.Args))
+	}
 	switch {
+	case why != "":
+		return false, why
 	case step.Traffic != nil && step.Traffic.Start != nil && step.Traffic.Start.From == string(reach.Outside) && t.outside != "":
 		flows[step.Traffic.Start.Name] = true
 		return false, t.outside
@@ -115,8 +120,6 @@ func (t terrain) fitStep(s scenario.Scenario, step scenario.Step, flows map[stri
 		return false, leftFlow
 	case step.Check != nil && t.outside != "" && step.Check.Name == "one-node-announces":
 		return false, t.outside
-	case step.Check != nil && t.lacks(asking(step.Check.Args)) != "":
-		return false, t.lacks(asking(step.Check.Args))
 	case step.Check != nil && step.Check.Name == "address-from-pool" && !t.metalLB:
 		return false, leftMetalLB
 	case step.Event != nil && !t.metalLB && slices.Contains([]string{"IPAllocated", "AllocationFailed"}, step.Event.Reason):

@@ -34,7 +34,7 @@ func (s *session) settle(ctx context.Context, allow []string) (world.World, erro
 		}
 		done, missing := world.SettledBut(w, but, s.namespace)
 		settled = w
-		if !done && !but.Pending {
+		if !done && !but.Pending && claims.due() {
 			err = claims.remind(ctx, s, w.Unannounced(s.namespace))
 		}
 		return done, missing, err
@@ -58,8 +58,10 @@ type reminder struct {
 	done  bool
 }
 
+func (r *reminder) due() bool { return !r.done && time.Now().After(r.bound) }
+
 func (r *reminder) remind(ctx context.Context, s *session, unannounced []string) error {
-	if r.done || len(unannounced) == 0 || time.Now().Before(r.bound) {
+	if !r.due() || len(unannounced) == 0 {
 		return nil
 	}
 	r.done = true

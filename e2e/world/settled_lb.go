@@ -57,7 +57,7 @@ func (s settling) announcement(service *corev1.Service) string {
 	switch {
 	case len(nodes) > 1:
 		return fmt.Sprintf("one node to announce service %s; %s do", Name(service), strings.Join(nodes, " and "))
-	case s.unannounced(service):
+	case len(nodes) == 0 && len(eligible) > 0:
 		return fmt.Sprintf("a node to announce service %s", Name(service))
 	case len(nodes) == 1 && len(eligible) == 0:
 		return fmt.Sprintf("%s to stop announcing service %s", nodes[0], Name(service))
@@ -76,15 +76,11 @@ func (w World) Unannounced(namespace string) []string {
 	s := settling{w: w}
 	for i := range w.Services {
 		service := &w.Services[i]
-		if service.Namespace == namespace && s.unannounced(service) {
+		if service.Namespace == namespace && len(w.announcedBy(Name(service))) == 0 && len(s.eligible(service)) > 0 {
 			names = append(names, service.Name)
 		}
 	}
 	return names
-}
-
-func (s settling) unannounced(service *corev1.Service) bool {
-	return len(s.w.announcedBy(Name(service))) == 0 && len(s.eligible(service)) > 0
 }
 
 // eligible are the nodes that may announce a Service.

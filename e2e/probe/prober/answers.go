@@ -16,18 +16,12 @@ import (
 
 // askApp asks the sample app (agnhost netexec) who it is and whom it sees.
 func (p *probe) askApp(talk *conversation) error {
-	status, body, err := talk.get("/hostname", false)
-	if err != nil {
+	if err := p.askName(talk); err != nil {
 		return err
 	}
-	name, ok := hostname(body)
-	if status != http.StatusOK || !ok {
-		return fmt.Errorf("/hostname answered with status %d and no host name", status)
-	}
-	p.o.Backend = name
-	status, body, err = talk.get("/clientip", true)
+	status, body, err := talk.get("/clientip", true)
 	if err != nil {
-		return fmt.Errorf("/hostname said %s, /clientip: %w", name, err)
+		return fmt.Errorf("/hostname said %s, /clientip: %w", p.o.Backend, err)
 	}
 	source, ok := clientIP(body)
 	if status != http.StatusOK || !ok {
@@ -37,9 +31,24 @@ func (p *probe) askApp(talk *conversation) error {
 	return nil
 }
 
-// talkUDP asks the app by two datagrams. Each is sent once: the kernel connects the socket, so an ICMP error
-// comes back as an errno, and a lost datagram is what a probe is to notice. Sending it again would be another
-// probe, and would hide the moment in which a stale conntrack entry swallows traffic.
+// askName asks the sample app who it is, over a connection that stays open.
+func (p *probe) askName(talk *conversation) error {
+	status, body, err := talk.get("/hostname", false)
+	if err != nil {
+		return err
+	}
+	name, ok := hostname(body)
+	if status != http.StatusOK || !ok {
+		return fmt.Errorf("/hostname answered with status %d and no host name", status)
+	}
+	p.o.Backend = name
+	return nil
+}
+
+// talkUDP asks the app by two datagrams, and where the cell has a length by a long one. Each of the two is sent once:
+// the kernel connects the socket, so an ICMP error comes back as an errno, and a lost datagram is what a probe is to
+// notice. Sending it again would be another probe, and would hide the moment in which a stale conntrack entry swallows
+// traffic.
 func (p *probe) talkUDP(conn net.Conn) {
 	body, err := exchange(conn, "hostname")
 	if err != nil {

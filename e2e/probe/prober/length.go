@@ -19,18 +19,14 @@ import (
 // it is, a long echo, a silence, who it is once more. The last question is sent and the prober's side closed before the
 // answer is read, which a proxy must pass on as it is: a connection has two directions.
 func (p *probe) askAppAtLength(ctx context.Context, talk *conversation) error {
-	status, body, err := talk.get("/hostname", false)
-	if err != nil {
+	if err := p.askName(talk); err != nil {
 		return err
 	}
-	name, ok := hostname(body)
-	if status != http.StatusOK || !ok {
-		return fmt.Errorf("/hostname answered with status %d and no host name", status)
-	}
-	p.o.Backend = name
+	name := p.o.Backend
 	if p.cell.Length > 0 {
 		sent := filler(p.cell.Length)
-		if _, body, err = talk.get("/echo?msg="+url.QueryEscape(sent), false); err != nil {
+		_, body, err := talk.get("/echo?msg="+url.QueryEscape(sent), false)
+		if err != nil {
 			return fmt.Errorf("%d bytes were not echoed by %s: %w", len(sent), name, err)
 		}
 		if string(body) != sent {
@@ -45,7 +41,8 @@ func (p *probe) askAppAtLength(ctx context.Context, talk *conversation) error {
 		return fmt.Errorf("a connection of type %T cannot be closed on one side", talk.conn)
 	}
 	talk.sent = half.CloseWrite
-	if status, body, err = talk.get("/hostname", true); err != nil {
+	status, body, err := talk.get("/hostname", true)
+	if err != nil {
 		return fmt.Errorf("%s was asked again after %v: %w", name, p.cell.Hold, err)
 	}
 	if again, _ := hostname(body); status != http.StatusOK || again != name {
