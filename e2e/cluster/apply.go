@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/svclab/svclab/e2e/lasting"
 )
 
 // fieldManager owns what svclab applies (server-side apply).
@@ -72,7 +74,9 @@ func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructure
 func (c *Cluster) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := c.resource(object)
 	if err == nil {
-		_, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+		asked, answered := lasting.Request(ctx)
+		defer answered()
+		_, err = resource.Apply(asked, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
 	}
 	if err != nil {
 		return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)

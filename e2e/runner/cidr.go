@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/svclab/svclab/e2e/lasting"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -82,7 +83,9 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 		return nil, fmt.Errorf("create service %s: %w", args.Name, err)
 	}
 	lines = append(lines, fmt.Sprintf("%s is refused before its range is added", addr))
-	made, err := ranges.Create(ctx, &networkingv1.ServiceCIDR{
+	asked, answered := lasting.Request(ctx)
+	defer answered()
+	made, err := ranges.Create(asked, &networkingv1.ServiceCIDR{
 		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace, Labels: map[string]string{ManagedByLabel: ManagedBy}},
 		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{added.String()}}}, metav1.CreateOptions{})
 	if err != nil {

@@ -67,6 +67,27 @@ func TestCancelCleansUp(t *testing.T) {
 	}
 }
 
+// Ctrl-C while the API server is making the namespace: nobody has told its name yet, and it goes all the same.
+func TestCancelWhileTheNamespaceIsMade(t *testing.T) {
+	c, _, r := lab(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted by the user")
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		if resource == "namespaces" && !deleted {
+			cancel(interrupted)
+			time.Sleep(100 * time.Millisecond) // the request would be broken off by now
+		}
+		controllers(api, resource, o, deleted)
+	}
+	out, err := r.Run(ctx, []scenario.Scenario{loaded(t, "first", "", deployAndLook, reachTable)})
+	if !errors.Is(err, interrupted) || out.Result() == reach.Pass {
+		t.Errorf("%v, error %v", out.Result(), err)
+	}
+	if left := namespacesLeft(c); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestWaitThatRunsOut(t *testing.T) {
 	c, _, r := lab(t)
 	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
@@ -152,9 +173,7 @@ func TestRunWaitsForItsNamespacesUnlessInAHurry(t *testing.T) {
 		const slow = 300 * time.Millisecond
 		c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
 			if resource == "namespaces" && deleted {
-				name := o["metadata"].(map[string]any)["name"].(string)
-				o["status"] = map[string]any{"phase": "Terminating"}
-				api.objects["namespaces//"+name] = o // it is going, but not gone
+				name := going(api, o)
 				time.AfterFunc(slow, func() {
 					api.mu.Lock()
 					defer api.mu.Unlock()
@@ -175,6 +194,69 @@ func TestRunWaitsForItsNamespacesUnlessInAHurry(t *testing.T) {
 		if err := r.Sweep(context.Background()); err != nil || len(namespacesLeft(c)) != 0 {
 			t.Errorf("hurry %t: sweep: %v, left %v", hurry, err, namespacesLeft(c))
 		}
+	}
+}
+
+// going keeps a namespace that was deleted: it is going, but not gone.
+func going(api *fakeAPI, o map[string]any) (name string) {
+	name = o["metadata"].(map[string]any)["name"].(string)
+	o["status"] = map[string]any{"phase": "Terminating"}
+	api.objects["namespaces//"+name] = o
+	return name
+}
+
+// A pod that was given two minutes to end would keep its namespace, and whoever pressed Ctrl-C, as long.
+func TestPodsThatLingerAreEnded(t *testing.T) {
+	c, _, r := lab(t)
+	const namespace = "svclab-terminating-old"
+	var ended []string
+	c.api.mu.Lock()
+	left := object("v1", "Namespace", "", namespace, nil)
+	left["metadata"].(map[string]any)["labels"] = map[string]any{ManagedByLabel: ManagedBy, ScenarioLabel: "terminating"}
+	c.api.put("namespaces", left)
+	for name, grace := range map[string]float64{"slow": 120, "quick": 2} {
+		c.api.put("pods", object("v1", "Pod", namespace, name, map[string]any{"spec": map[string]any{"terminationGracePeriodSeconds": grace}}))
+	}
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		switch {
+		case resource == "namespaces" && deleted:
+			going(api, o)
+		case resource == "pods" && deleted:
+			ended = append(ended, o["metadata"].(map[string]any)["name"].(string))
+			api.react = controllers
+			api.drop("namespaces//" + namespace)
+		}
+	}
+	c.api.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := r.Sweep(ctx); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(ended, []string{"slow"}) {
+		t.Errorf("ended %v, want only the pod that takes long", ended)
+	}
+}
+
+// What could not be removed is told though the run was ended by the user.
+func TestCancelTellsWhatIsLeft(t *testing.T) {
+	settings := quickly()
+	settings.Cleanup = time.Second
+	c, p, r := lab(t, WithSettings(settings))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted by the user")
+	p.broken = func(int, probe.Request, *reach.Observation) { cancel(interrupted) }
+	var stuck string
+	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
+		if resource == "namespaces" && deleted {
+			stuck = going(api, o)
+			return
+		}
+		controllers(api, resource, o, deleted)
+	}
+	_, err := r.Run(ctx, []scenario.Scenario{loaded(t, "stuck", "", deployAndLook, reachTable)})
+	if !errors.Is(err, interrupted) || stuck == "" || !strings.Contains(err.Error(), stuck) {
+		t.Errorf("error %v, want the interruption and that %s is left", err, stuck)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/restmapper"
 
+	"github.com/svclab/svclab/e2e/lasting"
 	"github.com/svclab/svclab/e2e/reach"
 )
 
@@ -43,14 +44,19 @@ func (s *session) setUp(ctx context.Context) error {
 			return fmt.Errorf("remove what an earlier run left behind: %w", err)
 		}
 	}
-	made, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name:   fmt.Sprintf("svclab-%s-%s", s.scenario.Name, suffix()),
+	asked, answered := lasting.Request(ctx)
+	defer answered()
+	name := fmt.Sprintf("svclab-%s-%s", s.scenario.Name, suffix())
+	_, err = namespaces.Create(asked, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name:   name,
 		Labels: map[string]string{ManagedByLabel: ManagedBy, ScenarioLabel: s.scenario.Name},
 	}}, metav1.CreateOptions{})
+	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		s.namespace = name // without an answer it may be there, and is removed as one that is
+	}
 	if err != nil {
 		return fmt.Errorf("create the scenario's namespace: %w", err)
 	}
-	s.namespace = made.Name
 	return nil
 }
 
@@ -120,7 +126,8 @@ func (s *session) kept(result reach.Result) bool {
 }
 
 // removeNamespace deletes a namespace's Services, waits until they are gone, because they hold node ports and
-// load-balancer addresses that the next scenario may want, and then deletes the namespace without waiting.
+// load-balancer addresses that the next scenario may want, and then deletes the namespace without waiting. Pods that
+// were given long to end are not given it: nobody looks at them any more.
 func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 	client := s.runner.cluster.Client()
 	services, err := client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
@@ -151,6 +158,32 @@ func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 	err = client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // a conflict: it is going already
 		return fmt.Errorf("delete namespace %s: %w", namespace, err)
+	}
+	return s.hasten(ctx, namespace)
+}
+
+// brief is a grace period that is short enough, in seconds.
+const brief = 5
+
+// hasten ends the pods of a namespace that is going, which a scenario may have given minutes to end. The kubelet takes a
+// shorter grace period for a pod that is ending already too.
+func (s *session) hasten(ctx context.Context, namespace string) error {
+	pods := s.runner.cluster.Client().CoreV1().Pods(namespace)
+	list, err := pods.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list pods of namespace %s: %w", namespace, err)
+	}
+	for _, pod := range list.Items {
+		grace := pod.Spec.TerminationGracePeriodSeconds
+		if pod.DeletionGracePeriodSeconds != nil {
+			grace = pod.DeletionGracePeriodSeconds
+		}
+		if grace == nil || *grace <= brief {
+			continue
+		}
+		if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(1)); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("end pod %s/%s: %w", namespace, pod.Name, err)
+		}
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 	out.Elapsed = time.Since(start)
 	switch {
 	case ctx.Err() != nil:
-		return out, fmt.Errorf("run %d scenarios: %w", len(scenarios), context.Cause(ctx))
+		return out, errors.Join(fmt.Errorf("run %d scenarios: %w", len(scenarios), context.Cause(ctx)), err)
 	case out.Ran == 0:
 		return out, fmt.Errorf("%w: %d planned, %d skipped%s", ErrNothingRan, out.Planned, out.Skipped, reasons(out.Skips))
 	default:
