@@ -214,17 +214,23 @@ func TestPodsThatLingerAreEnded(t *testing.T) {
 	left := object("v1", "Namespace", "", namespace, nil)
 	left["metadata"].(map[string]any)["labels"] = map[string]any{ManagedByLabel: ManagedBy, ScenarioLabel: "terminating"}
 	c.api.put("namespaces", left)
-	for name, grace := range map[string]float64{"slow": 120, "quick": 2} {
-		c.api.put("pods", object("v1", "Pod", namespace, name, map[string]any{"spec": map[string]any{"terminationGracePeriodSeconds": grace}}))
+	for name, grace := range map[string]float64{"slow": 120, "quick": 2, "ending": 120} {
+		pod := object("v1", "Pod", namespace, name, map[string]any{"spec": map[string]any{"terminationGracePeriodSeconds": grace}})
+		if name == "ending" {
+			pod["metadata"].(map[string]any)["deletionGracePeriodSeconds"] = grace
+		}
+		c.api.put("pods", pod)
 	}
 	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
 		switch {
 		case resource == "namespaces" && deleted:
 			going(api, o)
+			if len(ended) == 2 {
+				api.react = controllers
+				api.drop("namespaces//" + namespace)
+			}
 		case resource == "pods" && deleted:
 			ended = append(ended, o["metadata"].(map[string]any)["name"].(string))
-			api.react = controllers
-			api.drop("namespaces//" + namespace)
 		}
 	}
 	c.api.mu.Unlock()
@@ -233,8 +239,8 @@ func TestPodsThatLingerAreEnded(t *testing.T) {
 	if err := r.Sweep(ctx); err != nil {
 		t.Error(err)
 	}
-	if !slices.Equal(ended, []string{"slow"}) {
-		t.Errorf("ended %v, want only the pod that takes long", ended)
+	if slices.Sort(ended); !slices.Equal(ended, []string{"ending", "slow"}) {
+		t.Errorf("ended %v, want only the pods that take long", ended)
 	}
 }
 
