@@ -13,9 +13,7 @@ const grace = 10 * time.Second
 
 // Request returns a context for one request that makes something: it ends some seconds after ctx, so that the answer is
 // known; with ctx, where ctx has ended already. The function that it returns frees its resources.
-func Request(ctx context.Context) (context.Context, context.CancelFunc) { return within(ctx, grace) }
-
-func within(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+func Request(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx.Err() != nil {
 		return context.WithCancel(ctx)
 	}

@@ -247,13 +247,24 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request, groupVersion str
 			status(w, 409, "Conflict", "the system is ensuring that all content is removed from this namespace")
 			return
 		}
-		f.drop(key)
+		// a pod that is ending ends in its time, however often it is deleted; only force takes it out
+		_, ending, _ := unstructured.NestedFieldNoCopy(f.objects[key], "metadata", "deletionGracePeriodSeconds")
+		if !ending || forced(r) {
+			f.drop(key)
+		}
 		reply(w, 200, map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case http.MethodPost, http.MethodPatch:
 		f.write(w, r, groupVersion, resource, namespace, name)
 	default:
 		status(w, 405, "MethodNotAllowed", r.Method)
 	}
+}
+
+// forced reports whether a deletion gives no time at all.
+func forced(r *http.Request) bool {
+	var options struct{ GracePeriodSeconds *int64 }
+	err := json.NewDecoder(r.Body).Decode(&options)
+	return err == nil && options.GracePeriodSeconds != nil && *options.GracePeriodSeconds == 0
 }
 
 // write creates or patches an object. An apply patch is merged like any other.

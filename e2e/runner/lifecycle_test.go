@@ -205,32 +205,36 @@ func going(api *fakeAPI, o map[string]any) (name string) {
 	return name
 }
 
-// A pod that was given two minutes to end would keep its namespace, and whoever pressed Ctrl-C, as long.
+// A pod that was given two minutes to end would keep its namespace, and whoever pressed Ctrl-C, as long. One that a
+// controller makes at the last moment would too.
 func TestPodsThatLingerAreEnded(t *testing.T) {
 	c, _, r := lab(t)
 	const namespace = "svclab-terminating-old"
-	var ended []string
+	lingering := func(name string, grace float64) map[string]any {
+		return object("v1", "Pod", namespace, name, map[string]any{"spec": map[string]any{"terminationGracePeriodSeconds": grace}})
+	}
+	var before, ended []string // before the namespace was deleted, and in all
 	c.api.mu.Lock()
 	left := object("v1", "Namespace", "", namespace, nil)
 	left["metadata"].(map[string]any)["labels"] = map[string]any{ManagedByLabel: ManagedBy, ScenarioLabel: "terminating"}
 	c.api.put("namespaces", left)
-	for name, grace := range map[string]float64{"slow": 120, "quick": 2, "ending": 120} {
-		pod := object("v1", "Pod", namespace, name, map[string]any{"spec": map[string]any{"terminationGracePeriodSeconds": grace}})
-		if name == "ending" {
-			pod["metadata"].(map[string]any)["deletionGracePeriodSeconds"] = grace
-		}
+	ending := lingering("ending", 120)
+	ending["metadata"].(map[string]any)["deletionGracePeriodSeconds"] = float64(120)
+	for _, pod := range []map[string]any{lingering("slow", 120), lingering("quick", 2), ending} {
 		c.api.put("pods", pod)
 	}
 	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
 		switch {
 		case resource == "namespaces" && deleted:
+			before = slices.Clone(ended)
 			going(api, o)
-			if len(ended) == 2 {
+			api.put("pods", lingering("late", 30))
+		case resource == "pods" && deleted:
+			name := o["metadata"].(map[string]any)["name"].(string)
+			if ended = append(ended, name); name == "late" {
 				api.react = controllers
 				api.drop("namespaces//" + namespace)
 			}
-		case resource == "pods" && deleted:
-			ended = append(ended, o["metadata"].(map[string]any)["name"].(string))
 		}
 	}
 	c.api.mu.Unlock()
@@ -239,8 +243,10 @@ func TestPodsThatLingerAreEnded(t *testing.T) {
 	if err := r.Sweep(ctx); err != nil {
 		t.Error(err)
 	}
-	if slices.Sort(ended); !slices.Equal(ended, []string{"ending", "slow"}) {
-		t.Errorf("ended %v, want only the pods that take long", ended)
+	slices.Sort(before)
+	slices.Sort(ended)
+	if !slices.Equal(before, []string{"ending", "slow"}) || !slices.Equal(ended, []string{"ending", "late", "slow"}) {
+		t.Errorf("ended %v, of them %v before the namespace; want only the pods that take long, those that were there before", ended, before)
 	}
 }
 
