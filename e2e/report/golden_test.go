@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
+var update = flag.Bool("update", false, "overwrite the golden files in testdata")
 
 // golden compares what render writes with testdata/name, or writes that file with -update.
 func golden(t *testing.T, name string, render func(io.Writer) error) string {

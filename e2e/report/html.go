@@ -10,24 +10,42 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-//go:embed page.html page.css
+//go:embed page.html page.css palette.css picture.svg
 var assets embed.FS
 
 // HTML writes one page that needs nothing else: no script, no font, no request. A cell explains itself when
 // it is pointed at or has the keyboard's focus.
 func HTML(w io.Writer, run Run) error {
-	css, err := assets.ReadFile("page.css")
-	if err != nil {
-		return fmt.Errorf("read the page's style: %w", err)
-	}
-	t, err := template.ParseFS(assets, "page.html")
-	if err != nil {
-		return fmt.Errorf("parse the page: %w", err)
-	}
 	p := newPage(run)
-	p.CSS = template.CSS(css) //nolint:gosec // our own file, no part of it comes from a run
-	if err := t.Execute(w, p); err != nil {
-		return fmt.Errorf("write the page: %w", err)
+	css, err := styles("palette.css", "page.css")
+	if err != nil {
+		return err
+	}
+	p.CSS = css
+	return render(w, "page.html", p)
+}
+
+// styles joins style sheets of this package.
+func styles(names ...string) (template.CSS, error) {
+	var all template.CSS
+	for _, name := range names {
+		css, err := assets.ReadFile(name)
+		if err != nil {
+			return "", fmt.Errorf("read the style sheet: %w", err)
+		}
+		all += template.CSS(css) //nolint:gosec // our own file, no part of it comes from a run
+	}
+	return all, nil
+}
+
+// render executes one of this package's templates.
+func render(w io.Writer, name string, data any) error {
+	t, err := template.ParseFS(assets, name)
+	if err != nil {
+		return fmt.Errorf("parse %s: %w", name, err)
+	}
+	if err := t.Execute(w, data); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ func TestGolden(t *testing.T) {
 		"passing.md":        as(passing(), Markdown),
 		"mixed.md":          as(mixed(), Markdown),
 		"mixed.html":        as(mixed(), HTML),
+		"mixed.svg": func(w io.Writer) error {
+			return SVG(w, mixed(), "nodeport-every-node/ask port 30080 of every node")
+		},
 	} {
 		t.Run(file, func(t *testing.T) { golden(t, file, render) })
 	}
