@@ -46,8 +46,10 @@ var below = map[string][]string{
 	"labs/coach":          {"e2e/reach", "e2e/report", "e2e/scenario", "e2e/runner", "labs/course"},
 	"labs/lesson":         {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},
 	"labs/proof":          {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
-	"labs/cli":            {"e2e/upstream", "e2e/conformance", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/ask"},
-	"labs/cmd/svclab":     {"labs/cli", "labs/exercises", "manifests"},
+	"labs/cli/console":    {"e2e/reach", "e2e/report", "e2e/cluster", "e2e/setup"},
+	"labs/cli/learn":      {"labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup"},
+	"labs/cli":            {"labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/ask"},
+	"labs/cmd/svclab":     {"labs/cli", "labs/cli/console", "labs/exercises", "manifests"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 // conformanceFlags are what can be said of one run.
@@ -59,8 +60,7 @@ Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could 
   svclab conformance --kubeconfig staging.yaml --profile extended --output report
   svclab conformance --kubeconfig big.yaml --sample 10 --seed 7 --image-registry registry.example.com/mirror
   svclab diff before/conformance.yaml after/conformance.yaml`,
-		Args:        cobra.NoArgs,
-		Annotations: map[string]string{needsNoCheckout: "yes"},
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromEnvironment(cmd.LocalFlags()); err != nil {
 				return err
@@ -178,7 +178,7 @@ func (a *app) underRunner(cmd *cobra.Command, f conformanceFlags) (err error) {
 	if closed := end(); closed != nil {
 		return closed
 	}
-	if f.dryRun || verdict != nil && notVerdict(verdict) != nil {
+	if f.dryRun || verdict != nil && console.NotVerdict(verdict) != nil {
 		return verdict
 	}
 	if err := finish(f.output); err != nil {
@@ -206,7 +206,7 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 			return err
 		}
 	}
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.manifests, Log: a.Err})
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 		return err
 	}
 	run, err := plan.Run(locked, c, runner.Lines(a.Err))
-	clean, cancel := cleaning(ctx)
+	clean, cancel := console.Cleaning(ctx)
 	defer cancel()
 	err = errors.Join(err, release(clean, c.Close))
 	if run.Conformance == nil {
@@ -236,16 +236,8 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 		return errors.Join(err, published)
 	}
 	// A failure that was seen stays one, though the run did not end well; what went wrong is told beside it.
-	_, _ = fmt.Fprintln(a.Err, "svclab: error:", errors.Join(err, notVerdict(published)))
-	return judged(reach.Worse(run.Result(), reach.Inconclusive))
-}
-
-// notVerdict is err where it is no verdict.
-func notVerdict(err error) error {
-	if verdict := (verdictError{}); errors.As(err, &verdict) {
-		return nil
-	}
-	return err
+	_, _ = fmt.Fprintln(a.Err, "svclab: error:", errors.Join(err, console.NotVerdict(published)))
+	return console.Judged(reach.Worse(run.Result(), reach.Inconclusive))
 }
 
 // publishConformance writes the reports, prints what the run came to, and returns its verdict; none where nothing ran.
@@ -255,7 +247,7 @@ func (a *app) publishConformance(run report.Run, f conformanceFlags) error {
 	if err := report.WriteAll(f.output, run); err != nil {
 		return err
 	}
-	if err := report.ConformanceText(a.Out, run, a.style(f.verbose, f.plain)); err != nil {
+	if err := report.ConformanceText(a.Out, run, a.ReportStyle(f.verbose, f.plain)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(a.Err, "svclab: the reports are in %s\n", f.output); err != nil {
@@ -264,5 +256,5 @@ func (a *app) publishConformance(run report.Run, f conformanceFlags) error {
 	if len(run.Plan.Run) == 0 {
 		return nil
 	}
-	return judged(run.Result())
+	return console.Judged(run.Result())
 }

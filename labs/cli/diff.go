@@ -8,6 +8,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 func (a *app) diff() *cobra.Command {
@@ -18,8 +19,7 @@ func (a *app) diff() *cobra.Command {
 		Long: `Compares two result.json files, of two versions or two modes, by behaviour, scenario, step and cell, or two
 conformance.yaml or conformance.json files by behaviour and scenario.
 Exit code 1 when something that passed no longer does.`,
-		Args:        cobra.ExactArgs(2),
-		Annotations: map[string]string{needsNoCheckout: "yes"},
+		Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			before, err := readRun(args[0])
 			if err != nil {
@@ -30,11 +30,11 @@ Exit code 1 when something that passed no longer does.`,
 				return err
 			}
 			changes := report.Diff(before, after)
-			if err := changes.Text(a.Out, a.style(false, plain)); err != nil {
+			if err := changes.Text(a.Out, a.ReportStyle(false, plain)); err != nil {
 				return fmt.Errorf("print the comparison: %w", err)
 			}
 			if changes.Regressed() {
-				return judged(reach.Fail)
+				return console.Judged(reach.Fail)
 			}
 			return nil
 		},

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) doctor() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine has, what it lacks, and how to mend it",
 		Long: `Looks at everything that svclab needs and changes nothing. "ok" is there, "later" will be installed or started by
@@ -18,11 +18,13 @@ svclab up itself, "missing" must be mended first; the line says how. Exit code 2
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.examine(cmd.Context()) },
 	}
+	a.ClusterFlags(cmd, "images", "output")
+	return cmd
 }
 
 func (a *app) examine(ctx context.Context) error {
 	missing := 0
-	for _, finding := range setup.Examine(ctx, a.config) {
+	for _, finding := range setup.Examine(ctx, a.Config) {
 		line := fmt.Sprintf("%-8s %-12s %s", finding.State, finding.What, finding.Found)
 		if finding.Fix != "" {
 			line += "; " + finding.Fix

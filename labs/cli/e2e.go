@@ -15,6 +15,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 func (a *app) e2e() *cobra.Command {
@@ -40,6 +41,7 @@ at once, prints the tables, writes the reports to the output folder, and deletes
 	flags.StringVar(&focus, "focus", "", "run only specs whose name matches this regular expression")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
@@ -55,13 +57,13 @@ func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) error {
 	if run == nil {
 		return ran
 	}
-	if err := report.Text(a.Out, *run, a.style(verbose, plain)); err != nil {
+	if err := report.Text(a.Out, *run, a.ReportStyle(verbose, plain)); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	if run.Result() == reach.Pass && ran != nil {
 		return ran // no scenario failed, but the suite did
 	}
-	return judged(run.Result())
+	return console.Judged(run.Result())
 }
 
 // suite runs the suite on a cluster made for it. The run is nil where there is no result to be told; where there is one,
@@ -71,11 +73,11 @@ func (a *app) suite(ctx context.Context, s suite) (*report.Run, error) {
 	if _, err := a.scenarios(nil); err != nil {
 		return nil, err
 	}
-	settings, err := a.config.Settings(ctx)
+	settings, err := a.Config.Settings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	result := filepath.Join(a.config.Output, report.JSONFile)
+	result := filepath.Join(a.Config.Output, report.JSONFile)
 	if err := os.Remove(result); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("begin a new result: %w", err)
 	}
@@ -83,7 +85,7 @@ func (a *app) suite(ctx context.Context, s suite) (*report.Run, error) {
 	if !s.keep {
 		// Ginkgo deletes the cluster at the end of the suite. That it is gone is made sure of here, for a suite
 		// that was cut off as well.
-		clean, cancel := cleaning(ctx)
+		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		if _, err := cluster.Down(clean, settings); err != nil {
 			ran = errors.Join(ran, err)
@@ -107,10 +109,10 @@ func (a *app) suite(ctx context.Context, s suite) (*report.Run, error) {
 // ginkgo runs the suite in the checkout. Its processes write their progress to one file, which is shown as it grows: the
 // output of a parallel process is otherwise held back until its spec ends.
 func (a *app) ginkgo(ctx context.Context, s suite) error {
-	if err := os.MkdirAll(a.config.Output, 0o755); err != nil {
+	if err := os.MkdirAll(a.Config.Output, 0o755); err != nil {
 		return fmt.Errorf("make the output folder: %w", err)
 	}
-	progress := filepath.Join(a.config.Output, "progress.log")
+	progress := filepath.Join(a.Config.Output, "progress.log")
 	if err := os.WriteFile(progress, nil, 0o644); err != nil {
 		return fmt.Errorf("write the progress: %w", err)
 	}
@@ -127,10 +129,10 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, program)...)
-	cmd.Dir = a.config.Root
-	cmd.Env = append(os.Environ(), a.config.Environ()...)
+	cmd.Dir = a.Config.Root
+	cmd.Env = append(os.Environ(), a.Config.Environ()...)
 	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep))
-	log, err := os.Create(filepath.Join(a.config.Output, "ginkgo.log"))
+	log, err := os.Create(filepath.Join(a.Config.Output, "ginkgo.log"))
 	if err != nil {
 		return fmt.Errorf("write Ginkgo's log: %w", err)
 	}
@@ -155,12 +157,12 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 // suiteProgram compiles the suite, and returns the program's absolute path. Go leaves one that is up to date as it is;
 // Ginkgo, left to itself, links a new one for every run.
 func (a *app) suiteProgram(ctx context.Context) (string, error) {
-	program, err := filepath.Abs(filepath.Join(a.config.Output, "bin", "suites.test"))
+	program, err := filepath.Abs(filepath.Join(a.Config.Output, "bin", "suites.test"))
 	if err != nil {
 		return "", fmt.Errorf("compile the suite: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-tags=e2e", "-o", program, "./e2e/suites")
-	cmd.Dir = a.config.Root
+	cmd.Dir = a.Config.Root
 	apart(cmd)
 	var said []byte
 	a.beating("compiling the suite", func() { said, err = cmd.CombinedOutput() })

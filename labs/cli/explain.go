@@ -14,6 +14,7 @@ import (
 	"github.com/svclab/svclab/e2e/explain/ask"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 // explainFlags are what can be said of one question.
@@ -57,6 +58,7 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 it could not be told.`,
 	flags.BoolVar(&f.noProbe, "no-probe", false, "only predict; ask nothing")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with what was predicted and why")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
@@ -107,7 +109,7 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err e
 	if err != nil {
 		return err
 	}
-	settings, err := a.config.Settings(ctx)
+	settings, err := a.Config.Settings(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,7 +123,7 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err e
 		return err
 	}
 	defer func() { // removes the client pods of an existing cluster, also after Ctrl-C
-		clean, cancel := cleaning(ctx)
+		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		err = errors.Join(err, c.Close(clean))
 	}()
@@ -134,7 +136,7 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err e
 
 // printExplanation prints the table and the causes, and returns the verdict: there is a cause, or there is none.
 func (a *app) printExplanation(found explain.Case, f explainFlags) error {
-	style := a.style(f.verbose, f.plain)
+	style := a.ReportStyle(f.verbose, f.plain)
 	if len(found.Table.Cells) > 0 {
 		if err := report.Table(a.Out, found.Table, style); err != nil {
 			return err
@@ -149,9 +151,9 @@ func (a *app) printExplanation(found explain.Case, f explainFlags) error {
 	}
 	switch {
 	case len(finding.Causes) > 0:
-		return judged(reach.Fail)
+		return console.Judged(reach.Fail)
 	case f.noProbe:
 		return nil
 	}
-	return judged(found.Table.Result())
+	return console.Judged(found.Table.Result())
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/svclab/svclab/e2e/fuzz"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 // fuzzFolder is where in the output folder the report of a fuzz run goes, beside that of the scenarios.
@@ -51,6 +52,7 @@ same cluster makes the same Services. The report goes to the folder fuzz in the 
 	flags.IntVar(&settings.Cells, "cells", settings.Cells, "how many cells of each Service are asked at most")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell that differs with all there is to it")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
@@ -70,11 +72,11 @@ func (a *app) runFuzz(ctx context.Context, settings fuzz.Settings, verbose, plai
 	}
 	run := report.Run{Tool: "svclab", Version: version(), Started: began, Elapsed: time.Since(began), Cluster: described,
 		Plan: report.PlanFor(outcome.Planned, outcome.Verdicts), Verdicts: outcome.Verdicts}
-	style := a.style(verbose, plain)
-	err = errors.Join(report.WriteAll(filepath.Join(a.config.Output, fuzzFolder), run), report.Text(a.Out, run, style),
+	style := a.ReportStyle(verbose, plain)
+	err = errors.Join(report.WriteAll(filepath.Join(a.Config.Output, fuzzFolder), run), report.Text(a.Out, run, style),
 		fuzz.Text(a.Out, outcome, style), failed)
 	if err != nil {
 		return err
 	}
-	return judged(outcome.Result())
+	return console.Judged(outcome.Result())
 }

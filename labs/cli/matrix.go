@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 func (a *app) matrix() *cobra.Command {
@@ -35,6 +36,7 @@ folder of its own below the output folder, as matrix/nftables-ipv4. Exit code 1 
 	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	a.ClusterFlags(cmd, "name", "kubernetes", "images", "workers", "host-port", "output")
 	return cmd
 }
 
@@ -52,16 +54,16 @@ func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, 
 	for _, family := range families {
 		for _, mode := range modes {
 			one := *a
-			one.config.ProxyMode, one.config.Family = mode, family
-			one.config.Output = filepath.Join(a.config.Output, "matrix", mode+"-"+family)
-			if err := one.config.Check(); err != nil {
+			one.Config.ProxyMode, one.Config.Family = mode, family
+			one.Config.Output = filepath.Join(a.Config.Output, "matrix", mode+"-"+family)
+			if err := one.Config.Check(); err != nil {
 				return err
 			}
 			runs = append(runs, one)
 		}
 	}
 	for i, one := range runs {
-		head := one.config.ProxyMode + " " + one.config.Family
+		head := one.Config.ProxyMode + " " + one.Config.Family
 		_, _ = fmt.Fprintf(a.Err, "svclab: %s, %d of %d\n", head, i+1, len(runs))
 		run, err := one.suite(ctx, s)
 		if run == nil {
@@ -71,12 +73,12 @@ func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, 
 		columns = append(columns, report.Column{Head: head, Run: *run})
 	}
 	if len(columns) > 0 {
-		if err := report.Matrix(a.Out, columns, a.style(false, plain)); err != nil {
+		if err := report.Matrix(a.Out, columns, a.ReportStyle(false, plain)); err != nil {
 			return errors.Join(trouble, fmt.Errorf("print the comparison: %w", err))
 		}
 	}
 	if trouble != nil {
 		return trouble
 	}
-	return judged(report.MatrixResult(columns))
+	return console.Judged(report.MatrixResult(columns))
 }

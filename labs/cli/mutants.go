@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/mutants"
@@ -19,6 +17,7 @@ import (
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 func (a *app) mutants() *cobra.Command {
@@ -59,6 +58,7 @@ Exit codes: 0 every mutant was noticed and the cluster recovered, 1 one was not 
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "only list the mutants")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
@@ -78,7 +78,7 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 		return err
 	}
 	defer func() { // mends what is still broken, also after Ctrl-C
-		clean, cancel := cleaning(ctx)
+		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		err = errors.Join(err, made.Close(clean))
 	}()
@@ -94,7 +94,7 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 	runnerWith := func(opts ...runner.Option) *runner.Runner {
 		// that scenarios fail is what is wanted: no logs are saved
 		quiet := runner.WithFailed(func(context.Context, string, string) {})
-		return lab.Runner(a.config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
+		return lab.Runner(a.Config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
 	}
 	outcome, failed := mutants.Run(ctx, lab, runnerWith, scenarios, chosen, a.Err)
 	if failed != nil && (ctx.Err() != nil || len(outcome.Runs) == 0) {
@@ -106,14 +106,14 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 	if err := a.saveMutants(began, described, outcome); err != nil {
 		return err
 	}
-	if err := mutants.Text(a.Out, outcome, a.width()); err != nil {
+	if err := mutants.Text(a.Out, outcome, console.Width(a.Out, 140)); err != nil {
 		return err
 	}
 	result := outcome.Result()
 	if failed != nil {
 		result = reach.Worse(result, reach.Inconclusive)
 	}
-	return judged(result)
+	return console.Judged(result)
 }
 
 // saveMutants writes all that was observed into the folder mutants of the output folder, as svclab verify does: broken
@@ -123,16 +123,6 @@ func (a *app) saveMutants(began time.Time, described report.Cluster, outcome mut
 	for _, v := range outcome.Runs {
 		planned = append(planned, v.Scenario)
 	}
-	return report.WriteAll(filepath.Join(a.config.Output, "mutants"), report.Run{Tool: "svclab mutants", Version: version(), Started: began,
+	return report.WriteAll(filepath.Join(a.Config.Output, "mutants"), report.Run{Tool: "svclab mutants", Version: version(), Started: began,
 		Elapsed: outcome.Elapsed, Cluster: described, Plan: report.PlanFor(planned, outcome.Runs), Verdicts: outcome.Runs})
-}
-
-// width is how many columns Out has: the terminal's, or 140.
-func (a *app) width() int {
-	if file, ok := a.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			return width
-		}
-	}
-	return 140
 }

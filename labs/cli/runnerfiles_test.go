@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 func TestFromRunner(t *testing.T) {
@@ -102,7 +103,7 @@ func TestUnderRunnerSaysThatItHasEnded(t *testing.T) {
 	for focus, want := range map[string]string{"(": "E2E_FOCUS", `^port\.`: "--in-cluster"} {
 		t.Setenv("E2E_FOCUS", focus)
 		var out, told bytes.Buffer
-		a := &app{Streams: Streams{Out: &out, Err: &told}}
+		a := &app{console.App{Streams: console.Streams{Out: &out, Err: &told}}}
 		cmd := a.conformance()
 		cmd.SetArgs([]string{"--under-runner", "--output=" + t.TempDir()})
 		err := cmd.ExecuteContext(t.Context())

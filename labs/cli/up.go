@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +11,7 @@ import (
 )
 
 func (a *app) up() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring the lab's cluster up, building or pulling what it needs",
 		Long: `Makes sure of a Docker engine, of the images, and of a cluster as the flags say: one that is there and
@@ -30,11 +29,13 @@ right is used again, one of svclab's that is otherwise is made anew, one that sv
 			return err
 		},
 	}
+	a.ClusterFlags(cmd)
+	return cmd
 }
 
 // bringUp returns the cluster of the configuration, working and locked.
 func (a *app) bringUp(ctx context.Context) (*cluster.Cluster, error) {
-	settings, err := a.config.Settings(ctx)
+	settings, err := a.Config.Settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (a *app) down() *cobra.Command {
 		Short: "Delete the lab's cluster, whole",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, err := a.config.Engine(cmd.Context())
+			settings, err := a.Config.Engine(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -57,19 +58,15 @@ func (a *app) down() *cobra.Command {
 				return err
 			}
 			if !existed {
-				_, _ = fmt.Fprintf(a.Err, "svclab: there is no cluster %s\n", a.config.Name)
+				_, _ = fmt.Fprintf(a.Err, "svclab: there is no cluster %s\n", a.Config.Name)
 			}
 			if !engine {
 				return nil
 			}
-			return setup.EngineDown(cmd.Context(), setup.Options{Root: a.config.Root, Progress: a.Err})
+			return setup.EngineDown(cmd.Context(), setup.Options{Root: a.Config.Root, Progress: a.Err})
 		},
 	}
 	cmd.Flags().BoolVar(&engine, "engine", false, "stop svclab's own Docker engine too, if it runs")
+	a.ClusterFlags(cmd, "name", "output")
 	return cmd
-}
-
-// cleaning is a context for clearing up after ctx, whether or not that has ended.
-func cleaning(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/upstream"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 // upstreamFolder is where in the output folder the comparison and the specs' own log and report go.
@@ -47,6 +48,7 @@ Exit codes: 0 all passed, 1 a spec or a scenario failed, 2 something could not b
 	flags.IntVar(&procs, "procs", 8, "how many of the specs run at once")
 	flags.DurationVar(&timeout, "timeout", 20*time.Minute, "how long the specs may take together")
 	flags.BoolVar(&ours, "ours", true, "run svclab's scenarios too")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
@@ -63,7 +65,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	if err != nil {
 		return err
 	}
-	if settings.Programs, err = a.config.Upstream(ctx); err != nil {
+	if settings.Programs, err = a.Config.Upstream(ctx); err != nil {
 		return err
 	}
 	specs, err := upstream.Specs(minorOf(settings.Version))
@@ -71,7 +73,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 		return err
 	}
 	settings.Kubeconfig, settings.Context, settings.Client = lab.Kubeconfig(), lab.Context(), lab.Client()
-	settings.Output, settings.Interruptible, settings.Log = filepath.Join(a.config.Output, upstreamFolder), apart, a.Err
+	settings.Output, settings.Interruptible, settings.Log = filepath.Join(a.Config.Output, upstreamFolder), apart, a.Err
 
 	theirs, failed := upstream.Run(ctx, settings, specs)
 	if failed != nil && (ctx.Err() != nil || len(theirs.Specs) == 0) {
@@ -83,7 +85,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 		if err != nil {
 			return errors.Join(failed, err)
 		}
-		if err := report.WriteAll(a.config.Output, made); err != nil {
+		if err := report.WriteAll(a.Config.Output, made); err != nil {
 			return err
 		}
 		run = &made
@@ -92,7 +94,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	if err := errors.Join(failed, saveUpstream(settings.Output, comparison), upstream.Text(a.Out, comparison)); err != nil {
 		return err
 	}
-	return judged(comparison.Result())
+	return console.Judged(comparison.Result())
 }
 
 // saveUpstream writes comparison.txt and comparison.json.

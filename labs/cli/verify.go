@@ -3,17 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/labs/cli/console"
 )
 
 func (a *app) verify() *cobra.Command {
@@ -59,6 +58,7 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
 	cmd.Flags().BoolVar(&list, "list", false, "only list the scenarios")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
@@ -70,7 +70,7 @@ func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scena
 	if err != nil {
 		return report.Run{}, err
 	}
-	outcome, err := lab.Runner(a.config.Output, runner.WithReporter(runner.Lines(a.Err)),
+	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(runner.Lines(a.Err)),
 		runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
 	if err != nil && len(outcome.Verdicts) == 0 {
 		return report.Run{}, err
@@ -81,7 +81,7 @@ func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scena
 
 // lab is the cluster that svclab up brought up.
 func (a *app) lab(ctx context.Context) (setup.Lab, error) {
-	settings, err := a.config.Settings(ctx)
+	settings, err := a.Config.Settings(ctx)
 	if err != nil {
 		return setup.Lab{}, err
 	}
@@ -91,36 +91,22 @@ func (a *app) lab(ctx context.Context) (setup.Lab, error) {
 
 // publish writes the run's files, prints it, and returns its verdict.
 func (a *app) publish(run report.Run, verbose, plain bool) error {
-	if err := report.WriteAll(a.config.Output, run); err != nil {
+	if err := report.WriteAll(a.Config.Output, run); err != nil {
 		return err
 	}
-	if err := report.Text(a.Out, run, a.style(verbose, plain)); err != nil {
+	if err := report.Text(a.Out, run, a.ReportStyle(verbose, plain)); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	return judged(run.Result())
-}
-
-// style is how a report is printed on Out.
-func (a *app) style(verbose, plain bool) report.Style {
-	style := report.Style{Width: 120, Verbose: verbose, Plain: plain}
-	file, ok := a.Out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return style
-	}
-	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-		style.Width = max(60, min(width, 160))
-	}
-	style.Color = !plain && os.Getenv("NO_COLOR") == ""
-	return style
+	return console.Judged(run.Result())
 }
 
 // scenarios loads the named scenarios, all when none is named.
 func (a *app) scenarios(wanted []string) ([]scenario.Scenario, error) {
 	known := scenario.WithChecks(runner.CheckNames()...)
 	if len(wanted) == 0 {
-		return scenario.LoadAll(a.manifests, known)
+		return scenario.LoadAll(a.Manifests, known)
 	}
-	return scenario.Load(a.manifests, wanted, known)
+	return scenario.Load(a.Manifests, wanted, known)
 }
 
 func names(scenarios []scenario.Scenario) []string {

@@ -222,7 +222,7 @@ func TestPaperKeepsTheWidth(t *testing.T) {
 	for _, l := range course.Languages() {
 		for _, columns := range []int{60, 80} {
 			var out strings.Builder
-			p := Paper{W: &out, Language: l, Style: report.Style{Width: columns, Plain: true}}
+			p := Renderer{W: &out, Language: l, Style: report.Style{Width: columns, Plain: true}}
 			p.Markdown("**Endpoints** do not mean that `it works`, and a line of the text's own\nis joined to the next; 有 endpoint 不等于能用。所谓 endpoint，只是一个已就绪、标签对得上的\nPod，再加上 Service 给出的端口号。\n\n- a list whose items are long enough to be broken, and hang; 没有谁检查过那个端口上是否真有程序在监听\n- short")
 			p.Say(Resumed)
 			p.Field("Why:", strings.Repeat("because 因为 ", 20))
@@ -251,7 +251,7 @@ func TestPaperPaintsOnTerminalsOnly(t *testing.T) {
 		{report.Style{}, "bold and `code`\n"},
 	} {
 		var out strings.Builder
-		p := Paper{W: &out, Style: tc.style}
+		p := Renderer{W: &out, Style: tc.style}
 		p.Markdown("**bold** and `code`")
 		if out.String() != tc.want {
 			t.Errorf("%+v: got %q", tc.style, out.String())
@@ -262,7 +262,7 @@ func TestPaperPaintsOnTerminalsOnly(t *testing.T) {
 func TestPaperNeverBreaksCode(t *testing.T) {
 	var out strings.Builder
 	command := "$ kubectl patch service my-service --patch '" + strings.Repeat("x", 100) + "'"
-	p := Paper{W: &out, Style: report.Style{Width: 60, Plain: true}}
+	p := Renderer{W: &out, Style: report.Style{Width: 60, Plain: true}}
 	p.Markdown("Do:\n```console example\n" + command + "\n```\n")
 	if want := "Do:\n    " + command + "\n"; !strings.HasPrefix(out.String(), want) {
 		t.Errorf("got %q", out.String())

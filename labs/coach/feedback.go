@@ -16,7 +16,7 @@ const mostShown = 3
 
 // Feedback writes what a check found: each step of the goal, the tables before and now, what differs and why. before is
 // the verdict of the check before this one; the zero value: there was none.
-func (p *Paper) Feedback(e course.Exercise, before reach.Verdict, seen Seen) {
+func (p *Renderer) Feedback(e course.Exercise, before reach.Verdict, seen Seen) {
 	drawn := false
 	last := -1 // the table that is shown though its step passed
 	if seen.Verdict.Result == reach.Pass {
@@ -38,7 +38,7 @@ func (p *Paper) Feedback(e course.Exercise, before reach.Verdict, seen Seen) {
 }
 
 // step says whether a step of the goal is met.
-func (p *Paper) step(e course.Exercise, step reach.Step) {
+func (p *Renderer) step(e course.Exercise, step reach.Step) {
 	want := e.Say(p.Language, course.StepID(step.Name))
 	if want == "" { // none of the exercise's own
 		want = step.Name
@@ -60,7 +60,7 @@ func (p *Paper) step(e course.Exercise, step reach.Step) {
 }
 
 // found shows what a step saw, and reports whether there was a table in it.
-func (p *Paper) found(before reach.Verdict, step reach.Step) (shown bool) {
+func (p *Renderer) found(before reach.Verdict, step reach.Step) (shown bool) {
 	for i, table := range step.Tables {
 		if len(table.Cells) == 0 {
 			continue
@@ -95,7 +95,7 @@ var noCell = regexp.MustCompile(`row \d+ \(from (.+?) to (.+?): .*?\) is about n
 func told(t reach.Table) bool { return len(t.Cells) > 0 && t.Result() != reach.Pass }
 
 // lacking says of which rows of a goal there is nothing to ask, and reports whether there are any.
-func (p *Paper) lacking(why string) bool {
+func (p *Renderer) lacking(why string) bool {
 	matches := noCell.FindAllStringSubmatch(why, -1)
 	for _, match := range matches {
 		p.para(2, 2, plain, Say(p.Language, NoTarget, match[1], match[2]))
@@ -104,7 +104,7 @@ func (p *Paper) lacking(why string) bool {
 }
 
 // Start writes the tables of a verdict that was taken before the learner did anything.
-func (p *Paper) Start(v reach.Verdict) {
+func (p *Renderer) Start(v reach.Verdict) {
 	for _, step := range v.Steps {
 		for _, table := range step.Tables {
 			if len(table.Cells) > 0 {
@@ -118,7 +118,7 @@ func (p *Paper) Start(v reach.Verdict) {
 }
 
 // Grid writes a table, indented.
-func (p *Paper) Grid(t reach.Table) {
+func (p *Renderer) Grid(t reach.Table) {
 	var b strings.Builder
 	style := p.Style
 	style.Width = max(60, p.columns()-2)
@@ -132,7 +132,7 @@ func (p *Paper) Grid(t reach.Table) {
 }
 
 // differences says of a table what was wanted, what came, and why; cells that differ in the same way once.
-func (p *Paper) differences(t reach.Table) {
+func (p *Renderer) differences(t reach.Table) {
 	type kind struct {
 		what, why string
 		// alike says what cells have in common whose reasons differ in names only.

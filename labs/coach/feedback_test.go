@@ -29,7 +29,7 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 	} {
 		c.step.Name, c.step.Result = "reached", reach.Fail
 		var out strings.Builder
-		paper := Paper{W: &out, Language: course.English}
+		paper := Renderer{W: &out, Language: course.English}
 		paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{c.step}}})
 		if err := paper.Done(); err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestFeedbackTellsAlikeOnce(t *testing.T) {
 		table.Cells = append(table.Cells, cell)
 	}
 	var out strings.Builder
-	paper := Paper{W: &out, Language: course.English}
+	paper := Renderer{W: &out, Language: course.English}
 	paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail,
 		Steps: []reach.Step{{Name: "reached", Result: reach.Fail, Tables: []reach.Table{table}}}}})
 	for text, times := range map[string]int{"on a rejects": 1, "on b rejects": 0, "on c rejects": 1} {

@@ -27,8 +27,8 @@ const ExerciseLabel = "svclab.io/exercise"
 // dnsRunsIn bounds the wait for a DNS that was brought back.
 const dnsRunsIn = 2 * time.Minute
 
-// Room is a cluster on which exercises are done, one at a time in each namespace.
-type Room struct {
+// Environment is a cluster on which exercises are done, one at a time in each namespace.
+type Environment struct {
 	Cluster runner.Cluster
 	Runner  Runner
 	// Notes is the folder of the file that keeps cluster-wide objects as they were.
@@ -61,13 +61,13 @@ func place(e course.Exercise, namespace string) runner.Place {
 }
 
 // Lacks says what the cluster does not have that the exercise needs; empty: it has all.
-func (r Room) Lacks(ctx context.Context, e course.Exercise) (string, error) {
+func (r Environment) Lacks(ctx context.Context, e course.Exercise) (string, error) {
 	return r.Runner.Lacks(ctx, e.Needs)
 }
 
 // Begin makes the exercise's namespaces, sets it up in them, and returns when all has come to rest. They must not be
 // there: see Leave.
-func (r Room) Begin(ctx context.Context, e course.Exercise, namespace string) error {
+func (r Environment) Begin(ctx context.Context, e course.Exercise, namespace string) error {
 	if err := r.note(ctx, e.Cluster); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (r Room) Begin(ctx context.Context, e course.Exercise, namespace string) er
 }
 
 // Do carries out the steps of an answer where the exercise was begun.
-func (r Room) Do(ctx context.Context, e course.Exercise, namespace string, steps course.Part) error {
+func (r Environment) Do(ctx context.Context, e course.Exercise, namespace string, steps course.Part) error {
 	return Done(r.Runner.In(ctx, place(e, namespace), steps))
 }
 
@@ -104,7 +104,7 @@ func Done(v reach.Verdict) error {
 }
 
 // Check judges the exercise's goal and looks at what its conditions speak of.
-func (r Room) Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error) {
+func (r Environment) Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error) {
 	at := place(e, namespace)
 	seen := coach.Seen{Verdict: r.Runner.Goal(ctx, at, e.Goal)}
 	if err := ctx.Err(); err != nil {
@@ -116,12 +116,12 @@ func (r Room) Check(ctx context.Context, e course.Exercise, namespace string) (c
 }
 
 // Look returns what the exercise's conditions speak of, as it is now.
-func (r Room) Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Noted, error) {
+func (r Environment) Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Noted, error) {
 	return r.Runner.Look(ctx, place(e, namespace), coach.Refs(e))
 }
 
 // Lost says which Deployments that the exercise set up in its own namespace are no longer there.
-func (r Room) Lost(ctx context.Context, e course.Exercise, namespace string) ([]string, error) {
+func (r Environment) Lost(ctx context.Context, e course.Exercise, namespace string) ([]string, error) {
 	var refs []scenario.Ref
 	for _, objects := range e.Setup.Objects {
 		for _, object := range objects {
@@ -146,7 +146,7 @@ func (r Room) Lost(ctx context.Context, e course.Exercise, namespace string) ([]
 
 // Leave removes namespaces of exercises and brings back the cluster-wide objects that were noted. If wait is set it returns
 // when all is gone, and when the cluster's DNS runs again if that had to be brought back.
-func (r Room) Leave(ctx context.Context, namespaces []string, wait bool) error {
+func (r Environment) Leave(ctx context.Context, namespaces []string, wait bool) error {
 	broken, err := r.Broken(ctx)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (r Room) Leave(ctx context.Context, namespaces []string, wait bool) error {
 }
 
 // nameServer returns when the cluster's DNS runs.
-func (r Room) nameServer(ctx context.Context) error {
+func (r Environment) nameServer(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, dnsRunsIn)
 	defer cancel()
 	deployments := r.Cluster.Client().AppsV1().Deployments(metav1.NamespaceSystem)
@@ -189,7 +189,7 @@ func (r Room) nameServer(ctx context.Context) error {
 }
 
 // Begun lists the namespaces of exercises that are there.
-func (r Room) Begun(ctx context.Context) ([]string, error) {
+func (r Environment) Begun(ctx context.Context) ([]string, error) {
 	list, err := r.Cluster.Client().CoreV1().Namespaces().List(ctx, metav1.ListOptions{
 		LabelSelector: runner.ManagedByLabel + "=" + runner.ManagedBy + "," + ExerciseLabel})
 	if err != nil {
@@ -203,7 +203,7 @@ func (r Room) Begun(ctx context.Context) ([]string, error) {
 }
 
 // Missing says which of the exercise's namespaces is not there or not svclab's; empty: all are as they should be.
-func (r Room) Missing(ctx context.Context, e course.Exercise, namespace string) (string, error) {
+func (r Environment) Missing(ctx context.Context, e course.Exercise, namespace string) (string, error) {
 	at := place(e, namespace)
 	for _, name := range append([]string{at.Namespace}, at.Also...) {
 		found, err := r.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
@@ -219,7 +219,7 @@ func (r Room) Missing(ctx context.Context, e course.Exercise, namespace string) 
 
 // Broken says what of the cluster itself a learner may have broken: objects that every exercise needs and that were
 // there when one was begun. Leave brings them back.
-func (r Room) Broken(ctx context.Context) ([]string, error) {
+func (r Environment) Broken(ctx context.Context) ([]string, error) {
 	notes, err := r.load(ctx)
 	if err != nil {
 		return nil, err

@@ -92,12 +92,12 @@ func essentialsRun() map[string][]*unstructured.Unstructured {
 	return world
 }
 
-func room(t *testing.T, objects ...runtime.Object) (Room, *fakeRunner, *fake.Clientset) {
+func room(t *testing.T, objects ...runtime.Object) (Environment, *fakeRunner, *fake.Clientset) {
 	t.Helper()
 	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "1234"}}
 	client := fake.NewClientset(append(objects, system)...)
 	f := &fakeRunner{verdict: reach.Verdict{Result: reach.Pass}, world: essentialsRun()}
-	return Room{Cluster: clients{client: client}, Runner: f, Notes: t.TempDir()}, f, client
+	return Environment{Cluster: clients{client: client}, Runner: f, Notes: t.TempDir()}, f, client
 }
 
 var pools = scenario.Ref{Namespace: "metallb-system", Kind: "ipaddresspool", Name: "*"}

@@ -34,7 +34,7 @@ func essentials() []scenario.Ref {
 	}
 }
 
-func (r Room) path(ctx context.Context) (string, error) {
+func (r Environment) path(ctx context.Context) (string, error) {
 	system, err := r.Cluster.Client().CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		return "", fmt.Errorf("identify the cluster: %w", err)
@@ -42,7 +42,7 @@ func (r Room) path(ctx context.Context) (string, error) {
 	return filepath.Join(r.Notes, "cluster-"+string(system.UID)+".json"), nil
 }
 
-func (r Room) load(ctx context.Context) (notes, error) {
+func (r Environment) load(ctx context.Context) (notes, error) {
 	path, err := r.path(ctx)
 	if err != nil {
 		return notes{}, err
@@ -61,7 +61,7 @@ func (r Room) load(ctx context.Context) (notes, error) {
 	return n, nil
 }
 
-func (r Room) save(ctx context.Context, n notes) error {
+func (r Environment) save(ctx context.Context, n notes) error {
 	path, err := r.path(ctx)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (r Room) save(ctx context.Context, n notes) error {
 
 // note keeps the objects that the references name, and the essentials, as they are, unless they are kept already: what is
 // kept is older, and so what was there before any exercise.
-func (r Room) note(ctx context.Context, refs []scenario.Ref) error {
+func (r Environment) note(ctx context.Context, refs []scenario.Ref) error {
 	kept, err := r.load(ctx)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (r Room) note(ctx context.Context, refs []scenario.Ref) error {
 }
 
 // restore makes everything noted what it was, and forgets all but the essentials.
-func (r Room) restore(ctx context.Context) error {
+func (r Environment) restore(ctx context.Context) error {
 	kept, err := r.load(ctx)
 	if err != nil || len(kept.Noted) == 0 {
 		return err

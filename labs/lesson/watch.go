@@ -119,7 +119,7 @@ func (w *Watch) Print() (Print, error) {
 }
 
 // Watch tells of changes to all that a check of the exercise depends on, until ctx ends.
-func (r Room) Watch(ctx context.Context, e course.Exercise, namespace string) (*Watch, error) {
+func (r Environment) Watch(ctx context.Context, e course.Exercise, namespace string) (*Watch, error) {
 	objects, err := r.watched(e, namespace)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (r Room) Watch(ctx context.Context, e course.Exercise, namespace string) (*
 
 // watched are the objects that a learner works with in the exercise's namespaces, those that its conditions, its goal and
 // its cluster-wide part speak of, the namespaces themselves, and the essentials.
-func (r Room) watched(e course.Exercise, namespace string) ([]Watched, error) {
+func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, error) {
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(r.Cluster.Client().Discovery()))
 	refs := slices.Concat(coach.Refs(e), e.Cluster)
 	for _, step := range e.Goal.Steps {

@@ -151,7 +151,7 @@ func (a *attempt) claim(what string, show func() error) bool {
 
 // prove begins the exercise in a new namespace, does the answer, shows what is to be shown of it, and leaves.
 func (a *attempt) prove(ctx context.Context) {
-	if why, err := (lesson.Room{Cluster: a.Cluster, Runner: a.Runner}).Lacks(ctx, a.needs); err != nil || why != "" {
+	if why, err := (lesson.Environment{Cluster: a.Cluster, Runner: a.Runner}).Lacks(ctx, a.needs); err != nil || why != "" {
 		if a.solution != 0 {
 			return // said once for the exercise
 		}
@@ -166,7 +166,7 @@ func (a *attempt) prove(ctx context.Context) {
 	var (
 		values    = a.Values
 		namespace = fmt.Sprintf("learn-%s-%s", a.name[:2], suffix())
-		room      = lesson.Room{Cluster: a.Cluster, Runner: a.Runner, Notes: filepath.Join(a.Notes, namespace)}
+		room      = lesson.Environment{Cluster: a.Cluster, Runner: a.Runner, Notes: filepath.Join(a.Notes, namespace)}
 		what      = "wrong answer " + a.wrong
 	)
 	values.Namespace = namespace
@@ -266,7 +266,7 @@ func why(v reach.Verdict) string {
 }
 
 // unsolved shows that the exercise as it was begun is not passed, and that what its text quotes of it is so.
-func (a *attempt) unsolved(ctx context.Context, room lesson.Room, e course.Exercise, namespace string) bool {
+func (a *attempt) unsolved(ctx context.Context, room lesson.Environment, e course.Exercise, namespace string) bool {
 	ok := a.claim("unsolved fails", func() error {
 		seen, err := room.Check(ctx, e, namespace)
 		if err != nil {
@@ -321,7 +321,7 @@ func (a *attempt) quotes(ctx context.Context, e course.Exercise, namespace, stat
 }
 
 // reset shows that a reset brings back the start, whose inventory is before.
-func (a *attempt) reset(ctx context.Context, room lesson.Room, e course.Exercise, namespaces, before []string) {
+func (a *attempt) reset(ctx context.Context, room lesson.Environment, e course.Exercise, namespaces, before []string) {
 	a.claim("reset equals the start", func() error {
 		if err := room.Leave(ctx, namespaces, true); err != nil {
 			return err

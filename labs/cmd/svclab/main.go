@@ -6,10 +6,11 @@ import (
 	"os"
 
 	"github.com/svclab/svclab/labs/cli"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/exercises"
 	"github.com/svclab/svclab/manifests"
 )
 
 func main() {
-	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, manifests.FS(), exercises.FS()))
+	os.Exit(cli.Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, manifests.FS(), exercises.FS()))
 }

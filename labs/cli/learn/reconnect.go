@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (w *watcher) inquire(ctx context.Context, why error) {
 		defer w.keys.rescue()
 		for bound := time.Now().Add(goneAfter); ; {
 			asked, cancel := context.WithTimeout(ctx, answersIn)
-			_, err := w.room.Begun(asked)
+			_, err := w.env.Begun(asked)
 			cancel()
 			if err == nil || ctx.Err() != nil {
 				found <- nil

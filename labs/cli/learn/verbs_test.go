@@ -1,7 +1,9 @@
-package cli
+package learn
 
 import (
 	"encoding/json"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,9 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/progress"
@@ -22,9 +27,18 @@ func learn(t *testing.T, files fstest.MapFS, args ...string) (out, err string, c
 	if files == nil {
 		files = smallCourse(t)
 	}
-	stdout, stderr := &paper{}, &paper{}
-	code = Main(t.Context(), append([]string{"learn"}, args...), Streams{In: strings.NewReader(""), Out: stdout, Err: stderr}, manifests.FS(), files)
+	stdout, stderr := &syncBuffer{}, &syncBuffer{}
+	code = run(t, files, stdout, stderr, append([]string{"learn"}, args...)...)
 	return stdout.String(), stderr.String(), code
+}
+
+// run runs the command with its verb learn only.
+func run(t *testing.T, files fs.FS, out, err io.Writer, args ...string) (code int) {
+	t.Helper()
+	a := &console.App{Streams: console.Streams{In: strings.NewReader(""), Out: out, Err: err}, Manifests: manifests.FS(), Exercises: files}
+	root := &cobra.Command{Use: "svclab"}
+	root.AddCommand(Command(a))
+	return a.Run(t.Context(), root, args)
 }
 
 // stateOf makes a state folder with what a learner did.
@@ -140,7 +154,7 @@ func TestLearnHintsAreCounted(t *testing.T) {
 }
 
 func TestLearnHintFollowsWhatIsThere(t *testing.T) {
-	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
 	if err := d.update(func(p *progress.Progress) { p.Current = "04" }); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +252,7 @@ passed   2  0  0
 
 // A class whose course is wider than the terminal gets several tables.
 func TestLearnClassIsBroken(t *testing.T) {
-	d, _, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	d, _, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
 	d.Style.Width = 29 // a name, five exercises, and the sum
 	members := []progress.Member{{Name: "Ann", Progress: midway()}}
 	ids := []string{"01", "02", "03", "04", "05"}
@@ -279,15 +293,15 @@ func TestLearnLanguage(t *testing.T) {
 func TestLearnCompletion(t *testing.T) {
 	stateOf(t, progress.Progress{})
 	en, _ := titles(t, fix)
-	out := &paper{}
-	code := Main(t.Context(), []string{"__complete", "learn", "start", ""}, Streams{In: strings.NewReader(""), Out: out, Err: &paper{}}, manifests.FS(), smallCourse(t))
+	out := &syncBuffer{}
+	code := run(t, smallCourse(t), out, &syncBuffer{}, "__complete", "learn", "start", "")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	wants(t, out.String(), "04\t"+en+"\n", "01\t", "07\t")
 	for _, verb := range []string{"list", "start", "check", "hint", "solution", "reset", "next", "watch", "status", "shell", "export"} {
-		out := &paper{}
-		Main(t.Context(), []string{"__complete", "learn", verb[:2]}, Streams{In: strings.NewReader(""), Out: out, Err: &paper{}}, manifests.FS(), smallCourse(t))
+		out := &syncBuffer{}
+		run(t, smallCourse(t), out, &syncBuffer{}, "__complete", "learn", verb[:2])
 		wants(t, out.String(), verb+"\t")
 	}
 }

@@ -1,8 +1,9 @@
-package cli
+package learn
 
 import (
 	"context"
 
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/progress"
 )
@@ -24,7 +25,7 @@ func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 		w.stop()
 		return quit, nil
 	case ctrlC:
-		return quit, errInterrupted
+		return quit, console.ErrInterrupted
 	}
 	if other, err := w.elsewhere(); other || err != nil {
 		return anew, err
@@ -61,7 +62,7 @@ func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 // told.
 func (w *watcher) aside(ctx context.Context, do func() error) bool {
 	w.keys.close()
-	w.clock.wipe()
+	w.spinner.clear()
 	w.Blank()
 	err := do()
 	if err != nil && ctx.Err() == nil {

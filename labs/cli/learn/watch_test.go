@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/lesson"
 	"github.com/svclab/svclab/labs/progress"
@@ -22,29 +23,29 @@ import (
 
 // watched is a watch under way, of which the time is the test's.
 type watched struct {
-	*desk
+	*session
 	t    *testing.T
-	room *fakeRoom
-	out  *paper
+	env  *fakeEnvironment
+	out  *syncBuffer
 	keys *io.PipeWriter
 	err  chan error
 	read int
 }
 
 // watchFor begins a watch of exercise 04, plain, and does with it what the test says. It must end by itself.
-func watchFor(t *testing.T, prepare func(d *desk, r *fakeRoom), do func(w *watched)) error {
+func watchFor(t *testing.T, prepare func(d *session, r *fakeEnvironment), do func(w *watched)) error {
 	t.Helper()
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	var ended error
 	synctest.Test(t, func(t *testing.T) {
 		in, keys := io.Pipe()
-		d, r, out := atDesk(t, in, learnFlags{lang: "en"})
+		d, r, out := testSession(t, in, flags{lang: "en"})
 		if err := d.update(func(p *progress.Progress) { p.Current = "04" }); err != nil {
 			t.Fatal(err)
 		}
 		prepare(d, r)
 		ctx, cancel := context.WithCancelCause(t.Context())
-		w := &watched{desk: d, t: t, room: r, out: out, keys: keys, err: make(chan error, 1)}
+		w := &watched{session: d, t: t, env: r, out: out, keys: keys, err: make(chan error, 1)}
 		go func() { w.err <- d.watch(ctx) }()
 		synctest.Wait()
 		do(w)
@@ -83,7 +84,7 @@ func (w *watched) press(line string) {
 // expose sets the Service's targetPort, as a learner does in another window.
 func (w *watched) expose(port int64) {
 	w.t.Helper()
-	_, err := w.room.client.Resource(servicesResource).Namespace("learn-04").Update(context.Background(), service(port), metav1.UpdateOptions{})
+	_, err := w.env.client.Resource(servicesResource).Namespace("learn-04").Update(context.Background(), service(port), metav1.UpdateOptions{})
 	if err != nil {
 		w.t.Error(err)
 	}
@@ -107,28 +108,28 @@ func lacks(t *testing.T, text string, parts ...string) {
 	}
 }
 
-func nothing(*desk, *fakeRoom) {}
+func nothing(*session, *fakeEnvironment) {}
 
 func TestWatchChecksAgainWithinASecond(t *testing.T) {
 	err := watchFor(t, nothing, func(w *watched) {
 		first := w.said()
 		wants(t, first, "Watching exercise 04", "As it is now", "Not yet:", "Keys, each followed by Enter")
 		lacks(t, first, "\x1b", "─", "\r")
-		w.room.check = sees(seen(reach.Pass, ""))
+		w.env.check = sees(seen(reach.Pass, ""))
 		w.expose(8080)
 		again := w.said()
 		wants(t, again, "Changed: service/my-service", "Passed:", "What happened", "targetPort", "On to the next: n.")
 		lacks(t, again, "svclab learn next")
-		if !w.progress.Done("04") || w.room.checks != 2 {
-			t.Errorf("passed: %t, after %d checks", w.progress.Done("04"), w.room.checks)
+		if !w.progress.Done("04") || w.env.checks != 2 {
+			t.Errorf("passed: %t, after %d checks", w.progress.Done("04"), w.env.checks)
 		}
 		kept, err := progress.Load(w.folder)
 		if err != nil || !kept.Done("04") || kept.Exercises["04"].Checks != 2 {
 			t.Errorf("kept: %+v, %v", kept, err)
 		}
 		time.Sleep(time.Hour)
-		if idle := w.said(); idle != "" || w.room.checks != 2 {
-			t.Errorf("nothing changed, and after %d checks there was said %q", w.room.checks, idle)
+		if idle := w.said(); idle != "" || w.env.checks != 2 {
+			t.Errorf("nothing changed, and after %d checks there was said %q", w.env.checks, idle)
 		}
 		w.press("q")
 	})
@@ -157,15 +158,15 @@ func TestWatchTellsOfTheClustersOwnDoingIfItMatters(t *testing.T) {
 		assign := func(ip string) {
 			s := service(8081)
 			s.Object["status"] = map[string]any{"loadBalancer": map[string]any{"ingress": []any{map[string]any{"ip": ip}}}}
-			if _, err := w.room.client.Resource(servicesResource).Namespace("learn-04").Update(context.Background(), s, metav1.UpdateOptions{}); err != nil {
+			if _, err := w.env.client.Resource(servicesResource).Namespace("learn-04").Update(context.Background(), s, metav1.UpdateOptions{}); err != nil {
 				t.Error(err)
 			}
 		}
 		assign("172.18.255.200")
-		if text := w.said(); text != "" || w.room.checks != 2 {
-			t.Errorf("%d checks; said %q", w.room.checks, text)
+		if text := w.said(); text != "" || w.env.checks != 2 {
+			t.Errorf("%d checks; said %q", w.env.checks, text)
 		}
-		w.room.check = sees(seen(reach.Pass, ""))
+		w.env.check = sees(seen(reach.Pass, ""))
 		assign("172.18.255.201")
 		wants(t, w.said(), "Changed: service/my-service", "Passed:")
 		w.press("q")
@@ -183,13 +184,13 @@ func TestWatchBeginsACheckAnewThatAChangeHasOvertaken(t *testing.T) {
 			return seen(reach.Fail, "what it was before the change"), nil
 		}
 	}
-	_ = watchFor(t, func(_ *desk, r *fakeRoom) { r.check = slow }, func(w *watched) {
+	_ = watchFor(t, func(_ *session, r *fakeEnvironment) { r.check = slow }, func(w *watched) {
 		w.said()
 		time.Sleep(12 * time.Second)
 		wants(t, w.said(), "asking from every place … 10 s")
-		w.room.mu.Lock()
-		w.room.check = sees(seen(reach.Pass, ""))
-		w.room.mu.Unlock()
+		w.env.mu.Lock()
+		w.env.check = sees(seen(reach.Pass, ""))
+		w.env.mu.Unlock()
 		w.expose(8080)
 		text := w.said()
 		wants(t, text, "Changed: service/my-service", "Passed:")
@@ -215,8 +216,8 @@ func TestWatchTakesABurstForOne(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		w.said()
-		if w.room.checks != 2 {
-			t.Errorf("%d checks", w.room.checks)
+		if w.env.checks != 2 {
+			t.Errorf("%d checks", w.env.checks)
 		}
 		w.press("q")
 	})
@@ -243,8 +244,8 @@ func TestWatchResetsAndGoesOn(t *testing.T) {
 		w.said()
 		w.press("r")
 		wants(t, w.said(), "as it was at its beginning", "Watching exercise 04")
-		if w.room.begins != 1 || w.progress.Exercises["04"].Resets != 1 {
-			t.Errorf("begun %d times, %+v", w.room.begins, w.progress.Exercises["04"])
+		if w.env.begins != 1 || w.progress.Exercises["04"].Resets != 1 {
+			t.Errorf("begun %d times, %+v", w.env.begins, w.progress.Exercises["04"])
 		}
 		w.press("n")
 		text := w.said()
@@ -277,14 +278,14 @@ func TestWatchFollowsToAnotherExercise(t *testing.T) {
 func TestWatchTellsOfAnExerciseThatIsGone(t *testing.T) {
 	_ = watchFor(t, nothing, func(w *watched) {
 		w.said()
-		w.room.missing = "learn-04"
+		w.env.missing = "learn-04"
 		w.expose(9090)
 		wants(t, w.said(), "namespace learn-04 is not there any more", "svclab learn reset")
 		w.expose(9091)
 		if text := w.said(); text != "" {
 			t.Errorf("the same was told twice: %q", text)
 		}
-		w.room.missing = ""
+		w.env.missing = ""
 		w.expose(9092)
 		wants(t, w.said(), "Not yet:")
 		w.press("q")
@@ -293,7 +294,7 @@ func TestWatchTellsOfAnExerciseThatIsGone(t *testing.T) {
 
 func TestWatchOfAClusterThatGoesAway(t *testing.T) {
 	down := errors.New("connection refused")
-	err := watchFor(t, func(_ *desk, r *fakeRoom) {
+	err := watchFor(t, func(_ *session, r *fakeEnvironment) {
 		broken := watch.NewFake()
 		r.client.PrependWatchReactor("services", func(clienttesting.Action) (bool, watch.Interface, error) { return true, broken, nil })
 		go func() {
@@ -310,25 +311,21 @@ func TestWatchOfAClusterThatGoesAway(t *testing.T) {
 		t.Fatal("no error")
 	}
 	wants(t, err.Error(), "no longer answers", "connection refused", "svclab up", "progress is kept")
-	a := &app{Streams: Streams{Err: io.Discard}}
-	if code := a.exitCode(err); code != 2 {
-		t.Errorf("exit code %d", code)
-	}
 }
 
 // An API server that is begun anew is waited for.
 func TestWatchOfAClusterThatComesBack(t *testing.T) {
-	_ = watchFor(t, func(_ *desk, r *fakeRoom) { r.down = nil }, func(w *watched) {
+	_ = watchFor(t, func(_ *session, r *fakeEnvironment) { r.down = nil }, func(w *watched) {
 		w.said()
-		w.room.mu.Lock()
-		w.room.down = errors.New("connection refused")
-		w.room.mu.Unlock()
-		inner := &watcher{desk: w.desk, keys: &keyboard{terminal: -1}, changes: &lesson.Watch{}}
-		inner.inquire(w.t.Context(), w.room.down)
+		w.env.mu.Lock()
+		w.env.down = errors.New("connection refused")
+		w.env.mu.Unlock()
+		inner := &watcher{session: w.session, keys: &keyboard{terminal: -1}, changes: &lesson.Watch{}}
+		inner.inquire(w.t.Context(), w.env.down)
 		time.Sleep(5 * time.Second)
-		w.room.mu.Lock()
-		w.room.down = nil
-		w.room.mu.Unlock()
+		w.env.mu.Lock()
+		w.env.down = nil
+		w.env.mu.Unlock()
 		time.Sleep(2 * time.Second)
 		select {
 		case err := <-inner.answer():
@@ -346,7 +343,7 @@ func TestWatchInterrupted(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	synctest.Test(t, func(t *testing.T) {
 		in, keys := io.Pipe()
-		d, r, _ := atDesk(t, in, learnFlags{lang: "en"})
+		d, r, _ := testSession(t, in, flags{lang: "en"})
 		r.check = func(ctx context.Context) (coach.Seen, error) { <-ctx.Done(); return coach.Seen{}, ctx.Err() }
 		if err := d.update(func(p *progress.Progress) { p.Current = "04" }); err != nil {
 			t.Fatal(err)
@@ -356,11 +353,11 @@ func TestWatchInterrupted(t *testing.T) {
 		go func() { ended <- d.watch(ctx) }()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		cancel(errInterrupted)
+		cancel(console.ErrInterrupted)
 		synctest.Wait()
 		select {
 		case err := <-ended:
-			if !errors.Is(err, errInterrupted) {
+			if !errors.Is(err, console.ErrInterrupted) {
 				t.Error(err)
 			}
 		default:

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -6,60 +6,35 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
 )
 
-func (a *app) learnWatch(f *learnFlags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "watch",
-		Short: "Check again by itself whenever you change something",
-		Long: `Shows what check shows, and again within a second of every change in the exercise: one you made with kubectl in another
-window, a pod that became ready, an address that was assigned. What changes nothing for the check is told in one line.
-
-Keys: h hint, s solution, r reset, c check now, n next exercise, q quit. On a terminal the last line shows them, what is
-being done and for how long. With --plain, or when the output is no terminal, there is no such line, and each key is
-followed by Enter. Ctrl-C ends it too.
-
-Exit codes: 0 ended by q, 2 the cluster went away, or interrupted.`,
-		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := a.desk(cmd, f)
-			if err != nil {
-				return err
-			}
-			return d.watch(cmd.Context())
-		},
-	}
-}
-
 // watch checks the exercise again whenever something changes, and does what the learner's keys say, until q.
-func (d *desk) watch(ctx context.Context) error {
-	e, err := d.here(ctx)
+func (s *session) watch(ctx context.Context) error {
+	e, err := s.here(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.predicted(e); err != nil {
+	if err := s.predicted(e); err != nil {
 		return err
 	}
 	// From here on the exercise's end and the terminal's state are the watcher's.
-	keys := d.keyboard(ctx)
+	keys := s.keyboard(ctx)
 	defer keys.close()
 	for fresh := false; ; fresh = true {
-		w := &watcher{desk: d, keys: keys, e: e}
+		w := &watcher{session: s, keys: keys, e: e}
 		again, err := w.run(ctx, fresh && len(e.Questions) == 0)
 		if err != nil || !again {
 			return err
 		}
-		name, err := d.current()
+		name, err := s.current()
 		if err != nil {
 			return err
 		}
-		if e, _, err = d.open(ctx, name); err != nil {
+		if e, _, err = s.open(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -67,7 +42,7 @@ func (d *desk) watch(ctx context.Context) error {
 
 // watcher watches one exercise, from its beginning to a new one.
 type watcher struct {
-	*desk
+	*session
 	keys *keyboard
 	e    course.Exercise
 
@@ -107,8 +82,8 @@ type sight struct {
 func (w *watcher) run(ctx context.Context, idle bool) (again bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err = w.clock.run(coach.Connecting, func() (err error) {
-		w.changes, err = w.room.Watch(ctx, w.e, lesson.Namespace(w.e))
+	err = w.spinner.run(coach.Connecting, func() (err error) {
+		w.changes, err = w.env.Watch(ctx, w.e, lesson.Namespace(w.e))
 		return err
 	})
 	if err != nil {
@@ -126,7 +101,7 @@ func (w *watcher) run(ctx context.Context, idle bool) (again bool, err error) {
 	if !idle {
 		w.begin(ctx, coach.WatchFirst)
 	}
-	defer func() { w.keys.close(); w.clock.wipe() }()
+	defer func() { w.keys.close(); w.spinner.clear() }()
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
 	for {
@@ -196,7 +171,7 @@ func (w *watcher) begin(ctx context.Context, why coach.ID, args ...any) {
 	w.base, w.byItself = now, false
 	if missing := w.unanswered(w.e); missing != nil { // what there is to see is the answer
 		w.keys.close()
-		w.clock.wipe()
+		w.spinner.clear()
 		w.explain(missing)
 		return
 	}
@@ -211,7 +186,7 @@ func (w *watcher) begin(ctx context.Context, why coach.ID, args ...any) {
 			s.err = w.sound(checked, e)
 		}
 		if s.err == nil {
-			s.seen, s.err = w.room.Check(checked, e, lesson.Namespace(e))
+			s.seen, s.err = w.env.Check(checked, e, lesson.Namespace(e))
 		}
 		done <- s
 	}()
@@ -222,7 +197,7 @@ func (w *watcher) stop() {
 	if w.check != nil {
 		w.check.cancel()
 		w.check = nil
-		w.clock.Waiting("", "", 0, "")
+		w.spinner.Waiting("", "", 0, "")
 	}
 }
 
@@ -249,7 +224,7 @@ func (w *watcher) finish(ctx context.Context, s sight) error {
 		w.burst.more()
 	}
 	w.keys.close()
-	w.clock.wipe()
+	w.spinner.clear()
 	if s.err != nil {
 		if ctx.Err() == nil && w.away == nil { // else that is what is told
 			w.explain(s.err)
@@ -326,15 +301,15 @@ func (w *watcher) draw() {
 	case w.away != nil:
 		text = coach.Say(w.Language, coach.WatchAway)
 	case w.check != nil:
-		text = w.clock.text(coach.Checking, time.Since(w.check.began))
+		text = w.spinner.text(coach.Checking, time.Since(w.check.began))
 	case w.last != nil && !w.last.passed:
 		text = coach.Say(w.Language, coach.WatchHints, text, w.progress.Exercises[w.e.ID].Hints, course.Hints)
 	}
 	switch {
-	case w.clock.lively:
-		w.clock.pin(text, coach.Say(w.Language, coach.WatchKeys))
-	case w.check != nil && time.Since(w.check.said) >= sayAgain:
+	case w.spinner.terminal:
+		w.spinner.show(text, coach.Say(w.Language, coach.WatchKeys))
+	case w.check != nil && time.Since(w.check.said) >= logEvery:
 		w.check.said = time.Now()
-		w.clock.put(text + "\n")
+		w.spinner.put(text + "\n")
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // Paper is where a learner reads: it breaks text at the width, counts wide characters as two columns, and shows the
 // Markdown of messages. Write errors are kept; see Done.
-type Paper struct {
+type Renderer struct {
 	W        io.Writer
 	Style    report.Style
 	Language course.Language
@@ -23,7 +23,7 @@ type Paper struct {
 }
 
 // Done is the first error of writing.
-func (p *Paper) Done() error { return p.err }
+func (p *Renderer) Done() error { return p.err }
 
 // mark is how a stretch of text is shown.
 type mark string
@@ -38,30 +38,30 @@ const (
 	bad   mark = "1;31"
 )
 
-func (p *Paper) paint(m mark, s string) string {
+func (p *Renderer) paint(m mark, s string) string {
 	if !p.Style.Color || p.Style.Plain || m == plain || s == "" {
 		return s
 	}
 	return "\x1b[" + string(m) + "m" + s + "\x1b[0m"
 }
 
-func (p *Paper) line(s string) {
+func (p *Renderer) line(s string) {
 	if p.err == nil {
 		_, p.err = fmt.Fprintln(p.W, strings.TrimRight(s, " "))
 	}
 }
 
 // Blank ends a paragraph.
-func (p *Paper) Blank() { p.line("") }
+func (p *Renderer) Blank() { p.line("") }
 
 // Say writes a message of the verbs as a paragraph.
-func (p *Paper) Say(id ID, args ...any) { p.para(0, 0, plain, Say(p.Language, id, args...)) }
+func (p *Renderer) Say(id ID, args ...any) { p.para(0, 0, plain, Say(p.Language, id, args...)) }
 
 // Quiet writes a message that is of less weight.
-func (p *Paper) Quiet(id ID, args ...any) { p.para(0, 0, dim, Say(p.Language, id, args...)) }
+func (p *Renderer) Quiet(id ID, args ...any) { p.para(0, 0, dim, Say(p.Language, id, args...)) }
 
 // Head writes a heading, underlined except in plain style.
-func (p *Paper) Head(text string) {
+func (p *Renderer) Head(text string) {
 	p.para(0, 0, bold, text)
 	if !p.Style.Plain {
 		p.line(p.paint(dim, strings.Repeat("─", min(report.Width(text), p.columns()))))
@@ -69,7 +69,7 @@ func (p *Paper) Head(text string) {
 }
 
 // Field writes a label and a text beside it, of which further lines are aligned.
-func (p *Paper) Field(label, text string) {
+func (p *Renderer) Field(label, text string) {
 	room := report.Width(label) + 1
 	lines := report.Wrap(text, max(20, p.columns()-room))
 	for i, l := range lines {
@@ -82,9 +82,9 @@ func (p *Paper) Field(label, text string) {
 }
 
 // Raw writes a line as it is.
-func (p *Paper) Raw(s string) { p.line(s) }
+func (p *Renderer) Raw(s string) { p.line(s) }
 
-func (p *Paper) columns() int {
+func (p *Renderer) columns() int {
 	if p.Style.Width == 0 {
 		return 100
 	}
@@ -92,7 +92,7 @@ func (p *Paper) columns() int {
 }
 
 // para writes a paragraph, its further lines indented by hang more, all in one mark or, where that is plain, with its own.
-func (p *Paper) para(indent, hang int, m mark, text string) {
+func (p *Renderer) para(indent, hang int, m mark, text string) {
 	letters := inline(text, p.Style.Plain || !p.Style.Color)
 	var bare strings.Builder
 	for _, l := range letters {
@@ -172,7 +172,7 @@ func inline(text string, keep bool) []letter {
 var listItem = regexp.MustCompile(`^(\s*(?:[-*]|[0-9]+\.) )(.*)$`)
 
 // Markdown writes an exercise's message: paragraphs, lists, and blocks of code, which are indented and never broken.
-func (p *Paper) Markdown(text string) {
+func (p *Renderer) Markdown(text string) {
 	var (
 		fenced bool
 		open   string

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
@@ -18,57 +19,57 @@ import (
 )
 
 // check asks what is not predicted yet, judges, and tells what was found. Its verdict is the command's.
-func (d *desk) check(ctx context.Context) error {
-	e, err := d.here(ctx)
+func (s *session) check(ctx context.Context) error {
+	e, err := s.here(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.predicted(e); err != nil {
+	if err := s.predicted(e); err != nil {
 		return err
 	}
 	var seen coach.Seen
-	err = d.clock.run(coach.Checking, func() (err error) {
-		seen, err = d.room.Check(ctx, e, lesson.Namespace(e))
+	err = s.spinner.run(coach.Checking, func() (err error) {
+		seen, err = s.env.Check(ctx, e, lesson.Namespace(e))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	f, err := d.judge(e, seen)
+	f, err := s.judge(e, seen)
 	if err != nil {
 		return err
 	}
-	if err := d.keep(e, f); err != nil {
+	if err := s.keep(e, f); err != nil {
 		return err
 	}
-	d.tell(e, f)
+	s.tell(e, f)
 	if f.passed {
-		d.debrief(e)
-		d.progressed()
+		s.debrief(e)
+		s.progressed()
 	} else {
-		d.Blank()
-		d.suspect(ctx, e, f)
-		d.Say(coach.HelpNext, d.progress.Exercises[e.ID].Hints, course.Hints)
+		s.Blank()
+		s.suspect(ctx, e, f)
+		s.Say(coach.HelpNext, s.progress.Exercises[e.ID].Hints, course.Hints)
 	}
-	if err := d.Done(); err != nil {
+	if err := s.Done(); err != nil {
 		return err
 	}
-	return judged(f.result())
+	return console.Judged(f.result())
 }
 
 // predicted asks for the predictions that are not right yet. None must be missing then.
-func (d *desk) predicted(e course.Exercise) error {
-	if err := d.predict(e); err != nil {
+func (s *session) predicted(e course.Exercise) error {
+	if err := s.predict(e); err != nil {
 		return err
 	}
-	return d.unanswered(e)
+	return s.unanswered(e)
 }
 
 // unanswered is the error of a prediction that is missing.
-func (d *desk) unanswered(e course.Exercise) error {
+func (s *session) unanswered(e course.Exercise) error {
 	for _, q := range e.Questions {
-		if d.progress.Exercises[e.ID].Answers[q.ID] == "" {
-			return errors.New(coach.Say(d.Language, coach.NoAnswer, q.ID, q.ID, strings.Join(q.Options, "|")))
+		if s.progress.Exercises[e.ID].Answers[q.ID] == "" {
+			return errors.New(coach.Say(s.Language, coach.NoAnswer, q.ID, q.ID, strings.Join(q.Options, "|")))
 		}
 	}
 	return nil
@@ -98,18 +99,18 @@ func (f finding) same(other finding) bool {
 }
 
 // judge makes a finding of what a check saw.
-func (d *desk) judge(e course.Exercise, seen coach.Seen) (finding, error) {
-	answers := d.progress.Exercises[e.ID].Answers
+func (s *session) judge(e course.Exercise, seen coach.Seen) (finding, error) {
+	answers := s.progress.Exercises[e.ID].Answers
 	diagnosis, err := coach.Diagnose(e, answers, seen)
-	return finding{before: d.lastSeen(e.ID), seen: seen, diagnosis: diagnosis, passed: coach.Passed(e, answers, seen)}, err
+	return finding{before: s.lastSeen(e.ID), seen: seen, diagnosis: diagnosis, passed: coach.Passed(e, answers, seen)}, err
 }
 
 // keep keeps what came of a check.
-func (d *desk) keep(e course.Exercise, f finding) error {
-	if err := d.keepSeen(e.ID, f.seen.Verdict); err != nil {
+func (s *session) keep(e course.Exercise, f finding) error {
+	if err := s.keepSeen(e.ID, f.seen.Verdict); err != nil {
 		return err
 	}
-	return d.change(e.ID, func(x *progress.Exercise) {
+	return s.change(e.ID, func(x *progress.Exercise) {
 		x.Checks++
 		x.Saw(f.diagnosis.Misconception)
 		if f.passed && x.Passed.IsZero() {
@@ -119,120 +120,120 @@ func (d *desk) keep(e course.Exercise, f finding) error {
 }
 
 // tell says what a check found: the tables, the differences, then the misconception.
-func (d *desk) tell(e course.Exercise, f finding) {
-	d.Feedback(e, f.before, f.seen)
+func (s *session) tell(e course.Exercise, f finding) {
+	s.Feedback(e, f.before, f.seen)
 	if len(e.Questions) > 0 {
 		id := coach.PredictOK
 		if f.diagnosis.Question != "" {
 			id = coach.PredictBad
 		}
-		d.Blank()
-		d.Say(id)
+		s.Blank()
+		s.Say(id)
 	}
 	if f.diagnosis.Misconception != "" {
-		d.Blank()
-		d.Markdown(e.Say(d.Language, "misconception/"+f.diagnosis.Misconception))
+		s.Blank()
+		s.Markdown(e.Say(s.Language, "misconception/"+f.diagnosis.Misconception))
 	}
 }
 
 // suspect says what else may be the matter when a check found what the one before did: kubectl goes elsewhere.
-func (d *desk) suspect(ctx context.Context, e course.Exercise, f finding) {
+func (s *session) suspect(ctx context.Context, e course.Exercise, f finding) {
 	if f.seen.Verdict.Result == reach.Pass {
 		return
 	}
-	d.missed(ctx, e)
+	s.missed(ctx, e)
 	if !coach.Same(f.before, f.seen.Verdict) {
 		return
 	}
-	d.Quiet(coach.SameAsEver)
-	if wired := os.Getenv("KUBECONFIG"); wired != d.kubeconfigFile() {
-		d.Say(coach.OtherWire)
-		d.wiring()
+	s.Quiet(coach.SameAsEver)
+	if wired := os.Getenv("KUBECONFIG"); wired != s.kubeconfigFile() {
+		s.Say(coach.OtherWire)
+		s.wiring()
 	}
 }
 
 // missed says what of the exercise is gone.
-func (d *desk) missed(ctx context.Context, e course.Exercise) {
-	if lost, err := d.room.Lost(ctx, e, lesson.Namespace(e)); err == nil && len(lost) > 0 {
-		d.Say(coach.Lost, strings.Join(lost, ", "))
+func (s *session) missed(ctx context.Context, e course.Exercise) {
+	if lost, err := s.env.Lost(ctx, e, lesson.Namespace(e)); err == nil && len(lost) > 0 {
+		s.Say(coach.Lost, strings.Join(lost, ", "))
 	}
 }
 
 // debrief says what there was to learn.
-func (d *desk) debrief(e course.Exercise) {
-	d.Blank()
-	d.Head(coach.Say(d.Language, coach.Debrief))
-	d.Markdown(e.Say(d.Language, "debrief"))
-	d.Blank()
-	d.Say(coach.Packet, e.Say(d.Language, "packet"))
-	d.Blank()
+func (s *session) debrief(e course.Exercise) {
+	s.Blank()
+	s.Head(coach.Say(s.Language, coach.Debrief))
+	s.Markdown(e.Say(s.Language, "debrief"))
+	s.Blank()
+	s.Say(coach.Packet, e.Say(s.Language, "packet"))
+	s.Blank()
 }
 
 // progressed says how far the learner has come.
-func (d *desk) progressed() {
-	done, all := d.passed()
-	d.Quiet(coach.PassedOf, done, all)
+func (s *session) progressed() {
+	done, all := s.passed()
+	s.Quiet(coach.PassedOf, done, all)
 	if done == all {
-		d.Say(coach.AllDone, all)
+		s.Say(coach.AllDone, all)
 		return
 	}
-	d.Say(coach.GoOn)
+	s.Say(coach.GoOn)
 }
 
 // predict asks the questions that are not answered right yet: by --answer, or at a terminal.
-func (d *desk) predict(e course.Exercise) error {
-	if err := d.takeAnswers(e); err != nil {
+func (s *session) predict(e course.Exercise) error {
+	if err := s.takeAnswers(e); err != nil {
 		return err
 	}
 	for _, q := range e.Questions {
-		if answer := d.progress.Exercises[e.ID].Answers[q.ID]; answer == q.Right || answer != "" && !d.lively {
+		if answer := s.progress.Exercises[e.ID].Answers[q.ID]; answer == q.Right || answer != "" && !s.interactive {
 			continue
 		}
-		d.Blank()
-		d.question(e, q)
-		if !d.lively {
+		s.Blank()
+		s.question(e, q)
+		if !s.interactive {
 			continue
 		}
-		option, err := d.pick(q)
+		option, err := s.pick(q)
 		if err != nil {
 			return err
 		}
-		if err := d.answer(e, q, option); err != nil {
+		if err := s.answer(e, q, option); err != nil {
 			return err
 		}
 	}
-	return d.Done()
+	return s.Done()
 }
 
 // question shows a question with its options.
-func (d *desk) question(e course.Exercise, q course.Question) {
-	d.Say(coach.Question, e.Say(d.Language, "question/"+q.ID))
+func (s *session) question(e course.Exercise, q course.Question) {
+	s.Say(coach.Question, e.Say(s.Language, "question/"+q.ID))
 	for i, option := range q.Options {
-		text := e.Say(d.Language, course.OptionID(q.ID, option))
-		if !d.lively {
+		text := e.Say(s.Language, course.OptionID(q.ID, option))
+		if !s.interactive {
 			text += "  [--answer " + q.ID + "=" + option + "]"
 		}
-		d.Field(fmt.Sprintf("  %d)", i+1), text)
+		s.Field(fmt.Sprintf("  %d)", i+1), text)
 	}
 }
 
 // pick reads the number of an option.
-func (d *desk) pick(q course.Question) (string, error) {
+func (s *session) pick(q course.Question) (string, error) {
 	for {
-		line, err := d.ask(coach.WhichOne, len(q.Options))
+		line, err := s.ask(coach.WhichOne, len(q.Options))
 		if err != nil {
-			return "", errors.New(coach.Say(d.Language, coach.NoAnswer, q.ID, q.ID, strings.Join(q.Options, "|")))
+			return "", errors.New(coach.Say(s.Language, coach.NoAnswer, q.ID, q.ID, strings.Join(q.Options, "|")))
 		}
 		if n, err := strconv.Atoi(line); err == nil && n >= 1 && n <= len(q.Options) {
 			return q.Options[n-1], nil
 		}
-		d.Say(coach.NotAnOpt, line, len(q.Options))
+		s.Say(coach.NotAnOpt, line, len(q.Options))
 	}
 }
 
 // takeAnswers takes the answers that were given as flags, once.
-func (d *desk) takeAnswers(e course.Exercise) error {
-	for _, given := range d.flags.answers {
+func (s *session) takeAnswers(e course.Exercise) error {
+	for _, given := range s.flags.answers {
 		id, option, _ := strings.Cut(given, "=")
 		q, known := e.Question(id)
 		if _, wrong := q.Wrong[option]; !known || option != q.Right && !wrong {
@@ -240,18 +241,18 @@ func (d *desk) takeAnswers(e course.Exercise) error {
 			for _, q := range e.Questions {
 				all = append(all, q.ID+"="+strings.Join(q.Options, "|"))
 			}
-			return errors.New(coach.Say(d.Language, coach.BadAnswer, given, strings.Join(all, ", ")))
+			return errors.New(coach.Say(s.Language, coach.BadAnswer, given, strings.Join(all, ", ")))
 		}
-		if err := d.answer(e, q, option); err != nil {
+		if err := s.answer(e, q, option); err != nil {
 			return err
 		}
 	}
-	d.flags.answers = nil
+	s.flags.answers = nil
 	return nil
 }
 
-func (d *desk) answer(e course.Exercise, q course.Question, option string) error {
-	return d.change(e.ID, func(x *progress.Exercise) {
+func (s *session) answer(e course.Exercise, q course.Question, option string) error {
+	return s.change(e.ID, func(x *progress.Exercise) {
 		x.Answers = with(x.Answers, q.ID, option)
 		if _, known := x.First[q.ID]; !known {
 			x.First = with(x.First, q.ID, option)

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"io"
@@ -52,7 +52,7 @@ func TestKeyboardAtTheEndOfTheInput(t *testing.T) {
 	}
 }
 
-func TestClockPinsOneLine(t *testing.T) {
+func TestSpinnerRewritesOneLine(t *testing.T) {
 	for _, tc := range []struct{ left, right, want string }{
 		{"not yet", "q quit", "\r\x1b[Knot yet  q quit"},
 		{"not yet", "", "\r\x1b[Knot yet"},
@@ -60,7 +60,7 @@ func TestClockPinsOneLine(t *testing.T) {
 		{strings.Repeat("等", 50), "q 退出", "\r\x1b[K" + strings.Repeat("等", 35) + "  q 退出"},
 	} {
 		var b strings.Builder
-		newClock(&b, course.English, true).pin(tc.left, tc.right)
+		newSpinner(&b, course.English, true).show(tc.left, tc.right)
 		if b.String() != tc.want {
 			t.Errorf("got %q, want %q", b.String(), tc.want)
 		}

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"bufio"
@@ -152,10 +152,10 @@ func plainKey(r rune) rune {
 }
 
 // keyboard takes over the input; the end of ctx makes the terminal what it was.
-func (d *desk) keyboard(ctx context.Context) *keyboard {
-	file, _ := d.In.(*os.File)
-	k := newKeyboard(d.input, file, d.lively)
+func (s *session) keyboard(ctx context.Context) *keyboard {
+	file, _ := s.In.(*os.File)
+	k := newKeyboard(s.input, file, s.interactive)
 	context.AfterFunc(ctx, k.close)
-	d.input = bufio.NewReader(k)
+	s.input = bufio.NewReader(k)
 	return k
 }

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -15,17 +15,18 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/proof"
 )
 
 // source is where exercises come from.
-func (a *app) source() course.Source {
-	return course.Source{Exercises: a.exercises, Manifests: a.manifests, Checks: runner.CheckNames()}
+func source(a *console.App) course.Source {
+	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Checks: runner.CheckNames()}
 }
 
-func (a *app) learnProve() *cobra.Command {
-	workers := 0
+func proveVerb(a *console.App) *cobra.Command {
+	procs := 0
 	cmd := &cobra.Command{
 		Use:   "prove [EXERCISE…]",
 		Short: "Show on the lab's cluster that exercises teach what they say, all of them by default",
@@ -33,32 +34,36 @@ func (a *app) learnProve() *cobra.Command {
 svclab up brought up, in namespaces of its own, it shows for every exercise: as it is begun it is not passed; every solution passes; every wrong answer fails with its own misconception;
 a reset brings back the start, object by object; the commands that the text quotes print what it says.
 Exit codes: 0 all is so, 1 something is not, 2 it could not be told.`,
-		ValidArgsFunction: a.completeExercises,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.runProve(cmd.Context(), args, workers) },
+		ValidArgsFunction: completeExercises(a),
+		RunE:              func(cmd *cobra.Command, args []string) error { return runProve(cmd.Context(), a, args, procs) },
 	}
-	cmd.Flags().IntVar(&workers, "workers", 6, "how many answers of exercises are tried at once")
+	cmd.Flags().IntVar(&procs, "procs", 6, "how many answers of exercises are tried at once")
+	a.ClusterFlags(cmd)
 	return cmd
 }
 
-func (a *app) completeExercises(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	exercises, err := a.source().LoadAll()
-	if err != nil && len(exercises) == 0 {
-		return nil, cobra.ShellCompDirectiveError
+// completeExercises lists the exercises for a shell that completes an argument.
+func completeExercises(a *console.App) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		exercises, err := source(a).LoadAll()
+		if err != nil && len(exercises) == 0 {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var list []string
+		for _, e := range exercises {
+			list = append(list, e.ID+"\t"+e.Title(course.English))
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
 	}
-	var list []string
-	for _, e := range exercises {
-		list = append(list, e.ID+"\t"+e.Title(course.English))
-	}
-	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
-func (a *app) runProve(ctx context.Context, args []string, workers int) error {
-	source, _ := a.checkout()
+func runProve(ctx context.Context, a *console.App, args []string, procs int) error {
+	source, _ := checkout(a)
 	names, err := chosen(source, args)
 	if err != nil {
 		return err
 	}
-	settings, err := a.config.Settings(ctx)
+	settings, err := a.Config.Settings(ctx)
 	if err != nil {
 		return err
 	}
@@ -76,8 +81,8 @@ func (a *app) runProve(ctx context.Context, args []string, workers int) error {
 	}
 	defer func() { _ = os.RemoveAll(notes) }() // a rest in the temporary folder does no harm
 	lab, began := setup.Lab{Cluster: attached}, time.Now()
-	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.config.Output), Source: source, Values: values,
-		Notes: filepath.Join(notes, "notes"), Workers: workers, Log: a.Err}
+	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Values: values,
+		Notes: filepath.Join(notes, "notes"), Workers: procs, Log: a.Err}
 	claims, err := prover.Prove(ctx, names)
 	if err != nil && len(claims) == 0 {
 		return err
@@ -87,9 +92,9 @@ func (a *app) runProve(ctx context.Context, args []string, workers int) error {
 		return printed
 	}
 	if err != nil {
-		return errors.Join(err, judged(reach.Worse(result, reach.Inconclusive)))
+		return errors.Join(err, console.Judged(reach.Worse(result, reach.Inconclusive)))
 	}
-	return judged(result)
+	return console.Judged(result)
 }
 
 // summary is what the claims come to. Nothing shown is no success.

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -15,26 +15,26 @@ import (
 
 // shell opens the learner's shell in the exercise's folder: kubectl goes to the lab and the exercise's namespace, and
 // svclab is on PATH.
-func (d *desk) shell(ctx context.Context) error {
-	e, err := d.here(ctx)
+func (s *session) shell(ctx context.Context) error {
+	e, err := s.here(ctx)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(d.wire(e), d.handOut(e, false)); err != nil {
+	if err := errors.Join(s.wire(e), s.handOut(e, false)); err != nil {
 		return err
 	}
-	d.Say(coach.ShellIn, e.ID, lesson.Namespace(e))
+	s.Say(coach.ShellIn, e.ID, lesson.Namespace(e))
 	if !hasKubectl() {
-		d.Say(coach.NoKubectl, d.room.copyKubectl)
+		s.Say(coach.NoKubectl, s.env.copyKubectl)
 	}
 	program := os.Getenv("SHELL")
 	if program == "" {
 		program = "/bin/sh"
 	}
 	command := exec.CommandContext(ctx, program)
-	command.Dir = d.workFolder(e)
-	command.Stdin, command.Stdout, command.Stderr = d.In, d.Out, d.Err
-	if command.Env, err = d.environment(); err != nil {
+	command.Dir = s.workFolder(e)
+	command.Stdin, command.Stdout, command.Stderr = s.In, s.Out, s.Err
+	if command.Env, err = s.environment(); err != nil {
 		return err
 	}
 	err = command.Run()
@@ -42,12 +42,12 @@ func (d *desk) shell(ctx context.Context) error {
 	if err != nil && !errors.As(err, &exit) { // the exit code is that of the learner's last command
 		return fmt.Errorf("open the shell %s: %w; name another with SHELL", program, err)
 	}
-	d.Say(coach.ShellOut)
-	return d.Done()
+	s.Say(coach.ShellOut)
+	return s.Done()
 }
 
 // environment is what a learner's shell is given.
-func (d *desk) environment() ([]string, error) {
+func (s *session) environment() ([]string, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find svclab itself: %w", err)
@@ -59,6 +59,6 @@ func (d *desk) environment() ([]string, error) {
 			env = append(env, variable)
 		}
 	}
-	env = append(env, "KUBECONFIG="+d.kubeconfigFile(), "PATH="+path)
-	return append(env, d.config.Environ()...), nil
+	env = append(env, "KUBECONFIG="+s.kubeconfigFile(), "PATH="+path)
+	return append(env, s.Config.Environ()...), nil
 }

@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"bytes"
@@ -22,6 +22,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/exercises"
@@ -56,26 +57,26 @@ func smallCourse(t *testing.T) fstest.MapFS {
 	return files
 }
 
-// paper is what was written, which may be read meanwhile.
-type paper struct {
+// syncBuffer is a buffer that may be read while it is written.
+type syncBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (p *paper) Write(data []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(data)
+func (b *syncBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(data)
 }
 
-func (p *paper) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
-// fakeRoom is a classroom without a cluster. What its checks see is set by the test.
-type fakeRoom struct {
+// fakeEnvironment is a lessons without a cluster. What its checks see is set by the test.
+type fakeEnvironment struct {
 	mu              sync.Mutex
 	begun           []string
 	missing, lacks  string
@@ -89,56 +90,58 @@ type fakeRoom struct {
 	watchedResource []lesson.Watched
 }
 
-var _ classroom = (*fakeRoom)(nil)
+var _ lessons = (*fakeEnvironment)(nil)
 
-func (r *fakeRoom) Lacks(context.Context, course.Exercise) (string, error) { return r.lacks, nil }
+func (r *fakeEnvironment) Lacks(context.Context, course.Exercise) (string, error) {
+	return r.lacks, nil
+}
 
-func (r *fakeRoom) Begin(_ context.Context, _ course.Exercise, namespace string) error {
+func (r *fakeEnvironment) Begin(_ context.Context, _ course.Exercise, namespace string) error {
 	r.begins++
 	r.missing = ""
 	r.begun = append(r.begun, namespace)
 	return nil
 }
 
-func (r *fakeRoom) Check(ctx context.Context, _ course.Exercise, _ string) (coach.Seen, error) {
+func (r *fakeEnvironment) Check(ctx context.Context, _ course.Exercise, _ string) (coach.Seen, error) {
 	r.mu.Lock()
 	r.checks++
 	r.mu.Unlock()
 	return r.check(ctx)
 }
 
-func (r *fakeRoom) Look(context.Context, course.Exercise, string) ([]runner.Noted, error) {
+func (r *fakeEnvironment) Look(context.Context, course.Exercise, string) ([]runner.Noted, error) {
 	return r.objects, nil
 }
 
-func (r *fakeRoom) Lost(context.Context, course.Exercise, string) ([]string, error) {
+func (r *fakeEnvironment) Lost(context.Context, course.Exercise, string) ([]string, error) {
 	return r.lost, nil
 }
 
-func (r *fakeRoom) Leave(_ context.Context, namespaces []string, _ bool) error {
+func (r *fakeEnvironment) Leave(_ context.Context, namespaces []string, _ bool) error {
 	r.left = append(r.left, namespaces)
 	r.begun = slices.DeleteFunc(r.begun, func(name string) bool { return slices.Contains(namespaces, name) })
 	return nil
 }
 
-func (r *fakeRoom) Begun(context.Context) ([]string, error) {
+func (r *fakeEnvironment) Begun(context.Context) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.begun, r.down
 }
 
-func (r *fakeRoom) Missing(context.Context, course.Exercise, string) (string, error) {
+func (r *fakeEnvironment) Missing(context.Context, course.Exercise, string) (string, error) {
 	return r.missing, nil
 }
 
-func (r *fakeRoom) Broken(context.Context) ([]string, error) { return r.broken, nil }
+func (r *fakeEnvironment) Broken(context.Context) ([]string, error) { return r.broken, nil }
 
-func (r *fakeRoom) Watch(ctx context.Context, _ course.Exercise, namespace string) (*lesson.Watch, error) {
+func (r *fakeEnvironment) Watch(ctx context.Context, _ course.Exercise, namespace string) (*lesson.Watch, error) {
 	return lesson.Follow(ctx, r.client, namespace, r.watchedResource)
 }
 
 // see makes the room show objects where a reference is looked at.
-func (r *fakeRoom) see(ref scenario.Ref, objects ...*unstructured.Unstructured) {
+func (r *fakeEnvironment) see(ref scenario.Ref, objects ...*unstructured.Unstructured) {
 	r.objects = append(r.objects, runner.Noted{Ref: ref, Objects: objects})
 }
 
@@ -160,27 +163,27 @@ func service(targetPort int64) *unstructured.Unstructured {
 		"spec":     map[string]any{"ports": []any{map[string]any{"port": int64(80), "targetPort": targetPort}}}}}
 }
 
-// atDesk is a learner's desk over a fake room, with the small course and a new state folder; stdout and stderr are pipes.
-func atDesk(t *testing.T, in io.Reader, f learnFlags) (*desk, *fakeRoom, *paper) {
+// testSession is a session in a fake environment, with the small course and a new state folder. Its output is one buffer.
+func testSession(t *testing.T, in io.Reader, f flags) (*session, *fakeEnvironment, *syncBuffer) {
 	t.Helper()
 	if os.Getenv("XDG_STATE_HOME") == "" { // else the test has one, in which there is something
 		t.Setenv("XDG_STATE_HOME", t.TempDir())
 	}
-	out := &paper{}
-	a := &app{Streams: Streams{In: in, Out: out, Err: out}, manifests: manifests.FS(), exercises: smallCourse(t)}
-	d, err := a.desk(a.command(), &f)
+	out := &syncBuffer{}
+	a := &console.App{Streams: console.Streams{In: in, Out: out, Err: out}, Manifests: manifests.FS(), Exercises: smallCourse(t)}
+	d, err := newSession(a, Command(a), &f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &fakeRoom{check: sees(seen(reach.Fail, "nobody answers")), watchedResource: []lesson.Watched{{Resource: servicesResource, Namespace: "learn-04"}},
+	r := &fakeEnvironment{check: sees(seen(reach.Fail, "nobody answers")), watchedResource: []lesson.Watched{{Resource: servicesResource, Namespace: "learn-04"}},
 		client: fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{servicesResource: "ServiceList"}, service(8081))}
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	config := clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{"lab": {Cluster: "lab"}}, CurrentContext: "lab"}
 	if err := clientcmd.WriteToFile(config, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	d.enter = func(context.Context) (*room, error) {
-		return &room{classroom: r, values: course.Sample(), kubeconfig: kubeconfig, copyKubectl: "docker cp lab:/usr/bin/kubectl ."}, nil
+	d.find = func(context.Context) (*environment, error) {
+		return &environment{lessons: r, values: course.Sample(), kubeconfig: kubeconfig, copyKubectl: "docker cp lab:/usr/bin/kubectl ."}, nil
 	}
 	return d, r, out
 }

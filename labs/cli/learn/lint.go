@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"errors"
@@ -8,26 +8,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/progress"
 )
 
-func (a *app) learnLint() *cobra.Command {
+func lintVerb(a *console.App) *cobra.Command {
 	accept := false
 	cmd := &cobra.Command{
 		Use:   "lint [EXERCISE…]",
 		Short: "Find what is missing, stray, untranslated or stale in the exercises of the checkout",
 		Long: `For people who write exercises. Reads labs/exercises of the checkout, not what is built into the program, and needs no
 cluster. With --accept it notes in the Chinese texts that every message now says what the English one does.`,
-		ValidArgsFunction: a.completeExercises,
-		RunE:              func(_ *cobra.Command, args []string) error { return a.runLint(args, accept) },
+		ValidArgsFunction: completeExercises(a),
+		RunE:              func(_ *cobra.Command, args []string) error { return runLint(a, args, accept) },
 	}
 	cmd.Flags().BoolVar(&accept, "accept", false, "note that the two languages were compared and say the same")
+	a.NeedsCheckout(cmd)
 	return cmd
 }
 
-func (a *app) runLint(args []string, accept bool) error {
-	source, folder := a.checkout()
+func runLint(a *console.App, args []string, accept bool) error {
+	source, folder := checkout(a)
 	names, err := chosen(source, args)
 	if err != nil {
 		return err
@@ -53,11 +55,11 @@ func (a *app) runLint(args []string, accept bool) error {
 }
 
 // checkout is where the exercises are that people work on: the checkout's files, not what is built into the program.
-func (a *app) checkout() (source course.Source, folder string) {
-	folder = filepath.Join(a.config.Root, "labs", "exercises")
-	source = a.source()
-	source.Exercises = folders{os.DirFS(folder)}
-	return source, folder
+func checkout(a *console.App) (from course.Source, folder string) {
+	folder = filepath.Join(a.Config.Root, "labs", "exercises")
+	from = source(a)
+	from.Exercises = folders{os.DirFS(folder)}
+	return from, folder
 }
 
 // chosen are the folders' names of the exercises that args mean, all where there are none.

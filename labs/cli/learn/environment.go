@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// classroom is what the verbs need of a cluster; lesson.Room is one.
-type classroom interface {
+// lessons is what the verbs need of a cluster; lesson.Environment implements it.
+type lessons interface {
 	Lacks(ctx context.Context, e course.Exercise) (string, error)
 	Begin(ctx context.Context, e course.Exercise, namespace string) error
 	Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error)
@@ -37,9 +37,9 @@ type classroom interface {
 	Watch(ctx context.Context, e course.Exercise, namespace string) (*lesson.Watch, error)
 }
 
-// room is a classroom, and what else of the cluster a learner comes to see.
-type room struct {
-	classroom
+// environment is where exercises are done, and what else of the cluster a learner gets to see.
+type environment struct {
+	lessons
 	values     course.Values
 	kubeconfig string
 	dynamic    dynamic.Interface
@@ -47,47 +47,44 @@ type room struct {
 	copyKubectl string
 }
 
-// entrance finds the cluster.
-type entrance func(ctx context.Context) (*room, error)
-
-// enterRoom finds the cluster, once, and offers to bring it up where it is not there. begun are the namespaces of
+// connect finds the cluster, once, and offers to bring it up where it is not there. begun are the namespaces of
 // exercises that are there.
-func (d *desk) enterRoom(ctx context.Context) (begun []string, err error) {
-	if d.room == nil {
-		err := d.clock.run(coach.Connecting, func() (err error) { d.room, err = d.enter(ctx); return err })
+func (s *session) connect(ctx context.Context) (begun []string, err error) {
+	if s.env == nil {
+		err := s.spinner.run(coach.Connecting, func() (err error) { s.env, err = s.find(ctx); return err })
 		if err != nil {
 			return nil, err
 		}
 	}
 	bounded, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if begun, err = d.room.Begun(bounded); err != nil {
+	if begun, err = s.env.Begun(bounded); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, d.repair(coach.ClusterHalf, err)
+		return nil, s.repair(coach.ClusterHalf, err)
 	}
 	return begun, nil
 }
 
 // repair is the error of a cluster that svclab up mends.
-func (d *desk) repair(id coach.ID, err error) error {
-	return errors.New(coach.Say(d.Language, id, err) + "\n" + coach.Say(d.Language, coach.BringUp, d.command("up")))
+func (s *session) repair(id coach.ID, err error) error {
+	return errors.New(coach.Say(s.Language, id, err) + "\n" + coach.Say(s.Language, coach.BringUp, s.command("up")))
 }
 
 // attach is the entrance to the lab's own cluster.
-func (d *desk) attach(ctx context.Context) (*room, error) {
+func (s *session) attach(ctx context.Context) (*environment, error) {
 	var log bytes.Buffer
-	config := d.config
+	config := s.Config
 	config.Log = &log // of interest only when it fails
 	settings, err := config.Settings(ctx)
 	if err != nil {
-		_, _ = d.Err.Write(log.Bytes())
+		_, _ = s.Err.Write(log.Bytes())
 		return nil, err
 	}
 	attached, err := cluster.Attach(ctx, settings)
 	if errors.Is(err, cluster.ErrNoCluster) {
-		if attached, err = d.raise(ctx, settings, err); err != nil {
+		if attached, err = s.raise(ctx, settings, err); err != nil {
 			return nil, err
 		}
 	}
@@ -96,31 +93,31 @@ func (d *desk) attach(ctx context.Context) (*room, error) {
 	}
 	values, err := clusterValues(ctx, attached)
 	if err != nil {
-		return nil, d.repair(coach.ClusterHalf, err)
+		return nil, s.repair(coach.ClusterHalf, err)
 	}
 	lab := setup.Lab{Cluster: attached}
-	r := lab.Runner(config.Output, runner.WithReporter(d.clock), runner.WithSettings(runner.Settings{Heartbeat: 2 * time.Second}),
+	r := lab.Runner(config.Output, runner.WithReporter(s.spinner), runner.WithSettings(runner.Settings{Heartbeat: 2 * time.Second}),
 		runner.WithFailed(func(context.Context, string, string) {}))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))
-	return &room{classroom: lesson.Room{Cluster: lab, Runner: r, Notes: d.folder}, values: values, kubeconfig: attached.Kubeconfig(),
+	return &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Notes: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
 		dynamic: attached.Dynamic(), copyKubectl: copying}, nil
 }
 
 // raise brings the cluster up if the learner wants it; why says what is the matter with it.
-func (d *desk) raise(ctx context.Context, settings cluster.Settings, why error) (*cluster.Cluster, error) {
-	if !d.flags.yes {
-		if !d.lively {
-			return nil, d.repair(coach.ClusterGone, why)
+func (s *session) raise(ctx context.Context, settings cluster.Settings, why error) (*cluster.Cluster, error) {
+	if !s.flags.yes {
+		if !s.interactive {
+			return nil, s.repair(coach.ClusterGone, why)
 		}
-		d.clock.wipe()
-		d.Say(coach.ClusterGone, why)
-		d.Say(coach.BringUp, d.command("up"))
-		answer, err := d.ask(coach.RaiseAsk)
+		s.spinner.clear()
+		s.Say(coach.ClusterGone, why)
+		s.Say(coach.BringUp, s.command("up"))
+		answer, err := s.ask(coach.RaiseAsk)
 		if err != nil || answer != "" && !agreed(answer) {
-			return nil, d.repair(coach.ClusterGone, why)
+			return nil, s.repair(coach.ClusterGone, why)
 		}
 	}
-	settings.Log = d.Err
+	settings.Log = s.Err
 	up, err := cluster.Up(ctx, settings)
 	if err != nil {
 		return nil, err
@@ -138,46 +135,46 @@ func agreed(answer string) bool {
 }
 
 // here finds the exercise under way in the room, and makes sure that it can be worked on.
-func (d *desk) here(ctx context.Context) (course.Exercise, error) {
-	name, err := d.current()
+func (s *session) here(ctx context.Context) (course.Exercise, error) {
+	name, err := s.current()
 	if err != nil {
 		return course.Exercise{}, err
 	}
-	e, _, err := d.open(ctx, name)
+	e, _, err := s.open(ctx, name)
 	if err != nil {
 		return e, err
 	}
-	return e, d.sound(ctx, e)
+	return e, s.sound(ctx, e)
 }
 
 // sound is the error of an exercise, or of a cluster, from which the learner removed what belongs to it.
-func (d *desk) sound(ctx context.Context, e course.Exercise) error {
-	broken, err := d.room.Broken(ctx)
+func (s *session) sound(ctx context.Context, e course.Exercise) error {
+	broken, err := s.env.Broken(ctx)
 	if err != nil {
 		return err
 	}
 	if len(broken) > 0 {
-		return errors.New(coach.Say(d.Language, coach.Essentials, strings.Join(broken, ", "), d.command("learn reset")))
+		return errors.New(coach.Say(s.Language, coach.Essentials, strings.Join(broken, ", "), s.command("learn reset")))
 	}
-	missing, err := d.room.Missing(ctx, e, lesson.Namespace(e))
+	missing, err := s.env.Missing(ctx, e, lesson.Namespace(e))
 	if err != nil {
 		return err
 	}
 	if missing != "" {
-		return errors.New(coach.Say(d.Language, coach.NamespaceGone, missing, d.command("learn reset")))
+		return errors.New(coach.Say(s.Language, coach.NamespaceGone, missing, s.command("learn reset")))
 	}
 	return nil
 }
 
 // kubeconfigFile is the learner's own: always at one place, so that a shell once wired stays so.
-func (d *desk) kubeconfigFile() string { return filepath.Join(d.folder, "kubeconfig") }
+func (s *session) kubeconfigFile() string { return filepath.Join(s.folder, "kubeconfig") }
 
 // wiring shows how to wire a shell; as code, since a command must not be broken.
-func (d *desk) wiring() { d.Markdown("```\n$ export KUBECONFIG=" + d.kubeconfigFile() + "\n```") }
+func (s *session) wiring() { s.Markdown("```\n$ export KUBECONFIG=" + s.kubeconfigFile() + "\n```") }
 
 // wire writes the learner's kubeconfig: the lab's, in the exercise's namespace.
-func (d *desk) wire(e course.Exercise) error {
-	config, err := clientcmd.LoadFromFile(d.room.kubeconfig)
+func (s *session) wire(e course.Exercise) error {
+	config, err := clientcmd.LoadFromFile(s.env.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("wire kubectl to the exercise: %w", err)
 	}
@@ -188,18 +185,20 @@ func (d *desk) wire(e course.Exercise) error {
 	if err != nil {
 		return fmt.Errorf("wire kubectl to the exercise: %w", err)
 	}
-	if err := progress.Replace(d.kubeconfigFile(), data); err != nil {
+	if err := progress.Replace(s.kubeconfigFile(), data); err != nil {
 		return fmt.Errorf("wire kubectl to the exercise: %w", err)
 	}
 	return nil
 }
 
 // workFolder is where an exercise's manifests are put for the learner.
-func (d *desk) workFolder(e course.Exercise) string { return filepath.Join(d.folder, "work", e.Name) }
+func (s *session) workFolder(e course.Exercise) string {
+	return filepath.Join(s.folder, "work", e.Name)
+}
 
 // handOut writes the exercise's manifests, anew or only those that are not there, and returns their folder.
-func (d *desk) handOut(e course.Exercise, anew bool) error {
-	folder := d.workFolder(e)
+func (s *session) handOut(e course.Exercise, anew bool) error {
+	folder := s.workFolder(e)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("hand out the exercise's files: %w", err)
 	}

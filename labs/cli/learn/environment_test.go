@@ -1,4 +1,4 @@
-package cli
+package learn
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/progress"
@@ -18,28 +19,28 @@ import (
 func TestLearnClusterTrouble(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		prepare func(d *desk, r *fakeRoom)
-		verb    func(d *desk, ctx context.Context) error
+		prepare func(d *session, r *fakeEnvironment)
+		verb    func(d *session, ctx context.Context) error
 		want    []string
 	}{
-		{"it is not there", func(d *desk, _ *fakeRoom) {
-			d.enter = func(context.Context) (*room, error) {
+		{"it is not there", func(d *session, _ *fakeEnvironment) {
+			d.find = func(context.Context) (*environment, error) {
 				return nil, d.repair(coach.ClusterGone, errors.New("there is no cluster lab"))
 			}
-		}, (*desk).check, []string{"cluster is not there", "svclab up", "progress is kept"}},
-		{"it is half up", func(_ *desk, r *fakeRoom) { r.down = errors.New("connection refused") }, (*desk).check,
+		}, (*session).check, []string{"cluster is not there", "svclab up", "progress is kept"}},
+		{"it is half up", func(_ *session, r *fakeEnvironment) { r.down = errors.New("connection refused") }, (*session).check,
 			[]string{"does not answer as it should: connection refused", "svclab up"}},
-		{"the namespace is gone", func(_ *desk, r *fakeRoom) { r.missing = "learn-04" }, (*desk).check,
+		{"the namespace is gone", func(_ *session, r *fakeEnvironment) { r.missing = "learn-04" }, (*session).check,
 			[]string{"namespace learn-04 is not there any more", "svclab learn reset"}},
-		{"CoreDNS is gone", func(_ *desk, r *fakeRoom) { r.broken = []string{"kube-system deployment coredns"} }, (*desk).check,
+		{"CoreDNS is gone", func(_ *session, r *fakeEnvironment) { r.broken = []string{"kube-system deployment coredns"} }, (*session).check,
 			[]string{"lacks what every exercise needs: kube-system deployment coredns", "svclab learn reset"}},
-		{"it cannot hold the exercise", func(_ *desk, r *fakeRoom) { r.lacks = "needs outside: there is none" },
-			func(d *desk, ctx context.Context) error { return d.start(ctx, "01") }, []string{"cannot hold exercise 01: needs outside", "svclab learn next"}},
-		{"a prediction is missing", func(d *desk, _ *fakeRoom) { d.progress.Current = "07" }, (*desk).check,
+		{"it cannot hold the exercise", func(_ *session, r *fakeEnvironment) { r.lacks = "needs outside: there is none" },
+			func(d *session, ctx context.Context) error { return d.start(ctx, "01") }, []string{"cannot hold exercise 01: needs outside", "svclab learn next"}},
+		{"a prediction is missing", func(d *session, _ *fakeEnvironment) { d.progress.Current = "07" }, (*session).check,
 			[]string{"the question number is not answered", "--answer number=refused|no-endpoints|reached"}},
 	} {
 		stateOf(t, progress.Progress{})
-		d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+		d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
 		d.progress.Current = "04"
 		tc.prepare(d, r)
 		err := tc.verb(d, t.Context())
@@ -57,7 +58,7 @@ func TestLearnClusterTrouble(t *testing.T) {
 func TestLearnStart(t *testing.T) {
 	stateOf(t, progress.Progress{})
 	t.Setenv("PATH", t.TempDir()) // no kubectl
-	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
 	r.begun = []string{"learn-01", "learn-04-bcdfg", "svclab-x"}
 	r.missing = "learn-04"
 	if err := d.start(t.Context(), "4"); err != nil {
@@ -87,9 +88,9 @@ func TestLearnStart(t *testing.T) {
 
 func TestLearnCheck(t *testing.T) {
 	folder := stateOf(t, midway())
-	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
-	var verdict verdictError
-	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result != reach.Fail {
+	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
+	var verdict console.VerdictError
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.Result != reach.Fail {
 		t.Errorf("got %v", err)
 	}
 	wants(t, out.String(), "Not yet:", "Seen: nobody answers", "Hints used: 1 of 3")
@@ -99,7 +100,7 @@ func TestLearnCheck(t *testing.T) {
 	}
 	wants(t, out.String(), "is no longer there: deployment my-app", "Nothing that the check looks at has changed", "Your KUBECONFIG is not the exercise's")
 	r.check = sees(seen(reach.Inconclusive, "no prober"))
-	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result.ExitCode() != 2 {
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.Result.ExitCode() != 2 {
 		t.Errorf("got %v", err)
 	}
 	r.check = sees(seen(reach.Pass, ""))
@@ -116,10 +117,10 @@ func TestLearnCheck(t *testing.T) {
 func TestLearnPredictions(t *testing.T) {
 	stateOf(t, progress.Progress{Current: "07"})
 	pass := sees(coach.Seen{Verdict: reach.Verdict{Result: reach.Pass, Steps: []reach.Step{{Name: "as predicted", Result: reach.Pass}}}})
-	d, r, out := atDesk(t, strings.NewReader(""), learnFlags{lang: "en", answers: []string{"number=refused", "name=refused"}})
+	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en", answers: []string{"number=refused", "name=refused"}})
 	r.check = pass
-	var verdict verdictError
-	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.result != reach.Fail {
+	var verdict console.VerdictError
+	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.Result != reach.Fail {
 		t.Errorf("a wrong prediction: %v", err)
 	}
 	e, err := d.load(predict, course.Sample())
@@ -130,8 +131,8 @@ func TestLearnPredictions(t *testing.T) {
 	if got := d.progress.Exercises["07"]; !slices.Equal(got.Misconceptions, []string{"target-port-needs-container-port"}) || got.First["number"] != "refused" {
 		t.Errorf("%+v", got)
 	}
-	d, r, out = atDesk(t, strings.NewReader("9\nx\n"+ordinal(e, "number")+"\n"), learnFlags{lang: "en"})
-	r.check, d.lively = pass, true
+	d, r, out = testSession(t, strings.NewReader("9\nx\n"+ordinal(e, "number")+"\n"), flags{lang: "en"})
+	r.check, d.interactive = pass, true
 	if err := d.check(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -139,7 +140,7 @@ func TestLearnPredictions(t *testing.T) {
 	if got := d.progress.Exercises["07"]; got.Answers["number"] != "reached" || got.First["number"] != "refused" || got.Passed.IsZero() {
 		t.Errorf("%+v", got)
 	}
-	d, _, _ = atDesk(t, strings.NewReader(""), learnFlags{lang: "en", answers: []string{"number=perhaps"}})
+	d, _, _ = testSession(t, strings.NewReader(""), flags{lang: "en", answers: []string{"number=perhaps"}})
 	if err := d.check(t.Context()); err == nil || !strings.Contains(err.Error(), "number=refused|no-endpoints|reached") {
 		t.Errorf("got %v", err)
 	}
@@ -154,9 +155,9 @@ func ordinal(e course.Exercise, question string) string {
 func TestLearnGoesOn(t *testing.T) {
 	at := func(p progress.Progress) string {
 		stateOf(t, p)
-		d, r, _ := atDesk(t, strings.NewReader(""), learnFlags{lang: "en"})
+		d, r, _ := testSession(t, strings.NewReader(""), flags{lang: "en"})
 		r.missing = "all"
-		if err := d.goOn(t.Context()); err != nil {
+		if err := d.resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return d.progress.Current
@@ -182,8 +183,8 @@ func TestLearnGoesOn(t *testing.T) {
 // Verbs in two windows keep what the other did.
 func TestTwoWindows(t *testing.T) {
 	folder := stateOf(t, midway())
-	one, _, _ := atDesk(t, strings.NewReader(""), learnFlags{})
-	other, _, _ := atDesk(t, strings.NewReader(""), learnFlags{})
+	one, _, _ := testSession(t, strings.NewReader(""), flags{})
+	other, _, _ := testSession(t, strings.NewReader(""), flags{})
 	err := errors.Join(one.change("04", func(x *progress.Exercise) { x.Hints = 3 }), other.change("04", func(x *progress.Exercise) { x.Checks++ }))
 	if got := kept(t, folder).Exercises["04"]; err != nil || got.Hints != 3 || got.Checks != 4 {
 		t.Errorf("%+v, %v", got, err)

@@ -1,0 +1,150 @@
+package learn
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/lesson"
+	"github.com/svclab/svclab/labs/progress"
+)
+
+// hint shows the next hint, or the one with that number if it was shown before or is the next.
+func (s *session) hint(ctx context.Context, wanted string) error {
+	name, err := s.current()
+	if err != nil {
+		return err
+	}
+	e, err := s.load(name, course.Sample())
+	if err != nil {
+		return err
+	}
+	shown := s.progress.Exercises[e.ID].Hints
+	n := min(shown+1, course.Hints)
+	if wanted != "" {
+		if n, err = strconv.Atoi(wanted); err != nil || n < 1 || n > course.Hints {
+			return errors.New(coach.Say(s.Language, coach.NoSuchHint, wanted, course.Hints))
+		}
+	}
+	seen := coach.Seen{Verdict: s.lastSeen(e.ID)}
+	if slices.ContainsFunc(e.Variants, func(v course.Variant) bool { return v.Hint == n }) {
+		if e, err = s.here(ctx); err != nil {
+			return err
+		}
+		if seen.Objects, err = s.env.Look(ctx, e, lesson.Namespace(e)); err != nil {
+			return err
+		}
+	}
+	id, err := coach.Hint(e, n, seen)
+	if err != nil {
+		return err
+	}
+	if err := s.change(e.ID, func(x *progress.Exercise) { x.Hints = max(x.Hints, n) }); err != nil {
+		return err
+	}
+	s.Head(coach.Say(s.Language, coach.HintHead, n, course.Hints))
+	s.Markdown(e.Say(s.Language, id))
+	s.Blank()
+	if left := course.Hints - max(shown, n); left > 0 {
+		s.Quiet(coach.HintsLeft, left)
+	} else {
+		s.Quiet(coach.NoMoreHints)
+	}
+	return s.Done()
+}
+
+// solution shows the solutions: after passing, or if the learner says so.
+func (s *session) solution() error {
+	name, err := s.current()
+	if err != nil {
+		return err
+	}
+	values := course.Sample()
+	if s.env != nil {
+		values = s.env.values
+	}
+	e, err := s.load(name, values)
+	if err != nil {
+		return err
+	}
+	if !s.progress.Done(e.ID) && !s.flags.yes {
+		if !s.interactive {
+			return errors.New(coach.Say(s.Language, coach.SolutionKept) + "; " + coach.Say(s.Language, coach.NeedTerminal))
+		}
+		answer, err := s.ask(coach.SolutionAsk)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if !agreed(answer) {
+			s.Say(coach.SolutionKept)
+			return s.Done()
+		}
+	}
+	return s.reveal(e)
+}
+
+// reveal shows the solutions and keeps that they were seen, if that was before passing.
+func (s *session) reveal(e course.Exercise) error {
+	if err := s.change(e.ID, func(x *progress.Exercise) { x.Solution = x.Solution || x.Passed.IsZero() }); err != nil {
+		return err
+	}
+	s.Head(coach.Say(s.Language, coach.SolutionHead, e.ID))
+	for i, way := range e.Solutions {
+		if len(e.Solutions) > 1 {
+			s.Blank()
+			s.Say(coach.SolutionWay, i+1)
+		}
+		for _, q := range e.Questions {
+			s.Say(coach.SolutionPick, q.ID, e.Say(s.Language, course.OptionID(q.ID, way.Answers[q.ID])))
+		}
+		for _, step := range way.Steps.Steps {
+			s.way(way, step)
+		}
+	}
+	return s.Done()
+}
+
+// way shows what a step of a solution does, as a learner would do it.
+func (s *session) way(way course.Answer, step scenario.Step) {
+	switch {
+	case step.Run != nil:
+		s.Markdown("```\n$ " + strings.TrimSpace(step.Run.Command) + "\n```")
+	case step.Apply != nil:
+		for _, name := range step.Apply {
+			s.Say(coach.SolutionFile, name)
+			if data, own := way.Files[name]; own {
+				s.Markdown("```\n" + strings.TrimSpace(data) + "\n```")
+			}
+		}
+	case step.Patch != nil:
+		ref, namespace := step.Patch.Object, ""
+		if ref.Namespace != "" {
+			namespace = " -n " + ref.Namespace
+		}
+		kind := step.Patch.Type
+		if kind == "" {
+			kind = "merge"
+		}
+		body, err := yaml.YAMLToJSON(step.Patch.Body)
+		if err != nil {
+			body = step.Patch.Body
+		}
+		s.Markdown("```\n$ kubectl patch " + ref.Kind + " " + ref.Name + namespace + " --type=" + kind + " -p '" + string(body) + "'\n```")
+	case step.Delete != nil:
+		for _, ref := range step.Delete {
+			s.Markdown("```\n$ kubectl delete " + ref.Kind + " " + ref.Name + "\n```")
+		}
+	case step.Scale != nil:
+		s.Markdown("```\n$ kubectl scale " + step.Scale.Object.Kind + " " + step.Scale.Object.Name + " --replicas=" + strconv.Itoa(int(step.Scale.Replicas)) + "\n```")
+	case step.Restore != nil || step.Withhold != nil || step.ReplacePods != nil:
+		s.Raw("    " + step.Name)
+	}
+}

@@ -1,0 +1,94 @@
+package learn
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+)
+
+// list shows all exercises and how far the learner is.
+func (s *session) list() error {
+	names, err := s.source.Names()
+	if err != nil {
+		return err
+	}
+	done, all := s.passed()
+	s.Head(coach.Say(s.Language, coach.Course))
+	s.Quiet(coach.PassedOf, done, all)
+	var wrong []error // an exercise that is damaged hides no other
+	for _, name := range names {
+		e, err := s.load(name, course.Sample())
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		kept := s.progress.Exercises[e.ID]
+		mark := " "
+		switch {
+		case s.progress.Done(e.ID):
+			mark = s.tickMark()
+		case e.ID == s.progress.Current:
+			mark = ">"
+		}
+		var notes []string
+		if e.ID == s.progress.Current && !s.progress.Done(e.ID) {
+			notes = append(notes, coach.Say(s.Language, coach.Here))
+		}
+		if kept.Hints > 0 {
+			notes = append(notes, coach.Say(s.Language, coach.UsedHints, kept.Hints))
+		}
+		if kept.Solution {
+			notes = append(notes, coach.Say(s.Language, coach.UsedAnswer))
+		}
+		line := mark + " " + e.ID + "  " + pad(coach.Say(s.Language, kindID(e.Kind)), 8) + e.Title(s.Language)
+		if len(notes) > 0 {
+			line += "  (" + strings.Join(notes, ", ") + ")"
+		}
+		s.Raw(line)
+	}
+	return errors.Join(append(wrong, s.Done())...)
+}
+
+func (s *session) tickMark() string {
+	if s.Style.Plain {
+		return "+"
+	}
+	return "✓"
+}
+
+// pad fills text with blanks to so many terminal columns.
+func pad(text string, columns int) string {
+	return text + strings.Repeat(" ", max(0, columns-report.Width(text)))
+}
+
+// status says where the learner is. The cluster is not asked.
+func (s *session) status() error {
+	done, all := s.passed()
+	s.Say(coach.PassedOf, done, all)
+	if s.progress.Current == "" {
+		s.Say(coach.StatusNone)
+		return s.Done()
+	}
+	name, err := s.current()
+	if err != nil {
+		return err
+	}
+	e, err := s.load(name, course.Sample())
+	if err != nil {
+		return err
+	}
+	kept := s.progress.Exercises[e.ID]
+	s.Say(coach.StatusAt, e.ID, e.Title(s.Language), kept.Checks, kept.Hints, kept.Resets)
+	if !kept.Passed.IsZero() {
+		s.Say(coach.StatusDone, kept.Passed.Local().Format(time.DateTime))
+	}
+	if len(kept.Misconceptions) > 0 {
+		s.Say(coach.StatusSeen, strings.Join(kept.Misconceptions, ", "))
+	}
+	s.Say(coach.StatusKept, s.folder)
+	return s.Done()
+}

@@ -1,0 +1,227 @@
+package learn
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/lesson"
+	"github.com/svclab/svclab/labs/progress"
+)
+
+// resume continues with the current exercise, or starts the next one if that is passed.
+func (s *session) resume(ctx context.Context) error {
+	wanted := s.progress.Current
+	if wanted == "" || s.progress.Done(wanted) {
+		name, err := s.following(wanted)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			return s.allDone()
+		}
+		wanted = name
+	}
+	return s.start(ctx, wanted)
+}
+
+// allDone says that no exercise is left.
+func (s *session) allDone() error {
+	_, all := s.passed()
+	s.Say(coach.AllDone, all)
+	return s.Done()
+}
+
+// start begins an exercise, or goes on with one that was begun.
+func (s *session) start(ctx context.Context, wanted string) error {
+	name, err := s.chosen(wanted)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return s.allDone()
+	}
+	e, begun, err := s.open(ctx, name)
+	if err != nil {
+		return err
+	}
+	if lacks, err := s.env.Lacks(ctx, e); err != nil {
+		return s.repair(coach.ClusterHalf, err)
+	} else if lacks != "" {
+		return errors.New(coach.Say(s.Language, coach.Unsuited, e.ID, lacks))
+	}
+	missing, err := s.env.Missing(ctx, e, lesson.Namespace(e))
+	if err != nil {
+		return err
+	}
+	resumed := s.progress.Current == e.ID && missing == "" && !s.progress.Done(e.ID)
+	if resumed {
+		err = s.sound(ctx, e)
+	} else {
+		err = s.begin(ctx, e, begun, false)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.introduce(e, resumed), s.predict(e))
+}
+
+// open enters the room with an exercise. begun are the namespaces of exercises that are there.
+func (s *session) open(ctx context.Context, name string) (e course.Exercise, begun []string, err error) {
+	if _, err := s.load(name, course.Sample()); err != nil { // before anything is changed
+		return e, nil, err
+	}
+	if begun, err = s.connect(ctx); err != nil {
+		return e, nil, err
+	}
+	e, err = s.load(name, s.env.values)
+	return e, begun, err
+}
+
+// chosen is the folder of the exercise that is wanted; empty: the one under way, or the first that is not passed.
+func (s *session) chosen(wanted string) (string, error) {
+	switch {
+	case wanted != "":
+		return s.source.Find(wanted)
+	case s.progress.Current != "" && !s.progress.Done(s.progress.Current):
+		return s.source.Find(s.progress.Current)
+	}
+	return s.following("")
+}
+
+// begin sets an exercise up anew, or again. What there is of exercises is removed before.
+func (s *session) begin(ctx context.Context, e course.Exercise, begun []string, again bool) error {
+	if err := s.update(func(p *progress.Progress) {
+		p.Current = e.ID
+		p.Change(e.ID, func(x *progress.Exercise) {
+			if x.Started.IsZero() {
+				x.Started = time.Now().UTC().Truncate(time.Second)
+			}
+			if again {
+				x.Resets++
+			}
+		})
+	}); err != nil {
+		return err
+	}
+	if err := s.forgetSeen(e.ID); err != nil {
+		return err
+	}
+	err := s.spinner.run(coach.Clearing, func() error { return s.env.Leave(ctx, own(begun), true) })
+	if err != nil {
+		return err
+	}
+	if err := s.spinner.run(coach.Setting, func() error { return s.env.Begin(ctx, e, lesson.Namespace(e)) }); err != nil {
+		return err
+	}
+	if err := errors.Join(s.wire(e), s.handOut(e, true)); err != nil {
+		return err
+	}
+	if e.Kind == course.Predict {
+		return nil // what there is to see is the answer
+	}
+	return s.spinner.run(coach.Checking, func() error {
+		seen, err := s.env.Check(ctx, e, lesson.Namespace(e))
+		if err != nil {
+			return err
+		}
+		return s.keepSeen(e.ID, seen.Verdict)
+	})
+}
+
+// own are the namespaces that are a learner's, NN or NN-NAME behind the prefix: those of a proof under way are not.
+func own(begun []string) []string {
+	return slices.DeleteFunc(slices.Clone(begun), func(name string) bool {
+		rest, ok := strings.CutPrefix(name, "learn-")
+		return !ok || isProof(rest)
+	})
+}
+
+// isProof reports whether a namespace's name behind "learn-" is one that a proof made: NN-xxxxx, or with more behind.
+func isProof(rest string) bool {
+	parts := strings.Split(rest, "-")
+	return len(parts) > 1 && len(parts[1]) == 5 && !strings.ContainsAny(parts[1], "aeiouy0123456789")
+}
+
+// introduce shows the exercise: its goal, what answers now, and how to go on.
+func (s *session) introduce(e course.Exercise, resumed bool) error {
+	done, all := s.passed()
+	s.Head(coach.Say(s.Language, coach.Heading, e.ID, coach.Say(s.Language, kindID(e.Kind)), e.Title(s.Language)))
+	s.Quiet(coach.PassedOf, done, all)
+	for _, id := range e.Prerequisites {
+		if !s.progress.Done(id) {
+			s.Quiet(coach.Prerequisite, id)
+		}
+	}
+	if resumed {
+		s.Quiet(coach.Resumed)
+	}
+	s.Blank()
+	s.Markdown(e.Say(s.Language, "goal"))
+	s.Blank()
+	if len(e.Questions) > 0 && !resumed {
+		s.Say(coach.Predict1st)
+	}
+	if seen := s.lastSeen(e.ID); !resumed && len(seen.Steps) > 0 {
+		s.Start(seen)
+		s.Blank()
+	}
+	if len(e.Files) > 0 {
+		s.Say(coach.Files, s.workFolder(e))
+	}
+	if !hasKubectl() {
+		s.Say(coach.NoKubectl, s.env.copyKubectl)
+	}
+	s.Say(coach.Wire)
+	s.wiring()
+	s.Say(coach.Then)
+	return s.Done()
+}
+
+func kindID(k course.Kind) coach.ID {
+	switch k {
+	case course.Build:
+		return coach.KindBuild
+	case course.Fix:
+		return coach.KindFix
+	default:
+		return coach.KindPredict
+	}
+}
+
+// reset brings the exercise back to its start, and the cluster with it.
+func (s *session) reset(ctx context.Context) error {
+	name, err := s.current()
+	if err != nil {
+		return err
+	}
+	e, begun, err := s.open(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := s.begin(ctx, e, begun, true); err != nil {
+		return err
+	}
+	s.Say(coach.ResetDone)
+	return s.introduce(e, false)
+}
+
+// next goes on to the next exercise that is not passed.
+func (s *session) next(ctx context.Context) error {
+	at := s.progress.Current
+	if at != "" && !s.progress.Done(at) {
+		s.Quiet(coach.NotPassed, at)
+	}
+	name, err := s.following(at)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return s.allDone()
+	}
+	return s.start(ctx, name)
+}
