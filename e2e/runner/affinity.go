@@ -13,6 +13,7 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -53,7 +54,7 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}.pairs(args.Service, args.From, args.To)
+	pairs, err := pairs(env.site(), args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, er
 	if args.Pause <= 0 {
 		return nil, errors.New("pause: want some time")
 	}
-	pairs, err := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}.pairs(args.Service, args.From, args.To)
+	pairs, err := pairs(env.site(), args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +173,7 @@ func readyPods(env Env, selector string) ([]string, error) {
 	var names []string
 	for i := range env.World.Pods {
 		pod := &env.World.Pods[i]
-		if pod.Namespace == env.Namespace && selected.Matches(labels.Set(pod.Labels)) && inState(pod, nil) {
+		if pod.Namespace == env.Namespace && selected.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
 			names = append(names, world.Identity(pod))
 		}
 	}

@@ -56,8 +56,8 @@ func TestAffinityExpires(t *testing.T) {
 			if service.Spec.SessionAffinityConfig = tc.config; tc.config != nil {
 				service.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 			}
-			where.world.Services = []corev1.Service{service}
-			_, err := affinityExpires(context.Background(), Env{Namespace: "ns", World: where.world, Vantages: []reach.Vantage{onPod}, Prober: prober},
+			where.World.Services = []corev1.Service{service}
+			_, err := affinityExpires(context.Background(), Env{Namespace: "ns", World: where.World, Vantages: []reach.Vantage{onPod}, Prober: prober},
 				affinityArgs{Service: "my-service", Pods: "app=my-app", From: scenario.Strings{"pod/worker"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}})
 			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
 				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
@@ -91,10 +91,10 @@ func (f *forEach) Flow(context.Context, probe.FlowRequest) (Flow, error) { panic
 // asked is an Env with one Service, three vantages, and the prober.
 func asked(prober Prober) Env {
 	where := addressed()
-	where.world.Services[0].Spec.Ports = []corev1.ServicePort{{Port: 80}}
+	where.World.Services[0].Spec.Ports = []corev1.ServicePort{{Port: 80}}
 	second := onPod
 	second.Name = "pod/worker2"
-	return Env{Namespace: "ns", World: where.world, Vantages: []reach.Vantage{onPod, second, onOutside}, Prober: prober,
+	return Env{Namespace: "ns", World: where.World, Vantages: []reach.Vantage{onPod, second, onOutside}, Prober: prober,
 		Timeouts: Timeouts{Answered: time.Second}}
 }
 
@@ -137,25 +137,5 @@ func TestAffinityLasts(t *testing.T) {
 				t.Errorf("without a pause: %v", err)
 			}
 		})
-	}
-}
-
-func TestAddressesOfServicesAndVantages(t *testing.T) {
-	where := addressed()
-	where.vantages = append(where.vantages, onOutside, reach.Vantage{Name: "lost", Unusable: "there is none"})
-	where.world.Services[0].Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "172.18.255.7"}}
-	for text, want := range map[string]string{
-		"{vantageIP:outside}/32":      "172.18.0.9/32",
-		"{vantageIP:lost}":            "error",
-		"{loadBalancerIP:my-service}": "172.18.255.7",
-		"{loadBalancerIP:other}":      "error",
-	} {
-		got, err := where.filled(text)
-		if err != nil {
-			got = "error"
-		}
-		if got != want {
-			t.Errorf("%s: %q (%v), want %q", text, got, err, want)
-		}
 	}
 }

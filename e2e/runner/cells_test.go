@@ -1,11 +1,9 @@
 package runner
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/scenario"
 )
 
 // Names are asked of the cluster's DNS from nodes too, and a node's loopback only by nodes.
@@ -62,23 +60,5 @@ tables:
 	}
 	if asked != 8 {
 		t.Errorf("%d vantages asked the name, want 8", asked)
-	}
-}
-
-func TestWrittenNeeds(t *testing.T) {
-	for need, want := range map[string][2]bool{"all": {false, false}, "any": {false, true}, "one": {true, false}} {
-		table := scenario.Table{App: "app=my-app", Rows: []scenario.Row{{
-			Outcome: scenario.Outcomes{Any: []reach.Outcome{reach.Reached}}, By: &scenario.By{Need: need},
-			CNAME: "a.{namespace}", Host: "b.{namespace}.svc.{domain}", Because: "so"}}}
-		p, err := small().written(table, matched{vantage: onPod})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p.Sticky != want[0] || p.AnyBackend != want[1] || strings.Join(p.Backends, " ") != "a b" {
-			t.Errorf("%s: %+v", need, p)
-		}
-		if p.CNAME != "a.ns" || p.HostSeen != "b.ns.svc.cluster.local" || p.Reason != "so" {
-			t.Errorf("%s: %+v", need, p)
-		}
 	}
 }

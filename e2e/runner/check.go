@@ -11,6 +11,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -40,6 +41,11 @@ type Env struct {
 	// Cluster is the runner's own; a check may ask whether it is more, as a Commander.
 	Cluster  Cluster
 	Timeouts Timeouts
+}
+
+// site is where the tables of the scenario are matched.
+func (e Env) site() table.Site {
+	return table.Site{Namespace: e.Namespace, World: e.World, Vantages: e.Vantages}
 }
 
 // define makes a Check whose arguments are the fields of A, decoded strictly.

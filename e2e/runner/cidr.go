@@ -19,6 +19,7 @@ import (
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -188,7 +189,7 @@ func judgeServed(ctx context.Context, env Env, args cidrArgs) (lines []string, w
 	}
 	written := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Reason: "an added range serves like the first"}
 	for i := range env.World.Pods {
-		if pod := &env.World.Pods[i]; selector.Matches(labels.Set(pod.Labels)) && inState(pod, nil) {
+		if pod := &env.World.Pods[i]; selector.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
 			written.Backends = append(written.Backends, world.Identity(pod))
 		}
 	}

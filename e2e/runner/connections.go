@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/probe/wire"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -31,8 +32,8 @@ type connectionsArgs struct {
 // connections makes connections as a table never does: all at once, each carrying more than one packet holds, left alone
 // for a while, used again, and closed by the client before the last answer has come.
 func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, error) {
-	where := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}
-	pairs, err := where.pairs(args.Service, args.From, args.To)
+	where := env.site()
+	pairs, err := pairs(where, args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
@@ -65,14 +66,14 @@ type pair struct {
 }
 
 // pairs are the vantages and targets of a service that are meant, one at least.
-func (s site) pairs(service string, from scenario.Strings, to scenario.To) ([]pair, error) {
+func pairs(s table.Site, service string, from scenario.Strings, to scenario.To) ([]pair, error) {
 	var pairs []pair
-	for _, v := range s.vantages {
+	for _, v := range s.Vantages {
 		if !scenario.MatchVantage(from, v) {
 			continue
 		}
-		for _, target := range s.world.Targets(s.namespace + "/" + service) {
-			if world.Applicable(v, target) && s.matches(to, v, target) {
+		for _, target := range s.World.Targets(s.Namespace + "/" + service) {
+			if world.Applicable(v, target) && s.Selects(to, v, target) {
 				pairs = append(pairs, pair{v, target})
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -118,7 +119,7 @@ func (s *session) plans(w world.World, names []string) ([]plan, error) {
 	var (
 		plans []plan
 		errs  []error
-		where = site{namespace: s.namespace, world: w, vantages: s.vantages, former: s.former}
+		where = table.Site{Namespace: s.namespace, World: w, Vantages: s.vantages, Former: s.former}
 	)
 	for _, name := range names {
 		table := s.scenario.Tables[name]
@@ -127,21 +128,21 @@ func (s *session) plans(w world.World, names []string) ([]plan, error) {
 			errs = append(errs, fmt.Errorf("table %q: %w", name, err))
 			continue
 		}
-		p := plan{title: table.Title, vantages: grid.vantages, targets: grid.targets, world: w, missing: missing}
+		p := plan{title: table.Title, vantages: grid.Vantages, targets: grid.Targets, world: w, missing: missing}
 		if p.title == "" {
 			p.title = name
 		}
-		for _, cell := range grid.cells {
-			written, err := where.written(table, cell)
+		for _, cell := range grid.Cells {
+			written, err := where.Expected(table, cell)
 			if err != nil && !s.goal {
 				errs = append(errs, fmt.Errorf("table %q: %w", name, err))
 				continue
 			}
 			if err != nil { // who is to answer is not there: nobody else will do
-				written.Backends = []string{table.Rows[cell.row].By.String()}
+				written.Backends = []string{table.Rows[cell.Row].By.String()}
 			}
-			p.forecasts = append(p.forecasts, forecast{vantage: cell.vantage, target: cell.target, written: written,
-				oracle: s.runner.predict(w, cell.vantage, cell.target), goal: s.goal})
+			p.forecasts = append(p.forecasts, forecast{vantage: cell.Vantage, target: cell.Target, written: written,
+				oracle: s.runner.predict(w, cell.Vantage, cell.Target), goal: s.goal})
 		}
 		plans = append(plans, p)
 	}

@@ -26,7 +26,7 @@ type httpsArgs struct {
 // asksByHTTPS asks the outside world's server as a client does that is given a URL: it looks the host up, and verifies
 // that the server's certificate is for that host and issued by the outside world's authority.
 func asksByHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error) {
-	from, found := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}.asker(args.From)
+	from, found := env.site().Client(args.From)
 	if !found {
 		return nil, fmt.Errorf("there is no vantage %q", args.From)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -54,7 +55,7 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	if !ok {
 		return nil, errors.New("this prober cannot ask for DNS records")
 	}
-	lookups, wants, err := args.prepare(site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}, env.Timeouts.Answered)
+	lookups, wants, err := args.prepare(env.site(), env.Timeouts.Answered)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +127,8 @@ func dnsPods(ctx context.Context, env Env) ([]netip.AddrPort, error) {
 }
 
 // prepare fills in what only the run knows.
-func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.Lookup, wants [][]string, err error) {
-	from, found := where.asker(a.From)
+func (a lookupArgs) prepare(where table.Site, timeout time.Duration) (lookups []probe.Lookup, wants [][]string, err error) {
+	from, found := where.Client(a.From)
 	if !found {
 		return nil, nil, fmt.Errorf("there is no vantage %q", a.From)
 	}
@@ -135,11 +136,11 @@ func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.
 		return nil, nil, errors.New("lookups are missing")
 	}
 	for _, l := range a.Lookups {
-		names, err := where.filledEach(l.Name, held(l.Record))
+		names, err := where.FillEach(l.Name, held(l.Record))
 		if err != nil {
 			return nil, nil, err
 		}
-		want, err := where.wanted(l)
+		want, err := wanted(where, l)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -152,10 +153,10 @@ func (a lookupArgs) prepare(where site, timeout time.Duration) (lookups []probe.
 }
 
 // wanted are the answers with all filled in, sorted.
-func (s site) wanted(l lookupWant) ([]string, error) {
+func wanted(s table.Site, l lookupWant) ([]string, error) {
 	var want []string
 	for _, text := range l.Want {
-		each, err := s.filledEach(text, held(l.Record))
+		each, err := s.FillEach(text, held(l.Record))
 		if err != nil {
 			return nil, err
 		}

@@ -1,9 +1,11 @@
 package runner
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -12,101 +14,23 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 )
-
-// addressed is small with addresses for pod a and a Service.
-func addressed() site {
-	s := small()
-	s.world.Pods[0].Status.PodIPs = []corev1.PodIP{{IP: "10.244.1.7"}}
-	s.world.Services = []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "my-service", Namespace: "ns"},
-		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.9", ClusterIPs: []string{"10.96.0.9"}}}}
-	return s
-}
-
-func TestFilled(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain":                  "plain",
-		"x.{namespace}.{domain}": "x.ns.cluster.local",
-		"{clusterIP:my-service}": "10.96.0.9",
-		"{podIP:a}":              "10.244.1.7",
-		"{podLabel:a}.x":         "10-244-1-7.x",
-		"{nodeIP:worker2}":       "172.18.0.4",
-		"{podIP:nobody}":         "error",
-		"{podIP:b}":              "error", // it has no address yet
-		"{nodeIP:worker9}":       "error",
-		"{mistyped:a}":           "error",
-		"{formerIP:gone}":        "10.96.0.8",
-		"{formerIP:my-service}":  "error", // it is still there
-		"{formerIP:never}":       "error",
-	} {
-		s := addressed()
-		s.former = map[string][]netip.Addr{"gone": {netip.MustParseAddr("10.96.0.8")}, "my-service": {netip.MustParseAddr("10.96.0.9")}}
-		got, err := s.filled(text)
-		if err != nil {
-			got = "error"
-		}
-		if got != want {
-			t.Errorf("%s: %q (%v), want %q", text, got, err, want)
-		}
-	}
-}
-
-func TestFilledAllLeavesTheRestAlone(t *testing.T) {
-	body := map[string]any{"endpoints": []any{map[string]any{"addresses": []any{"{podIP:a}"}, "n": 3.0}}, "kept": "{x}"}
-	if !mentions(body) || mentions(body["kept"]) {
-		t.Error("placeholders are not told from other braces")
-	}
-	filled, err := addressed().filledAll(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := filled.(map[string]any)["endpoints"].([]any)[0].(map[string]any)
-	if got := endpoint["addresses"].([]any)[0]; got != "10.244.1.7" || endpoint["n"] != 3.0 || filled.(map[string]any)["kept"] != "{x}" {
-		t.Errorf("got %v", filled)
-	}
-	if _, err := addressed().filledAll([]any{"{podIP:nobody}"}); err == nil {
-		t.Error("an address that is not there was filled in")
-	}
-}
-
-func TestAskers(t *testing.T) {
-	s := addressed()
-	names := func(vantages []reach.Vantage) string {
-		var texts []string
-		for _, v := range vantages {
-			texts = append(texts, v.Name+"@"+v.Node)
-		}
-		return strings.Join(texts, " ")
-	}
-	if got := names(s.askers(scenario.Table{})); got != "host@" {
-		t.Errorf("without clients: %s", got)
-	}
-	if got := names(s.askers(scenario.Table{Clients: "app=my-app"})); got != "pod/a@n1 pod/b@n2" {
-		t.Errorf("the ready pods of the namespace: %s", got)
-	}
-	if v, found := s.asker("pod/a"); !found || v.Namespace != "ns" || len(v.Addrs) != 1 {
-		t.Errorf("pod/a: %v, %t", v, found)
-	}
-	if _, found := s.asker("pod/e"); found {
-		t.Error("a pod of another namespace asks")
-	}
-}
 
 func TestWantedAddressesAreOfTheRecordsFamily(t *testing.T) {
 	s := addressed()
-	s.world.Services[0].Spec.ClusterIPs = []string{"10.96.0.9", "fd00::9"}
+	s.World.Services[0].Spec.ClusterIPs = []string{"10.96.0.9", "fd00::9"}
 	for record, want := range map[probe.Record]string{probe.A: "10.96.0.9", probe.AAAA: "fd00::9"} {
-		got, err := s.wanted(lookupWant{Record: record, Want: []string{"{clusterIPs:my-service}"}})
+		got, err := wanted(s, lookupWant{Record: record, Want: []string{"{clusterIPs:my-service}"}})
 		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%s: %v (%v), want %s", record, got, err, want)
 		}
 	}
-	s.world.Services[0].Spec.ClusterIPs = s.world.Services[0].Spec.ClusterIPs[:1]
-	if got, err := s.wanted(lookupWant{Record: probe.AAAA, Want: []string{"{clusterIPs:my-service}"}}); err != nil || len(got) != 0 {
+	s.World.Services[0].Spec.ClusterIPs = s.World.Services[0].Spec.ClusterIPs[:1]
+	if got, err := wanted(s, lookupWant{Record: probe.AAAA, Want: []string{"{clusterIPs:my-service}"}}); err != nil || len(got) != 0 {
 		t.Errorf("a Service without an IPv6 address: %v, %v", got, err)
 	}
-	if _, err := s.wanted(lookupWant{Record: probe.A, Want: []string{"{clusterIPs:nobody}"}}); err == nil {
+	if _, err := wanted(s, lookupWant{Record: probe.A, Want: []string{"{clusterIPs:nobody}"}}); err == nil {
 		t.Error("a Service that is not there has addresses")
 	}
 }
@@ -124,7 +48,7 @@ func TestEachPodOfTheDNSIsAsked(t *testing.T) {
 		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.244.0.2"}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}},
 			{Addresses: []string{"10.244.0.3"}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}},
 			{Addresses: []string{"10.244.0.4"}, Conditions: discoveryv1.EndpointConditions{Ready: new(false)}}}}
-	env := Env{Namespace: "ns", World: addressed().world, Client: fake.NewClientset(slice)}
+	env := Env{Namespace: "ns", World: addressed().World, Client: fake.NewClientset(slice)}
 	if pods, err := dnsPods(t.Context(), env); err != nil || len(pods) > 0 {
 		t.Errorf("without a DNS Service: %v, %v", pods, err)
 	}
@@ -180,5 +104,32 @@ func TestJudgeLookups(t *testing.T) {
 		if _, err := judgeLookups([]probe.Found{c.found}, [][]string{c.want}); resultOf(err) != c.as {
 			t.Errorf("%s: %v (%v), want %s", name, resultOf(err), err, c.as)
 		}
+	}
+}
+
+// A question about every address is asked of those that its record can hold, and of none where there are none.
+func TestLookupsOfEveryAddress(t *testing.T) {
+	args := lookupArgs{From: "pod/worker", Lookups: []lookupWant{
+		{Name: "{podLabels:a}.x.", Record: probe.A, Want: []string{"{podIPs:a}"}},
+		{Name: "{podLabels:a}.x.", Record: probe.AAAA, Want: []string{"{podIPs:a}"}},
+		{Name: "x.", Record: probe.AAAA, Want: []string{"{podIPs:a}"}},
+	}}
+	asked := func(s table.Site) string {
+		s.Vantages = []reach.Vantage{onPod}
+		lookups, wants, err := args.prepare(s, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for i, l := range lookups {
+			texts = append(texts, fmt.Sprintf("%s %s %v", l.Record, l.Name, wants[i]))
+		}
+		return strings.Join(texts, "; ")
+	}
+	if got, want := asked(dual()), "A 10-244-1-7.x. [10.244.1.7]; AAAA fd00-1--7.x. [fd00:1::7]; AAAA x. [fd00:1::7]"; got != want {
+		t.Errorf("with both families: %s, want %s", got, want)
+	}
+	if got, want := asked(addressed()), "A 10-244-1-7.x. [10.244.1.7]; AAAA x. []"; got != want {
+		t.Errorf("with one: %s, want %s", got, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -90,7 +91,7 @@ func (s *session) nodeExec(ctx context.Context, n scenario.Node) (stepReport, er
 	if err != nil {
 		return stepReport{}, err
 	}
-	v, found := site{vantages: s.vantages}.asker("node/" + slot)
+	v, found := table.Site{Vantages: s.vantages}.Client("node/" + slot)
 	if !found {
 		return stepReport{}, fmt.Errorf("there is no vantage node/%s", slot)
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 )
 
 // FieldManager is the manager of every field that a scenario's manifests set.
@@ -285,4 +286,16 @@ func refused(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 &&
 		!apierrors.IsTooManyRequests(err) && !apierrors.IsUnauthorized(err)
+}
+
+// fillIn fills in the placeholders of a patch.
+func (s *session) fillIn(ctx context.Context, value any) (any, error) {
+	if !table.HasPlaceholder(value) {
+		return value, nil
+	}
+	w, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return table.Site{Namespace: s.namespace, World: w, Vantages: s.vantages}.FillValue(value)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 )
 
 // Place is where steps are carried out that are no scenario's: in namespaces that somebody else made and that stay.
@@ -100,21 +101,21 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 }
 
 // grid lays out a table. missing is what a goal speaks of and is not there; in a scenario that is an error.
-func (s *session) grid(where site, t scenario.Table) (g grid, missing []string, err error) {
+func (s *session) grid(where table.Site, t scenario.Table) (g table.Grid, missing []string, err error) {
 	if !s.goal {
-		g, err = where.match(t)
+		g, err = where.Match(t)
 		return g, nil, err
 	}
-	g, gaps, err := where.lay(t)
-	g.vantages = slices.DeleteFunc(g.vantages, func(v reach.Vantage) bool {
-		return !slices.ContainsFunc(g.cells, func(c matched) bool { return c.vantage.Name == v.Name })
+	g, gaps, err := where.Lay(t)
+	g.Vantages = slices.DeleteFunc(g.Vantages, func(v reach.Vantage) bool {
+		return !slices.ContainsFunc(g.Cells, func(c table.Cell) bool { return c.Vantage.Name == v.Name })
 	})
-	g.targets = slices.DeleteFunc(g.targets, func(t reach.Target) bool {
-		return !slices.ContainsFunc(g.cells, func(c matched) bool { return c.target.Name() == t.Name() })
+	g.Targets = slices.DeleteFunc(g.Targets, func(t reach.Target) bool {
+		return !slices.ContainsFunc(g.Cells, func(c table.Cell) bool { return c.Target.Name() == t.Name() })
 	})
-	missing = slices.Concat(gaps.services, gaps.targets)
+	missing = slices.Concat(gaps.Services, gaps.Targets)
 	if len(missing) == 0 {
-		missing = slices.Concat(gaps.rows, gaps.families) // with a Service amiss, its rows are too
+		missing = slices.Concat(gaps.Rows, gaps.Families) // with a Service amiss, its rows are too
 	}
 	return g, missing, err
 }

@@ -49,7 +49,7 @@ func TestGoalThatIsNotMet(t *testing.T) {
 	}
 	goal.Steps = append(goal.Steps, scenario.Step{Name: "replace", ReplacePods: &scenario.ReplacePods{Selector: "app=my-app"}})
 	v := r.Goal(context.Background(), at, goal)
-	if v.Result != reach.Fail || !strings.Contains(v.Steps[0].Why, "is about no cell") {
+	if v.Result != reach.Fail || !strings.Contains(v.Steps[0].Why, "covers no cell") {
 		t.Errorf("nothing is there: %s: %+v", v.Result, v.Steps)
 	}
 	if last := v.Steps[len(v.Steps)-1]; last.Result != reach.Skipped {

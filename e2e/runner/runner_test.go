@@ -258,10 +258,10 @@ func TestProberThatCannotRun(t *testing.T) {
 
 func TestRowsThatDoNotFit(t *testing.T) {
 	for name, c := range map[string]struct{ old, text, want string }{
-		"a cell without a row": {"[outside, host], to: [clusterIP, endpoint]", "[outside, host], to: clusterIP", "no row says what to expect from outside to my-service endpoint@"},
-		"a cell with two rows": {"from: [pod, node], to: endpoint", "from: any, to: endpoint", "rows 3 and 4 all say what to expect from outside to my-service endpoint@"},
-		"a row without a cell": {"    rows:", "    rows:\n      - {from: pod, to: nodePort, outcome: Refused}", "row 1 (from pod to nodePort: Refused) is about no cell"},
-		"nobody to answer":     {"by: all", "by: {pods: app=other}", "row 1: from pod/control-plane to my-service clusterIP:80/TCP: every pod with app=other is to answer, but there is none"},
+		"a cell without a row": {"[outside, host], to: [clusterIP, endpoint]", "[outside, host], to: clusterIP", "no row covers the cell from outside to my-service endpoint@"},
+		"a cell with two rows": {"from: [pod, node], to: endpoint", "from: any, to: endpoint", "rows 3 and 4 all cover the cell from outside to my-service endpoint@"},
+		"a row without a cell": {"    rows:", "    rows:\n      - {from: pod, to: nodePort, outcome: Refused}", "row 1 (from pod to nodePort: Refused) covers no cell"},
+		"nobody to answer":     {"by: all", "by: {pods: app=other}", "row 1: from pod/control-plane to my-service clusterIP:80/TCP: the row expects an answer by every pod with app=other, but there is no such pod"},
 		"no such service":      {"    app:", "    services: [other]\n    app:", `there is no Service "other"`},
 	} {
 		t.Run(name, func(t *testing.T) {

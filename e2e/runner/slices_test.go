@@ -49,11 +49,11 @@ func TestEndpointSlices(t *testing.T) {
 		"a pod that is not":     {slice(nil), []endpointWant{{Pod: "z"}}, reach.Fail},
 	} {
 		s := addressed()
-		s.world.Pods[0].UID = "p1"
-		s.world.Services[0].UID = "s1"
-		s.world.Services[0].Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
-		s.world.Slices = []discoveryv1.EndpointSlice{c.slice}
-		_, err := endpointSlices(context.Background(), Env{Namespace: "ns", World: s.world}, sliceArgs{Service: "my-service", Endpoints: c.want})
+		s.World.Pods[0].UID = "p1"
+		s.World.Services[0].UID = "s1"
+		s.World.Services[0].Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
+		s.World.Slices = []discoveryv1.EndpointSlice{c.slice}
+		_, err := endpointSlices(context.Background(), Env{Namespace: "ns", World: s.World}, sliceArgs{Service: "my-service", Endpoints: c.want})
 		if resultOf(err) != c.as {
 			t.Errorf("%s: %v (%v), want %s", test, resultOf(err), err, c.as)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -38,7 +39,7 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	tally := map[string]int{}
 	for i := range env.World.Pods {
 		pod := &env.World.Pods[i]
-		if pod.Namespace == env.Namespace && selector.Matches(labels.Set(pod.Labels)) && inState(pod, nil) {
+		if pod.Namespace == env.Namespace && selector.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
 			tally[world.Identity(pod)] = 0
 		}
 	}
@@ -49,9 +50,9 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("there is no vantage %q", args.From)
 	}
-	where := site{namespace: env.Namespace, world: env.World, vantages: env.Vantages}
+	where := env.site()
 	targets := slices.DeleteFunc(env.World.Targets(env.Namespace+"/"+args.Service), func(t reach.Target) bool {
-		return !where.matches(args.To, env.Vantages[i], t)
+		return !where.Selects(args.To, env.Vantages[i], t)
 	})
 	if len(targets) != 1 {
 		return nil, fmt.Errorf("want one target, %s are %d", args.To, len(targets))

@@ -329,7 +329,7 @@ func TestLinesAndHeartbeat(t *testing.T) {
 		t.Errorf("one scenario is counted in\n%s", out.String())
 	}
 	Lines(&out).Planned([]string{"slow"}, []Skip{{Scenario: "other", Reason: "needs more"}})
-	for _, want := range []string{"2 scenarios: 1 to run, 1 skipped", "other: skipped: needs more", "slow: wait …", "waiting for services/none to be as described; last seen: there is none",
+	for _, want := range []string{"2 scenarios: 1 to run, 1 skipped", "other: skipped: needs more", "slow: wait …", "waiting for services/none to be as described; last seen: it does not exist",
 		"slow: wait: Fail after", "gave up waiting for services/none", "slow: Fail after"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("missing %q in\n%s", want, out.String())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -42,14 +44,14 @@ func (s *session) only(ctx context.Context, from string, to scenario.To) (reach.
 	if err != nil {
 		return reach.Vantage{}, reach.Target{}, err
 	}
-	where := site{namespace: s.namespace, world: w, vantages: s.vantages}
-	v, there := where.asker(from)
+	where := table.Site{Namespace: s.namespace, World: w, Vantages: s.vantages}
+	v, there := where.Client(from)
 	if !there {
 		return v, reach.Target{}, fmt.Errorf("there is no vantage %s", from)
 	}
 	var found []reach.Target
 	for _, target := range w.Targets(s.namespace + "/" + to.Service) {
-		if world.Applicable(v, target) && where.matches(to, v, target) {
+		if world.Applicable(v, target) && where.Selects(to, v, target) {
 			found = append(found, target)
 		}
 	}
@@ -155,7 +157,7 @@ func counts(backends map[string]int) string {
 		return "nobody"
 	}
 	var parts []string
-	for _, name := range sortedKeys(backends) {
+	for _, name := range slices.Sorted(maps.Keys(backends)) {
 		parts = append(parts, fmt.Sprintf("%s (%d)", name, backends[name]))
 	}
 	return strings.Join(parts, ", ")

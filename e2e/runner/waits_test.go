@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -114,43 +113,8 @@ func TestHolds(t *testing.T) {
 	onceLooked(c.api, "/configmaps/late", func(namespace string) { c.api.put("configmaps", configMap(namespace, "1")) })
 	v := one(t, r, loaded(t, "holds", "", "\n  - {name: absent, object: {ref: configmap/late, absent: true, holds: 10s}, timeout: 20s}\n", ""))
 	step := v.Steps[0]
-	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 10s: it is there") || step.Elapsed > relook {
+	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 10s: it exists") || step.Elapsed > relook {
 		t.Errorf("after %s: %s: %s", step.Elapsed, step.Result, step.Why)
-	}
-}
-
-func TestUnlike(t *testing.T) {
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"metadata": map[string]any{"name": "a"},
-		"spec": map[string]any{"type": "NodePort", "replicas": int64(2), "empty": "",
-			"ports": []any{map[string]any{"port": int64(80), "protocol": "TCP"}, map[string]any{"port": int64(81)}}}}}
-	for name, c := range map[string]struct{ yaml, want string }{
-		"contained":        {`{"want": {"spec": {"type": "NodePort", "replicas": 2, "ports": [{"port": 80}, {"port": 81}]}}}`, ""},
-		"another value":    {`{"want": {"spec": {"replicas": 3}}}`, ".spec.replicas is 2, want 3"},
-		"missing field":    {`{"want": {"spec": {"clusterIP": "None"}}}`, `.spec.clusterIP is not set, want "None"`},
-		"fewer elements":   {`{"want": {"spec": {"ports": [{"port": 80}]}}}`, ".spec.ports is "},
-		"another element":  {`{"want": {"spec": {"ports": [{"port": 80}, {"port": 82}]}}}`, ".spec.ports[1].port is 81, want 82"},
-		"no map":           {`{"want": {"spec": {"type": {"a": 1}}}}`, ".spec.type is "},
-		"path":             {`{"path": {"{.spec.ports[*].port}": "80 81", "{.spec.none}": ""}}`, ""},
-		"path, otherwise":  {`{"path": {"{.spec.type}": "ClusterIP"}}`, `{.spec.type} is "NodePort", want "ClusterIP"`},
-		"unset":            {`{"unset": ["spec.clusterIP", "spec.empty", "status.loadBalancer.ingress"]}`, ""},
-		"unset, otherwise": {`{"unset": "spec.type"}`, "spec.type is NodePort, want it unset"},
-		"absent":           {`{"absent": true}`, "it is there"},
-	} {
-		var d scenario.Object
-		if err := json.Unmarshal([]byte(c.yaml), &d); err != nil {
-			t.Fatal(err)
-		}
-		got, err := unlike(object, d)
-		if err != nil || (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) {
-			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
-		}
-	}
-	if got, err := unlike(nil, scenario.Object{Unset: scenario.Strings{"a"}}); err != nil || got != "there is none" {
-		t.Errorf("no object: %q, %v", got, err)
-	}
-	if _, err := unlike(object, scenario.Object{Path: map[string]string{"{.spec": "x"}}); err == nil {
-		t.Error("a path that is none is taken")
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *session) object(ctx context.Context, d scenario.Object) (stepReport, er
 	var broken error
 	if err := s.awaitObject(ctx, at, what, d.Holds, func(o *unstructured.Unstructured) (bool, string) {
 		var difference string
-		if difference, broken = unlike(o, d); broken != nil {
+		if difference, broken = d.Mismatch(o); broken != nil {
 			return true, broken.Error() // no use to wait: the description itself is wrong
 		}
 		if difference == "" {

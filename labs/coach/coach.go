@@ -127,7 +127,7 @@ func (s Seen) holds(c course.Condition) (bool, error) {
 		if found := s.objects(c.Object.Ref); len(found) > 0 {
 			object = found[0]
 		}
-		difference, err := runner.Unlike(object, *c.Object)
+		difference, err := c.Object.Mismatch(object)
 		return difference == "" && err == nil, err
 	case c.Count != nil:
 		return s.counted(*c.Count)
@@ -159,7 +159,7 @@ func (s Seen) counted(c course.Count) (bool, error) {
 			continue
 		}
 		if c.Like != nil {
-			difference, err := runner.Unlike(object, *c.Like)
+			difference, err := c.Like.Mismatch(object)
 			if err != nil {
 				return false, err
 			}

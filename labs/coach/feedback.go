@@ -89,7 +89,7 @@ func (p *Renderer) found(before reach.Verdict, step reach.Step) (shown bool) {
 }
 
 // noCell is what a runner says of a row of a goal for which there is nothing to ask.
-var noCell = regexp.MustCompile(`row \d+ \(from (.+?) to (.+?): .*?\) is about no cell`)
+var noCell = regexp.MustCompile(`row \d+ \(from (.+?) to (.+?): .*?\) covers no cell`)
 
 // told reports whether a table shows by itself that it is not as it should be.
 func told(t reach.Table) bool { return len(t.Cells) > 0 && t.Result() != reach.Pass }

@@ -16,7 +16,7 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 			Observations: []reach.Observation{{Outcome: reach.Refused}}}}
 		return []reach.Table{{Vantages: []reach.Vantage{vantage}, Targets: []reach.Target{target}, Cells: []reach.CellVerdict{cell}}}
 	}
-	const row = "row 1 (from outside, pod to clusterIP, dns:80: Reached by all) is about no cell"
+	const row = "row 1 (from outside, pod to clusterIP, dns:80: Reached by all) covers no cell"
 	for name, c := range map[string]struct {
 		step      reach.Step
 		want, not []string

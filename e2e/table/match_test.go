@@ -1,4 +1,4 @@
-package runner
+package table
 
 import (
 	"net/netip"
@@ -15,7 +15,7 @@ import (
 )
 
 // small is a site with two nodes, a pod on each, and a third pod that is not ready.
-func small() site {
+func small() Site {
 	pod := func(name, node string, ready corev1.ConditionStatus) corev1.Pod {
 		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", Labels: map[string]string{"app": "my-app"}},
 			Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}}
@@ -28,13 +28,13 @@ func small() site {
 	going.DeletionTimestamp = &metav1.Time{}
 	elsewhere := pod("e", "n1", corev1.ConditionTrue)
 	elsewhere.Namespace = "other"
-	return site{namespace: "ns", world: world.World{
+	return Site{Namespace: "ns", World: world.World{
 		Facts: world.Facts{ProxyMode: "nftables", Slots: map[string]string{"worker": "n1", "worker2": "n2"}},
 		Nodes: []corev1.Node{node("n1", "172.18.0.3", "10.244.1.0/24"), node("n2", "172.18.0.4", "10.244.2.0/24")},
 		Pods: []corev1.Pod{pod("a", "n1", corev1.ConditionTrue), pod("b", "n2", corev1.ConditionTrue),
 			pod("c", "n2", corev1.ConditionFalse), going, elsewhere},
 		Announcers: map[netip.Addr]string{netip.MustParseAddr("172.18.255.1"): "n2"},
-	}, vantages: []reach.Vantage{{Name: "host", Kind: reach.Host, Addrs: []netip.Addr{netip.MustParseAddr("172.18.0.1")}}}}
+	}, Vantages: []reach.Vantage{{Name: "host", Kind: reach.Host, Addrs: []netip.Addr{netip.MustParseAddr("172.18.0.1")}}}}
 }
 
 var (
@@ -47,20 +47,20 @@ func TestBackends(t *testing.T) {
 	port := reach.Target{Kind: reach.NodePort, Service: "ns/my-service", Node: "n2", Slot: "worker2"}
 	for name, c := range map[string]struct {
 		by   scenario.By
-		cell matched
+		cell Cell
 		want string
 	}{
-		"all":             {scenario.By{Need: "all"}, matched{vantage: onPod}, "a b"},
-		"own node":        {scenario.By{On: scenario.Strings{"own"}}, matched{vantage: onPod}, "a"},
-		"target's node":   {scenario.By{On: scenario.Strings{"target"}}, matched{vantage: onPod, target: port}, "b"},
-		"slot":            {scenario.By{On: scenario.Strings{"worker2"}}, matched{vantage: onPod}, "b"},
-		"unready too":     {scenario.By{States: scenario.Strings{"ready", "unready"}}, matched{vantage: onPod}, "a b c"},
-		"terminating":     {scenario.By{States: scenario.Strings{"terminating"}}, matched{vantage: onPod}, "d"},
-		"names":           {scenario.By{Names: []string{"outside"}}, matched{}, "outside"},
-		"itself":          {scenario.By{Itself: true}, matched{target: reach.Target{Pod: "c"}}, "c"},
-		"itself, no pod":  {scenario.By{Itself: true}, matched{}, "error"},
-		"other selector":  {scenario.By{Pods: "app=other"}, matched{}, "error"},
-		"nobody is there": {scenario.By{On: scenario.Strings{"control-plane"}}, matched{}, "error"},
+		"all":             {scenario.By{Need: "all"}, Cell{Vantage: onPod}, "a b"},
+		"own node":        {scenario.By{On: scenario.Strings{"own"}}, Cell{Vantage: onPod}, "a"},
+		"target's node":   {scenario.By{On: scenario.Strings{"target"}}, Cell{Vantage: onPod, Target: port}, "b"},
+		"slot":            {scenario.By{On: scenario.Strings{"worker2"}}, Cell{Vantage: onPod}, "b"},
+		"unready too":     {scenario.By{States: scenario.Strings{"ready", "unready"}}, Cell{Vantage: onPod}, "a b c"},
+		"terminating":     {scenario.By{States: scenario.Strings{"terminating"}}, Cell{Vantage: onPod}, "d"},
+		"names":           {scenario.By{Names: []string{"outside"}}, Cell{}, "outside"},
+		"itself":          {scenario.By{Itself: true}, Cell{Target: reach.Target{Pod: "c"}}, "c"},
+		"itself, no pod":  {scenario.By{Itself: true}, Cell{}, "error"},
+		"other selector":  {scenario.By{Pods: "app=other"}, Cell{}, "error"},
+		"nobody is there": {scenario.By{On: scenario.Strings{"control-plane"}}, Cell{}, "error"},
 	} {
 		names, err := small().backends(scenario.Table{App: "app=my-app"}, c.by, c.cell)
 		got := strings.Join(names, " ")
@@ -79,21 +79,21 @@ func TestSources(t *testing.T) {
 	unclaimed := reach.Target{Kind: reach.LoadBalancer, Host: "172.18.255.2"}
 	for name, c := range map[string]struct {
 		symbol string
-		cell   matched
+		cell   Cell
 		want   string
 	}{
-		"self of a pod":                    {"self", matched{vantage: onPod}, "10.244.1.9"},
-		"self of a node":                   {"self", matched{vantage: onNode}, "10.244.1.1 172.18.0.3"},
-		"own node":                         {"own-node", matched{vantage: onPod}, "10.244.1.1 172.18.0.3"},
-		"own node of who has none":         {"own-node", matched{vantage: onOutside}, "error"},
-		"the node asked":                   {"node", matched{vantage: onPod, target: port}, "10.244.2.1 172.18.0.4"},
-		"the node that announces":          {"node", matched{vantage: onOutside, target: balanced}, "10.244.2.1 172.18.0.4"},
-		"a load balancer asked from a pod": {"node", matched{vantage: onPod, target: balanced}, "10.244.1.1 172.18.0.3"},
-		"nobody says who announces":        {"node", matched{vantage: onOutside, target: unclaimed}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
-		"any node":                         {"any-node", matched{vantage: onPod}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
-		"host":                             {"host", matched{vantage: onPod}, "172.18.0.1"},
-		"an address":                       {"192.0.2.1", matched{vantage: onPod}, "192.0.2.1"},
-		"a prefix":                         {"192.0.2.0/24", matched{vantage: onPod}, "192.0.2.0/24"},
+		"self of a pod":                    {"self", Cell{Vantage: onPod}, "10.244.1.9"},
+		"self of a node":                   {"self", Cell{Vantage: onNode}, "10.244.1.1 172.18.0.3"},
+		"own node":                         {"own-node", Cell{Vantage: onPod}, "10.244.1.1 172.18.0.3"},
+		"own node of who has none":         {"own-node", Cell{Vantage: onOutside}, "error"},
+		"the node asked":                   {"node", Cell{Vantage: onPod, Target: port}, "10.244.2.1 172.18.0.4"},
+		"the node that announces":          {"node", Cell{Vantage: onOutside, Target: balanced}, "10.244.2.1 172.18.0.4"},
+		"a load balancer asked from a pod": {"node", Cell{Vantage: onPod, Target: balanced}, "10.244.1.1 172.18.0.3"},
+		"nobody says who announces":        {"node", Cell{Vantage: onOutside, Target: unclaimed}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
+		"any node":                         {"any-node", Cell{Vantage: onPod}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
+		"host":                             {"host", Cell{Vantage: onPod}, "172.18.0.1"},
+		"an address":                       {"192.0.2.1", Cell{Vantage: onPod}, "192.0.2.1"},
+		"a prefix":                         {"192.0.2.0/24", Cell{Vantage: onPod}, "192.0.2.0/24"},
 	} {
 		prefixes, err := small().sources(c.symbol, c.cell)
 		var texts []string
@@ -136,7 +136,7 @@ func TestMatches(t *testing.T) {
 		"name":                {scenario.To{Name: "my-service.{namespace}"}, [5]bool{false, false, false, true, false}},
 	} {
 		for i, target := range []reach.Target{own, other, free, name, endpoint} {
-			if got := small().matches(c.to, onPod, target); got != c.want[i] {
+			if got := small().Selects(c.to, onPod, target); got != c.want[i] {
 				t.Errorf("%s: %s: %t", text, target.Name(), got)
 			}
 		}
@@ -147,31 +147,31 @@ func TestMatches(t *testing.T) {
 // that is a fault of the table.
 func TestUndeclaredAndDeclared(t *testing.T) {
 	s := small()
-	s.vantages = []reach.Vantage{onPod}
-	s.world.Services = []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "my-service", Namespace: "ns"},
+	s.Vantages = []reach.Vantage{onPod}
+	s.World.Services = []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "my-service", Namespace: "ns"},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.9", ClusterIPs: []string{"10.96.0.9"}, Ports: []corev1.ServicePort{{Port: 30080, Protocol: corev1.ProtocolTCP}}}}}
 	clusterIP := scenario.Kinds{reach.ClusterIP}
 	table := scenario.Table{Services: []string{"my-service"}, Kinds: clusterIP, From: scenario.Strings{"pod"},
 		Extra: []scenario.Extra{{Kind: reach.ClusterIP, Service: "my-service", Host: "{clusterIP}", Port: 30080, Undeclared: true}},
 		Rows: []scenario.Row{{From: scenario.Strings{"pod"}, To: scenario.To{Kind: clusterIP, Port: 80}},
 			{From: scenario.Strings{"pod"}, To: scenario.To{Kind: clusterIP, Undeclared: true}}}}
-	g, missing, err := s.lay(table)
+	g, missing, err := s.Lay(table)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var asked []string
-	for _, c := range g.cells {
-		if c.target.Port == 30080 {
-			asked = append(asked, numbers([]int{c.row}))
+	for _, c := range g.Cells {
+		if c.Target.Port == 30080 {
+			asked = append(asked, numbers([]int{c.Row}))
 		}
 	}
 	if got := strings.Join(asked, " "); got != "2" {
 		t.Errorf("30080 is asked by rows %q, want 2; missing: %+v", got, missing)
 	}
-	if len(missing.targets) > 0 || len(missing.rows) != 1 {
+	if len(missing.Targets) > 0 || len(missing.Rows) != 1 {
 		t.Errorf("missing: %+v, want only the row of port 80", missing)
 	}
-	if _, err := s.match(table); err == nil || !strings.Contains(err.Error(), "asked anyway") {
+	if _, err := s.Match(table); err == nil || !strings.Contains(err.Error(), "in the table already") {
 		t.Errorf("a scenario's table: %v", err)
 	}
 }
@@ -182,13 +182,31 @@ func TestWrittenKnowsTheMode(t *testing.T) {
 		By:      &scenario.By{Need: "all"}, Sees: scenario.Strings{"own-node"}}}}
 	for mode, want := range map[string]string{"nftables": "Refused, by []", "iptables": "Reached, by [a b]"} {
 		s := small()
-		s.world.Facts.ProxyMode = mode
-		p, err := s.written(table, matched{vantage: onNode})
+		s.World.Facts.ProxyMode = mode
+		p, err := s.Expected(table, Cell{Vantage: onNode})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := string(p.Outcomes[0]) + ", by " + "[" + strings.Join(p.Backends, " ") + "]"; got != want {
 			t.Errorf("%s: %s, want %s", mode, got, want)
+		}
+	}
+}
+
+func TestWrittenNeeds(t *testing.T) {
+	for need, want := range map[string][2]bool{"all": {false, false}, "any": {false, true}, "one": {true, false}} {
+		table := scenario.Table{App: "app=my-app", Rows: []scenario.Row{{
+			Outcome: scenario.Outcomes{Any: []reach.Outcome{reach.Reached}}, By: &scenario.By{Need: need},
+			CNAME: "a.{namespace}", Host: "b.{namespace}.svc.{domain}", Because: "so"}}}
+		p, err := small().Expected(table, Cell{Vantage: onPod})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Sticky != want[0] || p.AnyBackend != want[1] || strings.Join(p.Backends, " ") != "a b" {
+			t.Errorf("%s: %+v", need, p)
+		}
+		if p.CNAME != "a.ns" || p.HostSeen != "b.ns.svc.cluster.local" || p.Reason != "so" {
+			t.Errorf("%s: %+v", need, p)
 		}
 	}
 }

@@ -1,40 +1,33 @@
-package runner
+package scenario
 
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/jsonpath"
-
-	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// Unlike says in what an object is not as described, in a few words; empty: it is. object is nil where there is none.
-// The error is that of a description that cannot be read.
-func Unlike(object *unstructured.Unstructured, d scenario.Object) (string, error) {
-	return unlike(object, d)
-}
-
-// unlike says in what the object is not as described, in a few words; empty: it is. object is nil where there
-// is none.
-func unlike(object *unstructured.Unstructured, d scenario.Object) (string, error) {
+// Mismatch says in a few words how an object differs from the description; empty where it does not differ. A nil object
+// stands for one that does not exist. The error is that the description itself cannot be read.
+func (d Object) Mismatch(object *unstructured.Unstructured) (string, error) {
 	switch {
 	case d.Absent && object == nil:
 		return "", nil
 	case d.Absent:
-		return "it is there", nil
+		return "it exists", nil
 	case object == nil:
-		return "there is none", nil
+		return "it does not exist", nil
 	}
 	if len(d.Want) > 0 {
 		var want any
 		if err := json.Unmarshal(d.Want, &want); err != nil {
 			return "", fmt.Errorf("want: %w", err)
 		}
-		// The object's numbers are int64, those of want float64: a trip through JSON makes them alike.
+		// The object's numbers are int64, those of want float64. Encoding and decoding the object makes both float64.
 		data, err := object.MarshalJSON()
 		if err != nil {
 			return "", err
@@ -47,7 +40,7 @@ func unlike(object *unstructured.Unstructured, d scenario.Object) (string, error
 			return missing, nil
 		}
 	}
-	for _, expression := range sortedKeys(d.Path) {
+	for _, expression := range slices.Sorted(maps.Keys(d.Path)) {
 		got, err := evaluate(object, expression)
 		if err != nil {
 			return "", err
@@ -68,6 +61,7 @@ func unlike(object *unstructured.Unstructured, d scenario.Object) (string, error
 	return "", nil
 }
 
+// empty reports whether an API field with this value counts as unset.
 func empty(value any) bool {
 	switch v := value.(type) {
 	case nil:
@@ -83,18 +77,18 @@ func empty(value any) bool {
 	}
 }
 
-// lacking says which part of want is not in have: maps are compared by want's keys, lists element by element.
+// lacking says which part of want is missing in have. It compares maps by the keys of want, and lists element by element.
 func lacking(have, want any, at string) string {
 	switch w := want.(type) {
 	case map[string]any:
 		h, isMap := have.(map[string]any)
 		if !isMap {
-			return fmt.Sprintf("%s is %s, want %s", orRoot(at), text(have), text(want))
+			return fmt.Sprintf("%s is %s, want %s", orRoot(at), jsonText(have), jsonText(want))
 		}
-		for _, key := range sortedKeys(w) {
+		for _, key := range slices.Sorted(maps.Keys(w)) {
 			value, found := h[key]
 			if !found {
-				return fmt.Sprintf("%s is not set, want %s", at+"."+key, text(w[key]))
+				return fmt.Sprintf("%s is not set, want %s", at+"."+key, jsonText(w[key]))
 			}
 			if missing := lacking(value, w[key], at+"."+key); missing != "" {
 				return missing
@@ -104,7 +98,7 @@ func lacking(have, want any, at string) string {
 	case []any:
 		h, isList := have.([]any)
 		if !isList || len(h) != len(w) {
-			return fmt.Sprintf("%s is %s, want %s", orRoot(at), text(have), text(want))
+			return fmt.Sprintf("%s is %s, want %s", orRoot(at), jsonText(have), jsonText(want))
 		}
 		for i := range w {
 			if missing := lacking(h[i], w[i], fmt.Sprintf("%s[%d]", at, i)); missing != "" {
@@ -114,12 +108,13 @@ func lacking(have, want any, at string) string {
 		return ""
 	default:
 		if have != want {
-			return fmt.Sprintf("%s is %s, want %s", orRoot(at), text(have), text(want))
+			return fmt.Sprintf("%s is %s, want %s", orRoot(at), jsonText(have), jsonText(want))
 		}
 		return ""
 	}
 }
 
+// orRoot names the place of a difference; the root has no name of its own.
 func orRoot(at string) string {
 	if at == "" {
 		return "the object"
@@ -127,7 +122,7 @@ func orRoot(at string) string {
 	return at
 }
 
-func text(value any) string {
+func jsonText(value any) string {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Sprint(value)
@@ -135,8 +130,7 @@ func text(value any) string {
 	return string(data)
 }
 
-// evaluate prints a JSONPath expression of an object, as kubectl -o jsonpath does; a field that is missing
-// prints as nothing.
+// evaluate prints a JSONPath expression of an object, as kubectl -o jsonpath does. A missing field prints as nothing.
 func evaluate(object *unstructured.Unstructured, expression string) (string, error) {
 	path := jsonpath.New("path").AllowMissingKeys(true)
 	if err := path.Parse(expression); err != nil {
@@ -147,13 +141,4 @@ func evaluate(object *unstructured.Unstructured, expression string) (string, err
 		return "", fmt.Errorf("path %s: %w", expression, err)
 	}
 	return out.String(), nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -1,0 +1,29 @@
+package reach
+
+import (
+	"errors"
+	"fmt"
+)
+
+// failure is an error that the cluster causes: a request was answered, but the answer differs from what it must be, or did
+// not become so in time. Any other error only says that svclab could not find out.
+type failure struct{ text string }
+
+func (f failure) Error() string { return f.text }
+
+// Failf makes an error of which ResultOf is Fail.
+func Failf(format string, args ...any) error { return failure{fmt.Sprintf(format, args...)} }
+
+// ResultOf is the result of an action that returned err: Pass for nil, Fail for an error that Failf made, also when it is
+// wrapped or joined with others, and Inconclusive for any other.
+func ResultOf(err error) Result {
+	var f failure
+	switch {
+	case err == nil:
+		return Pass
+	case errors.As(err, &f):
+		return Fail
+	default:
+		return Inconclusive
+	}
+}
