@@ -26,6 +26,7 @@ var below = map[string][]string{
 	"e2e/probe/wire":      {"e2e/reach"},
 	"e2e/probe/prober":    {"e2e/reach", "e2e/probe/wire"},
 	"e2e/probe":           {"e2e/reach", "e2e/probe/wire"},
+	"e2e/observe":         {"e2e/reach", "e2e/world", "e2e/probe"},
 	"e2e/scenario":        {"e2e/reach"},
 	"e2e/cluster/docker":  {},
 	"e2e/cluster/kind":    {"e2e/cluster/docker"},

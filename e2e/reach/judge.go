@@ -31,8 +31,9 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: want %s, got %s (%d of %d probes)", d.Field, d.Want, d.Got, d.Count, d.Of)
 }
 
-// Compare says how the observations differ from the prediction; nil when they do not. Cells that could not be
-// asked (ProbeFailed, Unprobed) never match nor differ: see Cell.Asked.
+// Compare says how the observations differ from the prediction; nil when they do not. Observations of probes that were
+// not sent (ProbeFailed, Unprobed) never match nor differ, and where there are any, no backend counts as missing: it may
+// have answered one of those probes.
 func Compare(want Prediction, cell Cell) []Difference {
 	var (
 		diffs   []Difference
@@ -77,7 +78,7 @@ func Compare(want Prediction, cell Cell) []Difference {
 		diffs = append(diffs, Difference{Field: "affinity", Want: "one backend for every connection",
 			Got: strings.Join(sortedKeys(seen), " "), Count: len(seen), Of: total})
 	}
-	if answered && !want.Sticky && !want.AnyBackend {
+	if sent, _, _ := cell.Asked(); sent && answered && !want.Sticky && !want.AnyBackend {
 		for _, backend := range want.Backends {
 			if !seen[backend] {
 				diffs = append(diffs, Difference{Field: "missing backend", Want: backend,

@@ -112,16 +112,25 @@ type Verdict struct {
 
 // Judge compares one cell with the oracle's prediction and, where there is one, the hand-written
 // expectation. All three must agree; Alone says which one does not.
+//
+// A cell of which not all probes could be sent cannot pass. It fails where those that were sent differ, because no later
+// probe could have changed that; else it is Inconclusive.
 func Judge(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
-	v := CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Pass}
-	if asked, unprobed, failed := cell.Asked(); !asked {
-		if failed != "" {
-			v.Result, v.Why = Inconclusive, "could not ask: "+failed
-		} else {
-			v.Result, v.Why = Skipped, unprobed
-		}
-		return v
+	v := judgeSent(cell, oracle, written)
+	switch _, unprobed, failed := cell.Asked(); {
+	case failed != "" && v.Result == Fail:
+		v.Why += "; later probes could not be sent: " + failed
+	case failed != "":
+		v.Result, v.Why = Inconclusive, "could not ask: "+failed
+	case unprobed != "":
+		v = CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Skipped, Why: unprobed}
 	}
+	return v
+}
+
+// judgeSent judges the probes that were sent.
+func judgeSent(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
+	v := CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Pass}
 	byOracle := Compare(oracle, cell)
 	if written == nil {
 		if len(byOracle) > 0 {

@@ -1,0 +1,249 @@
+// Package observe finds out what traffic does and judges it. It is the one engine behind scenarios, the goals of
+// exercises, fuzz and explain; a Policy says in what these uses differ.
+//
+// The engine works in two phases, after the caller has waited for the objects to settle.
+//
+// Converge: DNS, load balancers and proxies follow the objects and do not report when they are done. So the engine
+// sends few probes to each cell, and again to the cells that differ from the prediction, until no cell differs or the
+// bound has passed. Nothing seen in this phase is judged.
+//
+// Judge: the engine probes every cell once, in full. It keeps every observation and judges it. It probes denials a
+// second time when the pass is over, so that a hole which opens late is seen.
+//
+// This cannot hide flapping. The first phase decides only when the judged pass begins, never what it finds: that pass
+// probes all cells, it is not repeated, and no cell is probed again because of what was seen. A path that works now and
+// then must work in each of its probes there (at least 8, see MaxProbes), whatever it did before. The first phase does
+// hide one thing on purpose: a delay up to the bound, which is a setting and is printed in the report.
+//
+// The package does not wait for objects and does not know scenarios: see packages wait and table.
+package observe
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// Prober sends requests and returns one cell per request, in the same order; probe.Client is one.
+//
+// Observe ends by itself, within the time that its requests need at most. The engine sets no deadline: a deadline that
+// does not follow from the requests would turn a path that drops every packet into cells that could not be probed.
+type Prober interface {
+	Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error)
+}
+
+// Predict returns the oracle for a snapshot.
+type Predict func(w world.World) func(v reach.Vantage, t reach.Target) reach.Prediction
+
+// Table is a table to observe, in one snapshot.
+type Table struct {
+	Title    string
+	Vantages []reach.Vantage
+	Targets  []reach.Target
+	Cells    []Cell
+	// Missing names what the expected table speaks of and the cluster does not have.
+	Missing []string
+}
+
+// Cell is one cell to observe.
+type Cell struct {
+	Vantage reach.Vantage
+	Target  reach.Target
+	// Expected is what the expected table says; nil where there is no such table.
+	Expected *reach.Prediction
+}
+
+// Engine observes tables. Prober, Snapshot, Predict, Tables and Timeouts must be set.
+type Engine struct {
+	Policy   Policy
+	Prober   Prober
+	Timeouts Timeouts
+	// Within bounds convergence: how long traffic may differ from the prediction after the objects have settled.
+	Within time.Duration
+	// Snapshot reads the world as it is now. It bounds itself.
+	Snapshot func(ctx context.Context) (world.World, error)
+	Predict  Predict
+	// Tables returns the tables to observe in a snapshot.
+	Tables func(w world.World) ([]Table, error)
+	// Adjust, where set, changes observations and forecasts before they are compared.
+	Adjust func(cells []reach.Cell, forecasts []Forecast)
+	// Progress, where set, is told what the engine waits for and what it saw last.
+	Progress func(what, seen string)
+	// Seed decides the order in which requests are sent.
+	Seed uint64
+}
+
+// Result is what was observed.
+type Result struct {
+	// Tables are judged, in the order of Engine.Tables.
+	Tables []reach.Table
+	// Missing are those of all tables.
+	Missing []string
+	// Lines say when traffic was as predicted, and what changed meanwhile.
+	Lines []string
+	// World is the snapshot that the predictions rest on.
+	World world.World
+}
+
+// Verdict is the worst result of the tables' cells.
+func (r Result) Verdict() reach.Result {
+	result := reach.Skipped
+	for _, t := range r.Tables {
+		for _, c := range t.Cells {
+			result = reach.Worse(result, c.Result)
+		}
+	}
+	return result
+}
+
+// Observe converges, probes every cell in full, and judges. The error says why nothing could be judged: a snapshot or
+// the tables could not be made, or ctx ended.
+func (e Engine) Observe(ctx context.Context) (Result, error) {
+	defer e.progress("", "")
+	p, line, err := e.converge(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{World: p.world, Lines: []string{line}}
+	cells, err := e.judgedPass(ctx, p.forecasts)
+	if err != nil {
+		return result, err
+	}
+	verdicts := make([]reach.CellVerdict, len(cells))
+	for i, f := range p.forecasts {
+		verdicts[i] = e.judge(f, cells[i])
+	}
+	for _, t := range p.tables {
+		result.Missing = append(result.Missing, t.Missing...)
+		judged := reach.Table{Title: t.Title, Vantages: t.Vantages, Targets: t.Targets, Cells: verdicts[:len(t.Cells):len(t.Cells)]}
+		verdicts = verdicts[len(t.Cells):]
+		if len(judged.Cells) > 0 || !e.Policy.MissingFails {
+			result.Tables = append(result.Tables, judged)
+		}
+	}
+	if result.Verdict() != reach.Fail {
+		return result, nil
+	}
+	return result, e.changes(ctx, p, &result)
+}
+
+// plan is the tables of one snapshot with their forecasts, which come in the order of the tables' cells.
+type plan struct {
+	world     world.World
+	tables    []Table
+	forecasts []Forecast
+}
+
+// plan takes a snapshot and predicts every cell.
+func (e Engine) plan(ctx context.Context) (plan, error) {
+	w, err := e.Snapshot(ctx)
+	if err != nil {
+		return plan{}, err
+	}
+	tables, err := e.Tables(w)
+	if err != nil {
+		return plan{}, err
+	}
+	var (
+		p       = plan{world: w, tables: tables}
+		predict = e.Predict(w)
+		server  = dnsServer(w)
+		spread  = endpointCounts(w)
+	)
+	for _, t := range tables {
+		for _, c := range t.Cells {
+			f := Forecast{Cell: c, Oracle: predict(c.Vantage, c.Target), policy: e.Policy, endpoints: spread.of(c.Target)}
+			if !f.Oracle.Wants() && f.Oracle.Allows(reach.Reached) {
+				// Some connections may be refused, and a few refusals in a row end a cell: not every backend is seen.
+				f.Oracle.AnyBackend = true
+			}
+			f.predicted = fmt.Sprint(f.Oracle)
+			if c.Vantage.Kind == reach.Node && isName(c.Target) {
+				f.dns = server
+			}
+			p.forecasts = append(p.forecasts, f)
+		}
+	}
+	return p, nil
+}
+
+func (e Engine) progress(what, seen string) {
+	if e.Progress != nil {
+		e.Progress(what, seen)
+	}
+}
+
+// reprobe is the pause between two rounds of convergence. What is waited for is in kernels and DNS caches, where
+// nothing can be watched.
+const reprobe = 200 * time.Millisecond
+
+const converging = "traffic to be as predicted"
+
+// converge probes until no cell differs from the prediction or the bound has passed. Each round has a snapshot of its
+// own, and a cell whose prediction changed with it is probed again. It returns the plan of the last round.
+func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
+	var (
+		start     = time.Now()
+		converged = map[string]bool{} // by the cell and what is predicted of it
+	)
+	for round := 1; ; round++ {
+		if p, err = e.plan(ctx); err != nil {
+			return p, "", err
+		}
+		var open []Forecast
+		for _, f := range p.forecasts {
+			if !converged[f.key()] {
+				open = append(open, f)
+			}
+		}
+		cells, err := e.send(ctx, open, true)
+		if err != nil {
+			return p, "", err
+		}
+		differing, first, unanswered := 0, "", map[string]bool{}
+		for i, f := range open {
+			if f.matches(cells[i]) {
+				converged[f.key()] = true
+				continue
+			}
+			if differing++; first == "" {
+				first = f.Vantage.Name + " → " + f.Target.Name()
+			}
+			unanswered[f.key()] = !anyReached(cells[i])
+		}
+		since := time.Since(start)
+		switch {
+		case differing == 0 && round == 1:
+			return p, "as predicted at once", nil
+		case differing == 0:
+			return p, fmt.Sprintf("as predicted %s after the objects settled, in round %d", since.Round(10*time.Millisecond), round), nil
+		case since >= e.Within:
+			for i := range p.forecasts {
+				p.forecasts[i].unanswered = e.Policy.GiveUpUnanswered && unanswered[p.forecasts[i].key()]
+			}
+			return p, fmt.Sprintf("%d cells were not as predicted %s after the objects settled (the bound is %s), first %s",
+				differing, since.Round(10*time.Millisecond), e.Within, first), nil
+		}
+		seen := fmt.Sprintf("%d cells are not, first %s", differing, first)
+		e.progress(converging, seen)
+		if !pause(ctx, reprobe) {
+			return p, "", fmt.Errorf("wait for %s (%s): %w", converging, seen, context.Cause(ctx))
+		}
+	}
+}
+
+// pause waits for d; it returns false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

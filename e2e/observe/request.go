@@ -1,0 +1,201 @@
+package observe
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// How many probes a cell gets.
+const (
+	// minProbes are sent to every cell that must be answered.
+	minProbes = 8
+	// deniedProbes are sent to every cell that must not, in each of two passes.
+	deniedProbes = 2
+	// MissChance bounds the chance that a healthy cell is judged wrong because one of its backends, though in the
+	// rotation, was never chosen. A run of 10,000 cells then has one false alarm in 100,000 runs.
+	MissChance = 1e-9
+	// betweenRefusals is the pause between two probes of a cell that must be refused. A node sends fifty ICMP errors
+	// at once and no more (net.ipv4.icmp_msgs_burst), and a datagram whose refusal is not sent is not sent again.
+	betweenRefusals = 25 * time.Millisecond
+)
+
+// MaxProbes is the number of connections after which every one of k backends has answered at least once, but for a
+// chance below MissChance, where each connection picks a backend evenly and independently, as kube-proxy does. One given
+// backend is missed by n connections with chance (1-1/k)^n, any of k with at most k times that, so
+// n = ln(MissChance/k) / ln(1-1/k), and never less than minProbes. For 2 backends that is 31, for 3 54, for 10 219.
+func MaxProbes(k int) int {
+	if k < 2 {
+		return minProbes
+	}
+	n := math.Log(MissChance/float64(k)) / math.Log1p(-1/float64(k))
+	return max(minProbes, int(math.Ceil(n)))
+}
+
+// Timeouts of one connection, name lookup included.
+type Timeouts struct {
+	// Answered is for cells in which an answer may come: it must be long enough for a busy machine.
+	Answered time.Duration
+	// Denied is for cells that must be refused or unreachable. The kernel limits how many ICMP errors it sends to one
+	// client (net.ipv4.icmp_ratelimit: six at once, then one a second), and a packet filter refuses by an ICMP error.
+	// So it must be long enough for SYN to be sent again, which is after 1 and 3 seconds. It costs time only where
+	// nothing comes back.
+	Denied time.Duration
+	// Silent is for cells in which no reply must come: each connection takes this long. It must be long enough for SYN
+	// to be sent again once, so that one lost packet does not look like a denial.
+	Silent time.Duration
+}
+
+// DefaultTimeouts are far above what a loaded two-core machine needs.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{Answered: 5 * time.Second, Denied: 5 * time.Second, Silent: 1500 * time.Millisecond}
+}
+
+// Forecast is a cell together with what the oracle predicts of it.
+type Forecast struct {
+	Cell
+	Oracle reach.Prediction
+
+	policy Policy
+	// predicted is the oracle's prediction as a text, before Engine.Adjust may have changed it.
+	predicted string
+	// endpoints is how many endpoints connections to the target may be spread over.
+	endpoints int
+	// dns is the DNS server to send lookups to; the zero value: the vantage's own.
+	dns netip.AddrPort
+	// unanswered: see Policy.GiveUpUnanswered.
+	unanswered bool
+}
+
+// key identifies a cell together with what is predicted of it.
+func (f Forecast) key() string {
+	key := cellName(f.Vantage, f.Target) + "|" + f.predicted
+	if f.Expected != nil {
+		key += fmt.Sprint(*f.Expected)
+	}
+	return key
+}
+
+func cellName(v reach.Vantage, t reach.Target) string { return v.Name + "|" + t.Name() }
+
+// predictions are those that decide whether the cell matches: the oracle's, and the table's where both decide.
+func (f Forecast) predictions() []reach.Prediction {
+	if f.Expected == nil || f.policy.ExpectedDecides {
+		return []reach.Prediction{f.Oracle}
+	}
+	return []reach.Prediction{f.Oracle, *f.Expected}
+}
+
+// answered reports whether a prediction allows an answer. Such a cell is probed as one that has backends; every other
+// one as a denied one.
+func (f Forecast) answered() bool {
+	return !f.unanswered && slices.ContainsFunc(f.predictions(), func(p reach.Prediction) bool { return p.Allows(reach.Reached) })
+}
+
+// allAllow reports whether every prediction allows an outcome.
+func (f Forecast) allAllow(o reach.Outcome) bool {
+	return !slices.ContainsFunc(f.predictions(), func(p reach.Prediction) bool { return !p.Allows(o) })
+}
+
+// backends are those that must each answer, by some prediction.
+func (f Forecast) backends() []string {
+	var all []string
+	for _, p := range f.predictions() {
+		if p.Allows(reach.Reached) && !p.Sticky && !p.AnyBackend {
+			all = append(all, p.Backends...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// matches reports whether a cell is as predicted. A cell that was not probed matches: nothing more can be learned by
+// probing it again.
+func (f Forecast) matches(cell reach.Cell) bool {
+	return !slices.ContainsFunc(f.predictions(), func(p reach.Prediction) bool { return len(reach.Compare(p, cell)) > 0 })
+}
+
+// request returns the probes that the cell gets. quick is for convergence, which only needs to see whether the cell is
+// as predicted: one probe, and more only until every backend has answered, or where one backend must answer them all.
+func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
+	r := probe.Request{Vantage: f.Vantage, Target: f.Target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied, DNSServer: f.dns}
+	switch {
+	case f.answered():
+		r.Min, r.Max, r.Timeout = minProbes, minProbes, timeouts.Answered
+		if all := f.backends(); len(all) > 0 {
+			r.Until, r.Max = all, MaxProbes(max(len(all), f.endpoints))
+		}
+	case f.unanswered, f.allAllow(reach.TimedOut) && !isName(f.Target):
+		r.Timeout = timeouts.Silent // which is too short for a name: its lookup may take that long on a busy machine
+	}
+	if !f.answered() && f.allAllow(reach.Refused) {
+		r.Interval = betweenRefusals
+	}
+	if quick {
+		r.Min = 1
+		if len(r.Until) == 0 {
+			r.Max = 1
+		}
+		if f.Oracle.Sticky && f.answered() && !f.policy.NewServices {
+			// A proxy that does not know the affinity yet may pick the same backend a few times by chance.
+			r.Min = MaxProbes(max(len(f.Oracle.Backends), f.endpoints))
+			r.Max = r.Min
+		}
+	}
+	return r
+}
+
+func isName(t reach.Target) bool { return t.Kind == reach.DNSName || t.Kind == reach.ExternalName }
+
+func anyReached(cell reach.Cell) bool {
+	return slices.ContainsFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome == reach.Reached })
+}
+
+// dnsServer is the address of the cluster's DNS Service; the zero value where there is none. A node has no cluster DNS
+// in its own resolver, but daemons on it can send lookups to the DNS Service; so node vantages do.
+func dnsServer(w world.World) netip.AddrPort {
+	if service, found := w.DNSService(); found {
+		return netip.AddrPortFrom(world.ClusterIPs(&service)[0], 53)
+	}
+	return netip.AddrPort{}
+}
+
+// spreads counts endpoints by Service and address type.
+type spreads map[string]map[discoveryv1.AddressType]int
+
+func endpointCounts(w world.World) spreads {
+	counts := spreads{}
+	for i := range w.Slices {
+		slice := &w.Slices[i]
+		service := world.ServiceOf(slice)
+		if counts[service] == nil {
+			counts[service] = map[discoveryv1.AddressType]int{}
+		}
+		counts[service][slice.AddressType] += len(slice.Endpoints)
+	}
+	return counts
+}
+
+// of is how many endpoints connections to a target may be spread over, in the target's IP family.
+func (s spreads) of(t reach.Target) int {
+	if t.Kind == reach.Endpoint {
+		return 1
+	}
+	counts := s[t.Service]
+	switch t.IPFamily() {
+	case 4:
+		return counts[discoveryv1.AddressTypeIPv4]
+	case 6:
+		return counts[discoveryv1.AddressTypeIPv6]
+	default:
+		return max(counts[discoveryv1.AddressTypeIPv4], counts[discoveryv1.AddressTypeIPv6])
+	}
+}
