@@ -26,7 +26,7 @@ func (p Plan) judged(run report.Run, proxySource string, found features, fits []
 	}
 	c.Statistics.Probes = totals.Probes
 	c.Statistics.Cells = report.CellCount{Total: totals.Cells.Cells, AsExpected: totals.Cells.AsExpected, Differ: totals.Cells.Differ,
-		NotAsked: totals.Cells.Unknown, Unprobed: totals.Cells.Unprobed}
+		Unknown: totals.Cells.Unknown, Unprobed: totals.Cells.Unprobed}
 	c.Scenarios = scenarioRows(run, fits)
 	for _, s := range c.Scenarios {
 		c.Statistics.Scenarios.Add(s.Result)

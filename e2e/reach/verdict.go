@@ -45,7 +45,7 @@ type CellVerdict struct {
 	// Oracle is what the oracle predicted; Written what the scenario's hand-written table says, nil where
 	// the probe has no such table (explain, fuzz).
 	Oracle  Prediction  `json:"oracle"`
-	Written *Prediction `json:"written,omitempty"`
+	Written *Prediction `json:"expected,omitempty"`
 	Result  Result      `json:"result"`
 	// Alone names which of the three stands alone against the other two: "observation", "oracle",
 	// "written table"; "all three" when no two agree; empty on a pass.

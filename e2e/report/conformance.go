@@ -16,8 +16,8 @@ import (
 // ConformanceKind marks conformance.json and conformance.yaml; their apiVersion is [APIVersion].
 const ConformanceKind = "ConformanceReport"
 
-// Conformance is what a run says of a cluster: its behaviours, one by one, with what they were judged by. It is what a
-// maintainer publishes; the cells behind it are in [Run].
+// Conformance is the result of a run about a cluster: its behaviours, one by one, and what they were judged by. A
+// maintainer publishes it; the cells behind it are in [Run].
 type Conformance struct {
 	// APIVersion and Kind are set by [ConformanceJSON] and [ConformanceYAML] and checked by [DecodeConformance]; a caller
 	// leaves them empty.
@@ -30,7 +30,7 @@ type Conformance struct {
 	Elapsed string    `json:"elapsed"`
 	// Profile is core or extended.
 	Profile string `json:"profile"`
-	// Only are the behaviours that the run was limited to; empty: it was about all of the profile.
+	// Only are the behaviours that the run was limited to; empty means all of the profile.
 	Only []string `json:"onlyBehaviours,omitempty"`
 	// Result is the run's: the worst of the scenarios. Skipped ones do not count.
 	Result  reach.Result `json:"result"`
@@ -44,7 +44,7 @@ type Conformance struct {
 	Statistics Statistics        `json:"statistics"`
 	Behaviours []BehaviourResult `json:"behaviours"`
 	Scenarios  []ScenarioResult  `json:"scenarios"`
-	// Reproduce are the commands that do the same again.
+	// Reproduce are the commands that repeat the run.
 	Reproduce []string `json:"reproduce"`
 }
 
@@ -64,17 +64,17 @@ type Feature struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Vantages says from where was asked.
+// Vantages says where the probes came from.
 type Vantages struct {
-	// Nodes is how many nodes the cluster has, Sampled how many of them were stood on and asked: all that could be, or a
-	// sample chosen by Seed.
+	// Nodes counts the cluster's nodes. Sampled counts those that had clients on them: every usable node, or a sample
+	// chosen by Seed.
 	Nodes   int    `json:"nodes"`
 	Sampled int    `json:"sampled"`
 	Whole   bool   `json:"wholeCluster"`
 	Seed    uint64 `json:"seed"`
-	// Left counts the nodes that could not be stood on, by reason.
+	// Left counts the nodes that could not have a client, by reason.
 	Left map[string]int `json:"leftOut,omitempty"`
-	// Unusable says of kinds of vantages, "outside" and "host", why nothing was asked from there.
+	// Unusable says why no probe was sent from a kind of vantage, "outside" or "host".
 	Unusable map[string]string `json:"unusable,omitempty"`
 }
 
@@ -120,8 +120,8 @@ type CellCount struct {
 	Total      int `json:"total"`
 	AsExpected int `json:"asExpected"`
 	Differ     int `json:"differ"`
-	NotAsked   int `json:"couldNotBeAsked"`
-	Unprobed   int `json:"notAskedOnPurpose"`
+	Unknown    int `json:"couldNotBeProbed"`
+	Unprobed   int `json:"notProbedOnPurpose"`
 }
 
 // BehaviourResult is one behaviour's row.
@@ -131,7 +131,7 @@ type BehaviourResult struct {
 	Profile string `json:"profile"`
 	// Result is the worst of the scenarios that ran and verify it; Skipped where none ran.
 	Result reach.Result `json:"result"`
-	// Partial: something of it was left out, because the cluster could not be asked; Reasons say what.
+	// Partial: a part of it could not be probed on this cluster and was left out; Reasons say which.
 	Partial bool `json:"partial,omitempty"`
 	// Scenarios verify it, those that were skipped included.
 	Scenarios []string `json:"scenarios,omitempty"`
@@ -146,11 +146,11 @@ type ScenarioResult struct {
 	Result reach.Result `json:"result"`
 	// Reason says why it was skipped or did not pass.
 	Reason string `json:"reason,omitempty"`
-	// LeftOut are the steps that could not be asked on this cluster, with the reason.
+	// LeftOut are the steps that could not be probed on this cluster, with the reason.
 	LeftOut []LeftOut `json:"leftOut,omitempty"`
 }
 
-// LeftOut is a step that was not done, and why.
+// LeftOut is a step that was not run, and why.
 type LeftOut struct {
 	Step   string `json:"step"`
 	Reason string `json:"reason"`
@@ -191,15 +191,14 @@ func DecodeConformance(r io.Reader) (Conformance, error) {
 	if err != nil {
 		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
 	}
+	if err := checkHead(raw, ConformanceKind); err != nil {
+		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
+	}
 	var c Conformance
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
 		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
-	}
-	if c.APIVersion != APIVersion || c.Kind != ConformanceKind {
-		return Conformance{}, fmt.Errorf("read a conformance report: it says apiVersion %q and kind %q, this program reads %q and %q: use one that the same version of svclab wrote",
-			c.APIVersion, c.Kind, APIVersion, ConformanceKind)
 	}
 	errs := []error{checkResult(c.Result, "the report")}
 	for _, b := range c.Behaviours {
@@ -215,12 +214,12 @@ func DecodeConformance(r io.Reader) (Conformance, error) {
 func (c Conformance) Run() Run {
 	elapsed, err := time.ParseDuration(c.Elapsed)
 	if err != nil {
-		elapsed = 0 // it is told, never compared
+		elapsed = 0 // it is printed, never compared
 	}
 	return Run{Tool: c.Tool, Version: c.Version, Started: c.Started, Elapsed: elapsed, Cluster: c.Cluster, Conformance: &c}
 }
 
-// Read reads a run or a conformance report, whichever is there; the latter as [Conformance.Run] has it.
+// Read reads a run or a conformance report; it returns the latter as [Conformance.Run] does.
 func Read(r io.Reader) (Run, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 func conforming() Run {
 	run := mixed()
 	c := Conformance{Tool: run.Tool, Version: run.Version, Started: run.Started, Elapsed: "1m23.4s", Profile: "extended", Result: reach.Fail, Cluster: facts(),
-		ProxySource: "said by the kube-proxy of 3 of the nodes asked", Image: "registry.example.com/agnhost:1",
+		ProxySource: "reported by the kube-proxy of 3 of 3 nodes", Image: "registry.example.com/agnhost:1",
 		Features: []Feature{{Name: "loadBalancer", Source: Detected, Detail: "no controller gave an address within 15s"}, {Name: "dualStack", Present: true, Source: Declared}},
 		Vantages: Vantages{Nodes: 500, Sampled: 3, Seed: 7, Left: map[string]int{"is cordoned": 2}, Unusable: map[string]string{"outside": "no machine there"}},
 		Behaviours: []BehaviourResult{
@@ -25,7 +25,7 @@ func conforming() Run {
 			{ID: "nodeport.every-node", Text: "30080 answers on every node | <b>really</b>", Profile: "core", Result: reach.Fail, Scenarios: []string{"nodeport"}, Reasons: []string{"nodeport: worker2 refuses"}},
 			{ID: "terminating", Text: "fallback", Profile: "extended", Result: reach.Pass, Partial: true, Reasons: []string{"terminating: left out \"x\": no machine there"}},
 			{ID: "lb.assign", Text: "an address from the pool", Profile: "extended", Result: reach.Skipped, Reasons: []string{"loadbalancer: needs loadBalancer"}},
-			{ID: "udp", Text: "UDP Services", Profile: "core", Result: reach.Inconclusive, Reasons: []string{"udp: could not ask"}}},
+			{ID: "udp", Text: "UDP Services", Profile: "core", Result: reach.Inconclusive, Reasons: []string{"udp: could not probe"}}},
 		Scenarios: []ScenarioResult{{Name: "clusterip", Title: "A ClusterIP", Result: reach.Pass}, {Name: "terminating", Title: "Going", Result: reach.Pass, LeftOut: []LeftOut{{Step: "x", Reason: "no machine there"}}},
 			{Name: "loadbalancer", Title: "An address", Result: reach.Skipped, Reason: "needs loadBalancer"}},
 		Reproduce: []string{"svclab conformance --kubeconfig kubeconfig --profile extended --sample=3 --seed=7"}}
@@ -64,11 +64,15 @@ func TestConformanceIsReadBack(t *testing.T) {
 		if err != nil || len(got.Behaviours) != len(want.Behaviours) || got.Vantages.Seed != 7 || !got.Started.Equal(want.Started) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		for _, bad := range []string{strings.Replace(text.String(), "svclab.dev/v1", "svclab.dev/v9", 1), strings.Replace(text.String(), "wholeCluster", "wholeClusters", 1),
+		for _, bad := range []string{strings.Replace(text.String(), APIVersion, "svclab.dev/v9", 1), strings.Replace(text.String(), "wholeCluster", "wholeClusters", 1),
 			strings.Replace(text.String(), "Inconclusive", "Perhaps", 1)} {
 			if _, err := DecodeConformance(strings.NewReader(bad)); err == nil {
 				t.Errorf("%s: a report was read that says %.80q", name, bad)
 			}
+		}
+		old := strings.NewReplacer(APIVersion, "svclab.dev/v1", "couldNotBeProbed", "couldNotBeAsked").Replace(text.String())
+		if _, err := DecodeConformance(strings.NewReader(old)); err == nil || !strings.Contains(err.Error(), `"svclab.dev/v1"`) {
+			t.Errorf("%s: the error about a report of the last version names no version: %v", name, err)
 		}
 	}
 }

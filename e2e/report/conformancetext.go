@@ -9,8 +9,8 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// ConformanceText writes what a run says of the cluster: a line for each behaviour, what did not pass with its tables, and
-// the counts. With Style.Verbose every scenario is written, as [Text] does.
+// ConformanceText writes a line for each behaviour, the tables of what did not pass, and the counts. With Style.Verbose
+// it writes every scenario, as [Text] does.
 func ConformanceText(w io.Writer, run Run, style Style) error {
 	c := run.Conformance
 	if c == nil {
@@ -35,7 +35,7 @@ func ConformanceText(w io.Writer, run Run, style Style) error {
 	return p.flush(w)
 }
 
-// behaviours writes a line for each behaviour and below it why it did not pass, or was not verified.
+// behaviours writes a line for each behaviour, and below it why it did not pass or was not verified.
 func (p *printer) behaviours(c Conformance) {
 	for _, b := range c.Behaviours {
 		text := p.mark(b.Result) + " " + padRight(b.ID, 26) + b.Text
@@ -57,7 +57,7 @@ func partly(b BehaviourResult) string {
 	return fmt.Sprintf("in part: %s left out on this cluster", plural(len(b.Reasons), "thing"))
 }
 
-// vantageLine says from where was asked.
+// vantageLine says where the probes came from.
 func vantageLine(v Vantages) string {
 	text := fmt.Sprintf("%d of %s", v.Sampled, plural(v.Nodes, "node"))
 	if !v.Whole {
@@ -65,7 +65,7 @@ func vantageLine(v Vantages) string {
 	}
 	for _, kind := range []string{string(reach.Outside), string(reach.Host)} {
 		if why := v.Unusable[kind]; why != "" {
-			text += fmt.Sprintf("; nothing asked from %s: %s", kind, why)
+			text += fmt.Sprintf("; not probed from %s: %s", kind, why)
 		}
 	}
 	return text
@@ -101,24 +101,17 @@ func markdownConformance(b *strings.Builder, c Conformance) {
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n\n</details>\n\n", html.EscapeString(strings.Join(c.Reproduce, "\n")))
 }
 
-// junitBehaviours are a test case for each behaviour.
-func junitBehaviours(c Conformance) []junitCase {
-	var cases []junitCase
+// behaviourCases are a test case for each behaviour.
+func behaviourCases(c Conformance) []TestCase {
+	var cases []TestCase
 	for _, b := range c.Behaviours {
-		row := junitCase{Class: "conformance." + b.Profile, Name: b.ID + ": " + b.Text, Time: seconds(0)}
-		why := strings.Map(xmlRune, strings.Join(b.Reasons, "\n"))
-		first, _, _ := strings.Cut(why, "\n")
-		switch b.Result {
-		case reach.Pass:
-			if why != "" {
-				row.Out = &junitText{Text: why}
-			}
-		case reach.Fail:
-			row.Failure = &junitDetail{Message: first, Type: string(b.Result), Text: why}
-		case reach.Skipped:
-			row.Skipped = &junitSkip{Message: first}
-		default:
-			row.Error = &junitDetail{Message: first, Type: string(b.Result), Text: why}
+		row := TestCase{Class: "conformance." + b.Profile, Name: b.ID + ": " + b.Text, Result: b.Result}
+		why := strings.Join(b.Reasons, "\n")
+		if b.Result == reach.Pass {
+			row.Out = why
+		} else {
+			row.Message, _, _ = strings.Cut(why, "\n")
+			row.Text = why
 		}
 		cases = append(cases, row)
 	}

@@ -7,18 +7,18 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// ChangeKind says what became of something between two runs.
+// ChangeKind says how a result changed between two runs.
 type ChangeKind string
 
 // The kinds of change. Only Regression makes a comparison fail.
 const (
-	// Regression: graver than before: Pass to Inconclusive or Fail, or Inconclusive to Fail.
+	// Regression: worse than before: Pass to Inconclusive or Fail, or Inconclusive to Fail.
 	Regression ChangeKind = "regression"
-	// Fix: the reverse, as far as Pass.
+	// Fix: Pass now, and not before.
 	Fix ChangeKind = "fix"
 	// New: only the second run has a result for it.
 	New ChangeKind = "new"
-	// Gone: only the first run has one. It was left out, skipped, or is no more.
+	// Gone: only the first run has one. The second left it out or skipped it, or it does not exist any more.
 	Gone ChangeKind = "gone"
 	// Altered: another result, neither better nor worse, or as expected in both runs but not the same thing:
 	// refused in one proxy mode, timed out in the other.
@@ -55,7 +55,7 @@ type Changes struct {
 	List          []Change
 }
 
-// Regressed reports whether anything is graver than before: what `svclab diff` exits 1 on.
+// Regressed reports whether any result is worse than before; `svclab diff` then exits with 1.
 func (c Changes) Regressed() bool {
 	return slices.ContainsFunc(c.List, func(x Change) bool { return x.Kind == Regression })
 }
@@ -70,7 +70,7 @@ func Diff(a, b Run) Changes {
 			key := entryKey{level, name}
 			x, okX := before.by[key]
 			y, okY := after.by[key]
-			// A cell that only one run has is its step's affair: pods come and go with every run.
+			// A cell that only one run has is no change: every run has other pods, and so other endpoint targets.
 			if change, differs := compareEntries(x, y, okX, okY); differs && (level != LevelCell || okX && okY) {
 				change.Level, change.Name = level, name
 				c.List = append(c.List, change)
@@ -85,7 +85,7 @@ type entryKey struct {
 	name  string
 }
 
-// entry is one thing's result in one run; seen is what was observed, of cells only.
+// entry is one result of one run; seen is what was observed, for cells only.
 type entry struct {
 	result    reach.Result
 	seen, why string
@@ -96,7 +96,7 @@ type entries struct {
 	names map[Level][]string
 }
 
-// add puts the entry in; a second one of the same name makes it as grave as the graver.
+// add stores an entry. Of two with the same name the worse one stays.
 func (e *entries) add(level Level, name string, x entry) {
 	key := entryKey{level, name}
 	old, known := e.by[key]
@@ -144,7 +144,7 @@ func entriesOf(run Run) entries {
 	return e
 }
 
-// addConformance adds what a conformance report says and the run's own verdicts do not.
+// addConformance adds the results of a conformance report that the run's own verdicts do not have.
 func (e *entries) addConformance(c Conformance) {
 	for _, b := range c.Behaviours {
 		if _, known := e.by[entryKey{LevelBehaviour, b.ID}]; !known {

@@ -27,7 +27,7 @@ func twoRuns() (before, after Run) {
 	gone := reach.Verdict{Scenario: "leaves", Behaviours: []string{"leaves.behaviour"}, Result: reach.Skipped, Skip: "no load-balancer controller"}
 	sctp := single("sctp", reach.Refused, true)
 	lb := unsure()
-	outside := &lb.Steps[0].Tables[0].Cells[5] // no longer asked
+	outside := &lb.Steps[0].Tables[0].Cells[5] // no longer probed
 	outside.Result, outside.Why = reach.Skipped, "outside has no route to the address"
 	lb.Result, lb.Steps[0].Result, lb.Steps[0].Why = reach.Fail, reach.Fail, "nobody announced the address"
 	after = runOf(single("stays", reach.Refused, true), single("breaks", reach.TimedOut, false), single("mends", reach.Unreachable, true),
@@ -67,7 +67,7 @@ func TestDiff(t *testing.T) {
 	}
 	for k, kind := range got {
 		if _, ok := want[k]; !ok {
-			t.Errorf("%s %s is %s, and was not to be told", k.level, k.name, kind)
+			t.Errorf("%s %s is %s, and was not to be listed", k.level, k.name, kind)
 		}
 	}
 	if !changes.Regressed() {

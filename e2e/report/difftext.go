@@ -65,7 +65,7 @@ func (p *printer) changes(c Changes, kind ChangeKind, title, mark string, i ink)
 				p.line(2, p.paint(inkDim, string(level)+"s"))
 			}
 			p.para(4, 2, i, fmt.Sprintf("%s %s: %s", mark, x.Name, x.words()))
-			// Its steps tell why a scenario or a behaviour regressed.
+			// The steps say why a scenario or a behaviour regressed.
 			if x.Why != "" && (kind == Gone || level == LevelStep || level == LevelCell) {
 				p.para(6, 2, inkDim, x.Why)
 			}

@@ -51,7 +51,7 @@ func (l latency) String() string {
 	return fmt.Sprintf("median %s, p95 %s", short(l.median), short(l.p95))
 }
 
-// patience is the longest that a probe waited in vain; zero when none did.
+// patience is the longest wait of a probe that timed out; zero when none did.
 func patience(observations []reach.Observation) (wait time.Duration) {
 	for _, o := range observations {
 		if o.Outcome == reach.TimedOut {

@@ -23,9 +23,9 @@ const (
 	ConformanceJSONFile = "conformance.json"
 )
 
-// WriteAll writes the run into dir, which it makes if need be: result.json, junit.xml, report.txt with every
-// cell, report.html and summary.md, and the conformance report where the run has one. Each file is replaced as a whole or left as it was. When one cannot be
-// written the others still are, and the error names each that is missing and what to do.
+// WriteAll writes the run into dir, which it creates if necessary: result.json, junit.xml, report.txt with every
+// cell, report.html and summary.md, and the conformance report where the run has one. A file is replaced completely or
+// not at all. When one cannot be written, the others still are, and the error names each missing file and what to do.
 func WriteAll(dir string, run Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the output folder %s: %w%s", dir, err, remedy(err))

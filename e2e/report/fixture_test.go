@@ -181,7 +181,7 @@ func nodePorts() reach.Verdict {
 			return append(answers(v, t.Host, podA, podB), failures(reach.TimedOut, "no answer within 1s", 2)...), p, &p
 		case "pod/worker worker": // the oracle is wrong
 			return answers(v, t.Host, podA, podB), refused, &p
-		case "pod/worker worker2": // the written table is wrong
+		case "pod/worker worker2": // the expected table is wrong
 			return answers(v, t.Host, podA, podB), p, &refused
 		default: // no two agree
 			return timeouts(), p, &refused

@@ -40,8 +40,8 @@ const (
 	shortLabel = 36
 )
 
-// layout lays v out for a line of at most room columns: as it is if that fits, else with short labels, else
-// with columns that say the same put together. What is still too wide is for the caller to cut: see bands.
+// layout lays v out for a line of at most room columns. It tries the full labels, then short labels, then equal
+// columns merged. A grid that is still too wide is cut by the caller: see bands.
 func (p *printer) layout(v *view, room int) grid {
 	var g grid
 	for _, try := range []struct{ short, merge bool }{{false, false}, {true, false}, {false, true}, {true, true}} {

@@ -27,8 +27,8 @@ func (g group) observations() []reach.Observation {
 	return all
 }
 
-// groups puts cells together that have the same result for the same reason: what differs first, then what
-// could not be asked, what is as expected, and what was left out.
+// groups joins cells that have the same result for the same reason. Cells that differ come first, then those that could
+// not be probed, those that are as expected, and those that were left out.
 func (v *view) groups() []group {
 	var (
 		keys   []string
@@ -85,10 +85,10 @@ func groupKey(c *reach.CellVerdict, source string) string {
 	return strings.Join(key, "\x00")
 }
 
-// ruleOf is what one explanation covers: a rule holds for many cells, in each of which its reason names other objects.
+// ruleOf is what one explanation covers: a rule holds for many cells, and its reason names other objects in each.
 func ruleOf(p reach.Prediction) string { return orDefault(p.Rule, p.Reason) }
 
-// reason is the oracle's for the group: one cell's, told as an example where the cells' reasons differ.
+// reason is the oracle's for the group. Where the cells' reasons differ it is one of them, marked as an example.
 func (g group) reason() string {
 	text := because(g.cells[0].Oracle)
 	for _, c := range g.cells {
@@ -106,13 +106,13 @@ func expectedApart(p reach.Prediction) string {
 }
 
 // predictions are those of the group's cells, with the sources of all of them.
-func (g group) predictions() (oracle reach.Prediction, written *reach.Prediction) {
+func (g group) predictions() (oracle reach.Prediction, table *reach.Prediction) {
 	oracle = g.cells[0].Oracle
 	oracle.Sources = nil
 	if g.cells[0].Written != nil {
 		w := *g.cells[0].Written
 		w.Sources = nil
-		written = &w
+		table = &w
 	}
 	add := func(to *[]netip.Prefix, from []netip.Prefix) {
 		for _, s := range from {
@@ -124,10 +124,10 @@ func (g group) predictions() (oracle reach.Prediction, written *reach.Prediction
 	for _, c := range g.cells {
 		add(&oracle.Sources, c.Oracle.Sources)
 		if c.Written != nil {
-			add(&written.Sources, c.Written.Sources)
+			add(&table.Sources, c.Written.Sources)
 		}
 	}
-	return oracle, written
+	return oracle, table
 }
 
 // nodeAddrs maps the address of every node vantage to its name.
@@ -144,7 +144,7 @@ func (v *view) nodeAddrs() map[string]string {
 	return nodes
 }
 
-// sourceClass says whose address the backends saw in the cell; empty when they told none.
+// sourceClass says whose address the backends saw in the cell; empty when they reported none.
 func sourceClass(c reach.Cell, nodes map[string]string) string {
 	var classes []string
 	for _, o := range c.Observations {
@@ -172,9 +172,9 @@ func (g group) heading(v *view, ellipsis string) string {
 	case reach.Fail:
 		what = verb(len(g.cells), "differs", "differ")
 	case reach.Inconclusive:
-		what = "could not be asked"
+		what = "could not be probed"
 	case reach.Skipped:
-		what = verb(len(g.cells), "was not asked", "were not asked")
+		what = verb(len(g.cells), "was not probed", "were not probed")
 	default:
 		var said []string
 		for _, o := range outcomes(g.observations()) {
@@ -233,7 +233,7 @@ func (g group) explain(times string) string {
 	if wait := patience(all); wait > 0 {
 		parts = append(parts, "gave up after "+short(wait))
 	}
-	// What is no alias has itself as its canonical name, which is not worth telling.
+	// The canonical name of a name that is no alias is the name itself, which says nothing.
 	if cname := distinct(all, func(o reach.Observation) string { return o.CNAME }); len(cname) > 0 && g.cells[0].Cell.Target.Kind == reach.ExternalName {
 		parts = append(parts, "through CNAME "+names(cname))
 	}

@@ -13,8 +13,8 @@ import (
 //go:embed page.html page.css palette.css picture.svg
 var assets embed.FS
 
-// HTML writes one page that needs nothing else: no script, no font, no request. A cell explains itself when
-// it is pointed at or has the keyboard's focus.
+// HTML writes one page that needs no script, no font and no request. A cell shows its explanation when the pointer or
+// the keyboard's focus is on it.
 func HTML(w io.Writer, run Run) error {
 	p := newPage(run)
 	css, err := styles("palette.css", "page.css")
@@ -254,7 +254,7 @@ func newPageCell(id string, c *reach.CellVerdict) pageCell {
 			add("expected", expected(c.Oracle))
 		} else {
 			add("oracle", expected(c.Oracle))
-			add("written", expected(*c.Written))
+			add("expected", expected(*c.Written))
 		}
 		add("because", c.Oracle.Reason)
 		if c.Oracle.Rule != "" || c.Oracle.Doc != "" {
@@ -293,9 +293,9 @@ func cellClass(c *reach.CellVerdict) (class, state string) {
 	case reach.Fail:
 		return "differ", "differs:"
 	case reach.Inconclusive:
-		return "unsure", "could not be asked:"
+		return "unsure", "could not be probed:"
 	case reach.Skipped:
-		return "unprobed", "not asked"
+		return "unprobed", "not probed"
 	}
 	if reached(*c) {
 		return "reached", "as expected:"

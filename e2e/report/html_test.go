@@ -123,8 +123,8 @@ func TestPageMarksCells(t *testing.T) {
 			t.Errorf("got %s %q %q, want %s %q %q", got.Class, got.Mark, got.Word, want.Class, want.Mark, want.Word)
 		}
 	}
-	if last := cells[6]; last.Class != "unprobed" || last.Mark != "–" || last.State != "not asked" || !strings.Contains(last.Terms[0].Text, "leave the machine") {
-		t.Errorf("a cell that was not asked: %+v", last)
+	if last := cells[6]; last.Class != "unprobed" || last.Mark != "–" || last.State != "not probed" || !strings.Contains(last.Terms[0].Text, "leave the machine") {
+		t.Errorf("a cell that was not probed: %+v", last)
 	}
 }
 

@@ -22,8 +22,8 @@ func JSON(w io.Writer, run Run) error {
 	return nil
 }
 
-// Decode reads what [JSON] wrote. It is strict: an unknown field, another apiVersion or kind, a result that
-// is none of the four, or anything after the document is an error.
+// Decode reads what [JSON] wrote. It is strict: an unknown field, another apiVersion or kind, an unknown result, and
+// text after the document are errors.
 func Decode(r io.Reader) (Run, error) {
 	dec := json.NewDecoder(r)
 	var raw json.RawMessage
@@ -33,22 +33,30 @@ func Decode(r io.Reader) (Run, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Run{}, errors.New("read a run: something follows the JSON document; a result file holds exactly one run")
 	}
-	var head struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-	}
-	if err := json.Unmarshal(raw, &head); err != nil {
+	if err := checkHead(raw, Kind); err != nil {
 		return Run{}, fmt.Errorf("read a run: %w", err)
-	}
-	if head.APIVersion != APIVersion || head.Kind != Kind {
-		return Run{}, fmt.Errorf("read a run: it says apiVersion %q and kind %q, this program reads %q and %q: use a result.json that the same version of svclab wrote",
-			head.APIVersion, head.Kind, APIVersion, Kind)
 	}
 	run, err := decodeStrict(raw)
 	if err != nil {
 		return Run{}, fmt.Errorf("read a run: %w", err)
 	}
 	return run, checkResults(run)
+}
+
+// checkHead refuses a document of another version or kind, before its fields are read: they may differ.
+func checkHead(raw []byte, kind string) error {
+	var head struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return err
+	}
+	if head.APIVersion != APIVersion || head.Kind != kind {
+		return fmt.Errorf("it has apiVersion %q and kind %q, and this program reads %q and %q: run svclab again, or use the version of svclab that wrote the file",
+			head.APIVersion, head.Kind, APIVersion, kind)
+	}
+	return nil
 }
 
 func decodeStrict(raw []byte) (Run, error) {
@@ -59,7 +67,7 @@ func decodeStrict(raw []byte) (Run, error) {
 	return run, err
 }
 
-// checkResults refuses results that no part of svclab gives: a misspelt one would otherwise count as nothing.
+// checkResults refuses unknown results: a misspelt one would not be counted.
 func checkResults(run Run) error {
 	for _, v := range run.Verdicts {
 		errs := []error{checkResult(v.Result, "scenario "+v.Scenario)}

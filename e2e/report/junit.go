@@ -29,7 +29,7 @@ type junitSuite struct {
 	Errors     int             `xml:"errors,attr"`
 	Skipped    int             `xml:"skipped,attr"`
 	Time       string          `xml:"time,attr"`
-	Timestamp  string          `xml:"timestamp,attr"`
+	Timestamp  string          `xml:"timestamp,attr,omitempty"`
 	Properties []junitProperty `xml:"properties>property"`
 	Cases      []junitCase     `xml:"testcase"`
 }
@@ -67,18 +67,39 @@ type junitDetail struct {
 // JUnit writes one testcase per step, its class the scenario. A failed step is a failure, an inconclusive
 // one an error, and so are a planned scenario that was lost and a run in which nothing ran. Times are seconds.
 func JUnit(w io.Writer, run Run) error {
-	suite := junitSuite{Name: orDefault(run.Tool, "svclab"), Time: seconds(run.Elapsed),
-		Timestamp: run.Started.UTC().Format("2006-01-02T15:04:05"), Properties: properties(run), Cases: junitCases(run)}
-	for _, c := range suite.Cases {
-		suite.Tests++
-		switch {
-		case c.Failure != nil:
-			suite.Failures++
-		case c.Error != nil:
-			suite.Errors++
-		case c.Skipped != nil:
-			suite.Skipped++
-		}
+	return TestSuite{Name: orDefault(run.Tool, "svclab"), Started: run.Started, Elapsed: run.Elapsed, Cases: testCases(run),
+		properties: properties(run)}.JUnit(w)
+}
+
+// TestSuite is what a JUnit report holds.
+type TestSuite struct {
+	Name    string
+	Started time.Time
+	Elapsed time.Duration
+	Cases   []TestCase
+
+	properties []junitProperty
+}
+
+// TestCase is one case of a JUnit report. Inconclusive is an error there.
+type TestCase struct {
+	Class, Name string
+	Elapsed     time.Duration
+	Result      reach.Result
+	// Message is the reason, in a line, and Text the details of a case that was run and did not pass.
+	Message, Text string
+	// Out is the case's output, whatever its result.
+	Out string
+}
+
+// JUnit writes the suite.
+func (s TestSuite) JUnit(w io.Writer) error {
+	suite := junitSuite{Name: s.Name, Time: seconds(s.Elapsed), Properties: s.properties}
+	if !s.Started.IsZero() {
+		suite.Timestamp = s.Started.UTC().Format("2006-01-02T15:04:05")
+	}
+	for _, c := range s.Cases {
+		suite.add(c)
 	}
 	root := junitSuites{Name: suite.Name, Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
 		Time: suite.Time, Suites: []junitSuite{suite}}
@@ -96,69 +117,79 @@ func JUnit(w io.Writer, run Run) error {
 	return nil
 }
 
-func junitCases(run Run) []junitCase {
-	var cases []junitCase
-	if run.Conformance != nil {
-		cases = junitBehaviours(*run.Conformance)
+// add appends a case and counts it.
+func (s *junitSuite) add(c TestCase) {
+	row := junitCase{Class: c.Class, Name: c.Name, Time: seconds(c.Elapsed)}
+	detail := &junitDetail{Message: c.Message, Type: string(c.Result), Text: strings.Map(xmlRune, c.Text)}
+	s.Tests++
+	switch c.Result {
+	case reach.Pass:
+	case reach.Fail:
+		s.Failures++
+		row.Failure = detail
+	case reach.Skipped:
+		s.Skipped++
+		row.Skipped = &junitSkip{Message: c.Message}
+	default:
+		s.Errors++
+		row.Error = detail
 	}
-	told := map[string]bool{}
+	if c.Out != "" {
+		row.Out = &junitText{Text: strings.Map(xmlRune, c.Out)}
+	}
+	s.Cases = append(s.Cases, row)
+}
+
+func testCases(run Run) []TestCase {
+	var cases []TestCase
+	if run.Conformance != nil {
+		cases = behaviourCases(*run.Conformance)
+	}
+	listed := map[string]bool{}
 	for _, v := range run.Verdicts {
-		told[v.Scenario] = true
+		listed[v.Scenario] = true
 		cases = append(cases, scenarioCases(v)...)
 	}
 	for _, s := range run.Skips() {
-		if !told[s.Scenario] {
-			cases = append(cases, junitCase{Class: s.Scenario, Name: "scenario", Time: seconds(0), Skipped: &junitSkip{Message: s.Reason}})
+		if !listed[s.Scenario] {
+			cases = append(cases, TestCase{Class: s.Scenario, Name: "scenario", Result: reach.Skipped, Message: s.Reason})
 		}
 	}
 	for _, name := range run.Lost() {
-		cases = append(cases, junitCase{Class: name, Name: "scenario", Time: seconds(0),
-			Error: &junitDetail{Type: string(reach.Inconclusive), Message: "planned, but the run ended without it"}})
+		cases = append(cases, TestCase{Class: name, Name: "scenario", Result: reach.Inconclusive, Message: "planned, but the run ended without it"})
 	}
 	if run.Totals().Run == 0 {
-		cases = append(cases, junitCase{Class: orDefault(run.Tool, "svclab"), Name: "at least one scenario runs", Time: seconds(0),
-			Failure: &junitDetail{Type: string(reach.Fail), Message: "no scenario ran, and a run that verified nothing is no pass"}})
+		cases = append(cases, TestCase{Class: orDefault(run.Tool, "svclab"), Name: "at least one scenario runs", Result: reach.Fail,
+			Message: "no scenario ran, and a run that verified nothing is no pass"})
 	}
 	return cases
 }
 
-// scenarioCases are one case per step, and one for the scenario itself where its result is no step's.
-func scenarioCases(v reach.Verdict) []junitCase {
+// scenarioCases are one case per step, and one for the scenario itself where no step has its result.
+func scenarioCases(v reach.Verdict) []TestCase {
 	if v.Result == reach.Skipped {
-		return []junitCase{{Class: v.Scenario, Name: "scenario", Time: seconds(0), Skipped: &junitSkip{Message: skipReason(v)}}}
+		return []TestCase{{Class: v.Scenario, Name: "scenario", Result: v.Result, Message: skipReason(v)}}
 	}
-	var cases []junitCase
-	told := false
+	var cases []TestCase
+	found := false
 	for _, s := range v.Steps {
-		told = told || s.Result == v.Result
-		c := junitCase{Class: v.Scenario, Name: s.Name, Time: seconds(s.Elapsed)}
-		text := stepText(s)
+		found = found || s.Result == v.Result
+		c := TestCase{Class: v.Scenario, Name: s.Name, Elapsed: s.Elapsed, Result: s.Result}
 		switch s.Result {
 		case reach.Pass:
-			if text != "" {
-				c.Out = &junitText{Text: text}
-			}
-		case reach.Fail:
-			c.Failure = &junitDetail{Message: stepWhy(s), Type: string(s.Result), Text: text}
+			c.Out = stepText(s)
 		case reach.Skipped:
-			c.Skipped = &junitSkip{Message: orDefault(s.Why, "no reason was given")}
+			c.Message = orDefault(s.Why, "no reason was given")
 		default:
-			c.Error = &junitDetail{Message: stepWhy(s), Type: string(s.Result), Text: text}
+			c.Message, c.Text = stepWhy(s), stepText(s)
 		}
 		cases = append(cases, c)
 	}
-	if told {
-		return cases
+	if !found {
+		cases = append(cases, TestCase{Class: v.Scenario, Name: "scenario", Elapsed: v.Elapsed, Result: v.Result,
+			Message: resultWord(v.Result) + ", although no step is"})
 	}
-	whole := junitCase{Class: v.Scenario, Name: "scenario", Time: seconds(v.Elapsed)}
-	detail := &junitDetail{Type: string(v.Result), Message: resultWord(v.Result) + " as a whole, although no step says so"}
-	switch v.Result {
-	case reach.Fail:
-		whole.Failure = detail
-	case reach.Inconclusive:
-		whole.Error = detail
-	}
-	return append(cases, whole)
+	return cases
 }
 
 // stepText is the step as the terminal shows it, without marks that a viewer may not have.

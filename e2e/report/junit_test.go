@@ -67,7 +67,7 @@ func TestJUnitCases(t *testing.T) {
 	failure := suite.Cases[2].Failure
 	for _, part := range []string{"172.18.0.4:30080", "want Reached, got Refused", "alone", "svclab probe --from outside"} {
 		if !strings.Contains(failure.Text, part) {
-			t.Errorf("the failure's text does not tell %q", part)
+			t.Errorf("the failure's text does not say %q", part)
 		}
 	}
 	if !slices.Contains(suite.Properties, junitProperty{"cluster.proxyMode", "nftables"}) {
@@ -189,6 +189,6 @@ func TestMarkdownIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b.Len() > 1<<20 || !strings.Contains(b.String(), "more steps did not pass: see the full report") {
-		t.Errorf("%d bytes, and what was left out is not told", b.Len())
+		t.Errorf("%d bytes, and the text does not say what was left out", b.Len())
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// mostDetail is how much of what did not pass a job summary shows in full: GitHub refuses one of more than
-// 1 MiB, and nobody reads that far.
+// mostDetail bounds, in bytes, what a job summary shows of the steps that did not pass: GitHub refuses a summary of more
+// than 1 MiB.
 const mostDetail = 400 << 10
 
 // Markdown writes a summary for a CI job's page: the verdict, a row per scenario, and in folds the steps
@@ -43,7 +43,7 @@ func Markdown(w io.Writer, run Run) error {
 	markdownReasons(&b, "Skipped scenarios", len(run.Skips()), func(i int) string {
 		return "**" + escapeMarkdown(run.Skips()[i].Scenario) + "**: " + escapeMarkdown(run.Skips()[i].Reason)
 	})
-	markdownReasons(&b, "Cells not asked on purpose", len(t.Unprobed), func(i int) string {
+	markdownReasons(&b, "Cells not probed on purpose", len(t.Unprobed), func(i int) string {
 		return plural(t.Unprobed[i].Count, "cell") + ": " + escapeMarkdown(t.Unprobed[i].Reason)
 	})
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -60,7 +60,7 @@ func elapsedText(v reach.Verdict) string {
 	return short(v.Elapsed)
 }
 
-// cellShare is how many of the cells that were asked are as expected: "23/24".
+// cellShare is how many of the probed cells are as expected: "23/24".
 func cellShare(c CellTotals) string {
 	if c.Cells == c.Unprobed {
 		return ""

@@ -18,7 +18,7 @@ func TestMatrix(t *testing.T) {
 	}
 	columns := []Column{
 		{"nftables ipv4", run(verdict("alpha", reach.Pass, ""), verdict("beta", reach.Pass, ""), verdict("gamma", reach.Skipped, "needs two families"))},
-		{"iptables dual", run(verdict("alpha", reach.Fail, "nobody answered"), verdict("gamma", reach.Pass, ""))},
+		{"iptables dual", run(verdict("alpha", reach.Fail, "no pod answered"), verdict("gamma", reach.Pass, ""))},
 	}
 	var out strings.Builder
 	if err := Matrix(&out, columns, Style{Plain: true}); err != nil {
@@ -40,13 +40,13 @@ func TestMatrix(t *testing.T) {
 			rest = rest[i+len(w):]
 		}
 	}
-	for _, want := range []string{"nobody answered (iptables dual)", "gamma: needs two families (nftables ipv4)", "FAIL  iptables dual: 3 planned"} {
+	for _, want := range []string{"no pod answered (iptables dual)", "gamma: needs two families (nftables ipv4)", "FAIL  iptables dual: 3 planned"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("%q is missing from\n%s", want, out.String())
 		}
 	}
 	if got := MatrixResult(columns); got != reach.Fail {
-		t.Errorf("the whole is %s, want the worst of its runs", got)
+		t.Errorf("the matrix's result is %s, want the worst of its runs", got)
 	}
 	if got := MatrixResult(nil); got == reach.Pass {
 		t.Error("no run at all is no pass")

@@ -15,7 +15,7 @@ func TestReasonsThatDifferInAddressesAreCountedTogether(t *testing.T) {
 	}
 }
 
-// A rule's reason names the node, so that ten nodes would otherwise be ten explanations of one thing.
+// A rule's reason names the node. Ten nodes must not give ten explanations of one rule.
 func TestOneRuleIsExplainedOnce(t *testing.T) {
 	target := reach.Target{Kind: reach.ClusterIP, Service: "lab/s", Host: "10.96.0.1", Port: 80, Protocol: reach.TCP}
 	table := reach.Table{Title: "t", Targets: []reach.Target{target}}
@@ -34,6 +34,6 @@ func TestOneRuleIsExplainedOnce(t *testing.T) {
 		t.Errorf("explained %d times:\n%s", n, out.String())
 	}
 	if !strings.Contains(out.String(), "(for example) kube-proxy on node/a rejects") {
-		t.Errorf("an example is not told as one:\n%s", out.String())
+		t.Errorf("an example is not marked as one:\n%s", out.String())
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // APIVersion and Kind mark result.json. A change that a reader of the old form would misread gets a new version.
 const (
-	APIVersion = "svclab.dev/v1"
+	APIVersion = "svclab.dev/v2"
 	Kind       = "Run"
 )
 
@@ -60,8 +60,8 @@ type Node struct {
 	Roles []string `json:"roles,omitempty"`
 }
 
-// Plan accounts for every scenario that was asked for. One that is neither run nor skipped was lost, as
-// when a run is interrupted, and makes the run Inconclusive.
+// Plan accounts for every requested scenario. One that is neither run nor skipped was lost, as when a run is
+// interrupted, and makes the run Inconclusive.
 type Plan struct {
 	Planned []string `json:"planned"`
 	Run     []string `json:"run"`

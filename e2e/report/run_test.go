@@ -101,7 +101,7 @@ func TestDecodeIsStrict(t *testing.T) {
 		"unknown deep field": {strings.Replace(good, `"latencyNs":`, `"latency": 1, "latencyNs":`, 1), `unknown field "latency"`},
 		"other version":      {strings.Replace(good, APIVersion, "svclab.dev/v9", 1), `"svclab.dev/v9"`},
 		"other kind":         {strings.Replace(good, `"kind": "Run"`, `"kind": "Walk"`, 1), `"Walk"`},
-		"no version":         {`{"tool": "svclab"}`, "use a result.json"},
+		"no version":         {`{"tool": "svclab"}`, "run svclab again"},
 		"unknown result":     {strings.Replace(good, `"result": "Pass"`, `"result": "Passed"`, 1), `unknown result "Passed"`},
 		"two documents":      {good + good, "something follows"},
 		"cut off":            {good[:len(good)/2], "unexpected EOF"},

@@ -17,7 +17,7 @@ type Style struct {
 	Plain bool
 	// Color marks results with ANSI colours; the marks say the same without them.
 	Color bool
-	// Verbose prints every cell; otherwise cells that agree are explained in groups.
+	// Verbose prints every cell. Without it, cells that agree are explained in groups.
 	Verbose bool
 }
 

@@ -29,14 +29,14 @@ func (p *printer) summary(run Run) {
 	p.row("cells", cellCounts(t.Cells))
 	p.row("probes", fmt.Sprintf("%s, each a new connection or datagram", thousands(t.Probes)))
 	if t.Cells.Cells > 0 {
-		p.row("marks", fmt.Sprintf("%s reached, as expected; no mark: not reached, as expected; %s differs; %s could not be asked; %s not asked on purpose",
+		p.row("marks", fmt.Sprintf("%s reached, as expected; no mark: not reached, as expected; %s differs; %s could not be probed; %s not probed on purpose",
 			p.good, p.bad, p.unsure, p.skipped))
 	}
 	p.list("skipped", len(run.Skips()), func(i int) (ink, string) {
 		s := run.Skips()[i]
 		return inkDim, p.skipped + " " + s.Scenario + ": " + s.Reason
 	})
-	p.list("not asked", len(t.Unprobed), func(i int) (ink, string) {
+	p.list("not probed", len(t.Unprobed), func(i int) (ink, string) {
 		return inkDim, fmt.Sprintf("%s %s: %s", p.skipped, plural(t.Unprobed[i].Count, "cell"), t.Unprobed[i].Reason)
 	})
 	lost := run.Lost()
@@ -64,7 +64,7 @@ func closing(run Run, t Totals) string {
 	case t.Lost > 0 && t.Failed == 0:
 		return ": " + plural(t.Lost, "planned scenario") + " did not run"
 	case run.Result() == reach.Inconclusive:
-		return ": something could not be asked, so nothing is said about it"
+		return ": a part could not be probed, so it was not judged"
 	}
 	return ""
 }
@@ -121,7 +121,7 @@ func troublesOf(run Run) []trouble {
 				told = told || s.Result == v.Result
 			}
 			if v.Result == result && !told {
-				out = append(out, trouble{result, v.Scenario + ": " + resultWord(v.Result) + " as a whole, although no step says so"})
+				out = append(out, trouble{result, v.Scenario + ": " + resultWord(v.Result) + ", although no step is"})
 			}
 		}
 	}
@@ -156,7 +156,7 @@ func stepWhy(s reach.Step) string {
 	}
 	what := verb(found, "differs", "differ")
 	if s.Result == reach.Inconclusive {
-		what = "could not be asked"
+		what = "could not be probed"
 	}
 	return fmt.Sprintf("%d of %s %s; %s from %s: %s", found, plural(all, "cell"), what,
 		first.Cell.Target.Name(), first.Cell.Vantage.Name, why)
@@ -178,8 +178,8 @@ func scenarioCounts(t Totals) string {
 }
 
 func cellCounts(c CellTotals) string {
-	return fmt.Sprintf("%s: %s as expected, %s differ, %s could not be asked, %s not asked on purpose", thousands(c.Cells),
-		thousands(c.AsExpected), thousands(c.Differ), thousands(c.Unknown), thousands(c.Unprobed))
+	return fmt.Sprintf("%s: %s as expected, %s %s, %s could not be probed, %s not probed on purpose", thousands(c.Cells),
+		thousands(c.AsExpected), thousands(c.Differ), verb(c.Differ, "differs", "differ"), thousands(c.Unknown), thousands(c.Unprobed))
 }
 
 // clusterLine is the cluster's facts in a line; unknown ones are left out.

@@ -8,7 +8,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Text writes the whole run: the cluster, every scenario, the summary.
+// Text writes a run: the cluster, every scenario, the summary.
 func Text(w io.Writer, run Run, style Style) error {
 	p := newPrinter(style)
 	p.spread(0, inkBold, strings.TrimSpace(run.Tool+" "+run.Version), run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -195,14 +195,14 @@ func (p *printer) difference(indent int, g group) {
 	p.repeat(indent, g)
 }
 
-// predictions prints the oracle's prediction and its reason, and the written table's where it says something else.
+// predictions prints the oracle's prediction and its reason, and the expected table's where it differs.
 func (p *printer) predictions(indent int, g group) {
-	oracle, written := g.predictions()
-	if written == nil || expected(*written) == expected(oracle) {
+	oracle, table := g.predictions()
+	if table == nil || expected(*table) == expected(oracle) {
 		p.field(indent, "expected", expected(oracle))
 	} else {
 		p.field(indent, "oracle", expected(oracle))
-		p.field(indent, "written", expected(*written))
+		p.field(indent, "expected", expected(*table))
 	}
 	if text := g.reason(); text != "" {
 		p.field(indent, "because", text)
@@ -219,17 +219,17 @@ func alone(c reach.CellVerdict) string {
 	switch c.Alone {
 	case "observation":
 		if c.Written == nil {
-			return "the observation: the oracle predicts otherwise, and there is no written table"
+			return "the observation: it differs from the oracle's prediction, and there is no expected table"
 		}
-		return "the observation: the oracle and the written table agree with each other"
+		return "the observation: the oracle and the expected table agree with each other"
 	case "oracle":
-		return "the oracle: the cluster did what the written table says"
+		return "the oracle: the cluster did what the expected table says"
 	case "written table":
-		return "the written table: the cluster did what the oracle predicts"
+		return "the expected table: the cluster did what the oracle predicts"
 	case "all three":
-		return "all three: no two of oracle, written table and observation agree"
+		return "all three: no two of oracle, expected table and observation agree"
 	}
-	return orDefault(c.Alone, "not told")
+	return orDefault(c.Alone, "unknown")
 }
 
 func (p *printer) repeat(indent int, g group) {

@@ -2,13 +2,15 @@ package progress
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
 )
 
 // JSON writes the progress as the file has it, for a class.
@@ -18,44 +20,20 @@ func JSON(w io.Writer, p Progress) error {
 	return encoder.Encode(p)
 }
 
-type junitSuite struct {
-	XMLName  xml.Name    `xml:"testsuite"`
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Skipped  int         `xml:"skipped,attr"`
-	Cases    []junitCase `xml:"testcase"`
-}
-
-type junitCase struct {
-	Name    string        `xml:"name,attr"`
-	Class   string        `xml:"classname,attr"`
-	Time    string        `xml:"time,attr,omitempty"`
-	Failure *junitMessage `xml:"failure,omitempty"`
-	Skipped *junitMessage `xml:"skipped,omitempty"`
-	Out     string        `xml:"system-out,omitempty"`
-}
-
-type junitMessage struct {
-	Message string `xml:"message,attr"`
-}
-
 // JUnit writes one testcase for each exercise of the course: passed, a failure when it was begun and not passed, skipped
 // when it was not begun. Names are the exercises' folders.
 func JUnit(w io.Writer, p Progress, names []string) error {
-	suite := junitSuite{Name: strings.TrimSpace("svclab learn " + p.Learner), Tests: len(names)}
+	suite := report.TestSuite{Name: strings.TrimSpace("svclab learn " + p.Learner)}
 	for _, name := range names {
 		id, _, _ := strings.Cut(name, "-")
-		e, c := p.Exercises[id], junitCase{Name: name, Class: "svclab.learn"}
+		e, c := p.Exercises[id], report.TestCase{Name: name, Class: "svclab.learn"}
 		switch {
 		case !e.Passed.IsZero():
-			c.Time = fmt.Sprintf("%.0f", e.Passed.Sub(e.Started).Seconds())
+			c.Result, c.Elapsed = reach.Pass, e.Passed.Sub(e.Started)
 		case !e.Started.IsZero():
-			suite.Failures++
-			c.Failure = &junitMessage{Message: fmt.Sprintf("not passed yet after %d checks", e.Checks)}
+			c.Result, c.Message = reach.Fail, fmt.Sprintf("not passed yet; checks so far: %d", e.Checks)
 		default:
-			suite.Skipped++
-			c.Skipped = &junitMessage{Message: "not begun"}
+			c.Result, c.Message = reach.Skipped, "not begun"
 		}
 		if e.Hints > 0 {
 			c.Out = fmt.Sprintf("hints: %d\n", e.Hints)
@@ -63,18 +41,13 @@ func JUnit(w io.Writer, p Progress, names []string) error {
 		if len(e.Misconceptions) > 0 {
 			c.Out += "misconceptions: " + strings.Join(e.Misconceptions, ", ") + "\n"
 		}
+		if suite.Started.IsZero() || !e.Started.IsZero() && e.Started.Before(suite.Started) {
+			suite.Started = e.Started
+		}
+		suite.Elapsed += c.Elapsed
 		suite.Cases = append(suite.Cases, c)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	encoder := xml.NewEncoder(w)
-	encoder.Indent("", "  ")
-	if err := encoder.Encode(suite); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return suite.JUnit(w)
 }
 
 // Member is one learner of a class.

@@ -23,31 +23,34 @@ func TestJUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got struct {
-		Name     string `xml:"name,attr"`
-		Tests    int    `xml:"tests,attr"`
-		Failures int    `xml:"failures,attr"`
-		Skipped  int    `xml:"skipped,attr"`
-		Cases    []struct {
-			Name    string `xml:"name,attr"`
-			Time    string `xml:"time,attr"`
-			Failure *struct {
-				Message string `xml:"message,attr"`
-			} `xml:"failure"`
-			Skipped *struct{} `xml:"skipped"`
-			Out     string    `xml:"system-out"`
-		} `xml:"testcase"`
+		Suite struct {
+			Name     string `xml:"name,attr"`
+			Tests    int    `xml:"tests,attr"`
+			Failures int    `xml:"failures,attr"`
+			Skipped  int    `xml:"skipped,attr"`
+			Cases    []struct {
+				Name    string `xml:"name,attr"`
+				Time    string `xml:"time,attr"`
+				Failure *struct {
+					Message string `xml:"message,attr"`
+				} `xml:"failure"`
+				Skipped *struct{} `xml:"skipped"`
+				Out     string    `xml:"system-out"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
 	}
 	if !strings.HasPrefix(b.String(), "<?xml") || xml.Unmarshal(b.Bytes(), &got) != nil {
 		t.Fatalf("no XML: %s", b.String())
 	}
-	if got.Name != "svclab learn Ann" || got.Tests != 3 || got.Failures != 1 || got.Skipped != 1 || len(got.Cases) != 3 {
+	suite := got.Suite
+	if suite.Name != "svclab learn Ann" || suite.Tests != 3 || suite.Failures != 1 || suite.Skipped != 1 || len(suite.Cases) != 3 {
 		t.Fatalf("%+v", got)
 	}
-	passed, begun, open := got.Cases[0], got.Cases[1], got.Cases[2]
-	if passed.Name != "01-first" || passed.Time != "90" || passed.Failure != nil || passed.Skipped != nil {
+	passed, begun, open := suite.Cases[0], suite.Cases[1], suite.Cases[2]
+	if passed.Name != "01-first" || passed.Time != "90.000" || passed.Failure != nil || passed.Skipped != nil {
 		t.Errorf("passed: %+v", passed)
 	}
-	if begun.Failure == nil || begun.Failure.Message != "not passed yet after 3 checks" ||
+	if begun.Failure == nil || begun.Failure.Message != "not passed yet; checks so far: 3" ||
 		begun.Out != "hints: 1\nmisconceptions: endpoints-mean-working, port-is-the-pods-port\n" {
 		t.Errorf("begun: %+v", begun)
 	}

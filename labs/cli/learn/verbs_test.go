@@ -209,7 +209,7 @@ func TestLearnExport(t *testing.T) {
 		t.Error("the name is not kept")
 	}
 	out, _, code = learn(t, nil, "export", "--format=junit")
-	wants(t, out, `tests="3" failures="1" skipped="1"`, fix, "Ann")
+	wants(t, out, `tests="3" failures="1" errors="0" skipped="1"`, fix, "Ann")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
