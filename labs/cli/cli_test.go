@@ -109,3 +109,23 @@ func TestDiff(t *testing.T) {
 		t.Errorf("a file of another version: exit code %d, %q", code, err)
 	}
 }
+
+func TestPicture(t *testing.T) {
+	vantage := reach.Vantage{Name: "outside", Kind: reach.Outside}
+	target := reach.Target{Kind: reach.ClusterIP, Service: "lab/my-service", Host: "10.96.14.7", Port: 80, Protocol: reach.TCP}
+	cell := reach.CellVerdict{Result: reach.Pass, Cell: reach.Cell{Vantage: vantage, Target: target, Observations: []reach.Observation{{Outcome: reach.Refused}}}}
+	table := reach.Table{Vantages: []reach.Vantage{vantage}, Targets: []reach.Target{target}, Cells: []reach.CellVerdict{cell}}
+	run := report.Run{Tool: "svclab", Plan: report.Plan{Planned: []string{"s"}, Run: []string{"s"}}, Verdicts: []reach.Verdict{{
+		Scenario: "s", Result: reach.Pass, Steps: []reach.Step{{Name: "look", Result: reach.Pass, Tables: []reach.Table{table}}}}}}
+	dir := t.TempDir()
+	if err := report.WriteAll(dir, run); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, report.JSONFile)
+	if out, err, code := call(t, "picture", file, "s/look"); code != 0 || err != "" || !strings.HasPrefix(out, "<svg ") || !strings.Contains(out, "refused") {
+		t.Errorf("exit code %d, %q, %q", code, err, out)
+	}
+	if out, err, code := call(t, "picture", file, "s/see"); code != 2 || out != "" || !strings.Contains(err, "s/look") {
+		t.Errorf("a step that is not there: exit code %d, %q, %q", code, err, out)
+	}
+}
