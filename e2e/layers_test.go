@@ -23,6 +23,7 @@ var below = map[string][]string{
 	"e2e/lasting":         {},
 	"e2e/world":           {"e2e/reach"},
 	"e2e/oracle":          {"e2e/reach", "e2e/world"},
+	"e2e/wait":            {},
 	"e2e/probe/wire":      {"e2e/reach"},
 	"e2e/probe/prober":    {"e2e/reach", "e2e/probe/wire"},
 	"e2e/probe":           {"e2e/reach", "e2e/probe/wire"},
