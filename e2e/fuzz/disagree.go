@@ -76,7 +76,7 @@ func signature(c reach.CellVerdict) string {
 	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", c.Oracle.Rule, c.Cell.Target.Protocol, d.Field, got)), " ")
 }
 
-// reduce shrinks a disagreement on the session's ground, which afterwards holds something else than the batch.
+// reduce shrinks a disagreement in the session's sandbox, which afterwards no longer holds the batch.
 func (s *session) reduce(ctx context.Context, d *Disagreement, cases []Case) {
 	_, name, _ := strings.Cut(d.Service, "/")
 	i := slices.IndexFunc(cases, func(c Case) bool { return c.Name() == name })
@@ -129,18 +129,18 @@ func (s *session) reduce(ctx context.Context, d *Disagreement, cases []Case) {
 	}
 }
 
-// try lays a trial by itself under a new name and judges its cells that are wanted.
+// try applies a trial alone, under a new name, and judges its cells that are wanted.
 func (s *session) try(ctx context.Context, t Trial, name string, wanted func(pair) bool) ([]reach.CellVerdict, error) {
 	c := t.Case.clone()
 	c.Service.Name = name
-	unsettled, err := s.ground.lay(ctx, []Case{c}, func(pod string) bool { return slices.Contains(t.Pods, pod) })
+	unsettled, err := s.sandbox.apply(ctx, []Case{c}, func(pod string) bool { return slices.Contains(t.Pods, pod) })
 	if err != nil {
 		return nil, err
 	}
 	if unsettled != "" {
 		return nil, fmt.Errorf("trial %s: %s", name, unsettled)
 	}
-	w, err := s.ground.look(ctx)
+	w, err := s.sandbox.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}

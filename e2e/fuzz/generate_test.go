@@ -118,7 +118,7 @@ func TestEverythingIsPredicted(t *testing.T) {
 			plan := Generate(seed, testScene(dual), MaxBatch)
 			m := newModel(plan, dual)
 			m.facts.ProxyMode = mode
-			if _, err := m.lay(t.Context(), plan.Cases, nil); err != nil {
+			if _, err := m.apply(t.Context(), plan.Cases, nil); err != nil {
 				t.Fatal(err)
 			}
 			if ok, waitingFor := world.SettledBut(unhinted(m.now), world.Allow{Unready: true, Pending: true}, testNamespace); !ok {
@@ -154,7 +154,7 @@ func unhinted(w world.World) world.World {
 func TestSample(t *testing.T) {
 	plan := Generate(3, testScene(false), 40)
 	m := newModel(plan, false)
-	if _, err := m.lay(context.Background(), plan.Cases, nil); err != nil {
+	if _, err := m.apply(context.Background(), plan.Cases, nil); err != nil {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(plan.Cases, func(c Case) bool { return c.Service.Spec.Type == corev1.ServiceTypeNodePort && c.Manual == nil })

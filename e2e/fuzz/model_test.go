@@ -64,23 +64,23 @@ func addrs(texts ...string) []netip.Addr {
 	return list
 }
 
-// model is a ground without a cluster: it does what the API server, the controllers and MetalLB do.
+// model is a sandbox without a cluster: it does what the API server, the controllers and MetalLB do.
 type model struct {
-	facts world.Facts
-	nodes []corev1.Node
-	pods  []corev1.Pod
-	now   world.World
-	laid  int
+	facts   world.Facts
+	nodes   []corev1.Node
+	pods    []corev1.Pod
+	now     world.World
+	applied int
 }
 
 func newModel(plan Plan, dual bool) *model {
 	return &model{facts: testFacts(dual), nodes: testNodes(), pods: plan.Pods}
 }
 
-func (m *model) look(context.Context) (world.World, error) { return m.now, nil }
+func (m *model) snapshot(context.Context) (world.World, error) { return m.now, nil }
 
-func (m *model) lay(_ context.Context, cases []Case, in func(string) bool) (string, error) {
-	m.laid++
+func (m *model) apply(_ context.Context, cases []Case, in func(string) bool) (string, error) {
+	m.applied++
 	w := world.World{Facts: m.facts, Namespaces: []string{testNamespace}, Nodes: m.nodes, Announcers: map[netip.Addr]string{}}
 	for i := range m.pods {
 		w.Pods = append(w.Pods, m.run(i, in))
@@ -194,14 +194,16 @@ func selected(s *corev1.Service, pods []corev1.Pod) []discoveryv1.EndpointSlice 
 
 // obedient is a prober on a model: it observes what the oracle predicts, but where bent says otherwise.
 type obedient struct {
-	model *model
-	bent  func(w world.World, r probe.Request, p *reach.Prediction)
-	asked int
+	model        *model
+	bent         func(w world.World, r probe.Request, p *reach.Prediction)
+	asked, calls int
+	waited       int // for kube-proxy
 }
 
 func (o *obedient) Observe(_ context.Context, requests []probe.Request) ([]reach.Cell, error) {
 	predict := oracle.New(o.model.now)
 	var cells []reach.Cell
+	o.calls++
 	for _, r := range requests {
 		o.asked++
 		p := predict.Predict(r.Vantage, r.Target)

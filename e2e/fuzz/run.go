@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/observe"
+	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/world"
@@ -19,6 +21,7 @@ import (
 
 // Cluster is what a run needs of the cluster it runs on.
 type Cluster interface {
+	probe.Exec
 	Client() kubernetes.Interface
 	Dynamic() dynamic.Interface
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
@@ -43,7 +46,7 @@ type Settings struct {
 	Shrinks int
 	// Cleanup bounds the removal of what was made, which is done after a cancelled run too.
 	Cleanup  time.Duration
-	Timeouts runner.Timeouts
+	Timeouts observe.Timeouts
 	// Log gets progress, a line at a time.
 	Log io.Writer
 }
@@ -51,7 +54,6 @@ type Settings struct {
 // Defaults are the settings that hold when nothing is said.
 func Defaults() Settings {
 	d := runner.Defaults()
-	d.Timeouts.Answered = 5 * time.Second // thousands of cells at once are a load of their own
 	return Settings{Count: 200, Batch: 40, Cells: 60, Settle: d.StepTimeout, Convergence: d.Convergence,
 		Shrink: 90 * time.Second, Shrinks: 3, Cleanup: d.Cleanup, Timeouts: d.Timeouts, Log: io.Discard}
 }
@@ -88,7 +90,7 @@ type Outcome struct {
 // session is a run under way.
 type session struct {
 	Settings
-	ground   ground
+	sandbox  sandbox
 	observer observer
 	vantages []reach.Vantage
 	plan     Plan
@@ -99,7 +101,7 @@ type session struct {
 // Run tries the Services of a seed on a cluster, and removes all it made, whatever happens. A disagreement is no error; the
 // error is that the settings make no sense, that the cluster could not be used, or the cause of a ctx that ended. What came
 // of the batches until then is returned beside it.
-func Run(ctx context.Context, c Cluster, prober Prober, settings Settings) (out Outcome, err error) {
+func Run(ctx context.Context, c Cluster, prober observe.Prober, settings Settings) (out Outcome, err error) {
 	start := time.Now()
 	out = Outcome{Settings: settings, Rules: map[string]int{}}
 	defer func() { out.Elapsed = time.Since(start) }()
@@ -110,7 +112,7 @@ func Run(ctx context.Context, c Cluster, prober Prober, settings Settings) (out 
 	if err != nil {
 		return out, fmt.Errorf("learn the cluster's facts: %w", err)
 	}
-	facts.NodesUseClusterDNS = true // its nodes are given the address of the DNS Service, see question.request
+	facts.NodesUseClusterDNS = true // package observe sends their lookups to the DNS Service
 	vantages, err := c.Vantages(ctx)
 	if err != nil {
 		return out, fmt.Errorf("list the vantages: %w", err)
@@ -135,8 +137,13 @@ func Run(ctx context.Context, c Cluster, prober Prober, settings Settings) (out 
 			err = errors.Join(err, fmt.Errorf("clean up: %w", cleaned))
 		}
 	}()
-	s := &session{Settings: settings, ground: n, vantages: vantages, plan: plan, outcome: &out, known: map[string]int{},
-		observer: observer{prober: prober, predict: predictByOracle, look: n.look, timeouts: settings.Timeouts, seed: settings.Seed}}
+	s := &session{Settings: settings, sandbox: n, vantages: vantages, plan: plan, outcome: &out, known: map[string]int{},
+		observer: observer{
+			engine: observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Snapshot: n.snapshot,
+				Predict: predictByOracle, Seed: settings.Seed},
+			waitForKubeProxy: func(ctx context.Context) string {
+				return observe.WaitForKubeProxy(ctx, c, vantages, settings.Convergence)
+			}}}
 	s.say("seed %d: %d Services in batches of %d, over %d pods in namespace %s", settings.Seed, settings.Count, settings.Batch, len(plan.Pods), name)
 	if err := n.open(live); err != nil {
 		return out, err
@@ -181,7 +188,7 @@ func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict 
 		v.Elapsed = time.Since(start)
 	}
 	settling := reach.Step{Name: "apply and settle", Result: reach.Pass, Lines: []string{mixture(cases)}}
-	unsettled, err := s.ground.lay(ctx, cases, nil)
+	unsettled, err := s.sandbox.apply(ctx, cases, nil)
 	if err != nil || unsettled != "" {
 		settling.Result, settling.Why = reach.Inconclusive, unsettled
 	}
@@ -228,7 +235,7 @@ func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict 
 
 // observeAll asks a sample of the cells of all cases.
 func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []reach.CellVerdict, lines []string, err error) {
-	w, err := s.ground.look(ctx)
+	w, err := s.sandbox.snapshot(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -260,7 +267,7 @@ func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []
 	if unprobed > 0 {
 		lines = append(lines, fmt.Sprintf("%d cells could not be asked", unprobed))
 	}
-	return seen.cells, append(lines, seen.settled), nil
+	return seen.cells, append(lines, seen.lines...), nil
 }
 
 func (s *session) say(format string, args ...any) {

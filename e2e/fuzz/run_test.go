@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
@@ -26,8 +27,9 @@ func on(t *testing.T, count int, bent func(w world.World, r probe.Request, p *re
 	m := newModel(plan, false)
 	prober := &obedient{model: m, bent: bent}
 	out := &Outcome{Settings: settings, Rules: map[string]int{}}
-	return &session{Settings: settings, ground: m, vantages: testVantages(), plan: plan, outcome: out, known: map[string]int{},
-		observer: observer{prober: prober, predict: predictByOracle, look: m.look, timeouts: settings.Timeouts}}, prober
+	return &session{Settings: settings, sandbox: m, vantages: testVantages(), plan: plan, outcome: out, known: map[string]int{},
+		observer: observer{engine: observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Snapshot: m.snapshot, Predict: predictByOracle},
+			waitForKubeProxy: func(context.Context) string { prober.waited++; return "kube-proxy is a model" }}}, prober
 }
 
 func TestAllAsPredicted(t *testing.T) {
@@ -39,11 +41,11 @@ func TestAllAsPredicted(t *testing.T) {
 	if out.Result() != reach.Pass || len(out.Disagreements) > 0 || out.Services != 100 || len(out.Verdicts) != 3 {
 		t.Errorf("%s, %d disagreements, %d Services in %d batches: %v", out.Result(), len(out.Disagreements), out.Services, len(out.Verdicts), out.Disagreements)
 	}
-	if out.Asked < 3000 || out.Asked >= out.Possible || prober.asked < out.Asked {
+	if out.Asked < 3000 || out.Asked >= out.Possible || prober.asked < out.Asked || prober.waited != 3 {
 		t.Errorf("%d of %d cells asked, %d requests", out.Asked, out.Possible, prober.asked)
 	}
 	for _, v := range out.Verdicts {
-		if v.Result != reach.Pass || len(v.Steps) != 2 || !strings.Contains(v.Steps[1].Lines[0], " cells asked") {
+		if v.Result != reach.Pass || len(v.Steps) != 2 || !strings.Contains(v.Steps[1].Lines[0], " cells asked") || v.Steps[1].Lines[1] != "kube-proxy is a model" || v.Steps[1].Lines[2] != "as predicted at once" {
 			t.Errorf("%+v", v)
 		}
 	}
@@ -112,19 +114,18 @@ func TestOnlyTogether(t *testing.T) {
 	}
 }
 
-// TestChangedMeanwhile: a cell that differs is not held against a prediction that has changed.
+// TestChangedMeanwhile: a cell that differs is not held against a prediction that has changed since.
 func TestChangedMeanwhile(t *testing.T) {
-	s, _ := on(t, 8, func(_ world.World, _ probe.Request, p *reach.Prediction) {
+	s, prober := on(t, 8, func(_ world.World, _ probe.Request, p *reach.Prediction) {
 		if p.Rule == "clusterip" {
 			p.Outcomes = []reach.Outcome{reach.Refused}
 		}
 	})
-	looks := 0
-	s.observer.predict = func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
-		looks++
+	s.Convergence = 0
+	s.observer.engine.Predict = func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
 		return func(v reach.Vantage, t reach.Target) reach.Prediction {
 			p := predictByOracle(w)(v, t)
-			if looks == 3 && p.Rule == "clusterip" { // after the judged pass
+			if prober.calls == 3 && p.Rule == "clusterip" { // converged once, and both judged passes are over
 				p.Outcomes = []reach.Outcome{reach.TimedOut}
 			}
 			return p
@@ -134,7 +135,7 @@ func TestChangedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if result := s.outcome.Result(); result != reach.Inconclusive || len(s.outcome.Disagreements) != 0 {
-		t.Errorf("%s with %d disagreements after %d looks", result, len(s.outcome.Disagreements), looks)
+		t.Errorf("%s with %d disagreements after %d calls", result, len(s.outcome.Disagreements), prober.calls)
 	}
 }
 
@@ -142,7 +143,7 @@ func TestCancelledRun(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
 	s, _ := on(t, 100, nil)
-	s.ground = stopping{s.ground.(*model), func() { cancel(stopped) }}
+	s.sandbox = stopping{s.sandbox.(*model), func() { cancel(stopped) }}
 	if err := s.run(ctx); !errors.Is(err, stopped) {
 		t.Errorf("%v, want the cause", err)
 	}
@@ -156,9 +157,9 @@ type stopping struct {
 	stop func()
 }
 
-func (s stopping) lay(ctx context.Context, cases []Case, in func(string) bool) (string, error) {
+func (s stopping) apply(ctx context.Context, cases []Case, in func(string) bool) (string, error) {
 	s.stop()
-	return s.model.lay(ctx, cases, in)
+	return s.model.apply(ctx, cases, in)
 }
 
 func TestShrinkEndsAtTheBound(t *testing.T) {

@@ -308,7 +308,9 @@ func TestGiveUpUnanswered(t *testing.T) {
 
 // What changes while it is probed makes a cell of other people's objects Inconclusive; in a suite it stays a failure.
 func TestChangedMeanwhile(t *testing.T) {
-	refusing := func(round, n int, r probe.Request) reach.Observation { return reach.Observation{Outcome: reach.Refused} }
+	refusing := func(round, n int, r probe.Request) reach.Observation {
+		return reach.Observation{Outcome: reach.Refused}
+	}
 	for name, c := range map[string]struct {
 		policy  Policy
 		changed bool
@@ -469,7 +471,9 @@ func TestErrors(t *testing.T) {
 		change func(e *Engine, b *bench)
 		want   string
 	}{
-		"snapshot":      {func(e *Engine, _ *bench) { e.Snapshot = func(context.Context) (world.World, error) { return world.World{}, broken } }, "broken"},
+		"snapshot": {func(e *Engine, _ *bench) {
+			e.Snapshot = func(context.Context) (world.World, error) { return world.World{}, broken }
+		}, "broken"},
 		"tables":        {func(e *Engine, _ *bench) { e.Tables = func(world.World) ([]Table, error) { return nil, broken } }, "broken"},
 		"converging":    {func(e *Engine, b *bench) { e.Prober = failing{b, 1} }, "observe: broken"},
 		"judged pass":   {func(e *Engine, b *bench) { e.Prober = failing{b, 2} }, "observe: broken"},

@@ -74,6 +74,7 @@ func TestRequest(t *testing.T) {
 		"sticky, over more endpoints":      {oracle: sticky, quick: true, change: func(f *Forecast) { f.endpoints = 3 }, min: 54, max: 54, timeout: 3 * time.Second},
 		"sticky, a new Service":            {oracle: sticky, quick: true, change: func(f *Forecast) { f.policy = Fuzz() }, min: 1, max: 1, timeout: 3 * time.Second},
 		"sticky, given up":                 {oracle: sticky, quick: true, change: func(f *Forecast) { f.unanswered = true }, min: 1, max: 1, timeout: time.Second},
+		"answered or refused":              {oracle: reach.Prediction{Outcomes: []reach.Outcome{reach.Reached, reach.Refused}, AnyBackend: true}, min: 8, max: 8, timeout: 3 * time.Second},
 		"denied":                           {oracle: refused, min: 2, max: 2, timeout: 4 * time.Second, interval: betweenRefusals},
 		"denied, quickly":                  {oracle: refused, quick: true, min: 1, max: 1, timeout: 4 * time.Second, interval: betweenRefusals},
 		"no reply":                         {oracle: silent, min: 2, max: 2, timeout: time.Second},

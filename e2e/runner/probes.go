@@ -3,8 +3,8 @@ package runner
 import (
 	"math"
 	"slices"
-	"time"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -103,15 +103,5 @@ func (f forecast) backends() []string {
 	return slices.Compact(all)
 }
 
-// Timeouts of one connection, name lookup included.
-type Timeouts struct {
-	// Answered is for cells in which an answer may come: it must be long enough for a busy machine.
-	Answered time.Duration
-	// Denied is for cells that are to be refused or unreachable. The kernel limits how many ICMP errors it sends
-	// to one client (net.ipv4.icmp_ratelimit: six at once, then one a second), and a refusal by a packet filter is
-	// one. So it must be long enough for SYN to be sent again, which is after 1 and 3 seconds. It costs time only
-	// where nothing comes back.
-	Denied time.Duration
-	// Silent is for cells in which nothing is to come back: each connection takes this long.
-	Silent time.Duration
-}
+// Timeouts are those of package observe.
+type Timeouts = observe.Timeouts

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -98,7 +99,7 @@ func Defaults() Settings {
 	return Settings{
 		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Cleanup: 90 * time.Second,
 		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
-		Timeouts: Timeouts{Answered: 5 * time.Second, Denied: 5 * time.Second, Silent: time.Second},
+		Timeouts: observe.DefaultTimeouts(),
 	}
 }
 

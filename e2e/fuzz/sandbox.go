@@ -21,13 +21,14 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// ground is where cases are tried.
-type ground interface {
-	// lay makes the cases, and no others, the Services there, with selectors finding the pods that in says, and returns
-	// when the objects agree. unsettled says what did not come about in time though the rest can be asked; empty: all did.
-	lay(ctx context.Context, cases []Case, in func(pod string) bool) (unsettled string, err error)
-	// look is a snapshot of it.
-	look(ctx context.Context) (world.World, error)
+// sandbox is where cases are tried.
+type sandbox interface {
+	// apply makes the cases the only Services of the sandbox, with selectors that find the pods for which in returns
+	// true (nil: all), and returns when the objects agree. unsettled says what did not settle in time although the rest
+	// can be probed; empty: everything settled.
+	apply(ctx context.Context, cases []Case, in func(pod string) bool) (unsettled string, err error)
+	// snapshot reads the sandbox.
+	snapshot(ctx context.Context) (world.World, error)
 }
 
 // busy is how many requests to the API server are under way at once.
@@ -40,7 +41,7 @@ const pulling = 3
 // scenarioName is the scenario label of fuzz's namespaces.
 const scenarioName = "fuzz"
 
-// namespace is a ground: a namespace of a cluster.
+// namespace is a sandbox on a cluster.
 type namespace struct {
 	cluster Cluster
 	name    string
@@ -116,8 +117,8 @@ func (n *namespace) close(ctx context.Context) error {
 	}
 }
 
-// lay implements ground.
-func (n *namespace) lay(ctx context.Context, cases []Case, in func(pod string) bool) (string, error) {
+// apply implements sandbox.
+func (n *namespace) apply(ctx context.Context, cases []Case, in func(pod string) bool) (string, error) {
 	if err := n.clear(ctx, cases); err != nil {
 		return "", err
 	}
@@ -195,8 +196,8 @@ func (n *namespace) label(ctx context.Context, in func(pod string) bool) error {
 	})
 }
 
-// look implements ground.
-func (n *namespace) look(ctx context.Context) (world.World, error) {
+// snapshot implements sandbox.
+func (n *namespace) snapshot(ctx context.Context) (world.World, error) {
 	w, err := world.Take(ctx, n.client(), n.cluster.Dynamic(), n.facts, n.name)
 	if err != nil {
 		return world.World{}, fmt.Errorf("take a snapshot: %w", err)
@@ -211,7 +212,7 @@ func (n *namespace) settle(ctx context.Context, bound time.Duration) (unsettled 
 	defer cancel()
 	var last world.World
 	seen, err := n.watcher.await(bounded, func(ctx context.Context) (bool, string, error) {
-		w, err := n.look(ctx)
+		w, err := n.snapshot(ctx)
 		if err != nil {
 			return false, "", err
 		}
