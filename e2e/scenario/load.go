@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -37,23 +36,7 @@ type loader struct {
 }
 
 // Names lists the scenarios in fsys, sorted. fsys is rooted at manifests.
-func Names(fsys fs.FS) ([]string, error) {
-	entries, err := fs.ReadDir(fsys, scenariosDir)
-	if err != nil {
-		return nil, fmt.Errorf("list scenarios: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if !e.IsDir() {
-			return nil, fmt.Errorf("%s: a stray file: only folders stand here, one for each scenario", path.Join(scenariosDir, e.Name()))
-		}
-		names = append(names, e.Name())
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%s: no scenario is there", scenariosDir)
-	}
-	return names, nil
-}
+func Names(fsys fs.FS) ([]string, error) { return Folders(fsys, scenariosDir, "scenario") }
 
 // LoadAll loads every scenario, in the order of their names, and reports all that is wrong with any.
 func LoadAll(fsys fs.FS, opts ...Option) ([]Scenario, error) {
@@ -150,23 +133,15 @@ func (l loader) scenario(name string) (Scenario, error) {
 		}
 	}
 	if err := s.validate(l.checks); err != nil {
-		errs = append(errs, prefixed(dir, err))
+		errs = append(errs, Prefixed(dir+": ", err))
 	}
 	return s, errors.Join(errs...)
 }
 
 // decode reads one YAML file into out, strictly.
 func (l loader) decode(file string, out any) error {
-	data, err := fs.ReadFile(l.fsys, file)
-	if err != nil {
+	if err := DecodeFile(l.fsys, file, nil, out); err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
-	}
-	asJSON, err := yaml.YAMLToJSONStrict(data)
-	if err == nil {
-		err = DecodeStrict(asJSON, out)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }
@@ -187,18 +162,9 @@ func (l loader) manifest(dir, file string) ([]*unstructured.Unstructured, error)
 	}
 	objects, err := DecodeManifest(data)
 	if err != nil {
-		return nil, prefixed(full, err)
+		return nil, Prefixed(full+": ", err)
 	}
 	return objects, nil
-}
-
-// prefixed puts a file's name before each line of err.
-func prefixed(name string, err error) error {
-	var errs []error
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		errs = append(errs, errors.New(name+": "+line))
-	}
-	return errors.Join(errs...)
 }
 
 // files are the manifests the steps name, each once, in the order of first use.

@@ -22,7 +22,7 @@ import (
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
-// conformanceFlags are what can be said of one run.
+// conformanceFlags are the flags of conformance.
 type conformanceFlags struct {
 	kubeconfig, context, profile, features string
 	image, registry, kubectl, output       string
@@ -39,23 +39,28 @@ func (a *app) conformance() *cobra.Command {
 	f := conformanceFlags{}
 	cmd := &cobra.Command{
 		Use:   "conformance --kubeconfig FILE",
-		Short: "Hold any cluster to what Services promise, and report it",
-		Long: `Runs the scenarios that a cluster can be asked, whoever made it, and says of each behaviour of Services whether it
-holds. Profile core is what the Kubernetes API promises in every cluster; extended adds what a cluster may have: load
-balancers, dual-stack, traffic policies, node ports on localhost.
+		Short: "Check that any cluster behaves as Services promise, and report it",
+		Long: `Runs the scenarios that fit a cluster, no matter who created it, and reports for each behaviour of Services whether it
+holds. Profile core is what the Kubernetes API promises in every cluster. Profile extended adds what a cluster may have:
+load balancers, dual-stack, traffic policies, node ports on localhost.
 
 The cluster is the one that --kubeconfig names, or with --in-cluster the one whose pod svclab runs in. The ambient
-kubeconfig ($KUBECONFIG, ~/.kube/config) is never used. Before anything is made, the user's permissions are checked, and
-what will be made and where is printed; --dry-run ends there. Everything lives in labelled namespaces that are removed at
-the end, after Ctrl-C too; what a run that was killed left behind, the next one removes. While a run is alive, another
-one on the same cluster, from whichever machine, ends at once and says who has it. Needs kubectl.
+kubeconfig ($KUBECONFIG, ~/.kube/config) is never used. Before anything is created, the user's permissions are checked,
+and the plan of what is created and where is printed; --dry-run ends there. Everything is created in labelled namespaces
+that are removed at the end, also after Ctrl-C. A run removes what an earlier run that was killed left behind. While a
+run is alive, another one on the same cluster, from any machine, ends at once and says who runs it. Needs kubectl.
 
-The clients are pods and host-network pods on a sample of the nodes, and this machine where its packets to the nodes stay
-on it. The sample app is agnhost, from registry.k8s.io or --image-registry, or one the nodes have; svclab carries its
-prober in. What cannot be asked, such as from outside the cluster, is left out with the reason and never counts as a pass.
+The clients are pods and host-network pods on a sample of the nodes, and this machine if its packets to the nodes do not
+leave it. The sample app is agnhost, from registry.k8s.io or --image-registry, or one the nodes have. svclab brings its
+prober into the pods. A check that is impossible, such as one from outside the cluster, is left out with the reason and
+never counts as a pass.
+
+Each flag except --kubeconfig, --context and --in-cluster can be set by an environment variable too: --image-registry by
+SVCLAB_IMAGE_REGISTRY, and so on. The cluster is named on the command line each time.
 
 Writes conformance.yaml, conformance.json, junit.xml, summary.md, report.html, report.txt and result.json.
-Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could not be judged.`,
+
+Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verdict was possible.`,
 		Example: `  svclab conformance --kubeconfig staging.yaml --dry-run
   svclab conformance --kubeconfig staging.yaml --profile extended --output report
   svclab conformance --kubeconfig big.yaml --sample 10 --seed 7 --image-registry registry.example.com/mirror
@@ -75,26 +80,26 @@ Exit codes: 0 everything that was asked holds, 1 something does not, 2 it could 
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig file")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
 	flags.BoolVar(&f.inCluster, "in-cluster", false, "the cluster whose pod this is, as its service account")
-	flags.StringVar(&f.profile, "profile", string(scenario.Extended), "what to hold it to: core or extended")
-	flags.StringVar(&f.features, "features", "", "features it has, and behind a minus those it lacks, as loadBalancer,-dualStack (default: detected)")
+	flags.StringVar(&f.profile, "profile", string(scenario.Extended), "what is checked: core or extended")
+	flags.StringVar(&f.features, "features", "", "features it has, and after a minus those it lacks, such as loadBalancer,-dualStack (default: detected)")
 	flags.StringSliceVar(&f.only, "behaviour", nil, "only these behaviours of the profile, by ID")
 	flags.StringVar(&f.image, "image", "", "the sample app's image, an agnhost")
 	flags.StringVar(&f.registry, "image-registry", "", "registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
-	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes to ask from and at, at most")
-	flags.Uint64Var(&f.seed, "seed", 1, "what the sampled nodes are chosen by")
-	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to give an address when it is looked for")
-	flags.BoolVar(&f.nodesFromHere, "ask-nodes-from-here", false, "ask the nodes' addresses from this machine though the packets leave it")
+	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes send and receive requests, at most")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the choice of the sampled nodes")
+	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to assign an address when it is detected")
+	flags.BoolVar(&f.nodesFromHere, "ask-nodes-from-here", false, "probe the nodes' addresses from this machine even if the packets leave it")
 	flags.StringVar(&f.kubectl, "kubectl", "kubectl", "the kubectl to run commands with")
 	flags.StringVar(&f.output, "output", "svclab-conformance", "folder for the reports")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be made, and where; make nothing")
-	flags.BoolVar(&f.runner, "under-runner", false, "heed the E2E_ variables of hydrophone and Sonobuoy, and write e2e.log, junit_01.xml and done for them")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only print what would be created, and where; create nothing")
+	flags.BoolVar(&f.runner, "under-runner", false, "read the E2E_ variables of hydrophone and Sonobuoy, and write e2e.log, junit_01.xml and done for them")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason")
-	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	return cmd
 }
 
 // fromEnvironment sets the flags that were not given from SVCLAB_ variables: --image-registry from SVCLAB_IMAGE_REGISTRY.
-// The kubeconfig is not among them: which cluster is used is said on the command line, each time.
+// The cluster is not among them: it is named on the command line each time.
 func fromEnvironment(flags *pflag.FlagSet) error {
 	var errs []error
 	flags.VisitAll(func(flag *pflag.Flag) {
@@ -111,7 +116,7 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 	return errors.Join(errs...)
 }
 
-// options checks what the flags say.
+// options checks the flags.
 func (f conformanceFlags) options() (conformance.Options, error) {
 	features, err := conformance.ParseFeatures(f.features)
 	if err != nil {
@@ -126,7 +131,7 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 	case profile != scenario.Core && profile != scenario.Extended:
 		return conformance.Options{}, fmt.Errorf("--profile %s is unknown; use core or extended", f.profile)
 	case f.image != "" && f.registry != "":
-		return conformance.Options{}, errors.New("--image names a whole image, so --image-registry says nothing; use one of them")
+		return conformance.Options{}, errors.New("--image names a complete image, so --image-registry has no effect; use one of them")
 	case f.sample < 1:
 		return conformance.Options{}, fmt.Errorf("--sample %d is no number of nodes", f.sample)
 	case f.addressWithin <= 0:
@@ -136,7 +141,8 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 		AddressWithin: f.addressWithin, NodesFromHere: f.nodesFromHere, InPod: f.inCluster, Kubectl: f.kubectl, Reproduce: f.command()}, nil
 }
 
-// command is the command line that does the same again; the kubeconfig's folder is nobody's business.
+// command returns the command line that repeats the run. It leaves out the kubeconfig's folder, which a report need not
+// reveal.
 func (f conformanceFlags) command() string {
 	args := []string{"svclab", "conformance"}
 	if f.inCluster {
@@ -159,7 +165,7 @@ func (f conformanceFlags) command() string {
 }
 
 // underRunner is runConformance in a container that a standard runner started. The file that the runner waits for is
-// written though the run failed, as long as there are reports.
+// written even if the run failed, as long as there are reports.
 func (a *app) underRunner(cmd *cobra.Command, f conformanceFlags) (err error) {
 	began := time.Now()
 	defer func() {
@@ -235,12 +241,12 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err == nil || errors.Is(err, runner.ErrNothingRan) {
 		return errors.Join(err, published)
 	}
-	// A failure that was seen stays one, though the run did not end well; what went wrong is told beside it.
+	// A failure that was observed stays one even if the run ended with an error; the error is printed as well.
 	_, _ = fmt.Fprintln(a.Err, "svclab: error:", errors.Join(err, console.NotVerdict(published)))
 	return console.Judged(reach.Worse(run.Result(), reach.Inconclusive))
 }
 
-// publishConformance writes the reports, prints what the run came to, and returns its verdict; none where nothing ran.
+// publishConformance writes the reports, prints the result, and returns the verdict; nil if nothing ran.
 func (a *app) publishConformance(run report.Run, f conformanceFlags) error {
 	run.Tool, run.Version = "svclab", version()
 	run.Conformance.Tool, run.Conformance.Version = run.Tool, run.Version

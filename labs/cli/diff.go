@@ -15,10 +15,13 @@ func (a *app) diff() *cobra.Command {
 	var plain bool
 	cmd := &cobra.Command{
 		Use:   "diff BEFORE AFTER",
-		Short: "Compare two results: what got worse, what was mended, what is new",
+		Short: "Compare two results: what got worse, what was fixed, what is new",
 		Long: `Compares two result.json files, of two versions or two modes, by behaviour, scenario, step and cell, or two
 conformance.yaml or conformance.json files by behaviour and scenario.
-Exit code 1 when something that passed no longer does.`,
+
+Exit codes: 0 nothing that passed before fails now, 1 something does, 2 a file could not be read.`,
+		Example: `  svclab diff _output/matrix/nftables-ipv4/result.json _output/matrix/iptables-ipv4/result.json
+  svclab diff before/conformance.yaml after/conformance.yaml`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			before, err := readRun(args[0])
@@ -39,7 +42,7 @@ Exit code 1 when something that passed no longer does.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	return cmd
 }
 

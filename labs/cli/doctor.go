@@ -12,11 +12,12 @@ import (
 func (a *app) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine has, what it lacks, and how to mend it",
-		Long: `Looks at everything that svclab needs and changes nothing. "ok" is there, "later" will be installed or started by
-svclab up itself, "missing" must be mended first; the line says how. Exit code 2 when something is missing.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.examine(cmd.Context()) },
+		Short: "Check that this machine has what svclab needs, and say how to fix what is missing",
+		Long: `Looks at everything that svclab needs and changes nothing. "ok" is there, "later" will be installed or started by svclab up
+itself, "missing" must be fixed first: the line says how. Exit code 2 if something is missing.`,
+		Example: "  svclab doctor\n  svclab doctor --images build",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.examine(cmd.Context()) },
 	}
 	a.ClusterFlags(cmd, "images", "output")
 	return cmd
@@ -37,7 +38,7 @@ func (a *app) examine(ctx context.Context) error {
 		}
 	}
 	if missing > 0 {
-		return fmt.Errorf("%d of the things svclab needs are missing; the lines above say how to mend each", missing)
+		return fmt.Errorf("%d of the things svclab needs are missing; the lines above say how to fix each", missing)
 	}
 	_, err := fmt.Fprintln(a.Out, "everything is ready for: svclab up")
 	return err

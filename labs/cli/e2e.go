@@ -27,20 +27,23 @@ func (a *app) e2e() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "e2e",
 		Short: "Set everything up, run the whole suite with Ginkgo, take everything down",
-		Long: `What make e2e does: makes the machine ready, lets Ginkgo create the cluster and run every scenario as a spec, several
-at once, prints the tables, writes the reports to the output folder, and deletes the cluster unless --keep.`,
-		Args: cobra.NoArgs,
+		Long: `Does what make e2e does: prepares the machine, lets Ginkgo create the cluster and run every scenario as a spec, several at
+once, prints the tables, writes the reports to the output folder, and deletes the cluster unless --keep is given.
+
+Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
+		Example: "  svclab e2e\n  svclab e2e --mode iptables --focus nodeport --keep\n  svclab e2e --label-filter scenario:nodeport",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.runE2E(cmd.Context(), suite{keep: keep, procs: procs, labels: labels, focus: focus}, verbose, plain)
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&keep, "keep", os.Getenv("KEEP") == "1", "keep the cluster after the run (also KEEP=1)")
+	flags.BoolVar(&keep, "keep", os.Getenv("KEEP") == "1", "keep the cluster after the run [KEEP=1]")
 	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.StringVar(&focus, "focus", "", "run only specs whose name matches this regular expression")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
-	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
 	return cmd
 }

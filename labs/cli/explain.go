@@ -17,7 +17,7 @@ import (
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
-// explainFlags are what can be said of one question.
+// explainFlags are the flags of explain.
 type explainFlags struct {
 	kubeconfig, context, namespace string
 	from, at, protocol             string
@@ -31,15 +31,18 @@ func (a *app) explain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [NAMESPACE/]SERVICE",
 		Short: "Say why a Service cannot be reached, and which field to change",
-		Long: `Asks a Service at every address it has from every place a client can stand, shows what was observed beside what was
-predicted, and names the causes where these, or your hopes, differ, each with the field to change and a command.
+		Long: `Probes a Service at every address it has, from pods, nodes and machines outside the cluster. Shows what was observed and
+what was predicted. If the two differ, or differ from your intent, it names the causes, each with the field to change and
+a command.
 
-The cluster is the lab's own, or the one that --kubeconfig names; the ambient kubeconfig is never used. In a cluster
-that svclab did not make, client pods are put into the namespace svclab-clients and removed afterwards. Nothing else
-is changed anywhere.
+The cluster is the lab's own, or the one that --kubeconfig names. The ambient kubeconfig is never used. In a cluster that
+svclab did not create, client pods are put into the namespace svclab-clients and removed afterwards. Nothing else is
+changed anywhere.
 
-Say what you hope for with --from, --at, --port, --protocol and --spread: what is so by design then counts as a cause.
-Exit codes: 0 no cause was found, 1 a cause was found, 2 it could not be told.`,
+State your intent with --from, --at, --port, --protocol and --spread: then a restriction that is there by design counts
+as a cause too.
+
+Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible.`,
 		Example: `  svclab explain my-service
   svclab explain shop/web --from outside --port 30080
   svclab explain shop/web --kubeconfig ~/.kube/config --context staging`,
@@ -47,17 +50,17 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 it could not be told.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd.Context(), args[0], f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not make")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
-	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a Service that is named without one")
-	flags.StringVar(&f.from, "from", "", "hope: from where it is reached: pod, node, outside, host, or one of them, as node/worker")
-	flags.StringVar(&f.at, "at", "", "hope: at which address: "+strings.Join(addressKinds(), ", "))
-	flags.Uint16Var(&f.port, "port", 0, "hope: at which port")
-	flags.StringVar(&f.protocol, "protocol", "", "hope: by which protocol: TCP, UDP or SCTP")
-	flags.BoolVar(&f.spread, "spread", false, "hope: one client reaches all backends")
-	flags.BoolVar(&f.noProbe, "no-probe", false, "only predict; ask nothing")
+	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a SERVICE that is given without one")
+	flags.StringVar(&f.from, "from", "", "intent: the client that reaches it: pod, node, outside, host, or one of them, as node/worker")
+	flags.StringVar(&f.at, "at", "", "intent: the kind of address: "+strings.Join(addressKinds(), ", "))
+	flags.Uint16Var(&f.port, "port", 0, "intent: the port")
+	flags.StringVar(&f.protocol, "protocol", "", "intent: the protocol: TCP, UDP or SCTP")
+	flags.BoolVar(&f.spread, "spread", false, "intent: one client reaches all backends")
+	flags.BoolVar(&f.noProbe, "no-probe", false, "only predict; send no request")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with what was predicted and why")
-	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
 	return cmd
 }
@@ -71,7 +74,7 @@ func addressKinds() []string {
 	return list
 }
 
-// hopes checks what the flags say.
+// hopes checks the flags and returns the intent that they state.
 func (f explainFlags) hopes() (explain.Hopes, error) {
 	h := explain.Hopes{From: f.from, At: reach.TargetKind(f.at), Port: f.port, Protocol: reach.Protocol(strings.ToUpper(f.protocol)), Spread: f.spread}
 	kind, _, _ := strings.Cut(f.from, "/")
@@ -88,7 +91,7 @@ func (f explainFlags) hopes() (explain.Hopes, error) {
 	return h, nil
 }
 
-// qualified is a Service's "namespace/name".
+// qualified returns the Service as "namespace/name".
 func (f explainFlags) qualified(arg string) (string, error) {
 	namespace, name, found := strings.Cut(arg, "/")
 	if !found {

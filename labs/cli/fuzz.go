@@ -16,11 +16,11 @@ import (
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
-// fuzzFolder is where in the output folder the report of a fuzz run goes, beside that of the scenarios.
+// fuzzFolder is the folder of the report of a fuzz run, in the output folder.
 const fuzzFolder = "fuzz"
 
-// fuzzLanes is how many cells each vantage asks at once. All vantages ask at the same time, and the answers come from a dozen
-// pods and one DNS: more lanes only make each wait longer.
+// fuzzLanes is how many cells each vantage probes at once. All vantages probe at the same time, and a dozen pods and one DNS
+// server answer them: more lanes only make each request wait longer.
 const fuzzLanes = 16
 
 func (a *app) fuzz() *cobra.Command {
@@ -29,11 +29,15 @@ func (a *app) fuzz() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fuzz",
 		Short: "Try random Services on the lab's cluster and compare what they do with what the oracle predicts",
-		Long: `Makes random but valid Services and endpoints of a seed, applies them in batches to a namespace of their own on the
-cluster that svclab up brought up, asks from every vantage, and compares with the oracle. A disagreement is shrunk
-to the smallest Service that still shows it, and printed with its objects, table and reasons. The same seed on the
-same cluster makes the same Services. The report goes to the folder fuzz in the output folder.`,
-		Args: cobra.NoArgs,
+		Long: `Generates random but valid Services and endpoints from a seed, applies them in batches to a namespace of their own on the
+cluster that svclab up brought up, probes them from every vantage, and compares the answers with the oracle's
+predictions. A disagreement is reduced to the smallest Service that still shows it, and printed with its objects, table
+and reasons. The same seed on the same cluster generates the same Services. The report is in the folder fuzz in the
+output folder.
+
+Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possible.`,
+		Example: "  svclab fuzz\n  svclab fuzz --count 200\n  svclab fuzz --seed 2843 --verbose",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
 				settings.Seed = uint64(rand.Uint32())
@@ -46,12 +50,12 @@ same cluster makes the same Services. The report goes to the folder fuzz in the 
 		},
 	}
 	flags := cmd.Flags()
-	flags.Uint64Var(&settings.Seed, "seed", 0, "what the Services are made of (default: a new one, which is printed)")
-	flags.IntVar(&settings.Count, "count", settings.Count, "how many Services are tried")
+	flags.Uint64Var(&settings.Seed, "seed", 0, "seed of the Services (default: a new one, which is printed)")
+	flags.IntVar(&settings.Count, "count", settings.Count, "how many Services are generated")
 	flags.IntVar(&settings.Batch, "batch", settings.Batch, fmt.Sprintf("how many at a time, at most %d", fuzz.MaxBatch))
-	flags.IntVar(&settings.Cells, "cells", settings.Cells, "how many cells of each Service are asked at most")
-	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell that differs with all there is to it")
-	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	flags.IntVar(&settings.Cells, "cells", settings.Cells, "how many cells of each Service are probed at most")
+	flags.BoolVarP(&verbose, "verbose", "v", false, "print every detail of the cells that differ")
+	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
 	return cmd
 }

@@ -22,10 +22,13 @@ func (a *app) matrix() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "matrix",
 		Short: "Run the whole suite in every proxy mode and IP family, and compare",
-		Long: `Runs what svclab e2e runs once for each combination of kube-proxy mode and IP families, each on a cluster of its own,
-one after the other, and prints one comparison: every scenario's verdict and time in each. Each run's reports are in a
-folder of its own below the output folder, as matrix/nftables-ipv4. Exit code 1 when any scenario failed in any of them.`,
-		Args: cobra.NoArgs,
+		Long: `Runs what svclab e2e runs, once for each combination of kube-proxy mode and IP families, one after the other and each on a
+cluster of its own. Prints one comparison: every scenario's verdict and time in each run. The reports of a run are in a
+folder of its own in the output folder, such as matrix/nftables-ipv4.
+
+Exit codes: 0 every run passed, 1 a scenario failed in one of them, 2 no verdict was possible.`,
+		Example: "  svclab matrix\n  svclab matrix --modes nftables --families ipv4,dual --label-filter scenario:nodeport",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.runMatrix(cmd.Context(), modes, families, suite{procs: procs, labels: labels}, plain)
 		},
@@ -35,13 +38,13 @@ folder of its own below the output folder, as matrix/nftables-ipv4. Exit code 1 
 	flags.StringSliceVar(&families, "families", []string{"ipv4", "dual"}, "IP families")
 	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
-	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing")
+	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd, "name", "kubernetes", "images", "workers", "host-port", "output")
 	return cmd
 }
 
-// runMatrix runs all combinations, also after one that failed: the comparison is what is wanted. It ends at the first that
-// has no result at all, with the comparison of those before it.
+// runMatrix runs all combinations and prints the comparison. A run that failed does not end it. A run that left no result
+// does, and then the comparison covers the runs before it.
 func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, plain bool) error {
 	if len(modes) == 0 || len(families) == 0 {
 		return errors.New("a matrix needs at least one of --modes and one of --families")

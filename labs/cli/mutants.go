@@ -24,13 +24,16 @@ func (a *app) mutants() *cobra.Command {
 	list := false
 	cmd := &cobra.Command{
 		Use:   "mutants [NAME…]",
-		Short: "Break the lab's cluster in one way after another and see the scenarios notice, all of them by default",
-		Long: `Brings the lab's cluster up unless it is there, and runs scenarios on it whole. In between it breaks the cluster,
-one way at a time: the same steps must then fail, in the cells that the fault is about and in no others, and
-pass again once it is mended. Prints what told of each, and leaves the cluster up and mended.
+		Short: "Inject faults into the lab's cluster and check that the scenarios notice each",
+		Long: `Brings the lab's cluster up if it is not there, and runs scenarios on it. Then it injects one fault after the other, all of
+them by default: the same steps must fail in the cells that the fault affects and in no others, and pass again once the
+fault is reverted. Prints which cells showed each fault, and leaves the cluster up and without faults.
 
-Only a cluster that svclab made is broken; no other process of svclab can use it meanwhile.
-Exit codes: 0 every mutant was noticed and the cluster recovered, 1 one was not or it did not, 2 could not be judged.`,
+Faults are injected only into a cluster that svclab created. No other svclab process can use it meanwhile.
+
+Exit codes: 0 every fault was noticed and the cluster recovered, 1 a fault was not noticed or the cluster did not
+recover, 2 no verdict was possible.`,
+		Example: "  svclab mutants\n  svclab mutants --list\n  svclab mutants node-deaf",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var known []string
 			for _, m := range mutants.All() {
@@ -77,13 +80,13 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() { // mends what is still broken, also after Ctrl-C
+	defer func() { // reverts the faults that are still there, also after Ctrl-C
 		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		err = errors.Join(err, made.Close(clean))
 	}()
 	if why := made.Lacks(cluster.NodeControl); why != "" {
-		return fmt.Errorf("mutants break the cluster they run on: %s", why)
+		return fmt.Errorf("mutants inject faults into the cluster they run on: %s", why)
 	}
 	lab := setup.Lab{Cluster: made}
 	began := time.Now()
@@ -92,7 +95,7 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 		return err
 	}
 	runnerWith := func(opts ...runner.Option) *runner.Runner {
-		// that scenarios fail is what is wanted: no logs are saved
+		// the scenarios are meant to fail: no logs are saved
 		quiet := runner.WithFailed(func(context.Context, string, string) {})
 		return lab.Runner(a.Config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
 	}
@@ -116,8 +119,8 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 	return console.Judged(result)
 }
 
-// saveMutants writes all that was observed into the folder mutants of the output folder, as svclab verify does: broken
-// steps are failures there.
+// saveMutants writes all observations into the folder mutants of the output folder, as svclab verify does: a step that
+// noticed a fault is a failure there.
 func (a *app) saveMutants(began time.Time, described report.Cluster, outcome mutants.Outcome) error {
 	var planned []string
 	for _, v := range outcome.Runs {

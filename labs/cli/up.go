@@ -14,9 +14,11 @@ func (a *app) up() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring the lab's cluster up, building or pulling what it needs",
-		Long: `Makes sure of a Docker engine, of the images, and of a cluster as the flags say: one that is there and
-right is used again, one of svclab's that is otherwise is made anew, one that svclab did not make is refused.`,
-		Args: cobra.NoArgs,
+		Long: `Finds or starts a Docker engine, pulls or builds the images, and creates the cluster that the flags describe. A cluster
+that already matches the flags is used again. One of svclab's that differs from them is deleted and created again. A
+cluster that svclab did not create is refused.`,
+		Example: "  svclab up\n  svclab up --mode iptables --family dual\n  svclab up --kubernetes 1.36 --workers 3",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			c, err := a.bringUp(cmd.Context())
 			if err != nil {
@@ -33,7 +35,7 @@ right is used again, one of svclab's that is otherwise is made anew, one that sv
 	return cmd
 }
 
-// bringUp returns the cluster of the configuration, working and locked.
+// bringUp returns the cluster that the configuration describes, ready and locked.
 func (a *app) bringUp(ctx context.Context) (*cluster.Cluster, error) {
 	settings, err := a.Config.Settings(ctx)
 	if err != nil {
@@ -46,8 +48,11 @@ func (a *app) down() *cobra.Command {
 	engine := false
 	cmd := &cobra.Command{
 		Use:   "down",
-		Short: "Delete the lab's cluster, whole",
-		Args:  cobra.NoArgs,
+		Short: "Delete the lab's cluster completely",
+		Long: `Deletes the lab's cluster, its containers outside the cluster, and its kubeconfig. It succeeds if there is no cluster. It
+touches nothing that svclab did not create.`,
+		Example: "  svclab down\n  svclab down --engine",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := a.Config.Engine(cmd.Context())
 			if err != nil {
@@ -66,7 +71,7 @@ func (a *app) down() *cobra.Command {
 			return setup.EngineDown(cmd.Context(), setup.Options{Root: a.Config.Root, Progress: a.Err})
 		},
 	}
-	cmd.Flags().BoolVar(&engine, "engine", false, "stop svclab's own Docker engine too, if it runs")
+	cmd.Flags().BoolVar(&engine, "engine", false, "also stop svclab's own Docker engine, if it runs")
 	a.ClusterFlags(cmd, "name", "output")
 	return cmd
 }

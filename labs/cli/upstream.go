@@ -16,7 +16,7 @@ import (
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
-// upstreamFolder is where in the output folder the comparison and the specs' own log and report go.
+// upstreamFolder is the folder of the comparison and of the specs' own log and report, in the output folder.
 const upstreamFolder = "upstream"
 
 func (a *app) upstream() *cobra.Command {
@@ -27,13 +27,14 @@ func (a *app) upstream() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "upstream [SCENARIO…]",
-		Short: "Run Kubernetes' own conformance specs of Services beside svclab's scenarios, and compare",
+		Short: "Run Kubernetes' own conformance specs of Services and svclab's scenarios, and compare them",
 		Long: `Builds the end-to-end tests that Kubernetes is released with from its Go module, runs the [sig-network] specs of Services
 that are [Conformance] on the cluster that svclab up brought up, in the mode it is in, then svclab's scenarios, all of them
-by default. Prints which behaviours each covers and how long each takes; the folder upstream in the output folder has the
-comparison as text and JSON, and the specs' own log. The specs are those of the cluster's Kubernetes minor.
+by default. Prints which behaviours each covers and how long each takes. The folder upstream in the output folder has the
+comparison as text and JSON, and the specs' own log. The specs are those of the cluster's Kubernetes minor version.
 
-Exit codes: 0 all passed, 1 a spec or a scenario failed, 2 something could not be judged.`,
+Exit codes: 0 all passed, 1 a spec or a scenario failed, 2 no verdict was possible.`,
+		Example: "  svclab upstream\n  svclab upstream clusterip nodeport\n  svclab upstream --ours=false --timeout 40m",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if procs < 1 || timeout <= 0 {
 				return fmt.Errorf("--procs=%d --timeout=%s: both must be more than 0", procs, timeout)
@@ -46,8 +47,8 @@ Exit codes: 0 all passed, 1 a spec or a scenario failed, 2 something could not b
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&procs, "procs", 8, "how many of the specs run at once")
-	flags.DurationVar(&timeout, "timeout", 20*time.Minute, "how long the specs may take together")
-	flags.BoolVar(&ours, "ours", true, "run svclab's scenarios too")
+	flags.DurationVar(&timeout, "timeout", 20*time.Minute, "how long all specs together may take")
+	flags.BoolVar(&ours, "ours", true, "also run svclab's scenarios")
 	a.ClusterFlags(cmd)
 	return cmd
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,12 +17,17 @@ import (
 )
 
 func (a *app) verify() *cobra.Command {
-	var verbose, plain, keep, list bool
+	var verbose, plain, keep, list, describe bool
 	cmd := &cobra.Command{
 		Use:   "verify [SCENARIO…]",
 		Short: "Run scenarios on the lab's cluster, all of them by default",
-		Long: `Runs scenarios on the cluster that svclab up brought up, prints what every vantage reached and why, and
-writes result.json, junit.xml, report.txt and report.html to the output folder.`,
+		Long: `Runs scenarios on the cluster that svclab up brought up, prints what every vantage reached and why, and writes
+result.json, junit.xml, report.txt and report.html to the output folder. With --list and --describe it needs no cluster.
+
+Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or no scenario could run on this cluster.`,
+		Example: `  svclab verify
+  svclab verify nodeport loadbalancer --verbose
+  svclab verify --describe nodeport`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			all, err := a.scenarios(nil)
 			if err != nil {
@@ -30,18 +36,16 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 			return names(all), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if list && describe {
+				return errors.New("--list and --describe print different things; use one of them")
+			}
 			ctx := cmd.Context()
 			scenarios, err := a.scenarios(args)
 			if err != nil {
 				return err
 			}
-			if list {
-				for _, s := range scenarios {
-					if _, err := fmt.Fprintf(a.Out, "%-24s %s\n", s.Name, s.Title); err != nil {
-						return err
-					}
-				}
-				return nil
+			if list || describe {
+				return a.printScenarios(scenarios, describe)
 			}
 			lab, err := a.lab(ctx)
 			if err != nil {
@@ -55,15 +59,36 @@ writes result.json, junit.xml, report.txt and report.html to the output folder.`
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
-	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also when the output is no terminal)")
+	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
 	cmd.Flags().BoolVar(&list, "list", false, "only list the scenarios")
+	cmd.Flags().BoolVar(&describe, "describe", false, "only describe the scenarios: the steps and the expected tables of each")
 	a.ClusterFlags(cmd)
 	return cmd
 }
 
-// runScenarios runs scenarios on the lab's cluster, its progress on Err. A run that was cut off but has verdicts is no error:
-// what it lost is in its plan.
+// printScenarios prints a line for each scenario or, with describe, its steps and expected tables.
+func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error {
+	for i, s := range scenarios {
+		var err error
+		switch {
+		case !describe:
+			_, err = fmt.Fprintf(a.Out, "%-24s %s\n", s.Name, s.Title)
+		case i > 0:
+			_, err = fmt.Fprintln(a.Out)
+			fallthrough
+		default:
+			err = errors.Join(err, scenario.Describe(a.Out, s))
+		}
+		if err != nil {
+			return fmt.Errorf("print scenario %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// runScenarios runs scenarios on the lab's cluster and prints progress to Err. A run that was cut off and has verdicts is not
+// an error: its plan says which scenarios are missing.
 func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
 	began := time.Now()
 	described, err := lab.Describe(ctx)

@@ -58,8 +58,16 @@ type Exercise struct {
 	values Values
 }
 
-// Say is a message in a language, filled in; titleID among them.
-func (e Exercise) Say(l Language, id string) string { return e.values.Fill(e.Texts[l].message(id)) }
+// Say returns a message in a language, filled in; titleID is one of them. A draft says it in English.
+func (e Exercise) Say(l Language, id string) string {
+	if _, known := e.Texts[l]; !known {
+		l = English
+	}
+	return e.values.Fill(e.Texts[l].message(id))
+}
+
+// Draft reports whether the exercise lacks the text of a language.
+func (e Exercise) Draft() bool { return len(e.Texts) < len(Languages()) }
 
 // Title is the exercise's title.
 func (e Exercise) Title(l Language) string { return e.Say(l, titleID) }
@@ -103,6 +111,9 @@ type Answer struct {
 	Steps   Part
 	// Files are its manifests, filled in.
 	Files map[string]string
+
+	// unread: its file is in error, so nothing else can be said of it.
+	unread bool
 }
 
 // Condition is about what was observed: exactly one of its fields is set.

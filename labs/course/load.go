@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/scenario"
 )
@@ -45,22 +44,12 @@ type Source struct {
 }
 
 // Names lists the exercises' folders in order.
-func (s Source) Names() ([]string, error) {
-	entries, err := fs.ReadDir(s.Exercises, ".")
-	if err != nil {
-		return nil, fmt.Errorf("list the exercises: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if !e.IsDir() {
-			return nil, fmt.Errorf("%s: a stray file: only folders stand here, one for each exercise", e.Name())
-		}
-		names = append(names, e.Name())
-	}
-	if len(names) == 0 {
-		return nil, errors.New("there is no exercise")
-	}
-	return names, nil
+func (s Source) Names() ([]string, error) { return scenario.Folders(s.Exercises, ".", "exercise") }
+
+// IDOf returns the ID in the name of an exercise's folder, "04" of "04-wrong-target-port".
+func IDOf(name string) string {
+	id, _, _ := strings.Cut(name, "-")
+	return id
 }
 
 // Find returns the folder that a person means by "4", "04" or "04-wrong-target-port".
@@ -81,53 +70,44 @@ func (s Source) Find(wanted string) (string, error) {
 	return "", fmt.Errorf("there is no exercise %q; svclab learn list shows all", wanted)
 }
 
-// LoadAll loads every exercise, filled in with sample values, and tells all that is wrong with any.
-func (s Source) LoadAll() ([]Exercise, error) {
+// LoadAll loads the named exercises, or all if none is named, filled in with sample values. It returns all errors of all of
+// them.
+func (s Source) LoadAll(only ...string) ([]Exercise, error) {
 	names, err := s.Names()
-	if err != nil {
-		return nil, err
-	}
 	var (
 		exercises []Exercise
-		errs      []error
+		errs      = []error{err}
 		known     = map[string]bool{}
 	)
 	for _, name := range names {
-		e, err := s.Load(name, Sample())
-		if err != nil {
+		id := IDOf(name)
+		if len(only) == 0 || slices.Contains(only, name) {
+			e, err := s.Load(name, Sample())
 			errs = append(errs, err)
-		}
-		for _, p := range e.Prerequisites {
-			if !known[p] {
-				errs = append(errs, fmt.Errorf("%s: prerequisite %q is no exercise before it", name, p))
+			for _, p := range e.Prerequisites {
+				if !known[p] {
+					errs = append(errs, fmt.Errorf("%s: prerequisite %q is no exercise before it", name, p))
+				}
 			}
+			if known[id] {
+				errs = append(errs, fmt.Errorf("%s: another exercise has the number %s", name, id))
+			}
+			exercises = append(exercises, e)
 		}
-		if known[e.ID] {
-			errs = append(errs, fmt.Errorf("%s: another exercise has the number %s", name, e.ID))
-		}
-		known[e.ID] = true
-		exercises = append(exercises, e)
+		known[id] = true
 	}
 	return exercises, errors.Join(errs...)
 }
 
-// Load loads one exercise by its folder's name, filled in.
+// Load loads one exercise by its folder's name, filled in. It returns every error that it finds: a file that cannot be read
+// hides only the errors that follow from its content.
 func (s Source) Load(name string, values Values) (Exercise, error) {
 	l := &loader{Source: s, dir: name, values: values, used: map[string]bool{}}
 	e := l.exercise()
 	if err := errors.Join(l.errs...); err != nil {
-		return e, prefixed(name, err)
+		return e, scenario.Prefixed(name+"/", err)
 	}
 	return e, nil
-}
-
-// prefixed puts the folder's name before each line of err.
-func prefixed(name string, err error) error {
-	var errs []error
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		errs = append(errs, errors.New(name+"/"+line))
-	}
-	return errors.Join(errs...)
 }
 
 // loader loads one folder and collects what is wrong in it.
@@ -174,16 +154,13 @@ func (l *loader) exercise() Exercise {
 		tables struct {
 			Tables map[string]scenario.Table `json:"tables"`
 		}
-		id, _, _ = strings.Cut(l.dir, "-")
-		e        = Exercise{ID: id, Name: l.dir, Texts: map[Language]Text{}, values: l.values}
+		e = Exercise{ID: IDOf(l.dir), Name: l.dir, Texts: map[Language]Text{}, values: l.values}
 	)
 	if !folderPattern.MatchString(l.dir) {
 		l.fail(".", "the folder is called NN-name: two digits and lower-case words joined by hyphens")
 		return e
 	}
-	if !l.decode(exerciseFile, &h) {
-		return e
-	}
+	known := l.decode(exerciseFile, &h)
 	if l.exists(expectFile) {
 		l.decode(expectFile, &tables)
 	}
@@ -194,22 +171,32 @@ func (l *loader) exercise() Exercise {
 	e.Goal, _ = l.part(e, exerciseFile, setupDir, "goal", h.Goal, tables.Tables)
 	e.Solutions = l.ways(e, solutionsDir, solutionFile)
 	e.Wrong = l.ways(e, wrongDir, wrongFile)
+	l.texts(e)
+	if known { // otherwise everything else follows from the errors of exercise.yaml
+		l.unused()
+		l.errs = append(l.errs, e.validate()...)
+	}
+	slices.SortStableFunc(l.errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	return e
+}
+
+// texts loads the texts into e. English is required.
+func (l *loader) texts(e Exercise) {
 	for _, language := range Languages() {
-		data, ok := l.read(textFile(language))
+		file := textFile(language)
+		if language != English && !l.exists(file) {
+			continue // a draft
+		}
+		data, ok := l.read(file)
 		if !ok {
 			continue
 		}
 		text, err := parseText(data)
 		if err != nil {
-			l.fail(textFile(language), "%w", err)
+			l.fail(file, "%w", err)
 		}
 		e.Texts[language] = text
 	}
-	l.strays()
-	if len(l.errs) == 0 {
-		l.errs = append(l.errs, e.validate()...)
-	}
-	return e
 }
 
 func (l *loader) exists(file string) bool {
@@ -227,14 +214,8 @@ func (l *loader) read(file string) (string, bool) {
 }
 
 func (l *loader) decode(file string, out any) bool {
-	data, ok := l.read(file)
-	if !ok {
-		return false
-	}
-	asJSON, err := yaml.YAMLToJSONStrict([]byte(l.values.Fill(data)))
-	if err == nil {
-		err = scenario.DecodeStrict(asJSON, out)
-	}
+	l.used[file] = true
+	err := scenario.DecodeFile(l.Exercises, path.Join(l.dir, file), l.values.Fill, out)
 	if err != nil {
 		l.fail(file, "%w", err)
 	}
@@ -321,13 +302,11 @@ func (l *loader) ways(e Exercise, folder, file string) []Answer {
 			continue
 		}
 		var w way
-		if !l.decode(path.Join(in, file), &w) {
-			continue
-		}
-		if w.Title == "" {
+		a := Answer{Name: entry.Name(), unread: !l.decode(path.Join(in, file), &w)}
+		if w.Title == "" && !a.unread {
 			l.fail(path.Join(in, file), "title is missing: say in a line what is done")
 		}
-		a := Answer{Name: entry.Name(), Title: w.Title, Answers: w.Answers}
+		a.Title, a.Answers = w.Title, w.Answers
 		if folder == wrongDir {
 			a.Misconception = rest
 		}
@@ -337,19 +316,18 @@ func (l *loader) ways(e Exercise, folder, file string) []Answer {
 	return answers
 }
 
-// strays finds files that nothing uses.
-func (l *loader) strays() {
+// unused finds files that nothing uses.
+func (l *loader) unused() {
 	err := fs.WalkDir(l.Exercises, l.dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		if file := strings.TrimPrefix(name, l.dir+"/"); !l.used[file] {
-			l.fail(file, "a stray file: nothing uses it")
+			l.fail(file, "an unused file: nothing refers to it")
 		}
 		return nil
 	})
 	if err != nil {
 		l.fail(".", "%w", err)
 	}
-	slices.SortStableFunc(l.errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 }

@@ -1,6 +1,7 @@
 package course
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"maps"
@@ -69,14 +70,14 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a hint that is none", fix, "exercise.yaml", replaced("- hint: 2", "- hint: 4"), []string{"variant 1 wants hint (1 to 3)"}},
 		{"a misconception that nobody shows", fix, "exercise.yaml", replaced("- id: port-is-the-pods-port", "- id: another"), []string{"no wrong answer shows misconception another", "port-is-the-pods-port is no misconception"}},
 		{"a goal that changes something", fix, "exercise.yaml", replaced("    expect: reached\n", "    expect: reached\n  - name: more\n    scale: {object: deployment/my-app, replicas: 3}\n"), []string{`step "more" changes what the learner made`}},
-		{"a stray file", fix, "notes.txt", whole("x"), []string{"notes.txt: a stray file"}},
-		{"a manifest that nothing applies", fix, "setup/more.yaml", whole("x"), []string{"setup/more.yaml: a stray file"}},
+		{"an unused file", fix, "notes.txt", whole("x"), []string{"notes.txt: an unused file"}},
+		{"a manifest that nothing applies", fix, "setup/more.yaml", whole("x"), []string{"setup/more.yaml: an unused file"}},
 		{"a manifest that is not there", fix, "setup/service.yaml", nil, []string{"service.yaml"}},
 		{"a manifest that is none", fix, "setup/service.yaml", whole("kind: {"), []string{"setup/service.yaml"}},
 		{"no title of a solution", fix, "solutions/01/solution.yaml", replaced("title:", "answers: {}\n#"), []string{"solutions/01/solution.yaml", "title"}},
 		{"a number left out", fix, "solutions/04/solution.yaml", whole("title: x\n"), []string{"solutions/04", "01, 02"}},
 		{"a wrong answer without a misconception", fix, "wrong/03/wrong.yaml", whole("title: x\n"), []string{"wrong/03", "01-NAME"}},
-		{"no text", fix, "text.zh.md", nil, []string{"text.zh.md"}},
+		{"no text", fix, "text.en.md", nil, []string{"text.en.md"}},
 		{"a message that is missing", fix, "text.en.md", replaced("## debrief", "## debriefing"), []string{"text.en.md: message debrief is missing", "text.en.md: message debriefing is for nothing"}},
 		{"a message twice", fix, "text.en.md", appended("\n## goal\nagain\n"), []string{"message goal is there twice"}},
 		{"an empty message", fix, "text.en.md", appended("\n## hint/1/x\n"), []string{"message hint/1/x is empty"}},
@@ -127,10 +128,47 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// One broken file hides no error of another.
+func TestLoadTellsEverythingAtOnce(t *testing.T) {
+	files := copied(t, fix, predict)
+	for path, more := range map[string]string{fix + "/wrong/01-endpoints-mean-working/wrong.yaml": "speed: 9\n", fix + "/text.en.md": "\n## goal\nagain\n",
+		fix + "/exercise.yaml": "speed: 9\n", predict + "/solutions/01/solution.yaml": "speed: 9\n"} {
+		files[path].Data = append(files[path].Data, more...)
+	}
+	files[predict+"/notes.txt"], files["README.md"] = &fstest.MapFile{}, &fstest.MapFile{}
+	files[predict+"/exercise.yaml"].Data = bytes.Replace(files[predict+"/exercise.yaml"].Data, []byte("right: reached"), []byte("right: always"), 1)
+	_, err := source(files).LoadAll()
+	for _, want := range []string{"README.md: an unused file", fix + "/exercise.yaml: ", fix + "/wrong/01-endpoints-mean-working/wrong.yaml: ", "message goal is there twice",
+		predict + "/solutions/01/solution.yaml: ", predict + "/notes.txt: an unused file", predict + `/exercise.yaml: question "number" wants`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing from\n%v", want, err)
+		}
+	}
+	for _, follows := range []string{"service.yaml: an unused file", "there is no solution", "it does nothing"} {
+		if strings.Contains(err.Error(), follows) {
+			t.Errorf("an error that follows from another is reported: %q in\n%v", follows, err)
+		}
+	}
+}
+
+// Without its Chinese text an exercise is a draft, which is read in English.
+func TestDraft(t *testing.T) {
+	files := copied(t, fix)
+	whole, err := source(files).Load(fix, Sample())
+	if err != nil || whole.Draft() {
+		t.Fatalf("a draft: %t, %v", whole.Draft(), err)
+	}
+	delete(files, fix+"/text.zh.md")
+	draft, err := source(files).Load(fix, Sample())
+	if err != nil || !draft.Draft() || draft.Title(Chinese) != whole.Title(English) || draft.Title(Chinese) == whole.Title(Chinese) {
+		t.Errorf("a draft: %t, %q, %v", draft.Draft(), draft.Title(Chinese), err)
+	}
+}
+
 func TestNames(t *testing.T) {
 	files := copied(t, fix)
 	files["README.md"] = &fstest.MapFile{}
-	if _, err := source(files).Names(); err == nil || !strings.Contains(err.Error(), "README.md: a stray file") {
+	if _, err := source(files).Names(); err == nil || !strings.Contains(err.Error(), "README.md: an unused file") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := source(fstest.MapFS{}).Names(); err == nil {

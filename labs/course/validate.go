@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -122,6 +121,9 @@ func (e Exercise) validateAnswers() []error {
 		}
 	}
 	for _, a := range slices.Concat(e.Solutions, e.Wrong) {
+		if a.unread {
+			continue
+		}
 		where := solutionsDir + "/" + a.Name
 		if a.Misconception != "" {
 			where = wrongDir + "/" + a.Name
@@ -201,7 +203,7 @@ func (e Exercise) Messages() []string {
 			ids = append(ids, OptionID(q.ID, option))
 		}
 	}
-	sort.Strings(ids)
+	slices.Sort(ids)
 	return slices.Compact(ids)
 }
 
@@ -223,7 +225,11 @@ func (e Exercise) validateTexts() []error {
 	var errs []error
 	want := e.Messages()
 	for _, language := range Languages() {
-		file, text := textFile(language), e.Texts[language]
+		file := textFile(language)
+		text, known := e.Texts[language]
+		if !known {
+			continue // a draft; that English is missing is another error
+		}
 		if text.Title == "" {
 			errs = append(errs, fmt.Errorf("%s: the title is missing: a first line \"# …\"", file))
 		}
@@ -251,10 +257,11 @@ func (e Exercise) validateTexts() []error {
 		}
 	}
 	for _, language := range Languages() {
-		if language == English {
+		file := textFile(language)
+		text, known := e.Texts[language]
+		if language == English || !known {
 			continue
 		}
-		file, text := textFile(language), e.Texts[language]
 		other, err := quotes(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", file, err))

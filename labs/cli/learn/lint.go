@@ -14,44 +14,70 @@ import (
 )
 
 func lintVerb(a *console.App) *cobra.Command {
-	accept := false
+	var accept, release bool
 	cmd := &cobra.Command{
 		Use:   "lint [EXERCISE…]",
-		Short: "Find what is missing, stray, untranslated or stale in the exercises of the checkout",
-		Long: `For people who write exercises. Reads labs/exercises of the checkout, not what is built into the program, and needs no
-cluster. With --accept it notes in the Chinese texts that every message now says what the English one does.`,
+		Short: "Find what is missing, unused, untranslated or outdated in the exercises of the checkout",
+		Long: `For people who write exercises. It reads labs/exercises of the checkout, not what is built into the program, needs no
+cluster, and reports everything it finds at once. An exercise without a Chinese text is a draft: a warning, and an error
+with --release.
+
+With --accept it records in the Chinese texts that every message says what the English one does. If one of the two
+changes later, lint reports it.
+
+Exit codes: 0 the exercises are in order, 2 they are not.`,
+		Example:           "  svclab learn lint\n  svclab learn lint 04 --accept\n  svclab learn lint --release",
 		ValidArgsFunction: completeExercises(a),
-		RunE:              func(_ *cobra.Command, args []string) error { return runLint(a, args, accept) },
+		RunE:              func(_ *cobra.Command, args []string) error { return runLint(a, args, accept, release) },
 	}
-	cmd.Flags().BoolVar(&accept, "accept", false, "note that the two languages were compared and say the same")
+	cmd.Flags().BoolVar(&accept, "accept", false, "record that the two languages were compared and say the same")
+	cmd.Flags().BoolVar(&release, "release", false, "fail if an exercise is a draft")
 	a.NeedsCheckout(cmd)
 	return cmd
 }
 
-func runLint(a *console.App, args []string, accept bool) error {
-	source, folder := checkout(a)
-	names, err := chosen(source, args)
+func runLint(a *console.App, args []string, accept, release bool) error {
+	from, folder := checkout(a)
+	names, err := chosen(from, args)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range names {
-		if accept {
+	if accept {
+		for _, name := range names {
 			errs = append(errs, acceptTexts(filepath.Join(folder, name)))
 		}
-		if _, err := source.Load(name, course.Sample()); err != nil {
-			errs = append(errs, err)
-		}
 	}
-	if len(args) == 0 && errors.Join(errs...) == nil {
-		_, err := source.LoadAll() // the exercises beside each other
-		errs = append(errs, err)
+	exercises, err := from.LoadAll(names...)
+	errs = append(errs, err)
+	for _, e := range exercises {
+		switch draft := fmt.Errorf("%s: a draft: it has no Chinese text, text.zh.md", e.Name); {
+		case !e.Draft():
+		case release:
+			errs = append(errs, draft)
+		default:
+			if _, err := fmt.Fprintln(a.Err, "svclab: warning:", draft); err != nil {
+				return err
+			}
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("the exercises are not in order:\n%w", err)
 	}
-	_, err = fmt.Fprintf(a.Out, "%d exercises are in order\n", len(names))
+	are := "are"
+	if len(names) == 1 {
+		are = "is"
+	}
+	_, err = fmt.Fprintf(a.Out, "%s %s in order\n", count(len(names), "exercise"), are)
 	return err
+}
+
+// count says how many things there are: "1 exercise", "2 exercises".
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // checkout is where the exercises are that people work on: the checkout's files, not what is built into the program.
@@ -62,14 +88,14 @@ func checkout(a *console.App) (from course.Source, folder string) {
 	return from, folder
 }
 
-// chosen are the folders' names of the exercises that args mean, all where there are none.
-func chosen(source course.Source, args []string) ([]string, error) {
+// chosen are the folder names of the exercises that args name, or all if there are no args.
+func chosen(from course.Source, args []string) ([]string, error) {
 	if len(args) == 0 {
-		return source.Names()
+		return from.Names()
 	}
 	var names []string
 	for _, arg := range args {
-		name, err := source.Find(arg)
+		name, err := from.Find(arg)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +104,7 @@ func chosen(source course.Source, args []string) ([]string, error) {
 	return names, nil
 }
 
-// acceptTexts notes in an exercise's folder that its texts say the same.
+// acceptTexts records in an exercise's folder that its texts say the same.
 func acceptTexts(folder string) error {
 	english, err := os.ReadFile(filepath.Join(folder, "text.en.md"))
 	if err != nil {
@@ -89,14 +115,14 @@ func acceptTexts(folder string) error {
 	if err != nil {
 		return err
 	}
-	noted, err := course.Accept(string(english), string(other))
+	accepted, err := course.Accept(string(english), string(other))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if noted == string(other) {
+	if accepted == string(other) {
 		return nil
 	}
-	if err := progress.Replace(path, []byte(noted)); err != nil {
+	if err := progress.Replace(path, []byte(accepted)); err != nil {
 		return err
 	}
 	return os.Chmod(path, 0o644)

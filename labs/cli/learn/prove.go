@@ -20,7 +20,7 @@ import (
 	"github.com/svclab/svclab/labs/proof"
 )
 
-// source is where exercises come from.
+// source is where the exercises come from that are built into the program.
 func source(a *console.App) course.Source {
 	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Checks: runner.CheckNames()}
 }
@@ -29,15 +29,18 @@ func proveVerb(a *console.App) *cobra.Command {
 	procs := 0
 	cmd := &cobra.Command{
 		Use:   "prove [EXERCISE…]",
-		Short: "Show on the lab's cluster that exercises teach what they say, all of them by default",
-		Long: `For people who write exercises: those of the checkout are proven, not those built into the program. On the cluster that
-svclab up brought up, in namespaces of its own, it shows for every exercise: as it is begun it is not passed; every solution passes; every wrong answer fails with its own misconception;
-a reset brings back the start, object by object; the commands that the text quotes print what it says.
-Exit codes: 0 all is so, 1 something is not, 2 it could not be told.`,
+		Short: "Prove on the lab's cluster that the exercises work, all of them by default",
+		Long: `For people who write exercises. It reads labs/exercises of the checkout, not what is built into the program. On the
+cluster that svclab up brought up, in namespaces of its own, it proves for every exercise: at its start it is not passed;
+every solution passes; every wrong answer fails with its own misconception; a reset restores the start, object by object;
+the commands that the text quotes print what it says.
+
+Exit codes: 0 all is proven, 1 something is not so, 2 something could not be checked.`,
+		Example:           "  svclab learn prove\n  svclab learn prove 04 05 --procs 2",
 		ValidArgsFunction: completeExercises(a),
 		RunE:              func(cmd *cobra.Command, args []string) error { return runProve(cmd.Context(), a, args, procs) },
 	}
-	cmd.Flags().IntVar(&procs, "procs", 6, "how many answers of exercises are tried at once")
+	cmd.Flags().IntVar(&procs, "procs", 6, "how many answers of exercises are tried at once, each in namespaces of its own")
 	a.ClusterFlags(cmd)
 	return cmd
 }
@@ -79,7 +82,7 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	if err != nil {
 		return fmt.Errorf("make a folder for notes: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(notes) }() // a rest in the temporary folder does no harm
+	defer func() { _ = os.RemoveAll(notes) }() // what is left in the temporary folder does no harm
 	lab, began := setup.Lab{Cluster: attached}, time.Now()
 	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Values: values,
 		Notes: filepath.Join(notes, "notes"), Workers: procs, Log: a.Err}
@@ -97,7 +100,7 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	return console.Judged(result)
 }
 
-// summary is what the claims come to. Nothing shown is no success.
+// summary returns the result of the claims and the text that reports it. Without a claim nothing is proven: Inconclusive.
 func summary(claims []proof.Claim, exercises int, elapsed time.Duration) (reach.Result, string) {
 	result, text := reach.Skipped, ""
 	counts := map[reach.Result]int{}
@@ -111,11 +114,11 @@ func summary(claims []proof.Claim, exercises int, elapsed time.Duration) (reach.
 	if len(claims) == 0 {
 		result = reach.Inconclusive
 	}
-	return result, text + fmt.Sprintf("%s  %d exercises, %d claims: %d shown, %d not so, %d could not be told; %s\n", result, exercises, len(claims),
+	return result, text + fmt.Sprintf("%s  %s, %s: %d proven, %d not so, %d could not be checked; %s\n", result, count(exercises, "exercise"), count(len(claims), "claim"),
 		counts[reach.Pass], counts[reach.Fail], counts[reach.Inconclusive], elapsed.Round(time.Second))
 }
 
-// clusterValues are what exercises' files say of the cluster they are done on.
+// clusterValues are the values of the cluster that the exercises' files refer to.
 func clusterValues(ctx context.Context, c *cluster.Cluster) (course.Values, error) {
 	values := course.Sample()
 	pools, err := c.Pool(ctx)

@@ -1,0 +1,41 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// Each flag sets the setting that its environment variable sets, and wins over it.
+func TestClusterFlags(t *testing.T) {
+	t.Setenv("SVCLAB_ROOT", "../../..")
+	for i, f := range clusterFlags() {
+		one, other := "one", "other"
+		if f.number != nil {
+			one, other = strconv.Itoa(40+i), strconv.Itoa(60+i)
+		}
+		t.Setenv(variable(f.name), one)
+		run := func(args ...string) (got, given string) {
+			a := &App{Streams: Streams{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}}
+			cmd := &cobra.Command{Use: "verb", RunE: func(*cobra.Command, []string) error { return nil }}
+			a.ClusterFlags(cmd, f.name)
+			if code := a.Run(context.Background(), cmd, args); code != 0 {
+				t.Fatalf("--%s %v: exit code %d, %s", f.name, args, code, a.Err)
+			}
+			given = GivenClusterFlags(cmd)
+			if f.text != nil {
+				return *f.text(&a.Config), given
+			}
+			return strconv.Itoa(*f.number(&a.Config)), given
+		}
+		if got, given := run(); got != one || given != "" {
+			t.Errorf("%s=%s gives %q; flags given: %q", variable(f.name), one, got, given)
+		}
+		if got, given := run("--"+f.name, other); got != other || given != " --"+f.name+"="+other {
+			t.Errorf("%s=%s --%s=%s gives %q; flags given: %q", variable(f.name), one, f.name, other, got, given)
+		}
+	}
+}
