@@ -53,7 +53,7 @@ type Cluster struct {
 
 	host     probe.Local
 	probers  programs
-	standing probe.Standing
+	sessions probe.Pool
 	undo     undos
 }
 
@@ -145,7 +145,7 @@ func (c *Cluster) OutsideAddrs() []netip.Addr { return c.outside }
 // Close ends the use of the cluster and leaves it as it is: what was broken for a test is restored, the lock is freed,
 // and what was put into an existing cluster is removed.
 func (c *Cluster) Close(ctx context.Context) error {
-	c.standing.Close()
+	c.sessions.Close()
 	err := c.RestoreAll(ctx)
 	if c.made {
 		if gone := c.removeClients(ctx); err == nil {

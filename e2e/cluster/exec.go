@@ -30,8 +30,8 @@ func (c *Cluster) Exec(ctx context.Context, v reach.Vantage, argv []string, stdi
 	switch {
 	case v.Unusable != "":
 		err = errors.New(v.Unusable)
-	case v.Kind != reach.Host && c.standing.Takes(argv):
-		err = c.standing.Exec(ctx, c.exec, v, argv, stdin, stdout, stderr)
+	case v.Kind != reach.Host && c.sessions.Supports(argv):
+		err = c.sessions.Exec(ctx, c.exec, v, argv, stdin, stdout, stderr)
 	default:
 		err = c.exec(ctx, v, argv, stdin, stdout, stderr)
 	}

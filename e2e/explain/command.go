@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
@@ -40,11 +41,8 @@ func (v *view) name() string {
 
 // quoted is a value as JSON, as one word of a shell.
 func quoted(value any) string {
-	text, err := json.Marshal(value)
-	if err != nil { // maps and lists of strings and numbers can always be marshalled
-		return "''"
-	}
-	return "'" + strings.ReplaceAll(string(text), "'", `'\''`) + "'"
+	text, _ := json.Marshal(value) // never fails: value holds only maps, lists, strings and numbers
+	return shellescape.Quote(string(text))
 }
 
 // labelText is a set of labels as kubectl's -l takes it.

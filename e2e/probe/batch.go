@@ -14,13 +14,13 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// askVantage asks one vantage's questions with one prober and returns one answer per question. The prober
-// knows a question by its place among those sent.
-func (c *Client) askVantage(ctx context.Context, batch []question) []wire.Answer {
+// probeVantage makes one vantage's probes with one prober and returns one answer per probe. A cell's ID is its index among
+// the cells that are sent.
+func (c *Client) probeVantage(ctx context.Context, batch []plannedCell) []wire.Answer {
 	var (
 		answers = make([]wire.Answer, len(batch))
 		sent    []wire.Cell
-		places  []int // of what was sent, in the batch
+		indexes []int // of the cells that are sent, in the batch
 		checked = map[netip.Addr]string{}
 	)
 	for i, q := range batch {
@@ -32,18 +32,18 @@ func (c *Client) askVantage(ctx context.Context, batch []question) []wire.Answer
 			continue
 		}
 		q.cell.ID = len(sent)
-		sent, places = append(sent, q.cell), append(places, i)
+		sent, indexes = append(sent, q.cell), append(indexes, i)
 	}
 	if len(sent) == 0 {
 		return answers
 	}
-	reply := c.converse(ctx, batch[0].vantage, sent)
-	for id, place := range places {
+	reply := c.run(ctx, batch[0].vantage, sent)
+	for id, index := range indexes {
 		answer, ok := reply.answers[id]
 		if !ok {
 			answer = single(reach.ProbeFailed, reply.trouble)
 		}
-		answers[place] = answer
+		answers[index] = answer
 	}
 	return answers
 }
@@ -52,13 +52,13 @@ func single(outcome reach.Outcome, detail string) wire.Answer {
 	return wire.Answer{Observations: []reach.Observation{{Outcome: outcome, Detail: detail, At: time.Now()}}}
 }
 
-// forbidden says why a question must not be asked from the host, whose packets could leave the machine.
-// checked remembers the guard's word on each address within one batch; routes may change between two.
-func (c *Client) forbidden(ctx context.Context, q question, checked map[netip.Addr]string) string {
+// forbidden returns why the host must not send a probe: its packets could leave the machine. checked caches the guard's
+// results for one batch; routes may change between two batches.
+func (c *Client) forbidden(ctx context.Context, q plannedCell, checked map[netip.Addr]string) string {
 	if q.vantage.Kind != reach.Host {
 		return ""
 	}
-	look := func(addr netip.Addr) string {
+	check := func(addr netip.Addr) string {
 		reason, known := checked[addr]
 		if !known {
 			reason = c.guard.Check(ctx, q.vantage, addr)
@@ -68,34 +68,34 @@ func (c *Client) forbidden(ctx context.Context, q question, checked map[netip.Ad
 	}
 	if q.cell.Form != wire.Lookup {
 		if addr, err := netip.ParseAddr(q.cell.Host); err == nil {
-			return look(addr)
+			return check(addr)
 		}
 		if q.cell.Host == "localhost" {
 			return ""
 		}
-		return "the host asks no names: what they resolve to cannot be known to stay on this machine"
+		return "the host does not probe names: svclab cannot know whether their addresses are on this machine"
 	}
 	server, err := netip.ParseAddrPort(q.cell.DNSServer)
 	if err != nil {
-		return "the host asks no DNS server but a named one: its own would pass the name on"
+		return "the host sends no query to its own DNS server, which would forward the name; set a DNS server"
 	}
-	return look(server.Addr())
+	return check(server.Addr())
 }
 
-// converse runs the prober for cells until it has said something, a few times at most.
-func (c *Client) converse(ctx context.Context, v reach.Vantage, cells []wire.Cell) reply {
+// run runs the prober for cells. It retries a few times, until the prober has started.
+func (c *Client) run(ctx context.Context, v reach.Vantage, cells []wire.Cell) reply {
 	var last reply
 	for try := range c.tries {
 		if try > 0 && !sleep(ctx, time.Duration(try)*c.retryPause) {
 			break
 		}
-		last = c.converseOnce(ctx, v, cells)
-		if last.spoke || ctx.Err() != nil {
+		last = c.runOnce(ctx, v, cells)
+		if last.started || ctx.Err() != nil {
 			break
 		}
 	}
 	if last.trouble == "" {
-		last.trouble = fmt.Sprintf("the prober at %s did not answer", v.Name)
+		last.trouble = fmt.Sprintf("the prober at %s did not start", v.Name)
 	}
 	return last
 }
@@ -111,18 +111,18 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (c *Client) converseOnce(ctx context.Context, v reach.Vantage, cells []wire.Cell) reply {
+func (c *Client) runOnce(ctx context.Context, v reach.Vantage, cells []wire.Cell) reply {
 	path, err := c.exec.Prober(ctx, v)
 	if err != nil {
-		return reply{trouble: fmt.Sprintf("put the prober at %s: %v", v.Name, err)}
+		return reply{trouble: fmt.Sprintf("copy the prober to %s: %v", v.Name, err)}
 	}
 	deadline := c.deadline(ctx, cells)
 	nonce := rand.Text()
-	input, err := encode(wire.Ask{Version: wire.Version, Cells: len(cells), Concurrency: c.concurrency, Deadline: deadline, Nonce: nonce}, cells)
+	input, err := encode(wire.Batch{Version: wire.Version, Cells: len(cells), Concurrency: c.concurrency, Deadline: deadline, Nonce: nonce}, cells)
 	if err != nil {
-		return reply{trouble: fmt.Sprintf("encode the questions: %v", err)}
+		return reply{trouble: fmt.Sprintf("encode the batch: %v", err)}
 	}
-	// The prober ends by itself; the bound is for a transport that hangs.
+	// The prober ends by its own deadline. This bound is for a transport that hangs.
 	bounded, cancel := context.WithTimeoutCause(ctx, deadline+c.grace,
 		fmt.Errorf("the prober did not end within %v", (deadline+c.grace).Round(time.Second)))
 	defer cancel()
@@ -130,7 +130,7 @@ func (c *Client) converseOnce(ctx context.Context, v reach.Vantage, cells []wire
 		stdout bytes.Buffer
 		stderr tail
 	)
-	err = c.exec.Exec(bounded, v, []string{path, "ask"}, input, &stdout, &stderr)
+	err = c.exec.Exec(bounded, v, []string{path, "probe"}, input, &stdout, &stderr)
 	if err != nil && bounded.Err() != nil {
 		err = context.Cause(bounded)
 	}
@@ -141,7 +141,7 @@ func (c *Client) converseOnce(ctx context.Context, v reach.Vantage, cells []wire
 	return reply
 }
 
-// explain puts together why cells of a vantage have no answer.
+// explain returns why cells of a vantage have no answer.
 func explain(v reach.Vantage, trouble string, err error, stderr string) string {
 	parts := []string{fmt.Sprintf("the prober at %s: %s", v.Name, trouble)}
 	if err != nil {
@@ -153,8 +153,8 @@ func explain(v reach.Vantage, trouble string, err error, stderr string) string {
 	return strings.Join(parts, "; ")
 }
 
-// deadline is how long a batch can take at worst: the prober works off its cells on so many lanes, and no
-// cell outlasts Max timeouts and intervals. A ctx that ends earlier leaves the prober time to report.
+// deadline returns how long a batch takes at most: the prober probes c.concurrency cells at once, and a cell takes at most
+// Max timeouts and intervals. If ctx ends earlier, the deadline leaves the prober time to report.
 func (c *Client) deadline(ctx context.Context, cells []wire.Cell) time.Duration {
 	var sum, longest time.Duration
 	for _, cell := range cells {
@@ -182,19 +182,19 @@ func encode(head any, cells []wire.Cell) (*bytes.Buffer, error) {
 	return &text, nil
 }
 
-// reply is what a prober's output says.
+// reply is a prober's parsed output.
 type reply struct {
 	answers map[int]wire.Answer
-	// spoke: the prober ran, so the transport is not to be tried again.
-	spoke bool
-	// trouble says what is wrong with the output; empty when each of the cells has its answer.
+	// started: the prober ran, so the batch must not be retried.
+	started bool
+	// trouble says what is wrong with the output; empty if every cell has its answer.
 	trouble string
 }
 
-// parseReply reads the output of `prober ask` for cells whose IDs are their places, asked with the nonce. Answers before
-// the first line that is wrong are kept: each is whole.
-func parseReply(output []byte, nonce string, asked []wire.Cell) reply {
-	cells := len(asked)
+// parseReply parses the output of `prober probe` for a batch with the nonce and with cells whose IDs are their indexes. It
+// keeps the answers before the first invalid line: each of them is complete.
+func parseReply(output []byte, nonce string, sent []wire.Cell) reply {
+	cells := len(sent)
 	r := reply{answers: map[int]wire.Answer{}}
 	for line := range bytes.Lines(output) {
 		if len(bytes.TrimSpace(line)) == 0 {
@@ -207,56 +207,56 @@ func parseReply(output []byte, nonce string, asked []wire.Cell) reply {
 		}
 		switch {
 		case parsed.Hello != nil:
-			r.spoke = true
+			r.started = true
 			if parsed.Hello.Nonce != nonce {
-				r.trouble = "it answers what it was asked another time"
+				r.trouble = "its answers belong to another batch"
 				return r
 			}
-		case !r.spoke:
-			r.trouble = fmt.Sprintf("a line before its first: %.100q", bytes.TrimSpace(line))
+		case !r.started:
+			r.trouble = fmt.Sprintf("a line before its greeting: %.100q", bytes.TrimSpace(line))
 			return r
 		case parsed.Answer != nil:
 			id := parsed.Answer.ID
 			if _, twice := r.answers[id]; twice || id < 0 || id >= cells || len(parsed.Answer.Observations) == 0 {
-				r.trouble = fmt.Sprintf("it answers cell %d twice, with nothing, or unasked", id)
+				r.trouble = fmt.Sprintf("its answer for cell %d is empty, duplicate or was not requested", id)
 				return r
 			}
-			if n := len(parsed.Answer.Observations); !complete(asked[id], parsed.Answer.Observations) {
-				r.trouble = fmt.Sprintf("it made %d probes of cell %d, which asks for %d to %d", n, id, asked[id].Min, asked[id].Max)
+			if n := len(parsed.Answer.Observations); !complete(sent[id], parsed.Answer.Observations) {
+				r.trouble = fmt.Sprintf("it made %d probes of cell %d, which needs %d to %d", n, id, sent[id].Min, sent[id].Max)
 				return r
 			}
 			r.answers[id] = *parsed.Answer
 		case parsed.Done != nil:
 			if parsed.Done.Count != cells || len(r.answers) != cells {
-				r.trouble = fmt.Sprintf("it reports %d cells done, %d were asked and %d came", parsed.Done.Count, cells, len(r.answers))
+				r.trouble = fmt.Sprintf("it reports %d cells done; %d were sent and %d answered", parsed.Done.Count, cells, len(r.answers))
 			}
 			return r
 		default:
-			r.trouble = fmt.Sprintf("a line that says nothing: %.100q", bytes.TrimSpace(line))
+			r.trouble = fmt.Sprintf("an empty document: %.100q", bytes.TrimSpace(line))
 			return r
 		}
 	}
 	r.trouble = "it did not run"
-	if r.spoke {
-		r.trouble = fmt.Sprintf("its output breaks off after %d of %d cells", len(r.answers), cells)
+	if r.started {
+		r.trouble = fmt.Sprintf("its output ends after %d of %d cells", len(r.answers), cells)
 	}
 	return r
 }
 
-// complete says whether a cell has as many observations as it asks for. A probe that was cut short ends a cell early.
+// complete reports whether a cell has as many observations as it needs. An interrupted probe ends a cell early.
 func complete(cell wire.Cell, observations []reach.Observation) bool {
 	n := len(observations)
 	return n >= cell.Min && n <= cell.Max || observations[n-1].Outcome == reach.ProbeFailed
 }
 
-// parseLine reads one line of a prober's output.
+// parseLine parses one line of a prober's output.
 func parseLine(line []byte) (wire.Line, error) {
 	var parsed wire.Line
 	if err := json.Unmarshal(line, &parsed); err != nil {
 		return parsed, fmt.Errorf("not a prober's output: %.100q", bytes.TrimSpace(line))
 	}
 	if parsed.Hello != nil && parsed.Hello.Version != wire.Version {
-		return parsed, fmt.Errorf("it speaks protocol %d, this client %d; rebuild whichever is older", parsed.Hello.Version, wire.Version)
+		return parsed, fmt.Errorf("it has protocol %d, this client %d; rebuild the older of the two", parsed.Hello.Version, wire.Version)
 	}
 	return parsed, nil
 }

@@ -16,48 +16,49 @@ import (
 	"strings"
 )
 
-// BinaryEnv names the environment variable with the path of a prober that is built already.
+// BinaryEnv is the environment variable with the path of a prober that is already built.
 const BinaryEnv = "SVCLAB_PROBER"
 
 const modulePath = "github.com/svclab/svclab"
 
-// proberPackage is the prober's folder in the source checkout, sources all folders it is built from.
+// proberPackage is the prober's folder in the source checkout. sources returns all folders of this module that the prober
+// is built from.
 const proberPackage = "e2e/probe/prober"
 
 func sources() []string { return []string{"e2e/reach", "e2e/probe/wire", proberPackage} }
 
-// errNotHere says that a place has no prober for the wanted platform and the next is to be tried.
+// errNotHere reports that a source has no prober for the wanted platform, so that the next one is tried.
 var errNotHere = errors.New("not here")
 
-// Binary returns the path of a prober for a platform ("linux", "amd64"): the file that SVCLAB_PROBER names, if
-// it is for that platform; else svclab-prober-OS-ARCH beside the running executable; else one built from the
-// source checkout around the working directory, kept in the user's cache folder by the content of its sources
-// and the Go version. Two at once do not disturb each other.
+// Binary returns the path of a prober for a platform ("linux", "amd64"): the file that SVCLAB_PROBER names, if it is for that
+// platform; else svclab-prober-OS-ARCH next to the running executable; else one that it builds from the source checkout
+// around the working directory and caches in the user's cache folder, by the content of its sources and the Go version.
+// Concurrent calls, also of other processes, are safe.
 func Binary(ctx context.Context, goos, goarch string) (string, error) {
-	places := []func() (string, error){
+	finders := []func() (string, error){
 		func() (string, error) { return fromEnv(os.Getenv(BinaryEnv), goos, goarch) },
 		func() (string, error) { return besideExecutable(goos, goarch) },
 		func() (string, error) { return fromSource(ctx, goos, goarch) },
 	}
-	for _, place := range places {
-		path, err := place()
+	for _, find := range finders {
+		path, err := find()
 		if !errors.Is(err, errNotHere) {
 			return path, err
 		}
 	}
-	return "", fmt.Errorf("no prober for %s/%s: there is no svclab-prober-%s-%s beside the program and no source checkout here; "+
-		"run from a checkout of %s, or name a prober by %s", goos, goarch, goos, goarch, modulePath, BinaryEnv)
+	return "", fmt.Errorf("no prober for %s/%s: there is no svclab-prober-%s-%s next to the program and no source checkout here; "+
+		"run in a checkout of %s, or set %s to a prober", goos, goarch, goos, goarch, modulePath, BinaryEnv)
 }
 
-// fromEnv takes a named file; one for another platform is left to the other places, because one run may need
-// probers for two (linux in the cluster, darwin on the host).
+// fromEnv returns the named file if it is for the platform. A run may need probers for two platforms (linux in the cluster,
+// darwin on the host), so a file for another platform is not an error.
 func fromEnv(path, goos, goarch string) (string, error) {
 	if path == "" {
 		return "", errNotHere
 	}
 	platform, err := platformOf(path)
 	if err != nil {
-		return "", fmt.Errorf("%s names no prober: %w", BinaryEnv, err)
+		return "", fmt.Errorf("%s is not a prober: %w", BinaryEnv, err)
 	}
 	if platform != goos+"/"+goarch {
 		return "", errNotHere
@@ -76,15 +77,15 @@ func besideExecutable(goos, goarch string) (string, error) {
 	}
 	platform, err := platformOf(path)
 	if err != nil {
-		return "", fmt.Errorf("use the prober beside the program: %w", err)
+		return "", fmt.Errorf("use the prober next to the program: %w", err)
 	}
 	if platform != goos+"/"+goarch {
-		return "", fmt.Errorf("%s is for %s; install the one for %s/%s in its place", path, platform, goos, goarch)
+		return "", fmt.Errorf("%s is for %s; replace it by one for %s/%s", path, platform, goos, goarch)
 	}
 	return path, nil
 }
 
-// platformOf reads "os/arch" from a program's build information, and that it is the prober.
+// platformOf returns "os/arch" from a program's build information. It returns an error if the program is not the prober.
 func platformOf(path string) (string, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
@@ -100,7 +101,7 @@ func platformOf(path string) (string, error) {
 	return setting["GOOS"] + "/" + setting["GOARCH"], nil
 }
 
-// fromSource builds the prober, unless it was built from the same sources before.
+// fromSource builds the prober, unless the cache has one from the same sources.
 func fromSource(ctx context.Context, goos, goarch string) (string, error) {
 	work, err := os.Getwd()
 	if err != nil {
@@ -112,7 +113,7 @@ func fromSource(ctx context.Context, goos, goarch string) (string, error) {
 	}
 	version, err := goCommand(ctx, root, nil, "env", "GOVERSION")
 	if err != nil {
-		return "", fmt.Errorf("build the prober: %w; install Go, or name a prober by %s", err, BinaryEnv)
+		return "", fmt.Errorf("build the prober: %w; install Go, or set %s to a prober", err, BinaryEnv)
 	}
 	sum, err := fingerprint(os.DirFS(root), version)
 	if err != nil {
@@ -129,7 +130,7 @@ func fromSource(ctx context.Context, goos, goarch string) (string, error) {
 	return path, build(ctx, root, path, goos, goarch)
 }
 
-// build compiles into a file of its own and moves it into place, whole.
+// build compiles into a temporary folder and renames the result, so that other processes never see a partial file.
 func build(ctx context.Context, root, path, goos, goarch string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("build the prober: %w", err)
@@ -151,7 +152,7 @@ func build(ctx context.Context, root, path, goos, goarch string) error {
 	return nil
 }
 
-// checkout walks up from a folder to the one with this module's go.mod.
+// checkout returns the nearest folder, from one upwards, that has this module's go.mod.
 func checkout(from string) (string, error) {
 	for dir := from; ; dir = filepath.Dir(dir) {
 		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
@@ -164,7 +165,7 @@ func checkout(from string) (string, error) {
 	}
 }
 
-// declares says whether a go.mod is that of a module.
+// declares reports whether a go.mod is of a module.
 func declares(gomod, module string) bool {
 	for line := range strings.Lines(gomod) {
 		if name, found := strings.CutPrefix(strings.TrimSpace(line), "module "); found {
@@ -174,10 +175,11 @@ func declares(gomod, module string) bool {
 	return false
 }
 
-// fingerprint is the content of all that a prober is built from, as a name for a folder.
+// fingerprint returns a folder name that changes whenever something that the prober is built from changes.
 func fingerprint(tree fs.FS, goVersion string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, goVersion)
+	names := []string{"go.mod"} // pins the versions of the other modules that the prober is built from
 	for _, folder := range sources() {
 		files, err := fs.Glob(tree, folder+"/*.go")
 		if err != nil {
@@ -187,19 +189,20 @@ func fingerprint(tree fs.FS, goVersion string) (string, error) {
 		if len(files) == 0 {
 			return "", fmt.Errorf("no Go files in %s", folder)
 		}
-		for _, name := range files {
-			text, err := fs.ReadFile(tree, name)
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(sum, "%s %d\n", name, len(text))
-			_, _ = sum.Write(text) // a hash never fails
+		names = append(names, files...)
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(tree, name)
+		if err != nil {
+			return "", err
 		}
+		fmt.Fprintf(sum, "%s %d\n", name, len(text))
+		_, _ = sum.Write(text) // a hash never fails
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
-// goCommand runs go in a folder and returns what it prints, without space around it.
+// goCommand runs go in a folder and returns its trimmed output.
 func goCommand(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, "go", args...)

@@ -68,7 +68,7 @@ func TestBinaryFromSource(t *testing.T) {
 		t.Errorf("built at %v", paths)
 	}
 	output, err := exec.CommandContext(t.Context(), paths[0], "version").Output()
-	if err != nil || !strings.Contains(string(output), "svclab prober, protocol 2") {
+	if err != nil || !strings.Contains(string(output), "svclab prober, protocol 3") {
 		t.Errorf("it says %q, %v", output, err)
 	}
 	before, err := os.Stat(paths[0])
@@ -94,14 +94,14 @@ func TestBinaryNowhere(t *testing.T) {
 	t.Setenv(BinaryEnv, "")
 	t.Chdir(t.TempDir())
 	_, err := Binary(t.Context(), "linux", "amd64")
-	if err == nil || !strings.Contains(err.Error(), "name a prober by "+BinaryEnv) {
+	if err == nil || !strings.Contains(err.Error(), "set "+BinaryEnv) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestFingerprintFollowsTheSources(t *testing.T) {
 	tree := func() fstest.MapFS {
-		files := fstest.MapFS{}
+		files := fstest.MapFS{"go.mod": {Data: []byte("module a")}}
 		for _, folder := range sources() {
 			files[folder+"/a.go"] = &fstest.MapFile{Data: []byte("package a")}
 			files[folder+"/a_test.go"] = &fstest.MapFile{Data: []byte("package a")}
@@ -122,10 +122,14 @@ func TestFingerprintFollowsTheSources(t *testing.T) {
 	if print(tree(), "go1.26.1") == base {
 		t.Error("another Go, the same fingerprint")
 	}
-	edited, added, tested := tree(), tree(), tree()
+	edited, added, tested, required := tree(), tree(), tree(), tree()
 	edited["e2e/reach/a.go"] = &fstest.MapFile{Data: []byte("package b")}
 	added[proberPackage+"/b.go"] = &fstest.MapFile{Data: []byte("package a")}
 	tested[proberPackage+"/a_test.go"] = &fstest.MapFile{Data: []byte("package b")}
+	required["go.mod"] = &fstest.MapFile{Data: []byte("module a\nrequire b v1.0.0")}
+	if print(required, "go1.26.0") == base {
+		t.Error("another module required, the same fingerprint")
+	}
 	if print(edited, "go1.26.0") == base || print(added, "go1.26.0") == base {
 		t.Error("other sources, the same fingerprint")
 	}
@@ -137,13 +141,14 @@ func TestFingerprintFollowsTheSources(t *testing.T) {
 	}
 }
 
-// What the fingerprint covers is all of this module that the prober is built from, and nothing else is.
+// The fingerprint covers all packages of this module that the prober is built from. Of other modules the prober uses
+// dnsmessage only, so that it stays small.
 func TestSourcesAreAllOfTheProber(t *testing.T) {
 	text, err := goCommand(t.Context(), ".", nil, "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./prober")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want []string
+	want := []string{"golang.org/x/net/dns/dnsmessage"}
 	for _, folder := range sources() {
 		want = append(want, modulePath+"/"+folder)
 	}

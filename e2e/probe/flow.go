@@ -16,18 +16,18 @@ import (
 )
 
 // ErrUnprobed is wrapped by the error of a Flow that must not run from its vantage.
-var ErrUnprobed = errors.New("not asked")
+var ErrUnprobed = errors.New("not probed")
 
-// FlowRequest is a target to keep asking.
+// FlowRequest is a target for a continuous flow of requests.
 type FlowRequest struct {
 	Vantage reach.Vantage
 	Target  reach.Target
-	// PerSecond is how many requests are started each second, whether or not earlier ones have ended; each is
-	// a new connection. At most wire.MaxPerSecond.
+	// PerSecond is how many requests start each second, whether or not earlier ones have ended; each is a new connection. At
+	// most wire.MaxPerSecond.
 	PerSecond int
 	// Timeout of one request, name lookup included; 0: DefaultTimeout.
 	Timeout time.Duration
-	// Duration ends the flow though nobody stopped it; 0: ten minutes, at most wire.MaxFlow.
+	// Duration ends a flow that the caller does not stop; 0: ten minutes, at most wire.MaxFlow.
 	Duration time.Duration
 	// Form and Family are as in Request.
 	Form   Form
@@ -36,7 +36,7 @@ type FlowRequest struct {
 
 const defaultFlow = 10 * time.Minute
 
-// Flow is traffic under way.
+// Flow is a running flow of requests.
 type Flow struct {
 	vantage reach.Vantage
 	input   *io.PipeWriter
@@ -46,25 +46,25 @@ type Flow struct {
 
 	stop  sync.Once
 	hello chan struct{} // closed when the prober runs
-	ended chan struct{} // closed when the transport has ended and all it brought is counted
+	ended chan struct{} // closed when the transport has ended and its complete output is counted
 
-	mu     sync.Mutex
-	tally  tally
-	spoke  bool
-	done   *wire.Done
-	broken error // what was wrong with the output
-	failed error // what the transport said
+	mu      sync.Mutex
+	tally   tally
+	greeted bool
+	done    *wire.Done
+	broken  error // what was wrong with the output
+	failed  error // what the transport said
 }
 
-// Flow starts asking and returns once the prober runs at the vantage; the caller must Stop it. Ending ctx ends
-// the flow too. Each request is counted, those of an outage included. A prober that cannot be started is an
-// error, tried as often as in Observe; so is a vantage that must not ask the target (ErrUnprobed).
+// Flow starts a flow and returns when the prober runs at the vantage. The caller must Stop the flow; the end of ctx ends it
+// too. It counts every request, including those of an outage. It returns an error if the prober cannot be started, after as
+// many tries as in Observe, and ErrUnprobed if the vantage must not probe the target.
 func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 	what := fmt.Sprintf("flow from %s to %s", r.Vantage.Name, r.Target.Name())
 	if r.Duration == 0 {
 		r.Duration = defaultFlow
 	}
-	q, err := Request{Vantage: r.Vantage, Target: r.Target, Timeout: r.Timeout, Form: r.Form, Family: r.Family}.question(0)
+	q, err := Request{Vantage: r.Vantage, Target: r.Target, Timeout: r.Timeout, Form: r.Form, Family: r.Family}.plan()
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -95,7 +95,7 @@ func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 func (c *Client) startFlow(ctx context.Context, v reach.Vantage, spec wire.Flow) (*Flow, error) {
 	path, err := c.exec.Prober(ctx, v)
 	if err != nil {
-		return nil, fmt.Errorf("put the prober at %s: %w", v.Name, err)
+		return nil, fmt.Errorf("copy the prober to %s: %w", v.Name, err)
 	}
 	head, err := encode(spec, nil)
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *Client) startFlow(ctx context.Context, v reach.Vantage, spec wire.Flow)
 	go func() {
 		err := c.exec.Exec(running, v, []string{path, "flow"}, io.MultiReader(head, input), sink, &f.stderr)
 		_ = sink.Close()
-		_ = input.CloseWithError(io.ErrClosedPipe) // wakes a Stop that still writes
+		_ = input.CloseWithError(io.ErrClosedPipe) // wakes a Stop that is still writing
 		<-read
 		f.mu.Lock()
 		f.failed = err
@@ -139,7 +139,7 @@ func (c *Client) startFlow(ctx context.Context, v reach.Vantage, spec wire.Flow)
 	return nil, errors.New(explain(v, trouble, f.failed, f.stderr.String()))
 }
 
-// read counts the prober's lines until its output ends, or is no prober's.
+// read counts the prober's lines until its output ends.
 func (f *Flow) read(output *io.PipeReader) {
 	lines := bufio.NewReader(output)
 	for {
@@ -157,42 +157,41 @@ func (f *Flow) count(text []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.broken != nil {
-		return // what follows garbage is not to be trusted; it is read so that the prober does not block
+		return // the rest is not trusted; it is read only so that the prober does not block
 	}
 	line, err := parseLine(text)
 	switch {
 	case err != nil:
 		f.broken = err
-		if !f.spoke {
-			f.cancel() // whatever it is, it is no prober, and may not end by itself
+		if !f.greeted {
+			f.cancel() // this program is not a prober, so it may never end
 		}
-	case line.Hello != nil && !f.spoke:
-		f.spoke = true
+	case line.Hello != nil && !f.greeted:
+		f.greeted = true
 		close(f.hello)
-	case line.Request != nil && f.spoke && f.done == nil:
+	case line.Request != nil && f.greeted && f.done == nil:
 		f.tally.add(*line.Request)
-	case line.Done != nil && f.spoke && f.done == nil:
+	case line.Done != nil && f.greeted && f.done == nil:
 		f.done = line.Done
 	default:
 		f.broken = fmt.Errorf("a line out of place: %.100q", bytes.TrimSpace(text))
 	}
 }
 
-// Snapshot is the report on what has ended so far.
+// Snapshot returns the report on the requests that have ended so far.
 func (f *Flow) Snapshot() FlowReport {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.tally.report()
 }
 
-// Stop ends the flow, waits for the requests under way and returns the report on all. It may be called again
-// and then returns the same. The error says that the prober did not report to the end; the report then holds
-// what came.
+// Stop ends the flow, waits for the requests in flight and returns the report on all requests. Further calls return the same.
+// It returns an error if the prober's output is incomplete, together with the report on the part that arrived.
 func (f *Flow) Stop() (FlowReport, error) {
 	f.stop.Do(func() {
 		go func() {
-			// The word is for transports that cannot close stdin alone. It may block until the transport ends,
-			// and nobody reads it if the flow has ended.
+			// The line "stop" is for transports that cannot close stdin alone. The write may block until the transport
+			// ends, and has no reader if the flow has ended.
 			_, _ = io.WriteString(f.input, "stop\n")
 			_ = f.input.Close()
 		}()
@@ -213,7 +212,7 @@ func (f *Flow) Stop() (FlowReport, error) {
 	case f.broken != nil:
 		trouble = f.broken.Error()
 	case f.done == nil:
-		trouble = fmt.Sprintf("its output breaks off after %d requests", report.Sent)
+		trouble = fmt.Sprintf("its output ends after %d requests", report.Sent)
 	case f.done.Count != report.Sent:
 		trouble = fmt.Sprintf("it sent %d requests, %d were reported", f.done.Count, report.Sent)
 	default:

@@ -170,7 +170,7 @@ func TestFlowCutOff(t *testing.T) {
 		act  func(io.Reader, io.Writer, io.Writer) error
 		want string
 	}{
-		"crash":       {says(errExit, "panic: oh no", helloLine, one, one+"\n"), "breaks off after 2 requests; command terminated with exit code 1; stderr: panic: oh no"},
+		"crash":       {says(errExit, "panic: oh no", helloLine, one, one+"\n"), "ends after 2 requests; command terminated with exit code 1; stderr: panic: oh no"},
 		"garbage":     {says(nil, "", helloLine, one, one, "<html>", one, `{"done":{"count":3}}`), `not a prober's output: "<html>"`},
 		"some missed": {says(nil, "", helloLine, one, one, `{"done":{"count":3}}`), "it sent 3 requests, 2 were reported"},
 	} {

@@ -8,31 +8,29 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// FlowReport says what came of a flow's requests. All times are the vantage's clock.
+// FlowReport sums up a flow's requests. All times are of the vantage's clock.
 type FlowReport struct {
 	// Sent are the requests that were due: Answered and Failed together.
 	Sent, Answered int
-	// Failed are the requests that no backend answered, in the order they were started; a ProbeFailed among
-	// them could not be sent.
+	// Failed are the requests without an answer, in the order of their starts. ProbeFailed among them could not be sent.
 	Failed []reach.Observation
 	// Began and Ended are the starts of the first and the last request.
 	Began, Ended time.Time
-	// LongestGap is the longest time in which no answer came: between two answers, from the first request's
-	// start to the first answer, or from the last answer to the last request's start. Without an outage it is
-	// about 1/PerSecond.
+	// LongestGap is the longest time without an answer: between two answers, from the first request's start to the first
+	// answer, or from the last answer to the last request's start. Without an outage it is about 1/PerSecond.
 	LongestGap time.Duration
-	// Outages are the runs of requests that were started one after the other and all failed.
+	// Outages are the maximal sequences of failed requests, in the order of their starts.
 	Outages []Outage
-	// Backends counts the answers of each.
+	// Backends counts the answers of each backend.
 	Backends map[string]int
 	// Median, P99 and Slowest are latencies of answers, from the start of a request to the end of its answer.
 	Median, P99, Slowest time.Duration
 }
 
-// Outage is a run of failed requests.
+// Outage is a sequence of failed requests.
 type Outage struct {
-	// From is the start of the first request that failed; Until that of the first one after it that did not,
-	// or zero if there was none.
+	// From is the start of the first failed request, Until the start of the first successful request after it; zero if there
+	// is none.
 	From, Until time.Time
 	Lost        int
 }
@@ -42,7 +40,7 @@ type tally struct{ observed []reach.Observation }
 
 func (t *tally) add(o reach.Observation) { t.observed = append(t.observed, o) }
 
-// report sums up. Observations come in the order they ended; all that follows is by the order they were started.
+// report sums up. Observations arrive in the order of their ends, but outages are computed in the order of their starts.
 func (t *tally) report() FlowReport {
 	r := FlowReport{Sent: len(t.observed), Backends: map[string]int{}}
 	if r.Sent == 0 {

@@ -14,21 +14,20 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// RouteGuard keeps the host's probes on the host: an address is asked only if the kernel's route to it is the
-// machine itself or a bridge of Docker's, with no gateway. Everything else, such as a ClusterIP, would leave
-// by the default route. Where routes cannot be read (not Linux, no ip command) only loopback is asked. The
-// zero value is ready to use.
+// RouteGuard keeps the host's probes on the host. It allows an address only if the kernel's route to it is local or leads to
+// a Docker bridge without a gateway. Packets to any other address, such as a ClusterIP, would leave by the default route. If
+// routes cannot be read (not Linux, no ip command), it allows only loopback. The zero value is ready to use.
 type RouteGuard struct {
-	// Bridges are more devices that are known to be bridges on this machine alone, such as that of a Docker
-	// network which was given a name of its own. Docker's names (docker0, br- and twelve hexadecimal digits)
-	// need not be listed; other bridges may have a network card in them, so they are not taken for local.
+	// Bridges are more devices that are bridges within this machine, such as a Docker network's bridge with a custom name.
+	// Docker's default names (docker0, br- and twelve hexadecimal digits) are always allowed. Other bridges are not, because
+	// they may contain a network card.
 	Bridges []string
-	// RouteTo returns what `ip route get addr` prints on both streams; nil: run it. Its error says that it
-	// could not be run at all.
+	// RouteTo returns the output of `ip route get addr` on both streams; nil: run it. It returns an error if the command
+	// could not be run.
 	RouteTo func(ctx context.Context, addr netip.Addr) (string, error)
 }
 
-// Check returns why addr must not be asked, or "".
+// Check returns why the host must not send packets to addr, or "".
 func (g *RouteGuard) Check(ctx context.Context, _ reach.Vantage, addr netip.Addr) string {
 	addr = addr.Unmap()
 	if addr.IsLoopback() {
@@ -37,17 +36,17 @@ func (g *RouteGuard) Check(ctx context.Context, _ reach.Vantage, addr netip.Addr
 	routeTo := g.RouteTo
 	if routeTo == nil {
 		if runtime.GOOS != "linux" {
-			return fmt.Sprintf("from the host only loopback addresses are asked on %s; %s is none", runtime.GOOS, addr)
+			return fmt.Sprintf("on %s the host probes loopback addresses only; %s is not one", runtime.GOOS, addr)
 		}
 		routeTo = ipRouteGet
 	}
 	text, err := routeTo(ctx, addr)
 	if err != nil {
-		return fmt.Sprintf("the host's route to %s cannot be read, so it is not asked: %v", addr, err)
+		return fmt.Sprintf("the host's route to %s cannot be read, so it is not probed: %v", addr, err)
 	}
 	r, err := parseRoute(text)
 	if err != nil {
-		return fmt.Sprintf("the host's route to %s cannot be read, so it is not asked: %v", addr, err)
+		return fmt.Sprintf("the host's route to %s cannot be read, so it is not probed: %v", addr, err)
 	}
 	if g.local(r) {
 		return ""
@@ -56,10 +55,10 @@ func (g *RouteGuard) Check(ctx context.Context, _ reach.Vantage, addr netip.Addr
 	if r.gateway != "" {
 		way = r.gateway + " on " + r.device
 	}
-	return fmt.Sprintf("the host has no local route to %s; the packet would leave the machine by %s", addr, way)
+	return fmt.Sprintf("the host has no local route to %s; packets would leave the machine by %s", addr, way)
 }
 
-// ipRouteGet asks the kernel. That it has no route is an answer, with exit code 2.
+// ipRouteGet gets the kernel's route. Without a route, ip exits with code 2 and prints the kernel's error.
 func ipRouteGet(ctx context.Context, addr netip.Addr) (string, error) {
 	output, err := exec.CommandContext(ctx, "ip", "-o", "route", "get", addr.String()).CombinedOutput()
 	if err != nil && len(bytes.TrimSpace(output)) == 0 {
@@ -68,15 +67,15 @@ func ipRouteGet(ctx context.Context, addr netip.Addr) (string, error) {
 	return string(output), nil
 }
 
-// route is what matters of a route to one address.
+// route is the parsed route to one address.
 type route struct {
-	// kind is "unicast", "local", "none" when the kernel would refuse the packet, or another of ip-route's types.
+	// kind is "unicast", "local", "none" if the kernel would reject the packet, or another type of ip-route.
 	kind    string
 	device  string
 	gateway string
 }
 
-// parseRoute reads the output of `ip -o route get ADDR`.
+// parseRoute parses the output of `ip -o route get ADDR`.
 func parseRoute(text string) (route, error) {
 	if strings.Contains(text, "RTNETLINK answers:") {
 		for _, refusal := range []string{"Network is unreachable", "No route to host", "Permission denied"} {
@@ -111,8 +110,8 @@ func parseRoute(text string) (route, error) {
 	return r, nil
 }
 
-// local says whether a packet on this route stays on the machine: it is for the machine itself, crosses a
-// bridge of Docker's to whoever is on it, or is refused by the kernel: no route, unreachable, prohibited.
+// local reports whether a packet on this route stays on the machine: the machine itself is the destination, the route leads
+// to a Docker bridge, or the kernel rejects the packet (no route, unreachable, prohibited).
 func (g *RouteGuard) local(r route) bool {
 	switch {
 	case r.kind == "local" || r.kind == "none":

@@ -28,7 +28,7 @@ func TestRouteGuard(t *testing.T) {
 		"no route at all":        {"RTNETLINK answers: Network is unreachable\n", ""},
 		"an unreachable route":   {"RTNETLINK answers: No route to host\n", ""},
 		"a prohibit route":       {"RTNETLINK answers: Permission denied\n", ""},
-		"the default route":      {`10.96.0.1 via 192.0.2.1 dev eth0 src 192.0.2.2 uid 0 \    cache `, "no local route to 10.96.0.1; the packet would leave the machine by 192.0.2.1 on eth0"},
+		"the default route":      {`10.96.0.1 via 192.0.2.1 dev eth0 src 192.0.2.2 uid 0 \    cache `, "no local route to 10.96.0.1; packets would leave the machine by 192.0.2.1 on eth0"},
 		"the local network":      {`192.0.2.9 dev eth0 src 192.0.2.2 uid 0 \    cache `, "by eth0"},
 		"IPv6 on a card":         {`fd00::1 from :: dev eth0 proto kernel src fd00::2 metric 256 pref medium`, "by eth0"},
 		"a bridge with a card":   {`192.168.1.9 dev br-lan src 192.168.1.1 uid 0 \    cache `, "by br-lan"},
@@ -110,7 +110,7 @@ func TestOnlyTheHostIsGuarded(t *testing.T) {
 	if o := cells[1].Observations[0]; o.Outcome != reach.Unprobed || o.Detail != reason {
 		t.Errorf("host: %+v", o)
 	}
-	if o := cells[2].Observations[0]; o.Outcome != reach.Unprobed || !strings.Contains(o.Detail, "asks no names") {
+	if o := cells[2].Observations[0]; o.Outcome != reach.Unprobed || !strings.Contains(o.Detail, "does not probe names") {
 		t.Errorf("host, by name: %+v", o)
 	}
 	if len(guard.asked) != 1 || exec.starts != 1 {

@@ -12,23 +12,25 @@ import (
 	"syscall"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Local is the Exec of the machine svclab runs on, for the host vantage. It runs whatever vantage it is given
-// there, so hand it host vantages only. The Client's RouteGuard decides what may be asked.
+// Local is the Exec of the machine that svclab runs on, for the host vantage. It ignores the vantage, so pass it host vantages
+// only. The Client's RouteGuard decides which targets may be probed.
 type Local struct {
-	// Path of the prober; empty: Binary finds or builds one.
+	// Path is the prober's; empty: Binary finds or builds one.
 	Path string
 
 	mu    sync.Mutex
 	found string // by Binary
 }
 
-// killAfter is how long a program that was told to end is waited for.
+// killAfter is how long a program has to end after an interrupt.
 const killAfter = 5 * time.Second
 
-// Exec runs argv. When ctx ends the program is told to end, and killed a little later; the error is then ctx's.
+// Exec runs argv. When ctx ends, it interrupts the program, kills it after killAfter, and returns ctx's error.
 func (l *Local) Exec(ctx context.Context, _ reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(argv) == 0 {
 		return errors.New("run nothing on the host: the command is empty")
@@ -50,8 +52,8 @@ func (l *Local) Exec(ctx context.Context, _ reach.Vantage, argv []string, stdin 
 	return nil
 }
 
-// start starts a command fed from stdin. The copying is not the command's own, which would have Wait wait for
-// a stdin that nobody closes though the program has ended.
+// start starts a command and copies stdin to it. It does not set command.Stdin, because Wait would then wait for the end of
+// stdin although the program has ended.
 func start(command *exec.Cmd, stdin io.Reader) error {
 	if stdin == nil {
 		return command.Start()
@@ -64,13 +66,13 @@ func start(command *exec.Cmd, stdin io.Reader) error {
 		return err
 	}
 	go func() {
-		_, _ = io.Copy(feed, stdin) // a program that reads no further has its reasons; its exit code tells
+		_, _ = io.Copy(feed, stdin) // a program may stop reading early; its exit code tells whether that is an error
 		_ = feed.Close()
 	}()
 	return nil
 }
 
-// interrupt asks a process to end; Windows has only the hard way.
+// interrupt asks a process to end. On Windows it kills it.
 func interrupt(p *os.Process) error {
 	if runtime.GOOS == "windows" {
 		return p.Kill()
@@ -78,7 +80,7 @@ func interrupt(p *os.Process) error {
 	return p.Signal(syscall.SIGTERM)
 }
 
-// Prober returns the path of a prober for this machine, looked for once.
+// Prober returns the path of a prober for this machine. It looks for it once.
 func (l *Local) Prober(ctx context.Context, _ reach.Vantage) (string, error) {
 	if l.Path != "" {
 		return l.Path, nil
@@ -96,5 +98,5 @@ func (l *Local) Prober(ctx context.Context, _ reach.Vantage) (string, error) {
 	return path, nil
 }
 
-// Command is argv for a shell on this machine.
-func (l *Local) Command(_ reach.Vantage, argv []string) string { return Quote(argv) }
+// Command returns argv as a shell command line.
+func (l *Local) Command(_ reach.Vantage, argv []string) string { return shellescape.QuoteCommand(argv) }

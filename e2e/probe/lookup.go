@@ -23,7 +23,7 @@ const (
 	PTR        = wire.PTR
 )
 
-// Lookup is one question to the DNS, asked as the vantage asks it: /etc/hosts, then its servers, by its search path.
+// Lookup is one name to resolve as the vantage does: by /etc/hosts, then by its DNS servers and search path.
 type Lookup struct {
 	Vantage reach.Vantage
 	// Name is what to look up; for PTR an IP address. A final dot keeps the search path out.
@@ -31,45 +31,44 @@ type Lookup struct {
 	Record Record
 	// Timeout of the whole lookup; 0: DefaultTimeout.
 	Timeout time.Duration
-	// Server is asked instead of the vantage's own; the zero value asks those.
+	// Server replaces the vantage's own DNS servers if set.
 	Server netip.AddrPort
-	// TCP asks over TCP alone, as a resolver does for an answer that fits no datagram.
+	// TCP sends the query over TCP only, as a resolver does for an answer that does not fit a datagram.
 	TCP bool
 }
 
 // Service is one SRV record; Target has no final dot.
 type Service = wire.Service
 
-// Found is what came of a Lookup.
+// Found is the result of a Lookup.
 type Found struct {
 	Lookup
-	// Observation has the outcome (Reached: there is such a record; NoSuchHost: there is not), Addresses for
-	// address records, and CNAME: the first alias's target, or the full name that has the records.
+	// Observation has the outcome (Reached: the record exists; NoSuchHost: it does not), Addresses for address records, and
+	// CNAME: the first alias's target, or the full name that has the records.
 	Observation reach.Observation
-	// Chain are the aliases passed through, each the target of the one before, without final dots; empty when
-	// the name is no alias.
+	// Chain lists the aliases, each the target of the one before, without final dots; empty if the name is not an alias.
 	Chain []string
-	// Services are the answer to SRV, by priority and then name; Names are that to PTR, sorted.
+	// Services are the SRV records, by priority and then name. Names are the PTR names, sorted.
 	Services []Service
 	Names    []string
-	// Repeat is a shell command that asks the same once more.
+	// Repeat is a shell command that repeats the lookup.
 	Repeat string
 }
 
-// Resolve asks all lookups, each vantage's in one go and all vantages at the same time, and returns one answer
-// per lookup in the same order. Errors are as with Observe.
+// Resolve makes all lookups, each vantage's in one batch and all vantages at the same time, and returns one result per lookup
+// in the same order. It returns errors as Observe does.
 func (c *Client) Resolve(ctx context.Context, lookups []Lookup) ([]Found, error) {
 	found := make([]Found, len(lookups))
-	questions := make([]question, len(lookups))
+	planned := make([]plannedCell, len(lookups))
 	for i, l := range lookups {
-		asked, err := l.question(i)
+		p, err := l.plan()
 		if err != nil {
 			return nil, fmt.Errorf("lookup %d (%s → %s %s): %w", i, l.Vantage.Name, l.Name, l.Record, err)
 		}
-		questions[i] = asked
-		found[i] = Found{Lookup: l, Repeat: c.command(l.Vantage, repeat(asked))}
+		planned[i] = p
+		found[i] = Found{Lookup: l, Repeat: c.command(l.Vantage, repeat(p))}
 	}
-	for i, answer := range c.askAll(ctx, questions) {
+	for i, answer := range c.probeAll(ctx, planned) {
 		found[i].Observation = answer.Observations[0]
 		found[i].Chain, found[i].Services, found[i].Names = answer.Chain, answer.Services, answer.Names
 	}
@@ -79,16 +78,16 @@ func (c *Client) Resolve(ctx context.Context, lookups []Lookup) ([]Found, error)
 	return found, nil
 }
 
-func (l Lookup) question(id int) (question, error) {
+func (l Lookup) plan() (plannedCell, error) {
 	switch l.Record {
 	case AnyAddress, A, AAAA, CNAME, SRV:
 	case PTR:
 		if !isAddr(l.Name) {
-			return question{}, fmt.Errorf("PTR is looked up for an address, %q is none", l.Name)
+			return plannedCell{}, fmt.Errorf("PTR needs an IP address, %q is not one", l.Name)
 		}
 	default:
-		return question{}, fmt.Errorf("unknown record type %q", l.Record)
+		return plannedCell{}, fmt.Errorf("unknown record type %q", l.Record)
 	}
 	return Request{Vantage: l.Vantage, Target: reach.Target{Host: l.Name}, Timeout: l.Timeout,
-		Form: wire.Lookup, DNSServer: l.Server, record: l.Record, tcp: l.TCP}.question(id)
+		Form: wire.Lookup, DNSServer: l.Server, record: l.Record, tcp: l.TCP}.plan()
 }

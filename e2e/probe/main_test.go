@@ -51,7 +51,7 @@ func mustGetwd() string {
 	return dir
 }
 
-// here is the vantage of the tests: this machine, asking loopback only.
+// here is the vantage of the tests: this machine, which probes loopback only.
 func here() reach.Vantage { return reach.Vantage{Name: "host", Kind: reach.Host} }
 
 func target(address netip.AddrPort, protocol reach.Protocol) reach.Target {
@@ -59,7 +59,7 @@ func target(address netip.AddrPort, protocol reach.Protocol) reach.Target {
 		Port: address.Port(), Protocol: protocol}
 }
 
-// observeOne asks one cell with the real prober.
+// observeOne probes one cell with the real prober.
 func observeOne(t *testing.T, r Request) reach.Cell {
 	t.Helper()
 	if r.Vantage.Name == "" {
@@ -91,7 +91,7 @@ func listen(t testing.TB, network string) net.Listener {
 
 func addrPort(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 
-// app answers as the sample app does; each new connection is another replica's, as behind a Service.
+// app answers like the sample app. Each new connection gets the next replica, as behind a Service.
 type app struct {
 	address     netip.AddrPort
 	connections atomic.Int64
@@ -120,7 +120,7 @@ func newApp(t testing.TB, network string, replicas int) *app {
 	return a
 }
 
-// accept hands every connection to a function, each in a goroutine of its own.
+// accept calls a function for every connection, each in its own goroutine.
 func accept(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 	t.Helper()
 	l := listen(t, "tcp4")
@@ -137,8 +137,8 @@ func accept(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 	return addrPort(l.Addr())
 }
 
-// datagrams answers each datagram with what a function returns for it; "" is silence.
-func datagrams(t *testing.T, answer func(question string, client net.Addr) string) netip.AddrPort {
+// datagrams answers each datagram with the result of a function; "" is no answer.
+func datagrams(t *testing.T, answer func(request string, client net.Addr) string) netip.AddrPort {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -160,7 +160,7 @@ func datagrams(t *testing.T, answer func(question string, client net.Addr) strin
 	return addrPort(conn.LocalAddr())
 }
 
-// closedPort is one that nobody listens at.
+// closedPort returns a port without a listener.
 func closedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l := listen(t, "tcp4")
@@ -169,8 +169,8 @@ func closedPort(t testing.TB) netip.AddrPort {
 	return address
 }
 
-// silentServer takes connections and says nothing; it returns its address.
-func silentServer(t *testing.T) string {
+// unresponsiveServer accepts connections and does not answer. It returns its address.
+func unresponsiveServer(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(server.Close)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,12 +19,13 @@ func TestReachedSaysWhoAndFromWhere(t *testing.T) {
 	for _, network := range []string{"tcp4", "tcp6"} {
 		t.Run(network, func(t *testing.T) {
 			a := newApp(t, network, 1)
+			began := time.Now()
 			cell := observeOne(t, Request{Target: target(a.address, reach.TCP)})
 			o := cell.Observations[0]
 			if len(cell.Observations) != 1 || o.Outcome != reach.Reached || o.Backend != "my-app-0" || o.Source != a.address.Addr() {
 				t.Errorf("got %+v", cell.Observations)
 			}
-			if o.Latency <= 0 || o.Latency > 2*time.Second || time.Since(o.At) > time.Minute {
+			if o.Latency <= 0 || o.At.Before(began.Round(0)) || o.At.Add(o.Latency).After(time.Now()) {
 				t.Errorf("latency %v, at %v", o.Latency, o.At)
 			}
 		})
@@ -51,22 +53,12 @@ func TestUntilEveryBackendAnswered(t *testing.T) {
 	if cell := observeOne(t, Request{Target: target(a.address, reach.TCP), Max: 9, Until: []string{"nobody"}}); len(cell.Observations) != 9 {
 		t.Errorf("%d connections, at most 9 were allowed", len(cell.Observations))
 	}
-	// A blocked cell is not asked Max times, but Min times it is.
+	// A blocked cell gets Min connections, not Max.
 	if cell := observeOne(t, Request{Target: target(closedPort(t), reach.TCP), Max: 50, Until: until}); len(cell.Observations) != 3 {
 		t.Errorf("%d connections to a closed port, want 3", len(cell.Observations))
 	}
 	if cell := observeOne(t, Request{Target: target(closedPort(t), reach.TCP), Min: 8, Max: 50, Until: until}); len(cell.Observations) != 8 {
 		t.Errorf("%d connections to a closed port, want 8", len(cell.Observations))
-	}
-}
-
-func TestIntervalIsKept(t *testing.T) {
-	a := newApp(t, "tcp4", 1)
-	cell := observeOne(t, Request{Target: target(a.address, reach.TCP), Min: 3, Interval: 60 * time.Millisecond})
-	for i := 1; i < len(cell.Observations); i++ {
-		if gap := cell.Observations[i].At.Sub(cell.Observations[i-1].At); gap < 60*time.Millisecond {
-			t.Errorf("connection %d came %v after the one before", i, gap)
-		}
 	}
 }
 
@@ -79,7 +71,7 @@ func TestOutcomesOfTCP(t *testing.T) {
 			_ = conn.Close()
 		})
 	}
-	silent := accept(t, func(net.Conn) {})
+	unresponsive := accept(t, func(net.Conn) {})
 	wait := 250 * time.Millisecond
 	for name, test := range map[string]struct {
 		address netip.AddrPort
@@ -87,10 +79,10 @@ func TestOutcomesOfTCP(t *testing.T) {
 		want    reach.Outcome
 		detail  string
 	}{
-		"nobody listens":         {closedPort(t), "", reach.Refused, "connection refused"},
-		"connects, then silence": {silent, "", reach.TimedOut, "connected, but no answer came"},
-		"TLS with silence":       {silent, OutsideHTTPS, reach.TimedOut, "connected, but no answer came"},
-		"closes at once":         {accept(t, func(conn net.Conn) { _ = conn.Close() }), "", reach.WrongAnswer, "connected, but no answer came"},
+		"closed port":        {closedPort(t), "", reach.Refused, "connection refused"},
+		"accepts, no answer": {unresponsive, "", reach.TimedOut, "connected, but no answer came"},
+		"TLS, no answer":     {unresponsive, OutsideHTTPS, reach.TimedOut, "connected, but no answer came"},
+		"closes at once":     {accept(t, func(conn net.Conn) { _ = conn.Close() }), "", reach.WrongAnswer, "connected, but no answer came"},
 		"resets": {accept(t, func(conn net.Conn) {
 			read(conn)
 			_ = conn.(*net.TCPConn).SetLinger(0)
@@ -158,15 +150,15 @@ func TestOutcomesOfUDP(t *testing.T) {
 		want    reach.Outcome
 		detail  string
 	}{
-		"answers":        {datagrams(t, honest), reach.Reached, ""},
-		"nobody listens": {closedPort(t), reach.Refused, "connection refused"},
-		"silence":        {datagrams(t, func(string, net.Addr) string { return "" }), reach.TimedOut, "i/o timeout"},
-		"echoes":         {datagrams(t, func(string, net.Addr) string { return "<hostname>" }), reach.WrongAnswer, "<hostname>"},
+		"answers":     {datagrams(t, honest), reach.Reached, ""},
+		"closed port": {closedPort(t), reach.Refused, "connection refused"},
+		"no answer":   {datagrams(t, func(string, net.Addr) string { return "" }), reach.TimedOut, "i/o timeout"},
+		"echoes":      {datagrams(t, func(string, net.Addr) string { return "<hostname>" }), reach.WrongAnswer, "<hostname>"},
 		"no source": {datagrams(t, func(q string, _ net.Addr) string {
 			return map[string]string{"hostname": "my-app-0", "clientip": "you"}[q]
 		}),
 			reach.WrongAnswer, `clientip was answered "you"`},
-		"then silence": {datagrams(t, func(q string, _ net.Addr) string { return map[string]string{"hostname": "my-app-0"}[q] }),
+		"one answer": {datagrams(t, func(q string, _ net.Addr) string { return map[string]string{"hostname": "my-app-0"}[q] }),
 			reach.TimedOut, "hostname was answered by my-app-0, clientip was not"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +178,7 @@ func TestOutcomesOfUDP(t *testing.T) {
 func TestFamilyOfAnAddress(t *testing.T) {
 	a := newApp(t, "tcp4", 1)
 	o := observeOne(t, Request{Target: target(a.address, reach.TCP), Family: 6}).Observations[0]
-	if o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "no IPv6 address") {
+	if o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "not an IPv6 address") {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -218,11 +210,11 @@ func TestOneCellPerRequestInOrder(t *testing.T) {
 		t.Errorf("SCTP: %q", unprobed)
 	}
 	if one.connections.Load() != 2 {
-		t.Errorf("%d connections, want 2: an unusable vantage must not ask", one.connections.Load())
+		t.Errorf("%d connections, want 2: an unusable vantage must not send requests", one.connections.Load())
 	}
 }
 
-func TestNonsenseIsAnErrorBeforeAnythingIsAsked(t *testing.T) {
+func TestInvalidRequestIsAnErrorBeforeAnyProbe(t *testing.T) {
 	fine := target(netip.MustParseAddrPort("127.0.0.1:80"), reach.TCP)
 	noPort, noHost := fine, fine
 	noPort.Port, noHost.Host = 0, ""
@@ -243,7 +235,7 @@ func TestNonsenseIsAnErrorBeforeAnythingIsAsked(t *testing.T) {
 	}
 }
 
-// failingExec must not be used.
+// failingExec fails the test when it is used.
 type failingExec struct{ t *testing.T }
 
 func (f failingExec) Exec(context.Context, reach.Vantage, []string, io.Reader, io.Writer, io.Writer) error {
@@ -252,19 +244,18 @@ func (f failingExec) Exec(context.Context, reach.Vantage, []string, io.Reader, i
 }
 
 func (f failingExec) Prober(context.Context, reach.Vantage) (string, error) {
-	f.t.Error("a prober was put")
-	return "", errors.New("not to be put")
+	f.t.Error("a prober was copied")
+	return "", errors.New("not to be copied")
 }
 
 func TestCancelledRunIsNeverTakenForBlocked(t *testing.T) {
-	silent := accept(t, func(net.Conn) {})
+	unresponsive := accept(t, func(net.Conn) {})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	requests := make([]Request, 3)
 	for i := range requests {
-		requests[i] = Request{Vantage: here(), Target: target(silent, reach.TCP), Min: 1 + i, Timeout: time.Minute}
+		requests[i] = Request{Vantage: here(), Target: target(unresponsive, reach.TCP), Min: 1 + i, Timeout: time.Minute}
 	}
-	started := time.Now()
 	cells, err := New(&Local{}).Observe(ctx, requests)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
@@ -276,22 +267,18 @@ func TestCancelledRunIsNeverTakenForBlocked(t *testing.T) {
 			}
 		}
 	}
-	if took := time.Since(started); took > 8*time.Second {
-		t.Errorf("it took %v", took)
-	}
 }
 
-// The figure to keep: 500 cells in under five seconds.
-func TestFiveHundredCells(t *testing.T) {
+// A table is fast because each vantage needs one process for all of its cells. BenchmarkFiveHundredCells has the time.
+func TestFiveHundredCellsNeedOneProcessAVantage(t *testing.T) {
 	apps := []*app{newApp(t, "tcp4", 3), newApp(t, "tcp4", 3)}
-	closed := closedPort(t)
-	started := time.Now()
-	cells, err := New(&Local{}).Observe(t.Context(), manyRequests(apps, closed, 500))
+	exec := &counted{}
+	cells, err := New(exec).Observe(t.Context(), manyRequests(apps, closedPort(t), 500))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(started); took > 5*time.Second {
-		t.Errorf("500 cells took %v", took)
+	if n := exec.started.Load(); n != vantages {
+		t.Errorf("%d processes for %d vantages", n, vantages)
 	}
 	for i, cell := range cells {
 		want := reach.Reached
@@ -304,10 +291,24 @@ func TestFiveHundredCells(t *testing.T) {
 	}
 }
 
+// counted counts the processes that it starts on this machine.
+type counted struct {
+	Local
+	started atomic.Int32
+}
+
+func (c *counted) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	c.started.Add(1)
+	return c.Local.Exec(ctx, v, argv, stdin, stdout, stderr)
+}
+
+// vantages is how many vantages manyRequests has.
+const vantages = 7
+
 func manyRequests(apps []*app, closed netip.AddrPort, n int) []Request {
 	requests := make([]Request, n)
 	for i := range requests {
-		v := reach.Vantage{Name: fmt.Sprintf("pod/%d", i%7), Kind: reach.Pod}
+		v := reach.Vantage{Name: fmt.Sprintf("pod/%d", i%vantages), Kind: reach.Pod}
 		address := closed
 		if i%3 < 2 {
 			address = apps[i%3].address

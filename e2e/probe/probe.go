@@ -1,10 +1,10 @@
-// Package probe asks targets from vantages and says what was observed. It puts a small static program, the
-// prober (package main in prober/), into each vantage through an Exec, feeds it all of the vantage's questions
-// at once, and reads one answer per cell: a table of a thousand cells takes seconds.
+// Package probe probes targets from vantages and returns observations. It copies a small static program, the prober (package
+// main in prober/), to each vantage through an Exec, sends it all of the vantage's cells in one batch, and reads one answer
+// per cell. A table of a thousand cells takes seconds.
 //
-// A probe is one new connection from a fresh source port. What could not be asked is ProbeFailed, what was
-// not asked on purpose Unprobed; neither is ever taken for "blocked". The transport to the prober is retried a
-// few times as long as the prober has said nothing; outcomes are never retried.
+// A probe is one new connection from a fresh source port. A probe that could not be made is ProbeFailed, a probe that was
+// omitted on purpose is Unprobed. Neither is ever taken for "blocked". The client retries the transport a few times until
+// the prober has started. It never retries outcomes.
 package probe
 
 import (
@@ -22,28 +22,27 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Exec runs programs at vantages. The cluster package has the one for nodes, pods and containers; Local is the
-// one for the host.
+// Exec runs programs at vantages. Package cluster implements it for nodes, pods and containers, Local for the host.
 type Exec interface {
-	// Exec runs argv at the vantage with the streams connected and returns when it has ended. A non-zero exit is an error.
+	// Exec runs argv at the vantage with the streams connected and waits for its end. A non-zero exit code is an error.
 	Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error
-	// Prober puts the prober program at the vantage, once, and returns its path there.
+	// Prober copies the prober program to the vantage, once, and returns its path there.
 	Prober(ctx context.Context, v reach.Vantage) (path string, err error)
 }
 
-// Prefixer is implemented by an Exec that can say how a person runs argv at a vantage, as a line for a shell:
-// "kubectl exec -n svclab-clients client-worker -- curl …". Quote helps. Without it Cell.Repeat is the bare command.
+// Prefixer is implemented by an Exec that can print a shell command which runs argv at a vantage:
+// "kubectl exec -n svclab-clients client-worker -- curl …". shellescape.QuoteCommand joins argv. Without it Cell.Repeat is the bare command.
 type Prefixer interface {
 	Command(v reach.Vantage, argv []string) string
 }
 
-// Guard says whether packets from a vantage to an address stay where they may go.
+// Guard decides whether packets from a vantage to an address stay where they may go.
 type Guard interface {
-	// Check returns why addr must not be asked from v, or "" when it may be.
+	// Check returns why v must not send packets to addr, or "" if it may.
 	Check(ctx context.Context, v reach.Vantage, addr netip.Addr) (reason string)
 }
 
-// Form is how a target is asked; see package wire for each.
+// Form is which requests a target gets; see package wire.
 type Form = wire.Form
 
 // The forms a request can have.
@@ -55,43 +54,43 @@ const (
 	HealthCheck  = wire.HealthCheck
 )
 
-// OutsideAuthority is the file, at the outside vantage, of the certificates that its server's is issued by, PEM.
+// OutsideAuthority is the file, at the outside vantage, with the PEM certificate of the authority that issued its server's
+// certificate.
 const OutsideAuthority = "/svclab/ca.pem"
 
-// DefaultTimeout of one connection, where a request has none. It leaves room for a SYN to be sent a second
-// time, after one second: Linux heeds a local rejection over IPv6 only then.
+// DefaultTimeout is the timeout of one connection if a request has none. It leaves time for the first retransmission of a
+// SYN, after one second: over IPv6 Linux reports a local rejection only then.
 const DefaultTimeout = 2 * time.Second
 
 // Request is one cell to observe.
 type Request struct {
 	Vantage reach.Vantage
-	// Target's Host is an IP address or a name, looked up at the vantage. A name with the zero Port is only
-	// looked up: Reached then means that it has an address.
+	// Target's Host is an IP address or a name, which is looked up at the vantage. A name with the zero Port is only looked
+	// up: Reached then means that it has an address.
 	Target reach.Target
-	// Min and Max bound the connections: at least Min (0: 1), then on until each of Until has answered, at
-	// most Max (less than Min: Min). A cell in which nobody answers three times in a row is not asked beyond
-	// Min, so that a blocked one does not cost Max timeouts.
+	// Min and Max bound the connections: at least Min (0: 1), then more until each backend of Until has answered, at most Max
+	// (less than Min: Min). After Min, a cell ends with three failed connections in a row, so that a blocked cell does not
+	// cost Max timeouts.
 	Min, Max int
 	Until    []string
 	// Timeout of one connection, name lookup included; 0: DefaultTimeout.
 	Timeout time.Duration
-	// Interval between two connections of this cell; 0: one after the other without pause.
+	// Interval between two connections of this cell; 0: no pause.
 	Interval time.Duration
-	// Length is how many bytes the sample app is made to echo over each connection, or in one datagram, where 2,000 are
-	// its most; 0: none. Hold is how long a TCP connection then stays idle before it is used once more. It is then closed
-	// from the prober's side before the last answer comes. What does not come back as it went is a WrongAnswer. Both are
-	// within Timeout.
+	// Length is how many bytes the sample app must echo over each connection, or in one datagram, which holds at most 2,000;
+	// 0: none. Hold is how long a TCP connection then stays idle before the prober uses it again and half-closes it before
+	// the last answer. An echo that differs is a WrongAnswer. Both count towards Timeout.
 	Length int
 	Hold   time.Duration
-	// Form is how to ask; empty: by the target. An ExternalName target is asked as the outside world's server
-	// (port 443 by HTTPS), a HealthCheck target as such, any other as the sample app by its protocol.
+	// Form is which requests to send; empty: chosen by the target. An ExternalName target gets the requests for the outside
+	// world's server (HTTPS on port 443), a HealthCheck target those for a health check, any other those for the sample app.
 	Form Form
-	// Family is 4 or 6 to dial only addresses of that IP family; 0: the target's, where it says one, else either.
+	// Family is 4 or 6 to dial only addresses of that IP family; 0: the target's family if set, else either.
 	Family int
-	// DNSServer is asked instead of the vantage's own servers; the zero value asks those.
+	// DNSServer replaces the vantage's own DNS servers if set.
 	DNSServer netip.AddrPort
-	// ServerName and Roots are for HTTPS: the TLS server name (empty: the target's host), and the PEM
-	// certificates to verify the server by (empty: it is not verified). A failed verification is a WrongAnswer.
+	// ServerName and Roots are for HTTPS: the TLS server name (empty: the target's host), and the PEM certificates to verify
+	// the server with (empty: it is not verified). A failed verification is a WrongAnswer.
 	ServerName string
 	Roots      string
 
@@ -99,7 +98,7 @@ type Request struct {
 	tcp    bool   // of a Lookup
 }
 
-// Client observes through an Exec. It keeps no state between calls.
+// Client makes probes through an Exec. It keeps no state between calls.
 type Client struct {
 	exec        Exec
 	guard       Guard
@@ -112,22 +111,22 @@ type Client struct {
 // Option changes a Client.
 type Option func(*Client)
 
-// WithConcurrency sets how many cells one vantage's prober asks at once; the default is wire.DefaultConcurrency,
-// at most wire.MaxConcurrency.
+// WithConcurrency sets how many cells one vantage's prober probes at once; the default is wire.DefaultConcurrency, the
+// maximum wire.MaxConcurrency.
 func WithConcurrency(cells int) Option {
 	return func(c *Client) { c.concurrency = min(max(cells, 1), wire.MaxConcurrency) }
 }
 
-// WithGuard replaces the RouteGuard that host vantages are asked through.
+// WithGuard replaces the RouteGuard of host vantages.
 func WithGuard(g Guard) Option { return func(c *Client) { c.guard = g } }
 
-// WithRetries sets how often a prober that could not be started is started again, and the pause before the
-// first time, which grows with each; the default is twice, 200 ms.
+// WithRetries sets how often the client retries to start a prober, and the pause before the first retry, which grows with
+// each; the default is 2 retries after 200 ms.
 func WithRetries(times int, pause time.Duration) Option {
 	return func(c *Client) { c.tries, c.retryPause = max(times, 0)+1, pause }
 }
 
-// New returns a client that asks through exec.
+// New returns a client that probes through exec.
 func New(exec Exec, opts ...Option) *Client {
 	c := &Client{exec: exec, guard: &RouteGuard{}, concurrency: wire.DefaultConcurrency,
 		tries: 3, retryPause: 200 * time.Millisecond, grace: 10 * time.Second}
@@ -137,22 +136,21 @@ func New(exec Exec, opts ...Option) *Client {
 	return c
 }
 
-// Observe asks all requests, each vantage's in one go and all vantages at the same time, and returns one cell
-// per request in the same order. A vantage whose prober could not run yields ProbeFailed cells, not an error.
-// The error is for requests that make no sense, before anything is asked, and for a ctx that ended, beside
-// the complete cells.
+// Observe probes all requests, each vantage's in one batch and all vantages at the same time, and returns one cell per
+// request in the same order. A vantage whose prober could not run yields ProbeFailed cells, not an error. Observe returns an
+// error for an invalid request, before any probe, and, together with the complete cells, if ctx ended.
 func (c *Client) Observe(ctx context.Context, requests []Request) ([]reach.Cell, error) {
 	cells := make([]reach.Cell, len(requests))
-	questions := make([]question, len(requests))
+	planned := make([]plannedCell, len(requests))
 	for i, r := range requests {
-		asked, err := r.question(i)
+		p, err := r.plan()
 		if err != nil {
 			return nil, fmt.Errorf("request %d (%s → %s): %w", i, r.Vantage.Name, r.Target.Name(), err)
 		}
-		questions[i] = asked
-		cells[i] = reach.Cell{Vantage: r.Vantage, Target: r.Target, Repeat: c.command(r.Vantage, repeat(asked))}
+		planned[i] = p
+		cells[i] = reach.Cell{Vantage: r.Vantage, Target: r.Target, Repeat: c.command(r.Vantage, repeat(p))}
 	}
-	answers := c.askAll(ctx, questions)
+	answers := c.probeAll(ctx, planned)
 	for i := range cells {
 		cells[i].Observations = answers[i].Observations
 	}
@@ -162,17 +160,17 @@ func (c *Client) Observe(ctx context.Context, requests []Request) ([]reach.Cell,
 	return cells, nil
 }
 
-// question is a cell with the vantage it is asked from.
-type question struct {
+// plannedCell is a cell and the vantage to probe it from.
+type plannedCell struct {
 	vantage reach.Vantage
 	cell    wire.Cell
-	refusal string // why it is not asked at all; empty: it is
+	refusal string // why it is not probed; empty: it is
 }
 
-// question checks a request and fills in defaults.
-func (r Request) question(id int) (question, error) {
-	q := question{vantage: r.Vantage, refusal: r.Vantage.Unusable, cell: wire.Cell{
-		ID: id, Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
+// plan validates a request and fills in defaults.
+func (r Request) plan() (plannedCell, error) {
+	q := plannedCell{vantage: r.Vantage, refusal: r.Vantage.Unusable, cell: wire.Cell{
+		Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
 		HostHeader: r.Target.HostHeader, ServerName: r.ServerName, Roots: r.Roots,
 		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Timeout: r.Timeout, Interval: r.Interval,
 		Length: r.Length, Hold: r.Hold, TCP: r.tcp,
@@ -187,7 +185,7 @@ func (r Request) question(id int) (question, error) {
 		q.cell.Form = formOf(r.Target)
 	}
 	if q.refusal == "" && r.Target.Protocol == reach.SCTP {
-		q.refusal = "the prober asks by TCP and UDP only"
+		q.refusal = "the prober supports TCP and UDP only"
 	}
 	switch {
 	case r.Vantage.Name == "":
@@ -198,7 +196,7 @@ func (r Request) question(id int) (question, error) {
 		return q, errors.New("the timeout, the interval and the time to hold must not be negative")
 	case q.cell.Length < 0 || q.cell.Length > wire.MaxLength:
 		return q, fmt.Errorf("%d bytes to echo, at most %d are allowed", r.Length, wire.MaxLength)
-	case q.cell.Lasting() && q.cell.Form != wire.AppHTTP && q.cell.Form != wire.AppUDP:
+	case q.cell.Extended() && q.cell.Form != wire.AppHTTP && q.cell.Form != wire.AppUDP:
 		return q, errors.New("only the sample app echoes")
 	case !slices.Contains([]int{0, 4, 6}, q.cell.Family):
 		return q, fmt.Errorf("IP family %d is neither 4 nor 6", q.cell.Family)
@@ -212,7 +210,7 @@ func (r Request) question(id int) (question, error) {
 	return q, nil
 }
 
-// formOf is how a target is asked where the request does not say.
+// formOf returns the form for a target of a request without one.
 func formOf(t reach.Target) Form {
 	switch {
 	case t.Port == 0:
@@ -235,27 +233,27 @@ func isAddr(host string) bool {
 	return err == nil
 }
 
-// askAll asks each vantage's questions in one go, all vantages at the same time; one answer per question.
-func (c *Client) askAll(ctx context.Context, questions []question) []wire.Answer {
+// probeAll probes each vantage's cells in one batch, all vantages at the same time. It returns one answer per cell.
+func (c *Client) probeAll(ctx context.Context, planned []plannedCell) []wire.Answer {
 	var (
-		answers = make([]wire.Answer, len(questions))
+		answers = make([]wire.Answer, len(planned))
 		byName  = map[string][]int{}
-		asking  sync.WaitGroup
+		batches sync.WaitGroup
 	)
-	for i, q := range questions {
+	for i, q := range planned {
 		byName[q.vantage.Name] = append(byName[q.vantage.Name], i)
 	}
 	for _, indexes := range byName {
-		asking.Go(func() {
-			batch := make([]question, len(indexes))
+		batches.Go(func() {
+			batch := make([]plannedCell, len(indexes))
 			for k, i := range indexes {
-				batch[k] = questions[i]
+				batch[k] = planned[i]
 			}
-			for k, answer := range c.askVantage(ctx, batch) {
+			for k, answer := range c.probeVantage(ctx, batch) {
 				answers[indexes[k]] = answer
 			}
 		})
 	}
-	asking.Wait()
+	batches.Wait()
 	return answers
 }

@@ -7,40 +7,23 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/svclab/svclab/e2e/probe/wire"
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// command is argv as a line for a shell, run at the vantage where the Exec can say how.
+// command returns argv as a shell command line, prefixed with the way to the vantage if the Exec knows it.
 func (c *Client) command(v reach.Vantage, argv []string) string {
 	if prefixer, ok := c.exec.(Prefixer); ok {
 		return prefixer.Command(v, argv)
 	}
-	return Quote(argv)
+	return shellescape.QuoteCommand(argv)
 }
 
-// Quote is argv as a line for a POSIX shell.
-func Quote(argv []string) string {
-	words := make([]string, len(argv))
-	for i, word := range argv {
-		words[i] = quoteWord(word)
-	}
-	return strings.Join(words, " ")
-}
-
-func quoteWord(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@,+%", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// repeat is the command a person asks the same with, by tools that a vantage of its kind has: curl everywhere;
-// for UDP nc in the client image, bash's own sockets on nodes and hosts; for names dig, or the C library's lookup.
-func repeat(q question) []string {
+// repeat returns a command that repeats a probe by hand, with tools that a vantage of its kind has: curl everywhere; for UDP
+// nc in the client image, bash's own sockets on nodes and hosts; for names dig, or the C library's lookup.
+func repeat(q plannedCell) []string {
 	cell := q.cell
 	bare := q.vantage.Kind == reach.Node || q.vantage.Kind == reach.Host
 	switch cell.Form {
@@ -52,7 +35,7 @@ func repeat(q question) []string {
 			return []string{"timeout", wait, "bash", "-c",
 				fmt.Sprintf("exec 3<>/dev/udp/%s/%s && printf hostname >&3 && dd bs=253 count=1 status=none <&3", host, port)}
 		}
-		whole := max(1, int(cell.Timeout.Round(time.Second)/time.Second)) // busybox's nc knows no fractions
+		whole := max(1, int(cell.Timeout.Round(time.Second)/time.Second)) // busybox's nc accepts whole seconds only
 		return []string{"sh", "-c", fmt.Sprintf("printf hostname | nc -u -w %d %s %s", whole, host, port)}
 	default:
 		return repeatHTTP(cell)
@@ -114,5 +97,5 @@ func repeatLookup(cell wire.Cell, bare bool) []string {
 	}
 }
 
-// seconds is a duration as curl and timeout take it.
+// seconds formats a duration for curl and timeout.
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }

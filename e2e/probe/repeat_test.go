@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/svclab/svclab/e2e/probe/wire"
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -40,11 +42,11 @@ func TestRepeat(t *testing.T) {
 		"name of a server": {Request{Vantage: node, DNSServer: netip.MustParseAddrPort("[fd00::a]:53"), Target: reach.Target{Kind: reach.DNSName, Host: "my-service"}},
 			`dig +search +short @fd00::a -p 53 my-service A my-service AAAA`},
 	} {
-		q, err := test.request.question(0)
+		q, err := test.request.plan()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := Quote(repeat(q)); got != test.want {
+		if got := shellescape.QuoteCommand(repeat(q)); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, test.want)
 		}
 	}
@@ -54,7 +56,7 @@ func TestRepeat(t *testing.T) {
 type prefixed struct{ script }
 
 func (*prefixed) Command(v reach.Vantage, argv []string) string {
-	return "kubectl exec -n svclab-clients " + strings.ReplaceAll(v.Name, "pod/", "client-") + " -- " + Quote(argv)
+	return "kubectl exec -n svclab-clients " + strings.ReplaceAll(v.Name, "pod/", "client-") + " -- " + shellescape.QuoteCommand(argv)
 }
 
 func TestRepeatIsPrefixed(t *testing.T) {
@@ -66,7 +68,7 @@ func TestRepeatIsPrefixed(t *testing.T) {
 	}
 }
 
-// What a person pastes does ask the same.
+// The printed command repeats the probe.
 func TestRepeatWorks(t *testing.T) {
 	a := newApp(t, "tcp4", 1)
 	udp := datagrams(t, func(q string, _ net.Addr) string { return "answer to " + q })
@@ -94,29 +96,13 @@ func TestRepeatWorks(t *testing.T) {
 	}
 }
 
-func TestQuote(t *testing.T) {
-	for word, want := range map[string]string{
-		"plain": "plain", "": "''", "two words": "'two words'", "it's": `'it'\''s'`, "$HOME": "'$HOME'", "a=b": "a=b", "*": "'*'",
-	} {
-		if got := Quote([]string{word}); got != want {
-			t.Errorf("%q: got %s, want %s", word, got, want)
-		}
-	}
-	if _, err := exec.LookPath("sh"); err == nil {
-		output, err := exec.CommandContext(t.Context(), "sh", "-c", Quote([]string{"printf", "%s", "it's $5 \\ *"})).Output()
-		if err != nil || string(output) != "it's $5 \\ *" {
-			t.Errorf("a shell reads %q, %v", output, err)
-		}
-	}
-}
-
 func TestRepeatOfLookups(t *testing.T) {
 	for record, want := range map[Record]string{
 		wire.SRV: "dig +search +short _http._tcp.my-service SRV", wire.CNAME: "dig +search +short _http._tcp.my-service CNAME",
 	} {
-		q, err := Lookup{Vantage: reach.Vantage{Name: "pod/worker", Kind: reach.Pod}, Name: "_http._tcp.my-service", Record: record}.question(0)
-		if err != nil || Quote(repeat(q)) != want {
-			t.Errorf("got %s, %v", Quote(repeat(q)), err)
+		q, err := Lookup{Vantage: reach.Vantage{Name: "pod/worker", Kind: reach.Pod}, Name: "_http._tcp.my-service", Record: record}.plan()
+		if err != nil || shellescape.QuoteCommand(repeat(q)) != want {
+			t.Errorf("got %s, %v", shellescape.QuoteCommand(repeat(q)), err)
 		}
 	}
 }

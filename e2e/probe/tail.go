@@ -2,7 +2,7 @@ package probe
 
 import "sync"
 
-// tailSize is how much of a prober's stderr is worth showing.
+// tailSize is how much of a prober's stderr is kept for errors.
 const tailSize = 2 << 10
 
 // tail keeps the last bytes written to it. It may be written from several goroutines.
@@ -22,7 +22,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String is what was kept.
+// String returns the kept bytes.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

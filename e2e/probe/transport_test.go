@@ -22,7 +22,7 @@ type script struct {
 
 	mu     sync.Mutex
 	starts int
-	put    int
+	copied int
 	argv   []string
 	refuse error // of Prober
 }
@@ -30,7 +30,7 @@ type script struct {
 func (s *script) Prober(context.Context, reach.Vantage) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put++
+	s.copied++
 	return "/svclab/prober", s.refuse
 }
 
@@ -59,8 +59,8 @@ func says(err error, stderr string, lines ...string) func(io.Reader, io.Writer, 
 }
 
 const (
-	// helloLine becomes the greeting that an ask wants.
-	helloLine = `{"hello":{"version":2}}`
+	// helloLine becomes the greeting that a batch wants.
+	helloLine = `{"hello":{"version":3}}`
 	doneTwo   = `{"done":{"count":2}}` + "\n"
 )
 
@@ -70,7 +70,7 @@ func greeting(stdin io.Reader) string {
 	if err := json.NewDecoder(stdin).Decode(&head); err != nil || head.Nonce == "" {
 		return helloLine
 	}
-	return fmt.Sprintf(`{"hello":{"version":2,"nonce":%q}}`, head.Nonce)
+	return fmt.Sprintf(`{"hello":{"version":3,"nonce":%q}}`, head.Nonce)
 }
 
 func reached(id int, backend string) string {
@@ -97,39 +97,39 @@ func TestProberThatCannotBeTrusted(t *testing.T) {
 			[2]reach.Outcome{reach.Reached, reach.Reached}, "", 1},
 		"fine, then the stream fails": {says(errExit, "", helloLine, reached(0, "a"), reached(1, "b"), doneTwo),
 			[2]reach.Outcome{reach.Reached, reach.Reached}, "", 1},
-		"says nothing": {says(errExit, "exec failed: no such file"),
+		"an empty document": {says(errExit, "exec failed: no such file"),
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it did not run; command terminated with exit code 1; stderr: exec failed: no such file", 3},
 		"the runtime speaks instead": {says(errExit, "", "OCI runtime exec failed: exec failed"),
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "not a prober's output: \"OCI runtime exec failed", 3},
 		"crashes before an answer": {says(errExit, "panic: oh no", helloLine+"\n"),
-			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "breaks off after 0 of 2 cells; command terminated with exit code 1; stderr: panic: oh no", 1},
+			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "ends after 0 of 2 cells; command terminated with exit code 1; stderr: panic: oh no", 1},
 		"crashes between two": {says(errExit, "panic: oh no", helloLine, reached(0, "a")+"\n"),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "breaks off after 1 of 2 cells", 1},
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "ends after 1 of 2 cells", 1},
 		"cut in a line": {says(nil, "", helloLine, reached(0, "a"), reached(1, "b")[:40]),
 			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "not a prober's output", 1},
 		"no last line": {says(nil, "", helloLine, reached(0, "a"), ""),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "breaks off after 1 of 2 cells", 1},
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "ends after 1 of 2 cells", 1},
 		"garbage between": {says(nil, "", helloLine, reached(0, "a"), "<html>", reached(1, "b"), doneTwo),
 			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, `not a prober's output: "<html>"`, 1},
-		"a cell unasked": {says(nil, "", helloLine, reached(0, "a"), reached(9, "b"), doneTwo),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it answers cell 9", 1},
+		"a cell not requested": {says(nil, "", helloLine, reached(0, "a"), reached(9, "b"), doneTwo),
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "its answer for cell 9", 1},
 		"a cell twice": {says(nil, "", helloLine, reached(0, "a"), reached(0, "b"), doneTwo),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it answers cell 0", 1},
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "its answer for cell 0", 1},
 		"an empty answer": {says(nil, "", helloLine, reached(0, "a"), `{"answer":{"id":1,"observations":[]}}`, doneTwo),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it answers cell 1", 1},
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "its answer for cell 1", 1},
 		"claims more than it did": {says(nil, "", helloLine, reached(0, "a"), doneTwo),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it reports 2 cells done, 2 were asked and 1 came", 1},
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it reports 2 cells done; 2 were sent and 1 answered", 1},
 		"no greeting": {says(nil, "", reached(0, "a"), reached(1, "b"), doneTwo),
-			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "a line before its first", 3},
+			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "a line before its greeting", 3},
 		"an empty line of JSON": {says(nil, "", helloLine, reached(0, "a"), "{}", reached(1, "b"), doneTwo),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "says nothing", 1},
-		"answers another ask": {says(nil, "", `{"hello":{"version":2,"nonce":"OF-THE-LAST"}}`, reached(0, "a"), reached(1, "b"), doneTwo),
-			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it answers what it was asked another time", 1},
-		"more probes than were asked for": {says(nil, "", helloLine, reached(0, "a"),
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "an empty document", 1},
+		"answers another batch": {says(nil, "", `{"hello":{"version":3,"nonce":"OF-THE-LAST"}}`, reached(0, "a"), reached(1, "b"), doneTwo),
+			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "its answers belong to another batch", 1},
+		"more probes than needed": {says(nil, "", helloLine, reached(0, "a"),
 			strings.Replace(reached(1, "b"), `[{`, `[{"outcome":"Reached","backend":"b"},{`, 1), doneTwo),
-			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it made 2 probes of cell 1, which asks for 1 to 1", 1},
+			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "it made 2 probes of cell 1, which needs 1 to 1", 1},
 		"another version": {says(nil, "", `{"hello":{"version":9}}`),
-			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it speaks protocol 9", 3},
+			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "it has protocol 9", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			exec := &script{acts: []func(io.Reader, io.Writer, io.Writer) error{test.act}}
@@ -161,28 +161,28 @@ func TestTransportIsTriedAgainUntilTheProberSpeaks(t *testing.T) {
 	if err != nil || cells[1].Observations[0].Backend != "b" || exec.starts != 2 {
 		t.Errorf("got %+v, %v after %d starts", cells, err, exec.starts)
 	}
-	if strings.Join(exec.argv, " ") != "/svclab/prober ask" {
+	if strings.Join(exec.argv, " ") != "/svclab/prober probe" {
 		t.Errorf("ran %q", exec.argv)
 	}
 }
 
-func TestProberThatCannotBePut(t *testing.T) {
+func TestProberThatCannotBeCopied(t *testing.T) {
 	exec := &script{refuse: errors.New("no space left on device")}
 	cells, err := New(exec, WithRetries(1, time.Millisecond)).Observe(t.Context(), podRequests(2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, _, failed := cells[1].Asked(); ok || !strings.Contains(failed, "put the prober at pod/worker: no space left") || exec.put != 2 {
-		t.Errorf("got %q after %d tries", failed, exec.put)
+	if ok, _, failed := cells[1].Asked(); ok || !strings.Contains(failed, "copy the prober to pod/worker: no space left") || exec.copied != 2 {
+		t.Errorf("got %q after %d tries", failed, exec.copied)
 	}
 }
 
 // What the client writes is read by the prober as it is meant: refused cells are left out, the rest numbered.
 func TestQuestionsOnTheWire(t *testing.T) {
-	var asked bytes.Buffer
+	var sent bytes.Buffer
 	exec := &script{acts: []func(io.Reader, io.Writer, io.Writer) error{func(stdin io.Reader, stdout, _ io.Writer) error {
-		hello := greeting(io.TeeReader(stdin, &asked))
-		_, _ = io.Copy(&asked, stdin)
+		hello := greeting(io.TeeReader(stdin, &sent))
+		_, _ = io.Copy(&sent, stdin)
 		_, _ = io.WriteString(stdout, strings.Join([]string{hello, reached(0, "a"), reached(1, "b"), doneTwo}, "\n"))
 		return nil
 	}}}
@@ -193,9 +193,9 @@ func TestQuestionsOnTheWire(t *testing.T) {
 	if err != nil || cells[2].Observations[0].Backend != "b" || cells[1].Observations[0].Outcome != reach.Unprobed {
 		t.Fatalf("got %+v, %v", cells, err)
 	}
-	decoder := json.NewDecoder(&asked)
+	decoder := json.NewDecoder(&sent)
 	var (
-		head  wire.Ask
+		head  wire.Batch
 		first wire.Cell
 		last  wire.Cell
 	)
@@ -239,7 +239,7 @@ func TestHangingTransport(t *testing.T) {
 	defer cancel()
 	requests := podRequests(1)
 	requests[0].Timeout = time.Millisecond
-	reply := client.converseOnce(ctx, requests[0].Vantage, nil)
+	reply := client.runOnce(ctx, requests[0].Vantage, nil)
 	if !strings.Contains(reply.trouble, "did not end within") {
 		t.Errorf("got %q", reply.trouble)
 	}

@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/conformance"
-	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
@@ -161,7 +161,7 @@ func (f conformanceFlags) command() string {
 	if f.nodesFromHere {
 		args = append(args, "--ask-nodes-from-here")
 	}
-	return probe.Quote(args)
+	return shellescape.QuoteCommand(args)
 }
 
 // underRunner is runConformance in a container that a standard runner started. The file that the runner waits for is

@@ -14,9 +14,9 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// askApp asks the sample app (agnhost netexec) who it is and whom it sees.
-func (p *probe) askApp(talk *conversation) error {
-	if err := p.askName(talk); err != nil {
+// probeApp requests the sample app's (agnhost netexec) host name and the client address that it sees.
+func (p *probe) probeApp(talk *conversation) error {
+	if err := p.getHostname(talk); err != nil {
 		return err
 	}
 	status, body, err := talk.get("/clientip", true)
@@ -31,8 +31,8 @@ func (p *probe) askApp(talk *conversation) error {
 	return nil
 }
 
-// askName asks the sample app who it is, over a connection that stays open.
-func (p *probe) askName(talk *conversation) error {
+// getHostname requests the sample app's host name and keeps the connection open.
+func (p *probe) getHostname(talk *conversation) error {
 	status, body, err := talk.get("/hostname", false)
 	if err != nil {
 		return err
@@ -45,11 +45,10 @@ func (p *probe) askName(talk *conversation) error {
 	return nil
 }
 
-// talkUDP asks the app by two datagrams, and where the cell has a length by a long one. Each of the two is sent once:
-// the kernel connects the socket, so an ICMP error comes back as an errno, and a lost datagram is what a probe is to
-// notice. Sending it again would be another probe, and would hide the moment in which a stale conntrack entry swallows
-// traffic.
-func (p *probe) talkUDP(conn net.Conn) {
+// probeUDP sends the app two datagrams, and a long one if the cell has a length. It sends each of the two once. The socket is
+// connected, so the kernel returns an ICMP error as an errno. A lost datagram is something that a probe must notice: a
+// retransmission would be another probe, and would hide that a stale conntrack entry drops traffic.
+func (p *probe) probeUDP(conn net.Conn) {
 	body, err := exchange(conn, "hostname")
 	if err != nil {
 		p.o.Outcome, p.o.Detail = dialOutcome(err)
@@ -76,10 +75,10 @@ func (p *probe) talkUDP(conn net.Conn) {
 	p.o.Outcome = reach.Reached
 }
 
-// exchange sends one datagram and waits for one. A send that the vantage's own packet filter stops fails with
-// EPERM whether the filter drops or rejects; what a reject sends back, if anything, is read a moment later.
-func exchange(conn net.Conn, question string) ([]byte, error) {
-	_, filtered := conn.Write([]byte(question))
+// exchange sends one datagram and waits for one. A send fails with EPERM both when the vantage's own packet filter drops
+// the datagram and when it rejects it. Only the following read tells the two apart: it returns the ICMP error of a reject.
+func exchange(conn net.Conn, request string) ([]byte, error) {
+	_, filtered := conn.Write([]byte(request))
 	if filtered != nil && !errors.Is(filtered, syscall.EPERM) {
 		return nil, filtered
 	}
@@ -91,12 +90,12 @@ func exchange(conn net.Conn, question string) ([]byte, error) {
 	return buffer[:n], err
 }
 
-func wrongDatagram(question string, body []byte) string {
-	return fmt.Sprintf("%s was answered %q", question, body[:min(len(body), excerptSize)])
+func wrongDatagram(request string, body []byte) string {
+	return fmt.Sprintf("%s was answered %q", request, body[:min(len(body), excerptSize)])
 }
 
-// askOutside asks the outside world's web server.
-func (p *probe) askOutside(talk *conversation) error {
+// probeOutside sends a request to the outside world's web server.
+func (p *probe) probeOutside(talk *conversation) error {
 	status, body, err := talk.get("/", true)
 	if err != nil {
 		return err
@@ -113,10 +112,10 @@ func (p *probe) askOutside(talk *conversation) error {
 	return nil
 }
 
-// askHealth asks a healthCheckNodePort. An answer of either kind is Reached; the backend is "localEndpoints=N",
-// with " serviceProxyHealthy=false" behind it where endpoints are there and the node answers 503 all the same.
+// probeHealth sends a request to a healthCheckNodePort. Status 200 and status 503 are both Reached. The backend is
+// "localEndpoints=N", followed by " serviceProxyHealthy=false" if the node answers 503 although it has endpoints.
 // https://kubernetes.io/docs/reference/networking/virtual-ips/#external-traffic-policy
-func (p *probe) askHealth(talk *conversation) error {
+func (p *probe) probeHealth(talk *conversation) error {
 	status, body, err := talk.get("/", true)
 	if err != nil {
 		return err
@@ -147,7 +146,7 @@ func health(status int, body []byte) (string, error) {
 	}
 }
 
-// hostname returns the pod's name that an answer is, if it is one: at most 253 letters, digits, dashes, dots.
+// hostname parses an answer that is a pod's name: at most 253 letters, digits, dashes and dots.
 func hostname(body []byte) (string, bool) {
 	name := strings.TrimSpace(string(body))
 	if name == "" || len(name) > 253 {
@@ -161,7 +160,7 @@ func hostname(body []byte) (string, bool) {
 	return name, true
 }
 
-// clientIP returns the address of an "address:port" answer, IPv6 in brackets.
+// clientIP parses the address of an "address:port" answer, with IPv6 in brackets.
 func clientIP(body []byte) (netip.Addr, bool) {
 	source, err := netip.ParseAddrPort(strings.TrimSpace(string(body)))
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// certificateLife is how long a certificate made at start is good for; a lab does not run longer.
+// certificateLife is the validity of a certificate that is issued at start. A lab does not run longer.
 const certificateLife = 90 * 24 * time.Hour
 
-// issue makes an authority and a certificate of it for names and addresses. It returns the certificate with
-// its key, and the authority's certificate as PEM; the authority's key is forgotten.
+// issue creates an authority and a certificate for names and addresses. It returns the certificate with its key, and the
+// authority's certificate as PEM. It discards the authority's key.
 func issue(names []string, now time.Time) (tls.Certificate, []byte, error) {
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// classify says what an error of a dial, a read or a write means. It goes by errno, which is how the kernel
-// hands on a TCP reset or an ICMP message (Linux: net/ipv4/icmp.c icmp_err_convert, net/ipv6/icmp.c
-// tab_unreach). ok is false for an error that says nothing about the target: the probe itself failed.
+// classify returns the outcome for an error of a dial, a read or a write. It uses the errno, by which the kernel reports a
+// TCP reset or an ICMP message (Linux: icmp_err_convert in net/ipv4/icmp.c, tab_unreach in net/ipv6/icmp.c). ok is false
+// for an error that proves nothing about the target: the probe itself failed.
 func classify(err error) (outcome reach.Outcome, ok bool) {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
@@ -29,12 +29,12 @@ func classify(err error) (outcome reach.Outcome, ok bool) {
 
 // classifyErrno is classify for an errno.
 //
-//   - EPERM is not an ICMP error: it is what a send gets when the vantage's own packet filter drops the
-//     packet (UDP; a TCP SYN dropped there just gets no answer). Dropped is dropped: TimedOut for both.
-//     What a filter that rejects sends back comes as an error of its own, see exchange.
+//   - EPERM is not an ICMP error. A UDP send returns it when the vantage's own packet filter drops the datagram. A TCP
+//     SYN that is dropped there gets no answer. Both are TimedOut. A filter that rejects causes another error, see
+//     exchange.
 //   - EACCES is IPv6's "administratively prohibited" or a prohibit route; IPv4's arrives as EHOSTUNREACH.
 //   - EINVAL from a connect to a well-formed address is a blackhole route.
-//   - ECONNRESET and EPIPE come only once a connection is open: something answered, and not as it should.
+//   - ECONNRESET and EPIPE occur only on an open connection: something accepted it and then did not answer as it should.
 func classifyErrno(errno syscall.Errno) (reach.Outcome, bool) {
 	switch errno {
 	case errRefused:
@@ -50,7 +50,7 @@ func classifyErrno(errno syscall.Errno) (reach.Outcome, bool) {
 	}
 }
 
-// dialOutcome turns an error of before a connection was open into an outcome and a detail.
+// dialOutcome returns the outcome and the detail of an error before a connection is open.
 func dialOutcome(err error) (reach.Outcome, string) {
 	outcome, _ := classify(err)
 	if errors.Is(err, syscall.EPERM) {
@@ -59,20 +59,20 @@ func dialOutcome(err error) (reach.Outcome, string) {
 	return outcome, err.Error()
 }
 
-// talkOutcome turns an error of after a TCP connection was open into an outcome and a detail. Silence is
-// TimedOut; a connection closed or reset before the whole answer came, and an answer of another form, are
-// WrongAnswer: the handshake proves that something is there.
-func talkOutcome(err error, heard []byte) (reach.Outcome, string) {
+// talkOutcome returns the outcome and the detail of an error after a TCP connection is open. No answer in time is TimedOut.
+// A connection that is closed or reset before the answer is complete, and an answer in an unexpected format, are
+// WrongAnswer: the handshake proves that something listens.
+func talkOutcome(err error, received []byte) (reach.Outcome, string) {
 	outcome, known := classify(err)
 	switch {
-	case outcome == reach.TimedOut && len(heard) > 0:
-		return reach.TimedOut, fmt.Sprintf("connected, but the answer stopped after %q", heard)
+	case outcome == reach.TimedOut && len(received) > 0:
+		return reach.TimedOut, fmt.Sprintf("connected, but the answer stopped after %q", received)
 	case outcome == reach.TimedOut:
 		return reach.TimedOut, "connected, but no answer came"
 	case known && outcome != reach.WrongAnswer:
 		return outcome, fmt.Sprintf("connected, then: %v", err)
-	case len(heard) > 0:
-		return reach.WrongAnswer, fmt.Sprintf("%v; it answered %q", err, heard)
+	case len(received) > 0:
+		return reach.WrongAnswer, fmt.Sprintf("%v; it answered %q", err, received)
 	default:
 		return reach.WrongAnswer, fmt.Sprintf("connected, but no answer came: %v", err)
 	}

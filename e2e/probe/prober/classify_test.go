@@ -54,10 +54,10 @@ func TestClassify(t *testing.T) {
 
 func TestTalkOutcome(t *testing.T) {
 	for _, test := range []struct {
-		err    error
-		heard  string
-		want   reach.Outcome
-		detail string
+		err      error
+		received string
+		want     reach.Outcome
+		detail   string
 	}{
 		{os.ErrDeadlineExceeded, "", reach.TimedOut, "connected, but no answer came"},
 		{os.ErrDeadlineExceeded, "HTTP/1.1 2", reach.TimedOut, `stopped after "HTTP/1.1 2"`},
@@ -66,9 +66,9 @@ func TestTalkOutcome(t *testing.T) {
 		{errTest, "SSH-2.0", reach.WrongAnswer, `it answered "SSH-2.0"`},
 		{socketError("read", syscall.EHOSTUNREACH), "", reach.Unreachable, "connected, then"},
 	} {
-		got, detail := talkOutcome(test.err, []byte(test.heard))
+		got, detail := talkOutcome(test.err, []byte(test.received))
 		if got != test.want || !strings.Contains(detail, test.detail) {
-			t.Errorf("%v after %q: got %s %q, want %s %q", test.err, test.heard, got, detail, test.want, test.detail)
+			t.Errorf("%v after %q: got %s %q, want %s %q", test.err, test.received, got, detail, test.want, test.detail)
 		}
 	}
 }

@@ -11,38 +11,37 @@ import (
 	"time"
 )
 
-// A node remembers every connection by both addresses and ports, and does with each of its packets what it did with the
-// first (conntrack). One that begins like another, with the same four numbers, is taken for it. Where a Service is served
-// now that was not before, a SYN from a port that one was dropped from two minutes ago goes the way of that one, which
-// leads nowhere; and a datagram to a port that a Service no longer has is still answered. Linux gives connections to one
-// address ports that lie close together, so this happens: addresses and node ports are used again from one scenario to
-// the next. So every second has ports of its own, the same for all probers at a vantage, and no port has its turn again
-// before all that was begun from it is forgotten.
+// A node's conntrack table identifies a connection by its addresses and ports and treats every packet like the first one. A
+// new connection with the addresses and ports of an old entry is taken for the old connection. So a SYN from a port whose
+// SYN was dropped two minutes ago is dropped again although the Service has endpoints now, and a datagram to a port that a
+// Service no longer has is still answered. This happens in practice: scenarios reuse addresses and node ports, and Linux
+// chooses neighbouring source ports for connections to one address. So each second has its own range of source ports, the
+// same for all probers at a vantage, and a range is reused only after the entries of its connections have expired.
 const (
-	// firstPort to 60927 are above the node ports and of those that Linux chooses from (net.ipv4.ip_local_port_range).
+	// The ports from firstPort to 60927 lie above the node ports and in net.ipv4.ip_local_port_range.
 	firstPort  = 32768
 	portsASlot = 176
-	// turn is the seconds between two turns of a port: more than the longest time that a flow without an answer is kept for
+	// turn is the number of seconds until a port is reused. It is longer than conntrack keeps a connection without an answer
 	// (nf_conntrack_tcp_timeout_syn_sent, 120 s).
 	turn = 160
-	// portTries is how many ports are tried, the first half of them of this second.
+	// portTries bounds the attempts. The first half use ports of the current second, the others let the kernel choose.
 	portTries = 32
-	// flowLife is how long it is remembered that a datagram left from a port: longer than a question and its answer
-	// are kept for (nf_conntrack_udp_timeout, 30 s). Source of both: Documentation/networking/nf_conntrack-sysctl.rst of
-	// Linux.
+	// flowLife is how long the prober remembers that it sent a datagram from a port. It is longer than conntrack keeps a
+	// request and its answer (nf_conntrack_udp_timeout, 30 s). Source of both: Linux,
+	// Documentation/networking/nf_conntrack-sysctl.rst.
 	flowLife = time.Minute
 )
 
-// portAt is the n-th port of the second.
+// portAt returns the n-th port of the second.
 func portAt(now time.Time, n int) int {
 	return firstPort + int(now.Unix()%turn)*portsASlot + n%portsASlot
 }
 
-// ports has the ports that datagrams were sent from.
+// ports remembers the source ports of datagrams.
 var ports portMemory
 
-// dial opens a connection from a port that none was opened from to the same address a moment ago. A port that cannot be
-// had is not taken; in the end the kernel chooses.
+// dial opens a connection from a source port that has no recent connection to the same address. It skips ports that are in
+// use. In the end the kernel chooses.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	for try := 1; ; try++ {
 		var (
@@ -61,7 +60,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		case err != nil || network != "udp" || try >= portTries:
 			return conn, err
 		}
-		// the same flow would be sent to the same backend again
+		// conntrack would send a second datagram of the same flow to the same backend
 		if ports.take(conn.LocalAddr().String(), conn.RemoteAddr().String(), time.Now()) {
 			return conn, nil
 		}
@@ -69,14 +68,14 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	}
 }
 
-// portMemory remembers when a flow from one address and port to another was begun, as long as a node may.
+// portMemory remembers when a flow from one address and port to another began, for flowLife.
 type portMemory struct {
 	mu    sync.Mutex
 	begun map[[2]string]time.Time
 	swept time.Time
 }
 
-// take reports whether no flow from that address to the other was begun within flowLife, and then begins one.
+// take reports whether the flow has not begun within flowLife, and if so records that it begins now.
 func (m *portMemory) take(from, to string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,10 +13,9 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// flow starts requests at a steady rate until stdin ends or says "stop", all of the duration's are started or
-// ctx ends. It is open-loop: a request that hangs does not hold up the next, so an outage costs as many
-// requests as it lasts. Every request that was due is reported; one that could not be started because too many
-// are under way is a ProbeFailed.
+// flow starts requests at a steady rate until stdin ends or has a line "stop", the duration is over, or ctx ends. It is
+// open-loop: a request that hangs does not delay the next, so the number of lost requests measures an outage. Every request
+// that was due is reported. A request that could not start because too many are in flight is ProbeFailed.
 func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
 	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
@@ -36,8 +35,8 @@ func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	return out.failed()
 }
 
-// emit runs the requests, at most so many at a time: starting ends their starts, ctx also those under way. It
-// returns how many were due once all are reported.
+// emit runs the requests, at most limit at a time, and returns how many were due after all are reported. The end of starting
+// stops new requests. The end of ctx also interrupts those in flight.
 func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWriter) int {
 	var (
 		started  = time.Now()
@@ -46,14 +45,14 @@ func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWri
 		requests sync.WaitGroup
 		count    int
 	)
-	// Starts are counted from the beginning of the flow, so a late one does not delay those behind it.
+	// Starts are computed from the beginning of the flow, so a late start does not delay the following ones.
 	for count < due(spec) && pause(starting, time.Until(started.Add(time.Duration(count)*gap))) {
 		count++
 		select {
 		case slots <- struct{}{}:
 		default:
 			out.write(wire.Line{Request: &reach.Observation{Outcome: reach.ProbeFailed, At: time.Now(),
-				Detail: fmt.Sprintf("not sent: %d requests are under way", limit)}})
+				Detail: fmt.Sprintf("not sent: %d requests are in flight", limit)}})
 			continue
 		}
 		requests.Go(func() {
@@ -66,12 +65,12 @@ func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWri
 	return count
 }
 
-// due is how many requests a flow starts that nobody stops.
+// due returns how many requests a flow starts in its complete duration.
 func due(spec wire.Flow) int {
 	return max(1, int(spec.Duration.Seconds()*float64(spec.PerSecond)))
 }
 
-// inFlight is how many requests can be under way: all that start within a timeout, and a second's more.
+// inFlight returns how many requests may be in flight: those that start within one timeout, plus one second's.
 func inFlight(spec wire.Flow) int {
 	within := int(spec.Cell.Timeout.Seconds()*float64(spec.PerSecond)) + spec.PerSecond + 1
 	return min(within, wire.MaxInFlight)
@@ -84,7 +83,7 @@ func readFlow(in *lineReader) (wire.Flow, error) {
 	}
 	switch {
 	case spec.Version != wire.Version:
-		return spec, badf("asked in protocol %d, this prober speaks %d; rebuild whichever is older", spec.Version, wire.Version)
+		return spec, badf("the flow has protocol %d, this prober %d; rebuild the older of the two", spec.Version, wire.Version)
 	case spec.PerSecond < 1 || spec.PerSecond > wire.MaxPerSecond:
 		return spec, badf("%d requests a second, 1 to %d are allowed", spec.PerSecond, wire.MaxPerSecond)
 	case spec.Duration <= 0 || spec.Duration > wire.MaxFlow:
@@ -96,7 +95,7 @@ func readFlow(in *lineReader) (wire.Flow, error) {
 	return spec, nil
 }
 
-// awaitStop returns when the input ends or a line "stop" comes; some transports cannot close stdin alone.
+// awaitStop returns at the end of the input or at a line "stop". Some transports cannot close stdin alone.
 func awaitStop(in *bufio.Reader) {
 	for {
 		line, err := in.ReadString('\n')

@@ -22,23 +22,23 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 	}{
 		"no command":       {nil, "", "usage:"},
 		"unknown command":  {[]string{"explode"}, "", `unknown command "explode"`},
-		"arguments":        {[]string{"ask", "me"}, "", "takes no arguments"},
-		"empty":            {[]string{"ask"}, "", "stdin ended"},
-		"garbage":          {[]string{"ask"}, "hello\n", "line 1"},
-		"unknown field":    {[]string{"ask"}, `{"version":2,"cells":0,"colour":"red"}`, `unknown field "colour"`},
-		"version":          {[]string{"ask"}, `{"version":99,"cells":0}`, "protocol 99"},
-		"negative":         {[]string{"ask"}, `{"version":2,"cells":-1}`, "negative"},
-		"cut off":          {[]string{"ask"}, `{"version":2,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
-		"twice":            {[]string{"ask"}, `{"version":2,"cells":2}` + "\n" + cell + "\n" + cell, "cell 1 is asked twice"},
-		"two in a line":    {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + cell + cell, "more than a cell"},
-		"no host":          {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
-		"unknown form":     {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
-		"port missing":     {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
-		"address lookup":   {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "no name to look up"},
-		"bad DNS server":   {[]string{"ask"}, `{"version":2,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
-		"flow too fast":    {[]string{"flow"}, `{"version":2,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
-		"flow without end": {[]string{"flow"}, `{"version":2,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
-		"serve nothing":    {[]string{"serve"}, "", "serve what?"},
+		"arguments":        {[]string{"probe", "me"}, "", "takes no arguments"},
+		"empty":            {[]string{"probe"}, "", "stdin ended"},
+		"garbage":          {[]string{"probe"}, "hello\n", "line 1"},
+		"unknown field":    {[]string{"probe"}, `{"version":3,"cells":0,"colour":"red"}`, `unknown field "colour"`},
+		"version":          {[]string{"probe"}, `{"version":99,"cells":0}`, "protocol 99"},
+		"negative":         {[]string{"probe"}, `{"version":3,"cells":-1}`, "negative"},
+		"cut off":          {[]string{"probe"}, `{"version":3,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
+		"twice":            {[]string{"probe"}, `{"version":3,"cells":2}` + "\n" + cell + "\n" + cell, "two cells have the ID 1"},
+		"two in a line":    {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + cell + cell, "more than a cell"},
+		"no host":          {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
+		"unknown form":     {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
+		"port missing":     {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
+		"address lookup":   {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "not a name to look up"},
+		"bad DNS server":   {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
+		"flow too fast":    {[]string{"flow"}, `{"version":3,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
+		"flow without end": {[]string{"flow"}, `{"version":3,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
+		"serve nothing":    {[]string{"serve"}, "", "nothing to serve"},
 		"serve https":      {[]string{"serve", "--https", "127.0.0.1:0"}, "", "--cert-names"},
 		"serve flag":       {[]string{"serve", "--gopher", ":70"}, "", "gopher"},
 	} {
@@ -57,7 +57,7 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 2") {
+	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 3") {
 		t.Errorf("exit code %d, %q, %q", code, stdout.String(), stderr.String())
 	}
 }
@@ -71,7 +71,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
 
 func TestUnwritableOutputIsAnError(t *testing.T) {
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"ask"}, strings.NewReader(`{"version":2,"cells":0}`), brokenPipe{}, &stderr)
+	code := run(t.Context(), []string{"probe"}, strings.NewReader(`{"version":3,"cells":0}`), brokenPipe{}, &stderr)
 	if code != 1 || !strings.Contains(stderr.String(), "broken pipe") {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
@@ -90,18 +90,18 @@ func TestFlowInFlightIsBounded(t *testing.T) {
 
 // A request that was due but could not be started is reported like any other.
 func TestFlowReportsWhatItCouldNotSend(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel connects, nobody answers
+	unresponsive, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts the connection, no program answers
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
-	address := netip.MustParseAddrPort(silent.Addr().String())
+	defer unresponsive.Close()
+	address := netip.MustParseAddrPort(unresponsive.Addr().String())
 	spec := wire.Flow{PerSecond: 100, Duration: 200 * time.Millisecond, Cell: wire.Cell{Form: wire.AppHTTP,
 		Host: address.Addr().String(), Port: address.Port(), Timeout: time.Second}}
 	var stdout bytes.Buffer
 	count := emit(t.Context(), t.Context(), spec, 2, &lineWriter{out: &stdout})
 	lines := strings.Count(stdout.String(), "\n")
-	refused := strings.Count(stdout.String(), "not sent: 2 requests are under way")
+	refused := strings.Count(stdout.String(), "not sent: 2 requests are in flight")
 	if count != 20 || lines != count || refused != count-2 {
 		t.Errorf("%d were due, %d reported, %d not sent, want 20, 20, 18", count, lines, refused)
 	}

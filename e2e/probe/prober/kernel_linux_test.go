@@ -108,7 +108,7 @@ func TestKernelRefusals(t *testing.T) {
 	refusals := []struct {
 		what, host string
 		port       uint16
-		tcp, udp   reach.Outcome // empty: not asked
+		tcp, udp   reach.Outcome // empty: not probed
 	}{
 		{"closed port", "127.0.0.1", 80, reach.Refused, reach.Refused},
 		{"administratively prohibited", "127.0.0.2", 80, reach.Unreachable, reach.Unreachable},
@@ -126,13 +126,13 @@ func TestKernelRefusals(t *testing.T) {
 		{"IPv6 address unreachable", "::1", 82, reach.Unreachable, ""},
 		{"IPv6 no route", "::1", 83, reach.Unreachable, ""},
 	}
-	var asking sync.WaitGroup
+	var probing sync.WaitGroup
 	for _, test := range refusals {
 		for form, want := range map[wire.Form]reach.Outcome{wire.AppHTTP: test.tcp, wire.AppUDP: test.udp} {
 			if want == "" {
 				continue
 			}
-			asking.Go(func() {
+			probing.Go(func() {
 				// Over IPv6 the kernel heeds a rejection of a SYN only when it has sent it again, after a
 				// second: the first comes back while connect still holds the socket.
 				o, _ := observe(t, wire.Cell{Form: form, Host: test.host, Port: test.port, Timeout: 2500 * time.Millisecond})
@@ -142,7 +142,7 @@ func TestKernelRefusals(t *testing.T) {
 			})
 		}
 	}
-	asking.Wait()
+	probing.Wait()
 }
 
 // A short name is found by the vantage's own search path, and every way a DNS server fails is told apart.
@@ -161,7 +161,7 @@ func TestVantageResolver(t *testing.T) {
 	}
 	server := httpApp(t, "127.0.0.20:80")
 	if o, _ := observe(t, wire.Cell{Form: wire.AppHTTP, Host: "my-service", Port: 80}); o.Outcome != reach.Refused || !strings.HasPrefix(o.Detail, "look up my-service") {
-		t.Errorf("nobody listens at the DNS server's port: got %s (%s)", o.Outcome, o.Detail)
+		t.Errorf("the DNS server's port is closed: got %s (%s)", o.Outcome, o.Detail)
 	}
 	sh(t, `table inet lab {
 		chain output {

@@ -8,22 +8,20 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/svclab/svclab/e2e/probe/wire"
 )
 
 // lineReader reads one JSON document a line.
 type lineReader struct {
 	in   *bufio.Reader
 	line int
-	// ended: there is no further line, and none was begun.
+	// ended is set when the input has ended between two lines.
 	ended bool
 }
 
 func newLineReader(r io.Reader) *lineReader { return &lineReader{in: bufio.NewReader(r)} }
 
-// next decodes the next line that is not blank into v; unknown fields are errors. What names the document
-// expected, for the message.
+// next decodes the next line that is not blank into v. Unknown fields are errors. what names the expected document in
+// errors.
 func (r *lineReader) next(what string, v any) error {
 	for {
 		text, err := r.in.ReadBytes('\n')
@@ -31,7 +29,7 @@ func (r *lineReader) next(what string, v any) error {
 		if len(bytes.TrimSpace(text)) == 0 {
 			if errors.Is(err, io.EOF) {
 				r.ended = true
-				return badf("stdin ended at line %d where %s was to come", r.line, what)
+				return badf("stdin ended at line %d where %s was expected", r.line, what)
 			}
 			if err != nil {
 				return fmt.Errorf("read stdin: %w", err)
@@ -50,20 +48,15 @@ func (r *lineReader) next(what string, v any) error {
 	}
 }
 
-// lineWriter writes lines from many goroutines; after an error it writes no more.
+// lineWriter writes lines from many goroutines. It stops writing after an error.
 type lineWriter struct {
 	mu  sync.Mutex
 	out io.Writer
 	err error
 }
 
-// write emits one line at once, so that a reader sees each as it happens.
-func (w *lineWriter) write(line wire.Line) { w.emit(line) }
-
-// frame emits what stay puts around a command's lines.
-func (w *lineWriter) frame(frame wire.Frame) { w.emit(frame) }
-
-func (w *lineWriter) emit(line any) {
+// write prints a wire.Line or a wire.Frame immediately, so that the reader sees each as it happens.
+func (w *lineWriter) write(line any) {
 	text, err := json.Marshal(line)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,7 +69,7 @@ func (w *lineWriter) emit(line any) {
 	w.err = err
 }
 
-// failed is the first error of any write.
+// failed returns the first error of any write.
 func (w *lineWriter) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

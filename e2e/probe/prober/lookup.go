@@ -9,22 +9,23 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"github.com/svclab/svclab/e2e/probe/wire"
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// lookup asks the DNS as any client at the vantage would: Go's own resolver with /etc/resolv.conf, search path
-// and ndots included. The answers are also read off the wire (see tap), because the resolver does not say by
-// which aliases a name led to its addresses: its LookupCNAME returns the first or the last of a chain,
-// whichever of its queries was answered first.
+// lookup resolves a name as any client at the vantage would: with Go's own resolver, /etc/resolv.conf, its search path and
+// ndots. A recorder also keeps the DNS responses, because the resolver does not return the chain of aliases from a name to
+// its addresses: LookupCNAME returns the first or the last alias, depending on which of its queries is answered first.
 //
-// The outcome is that of the step that stopped the probe. A name that does not exist, or has no such record,
-// is NoSuchHost. A DNS server that stays silent is TimedOut, one that refuses the packet Refused, and one that
-// answers SERVFAIL or another error WrongAnswer: cluster DNS is part of what is tested, so its failure is an
-// observation, not a failed probe. The detail begins with "look up NAME", and Addresses is empty.
+// The outcome is that of the step that stopped the probe. A name that does not exist, or has no such record, is NoSuchHost.
+// A DNS server that does not answer is TimedOut, one that refuses the packet Refused, and one that answers SERVFAIL or
+// another error WrongAnswer. Cluster DNS is part of the tested system, so its failure is an observation and not a failed
+// probe. The detail begins with "look up NAME", and Addresses is empty.
 func (p *probe) lookup(ctx context.Context) {
-	tap := &tap{server: p.cell.DNSServer, stream: p.cell.TCP}
-	resolver := &net.Resolver{PreferGo: true, Dial: tap.dial}
+	recorder := &recorder{server: p.cell.DNSServer, stream: p.cell.TCP}
+	resolver := &net.Resolver{PreferGo: true, Dial: recorder.dial}
 	var err error
 	switch p.cell.Record {
 	case wire.SRV:
@@ -39,7 +40,7 @@ func (p *probe) lookup(ctx context.Context) {
 			p.o.Addresses[i] = addr.Unmap()
 		}
 	}
-	messages, failure := tap.heard()
+	messages, failure := recorder.recorded()
 	if p.cell.Record != wire.PTR && p.cell.Record != wire.SRV {
 		p.o.CNAME, p.chain = canonical(messages)
 	}
@@ -82,8 +83,8 @@ func (p *probe) lookupPTR(ctx context.Context, resolver *net.Resolver) error {
 	return err
 }
 
-// lookupOutcome says what a lookup's error means, given what the servers answered and the last error of a
-// socket on the way to them.
+// lookupOutcome returns the outcome and the detail of a lookup's error, from the servers' responses and the last error of a
+// socket.
 func lookupOutcome(name string, err error, messages []message, failure error) (reach.Outcome, string) {
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
@@ -91,8 +92,8 @@ func lookupOutcome(name string, err error, messages []message, failure error) (r
 	}
 	detail := fmt.Sprintf("look up %s: %v", name, err)
 	for _, m := range slices.Backward(messages) {
-		if m.rcode != rcodeSuccess && m.rcode != rcodeNameError {
-			return reach.WrongAnswer, fmt.Sprintf("look up %s: the DNS server answered %s", name, m.rcode)
+		if m.rcode != dnsmessage.RCodeSuccess && m.rcode != dnsmessage.RCodeNameError {
+			return reach.WrongAnswer, fmt.Sprintf("look up %s: the DNS server answered %s", name, mnemonic(m.rcode))
 		}
 	}
 	if failure != nil {
@@ -109,20 +110,20 @@ func lookupOutcome(name string, err error, messages []message, failure error) (r
 	return reach.ProbeFailed, detail
 }
 
-// absence says in which of two ways a name is not there.
+// absence tells a name that does not exist from one that has no record of the wanted type.
 func absence(messages []message) string {
 	for _, m := range messages {
-		if m.rcode == rcodeSuccess {
+		if m.rcode == dnsmessage.RCodeSuccess {
 			return strings.TrimSuffix(m.question, ".") + " exists, but has no such record"
 		}
 	}
 	return "no such name (NXDOMAIN)"
 }
 
-// canonical returns what the cluster's DNS says a name stands for, without the final dot, and the whole chain
-// of aliases. That is the target of the first alias, which for an ExternalName Service is spec.externalName,
-// however many aliases the outside world's DNS adds behind it; or the full name that had the records, where
-// there is no alias. Empty when /etc/hosts answered.
+// canonical returns the name that the looked-up name stands for, without the final dot, and the complete chain of aliases.
+// With aliases it is the target of the first one. For an ExternalName Service that is spec.externalName, even if the
+// outside world's DNS adds aliases after it. Without aliases it is the full name that has the records. It is empty if
+// /etc/hosts has the name.
 func canonical(messages []message) (string, []string) {
 	for _, m := range slices.Backward(messages) {
 		if chain := m.chain(); len(chain) > 0 {

@@ -1,6 +1,6 @@
-// Command prober is the small static program that svclab puts into every vantage. It is fed probes on stdin
-// and answers on stdout, one JSON document a line (package wire); it knows nothing of Kubernetes. Exit codes:
-// 0 all was reported, 1 it could not do its work, 2 it was asked nonsense.
+// Command prober is the small static program that svclab copies to every vantage. It reads probes from stdin and prints
+// observations on stdout, one JSON document a line (see package wire). It does not know about Kubernetes. Exit codes: 0 it
+// reported everything, 1 it could not do its work, 2 its input or flags are invalid.
 package main
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/svclab/svclab/e2e/probe/wire"
 )
 
-const usage = `usage: prober ask                 read cells on stdin, ask them, answer on stdout
-       prober flow                read one flow on stdin, keep asking until stdin ends
-       prober serve [flags]       be the outside world's server (prober serve -h)
-       prober whohas --addr A     ask the link by ARP or NDP who has an address, print all who answer
-       prober stay [flags]        read commands on stdin and carry them out (prober stay -h)
-       prober synced [flags]      wait until kube-proxy has written what it knows (prober synced -h)
-       prober links               print the hardware addresses of this place
+const usage = `usage: prober probe               read cells from stdin, probe them, print observations
+       prober flow                read one flow from stdin, send requests until stdin ends
+       prober serve [flags]       run the outside world's server (prober serve -h)
+       prober whohas --addr A     resolve an address on the link by ARP or NDP, print every owner
+       prober session [flags]     read commands from stdin and run them (prober session -h)
+       prober synced [flags]      wait until kube-proxy has programmed the changes it knows (prober synced -h)
+       prober links               print the hardware addresses of this machine's interfaces
        prober version`
 
 func main() {
@@ -33,14 +33,14 @@ func main() {
 	os.Exit(code)
 }
 
-// badInput is an error of whoever called the prober; it ends in exit code 2.
+// badInput is an error in the input or the flags. The prober then exits with code 2.
 type badInput struct{ error }
 
 func (b badInput) Unwrap() error { return b.error }
 
 func badf(format string, args ...any) error { return badInput{fmt.Errorf(format, args...)} }
 
-// run is main with its surroundings passed in; it returns the exit code.
+// run is main with its context, arguments and streams as parameters. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	err := dispatch(ctx, args, stdin, stdout, stderr)
 	if err == nil {
@@ -58,20 +58,20 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	if !slices.Contains([]string{"serve", "stay", "synced", "whohas"}, verb) && len(args) > 0 {
+	if !slices.Contains([]string{"serve", "session", "synced", "whohas"}, verb) && len(args) > 0 {
 		return badf("%s takes no arguments, got %q\n%s", verb, args, usage)
 	}
 	switch verb {
-	case "ask":
-		return ask(ctx, stdin, stdout)
+	case "probe":
+		return probeBatch(ctx, stdin, stdout)
 	case "flow":
 		return flow(ctx, stdin, stdout)
 	case "serve":
 		return serve(ctx, args, stdout, stderr)
 	case "whohas":
 		return whoHas(args, stdout, stderr)
-	case "stay":
-		return stay(ctx, args, stdin, stdout, stderr)
+	case "session":
+		return session(ctx, args, stdin, stdout, stderr)
 	case "synced":
 		return synced(ctx, args, stdout, stderr)
 	case "links":

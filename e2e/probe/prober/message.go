@@ -1,50 +1,34 @@
 package main
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
-// rcode is a DNS response code.
-type rcode uint8
-
-const (
-	rcodeSuccess   rcode = 0
-	rcodeNameError rcode = 3
-)
-
-// String is the code's mnemonic (RFC 1035, 4.1.1).
-func (r rcode) String() string {
-	switch r {
-	case rcodeSuccess:
-		return "NOERROR"
-	case 1:
-		return "FORMERR"
-	case 2:
-		return "SERVFAIL"
-	case rcodeNameError:
-		return "NXDOMAIN"
-	case 4:
-		return "NOTIMP"
-	case 5:
-		return "REFUSED"
-	default:
-		return fmt.Sprintf("RCODE %d", uint8(r))
+// mnemonic returns the name that dig and RFC 1035, section 4.1.1, use for a response code.
+func mnemonic(code dnsmessage.RCode) string {
+	names := map[dnsmessage.RCode]string{
+		dnsmessage.RCodeSuccess: "NOERROR", dnsmessage.RCodeFormatError: "FORMERR", dnsmessage.RCodeServerFailure: "SERVFAIL",
+		dnsmessage.RCodeNameError: "NXDOMAIN", dnsmessage.RCodeNotImplemented: "NOTIMP", dnsmessage.RCodeRefused: "REFUSED",
 	}
+	if name, known := names[code]; known {
+		return name
+	}
+	return fmt.Sprintf("RCODE %d", code)
 }
 
-// typeCNAME is the record type of an alias.
-const typeCNAME = 5
-
-// message is what matters of a DNS response: who was asked about, and the names of its answers.
+// message is the part of a DNS response that the prober needs: the question's name, the response code, and the names in
+// the answer section. Names end with a dot.
 type message struct {
-	question string // with the final dot
-	rcode    rcode
+	question string
+	rcode    dnsmessage.RCode
 	answers  []answer
 }
 
-// answer is one record of a message's answer section; alias is set for a CNAME.
+// answer is one record of a message's answer section. alias is the target of a CNAME and empty for other records.
 type answer struct {
 	owner string
 	alias string
@@ -56,7 +40,7 @@ func (m message) chain() []string {
 		chain []string
 		at    = m.question
 	)
-	for range m.answers { // a loop of aliases ends here
+	for range m.answers { // bounds a loop of aliases
 		next := ""
 		for _, a := range m.answers {
 			if a.alias != "" && strings.EqualFold(a.owner, at) {
@@ -72,84 +56,38 @@ func (m message) chain() []string {
 	return chain
 }
 
-// parseMessage reads a DNS response with one question (RFC 1035, 4.1). ok is false for anything else.
+// parseMessage parses a DNS response with exactly one question. ok is false for every other packet.
 func parseMessage(packet []byte) (m message, ok bool) {
-	const header, response = 12, 1 << 15
-	if len(packet) < header {
+	var parser dnsmessage.Parser
+	header, err := parser.Start(packet)
+	if err != nil || !header.Response {
 		return m, false
 	}
-	flags := binary.BigEndian.Uint16(packet[2:])
-	if flags&response == 0 || binary.BigEndian.Uint16(packet[4:]) != 1 {
+	questions, err := parser.AllQuestions()
+	if err != nil || len(questions) != 1 {
 		return m, false
 	}
-	m.rcode = rcode(flags & 0xf)
-	at := header
-	if m.question, at, ok = readName(packet, at); !ok {
-		return m, false
-	}
-	at += 4 // type and class
-	for range binary.BigEndian.Uint16(packet[6:]) {
-		var a answer
-		if a.owner, at, ok = readName(packet, at); !ok || at+10 > len(packet) {
-			return m, false
-		}
-		kind := binary.BigEndian.Uint16(packet[at:])
-		size := int(binary.BigEndian.Uint16(packet[at+8:]))
-		at += 10
-		if at+size > len(packet) {
-			return m, false
-		}
-		if kind == typeCNAME {
-			if a.alias, _, ok = readName(packet, at); !ok {
-				return m, false
-			}
-		}
-		at += size
-		m.answers = append(m.answers, a)
-	}
-	return m, true
-}
-
-// readName reads a possibly compressed name at an offset and returns it with its final dot, and the offset
-// behind it. Pointers must lead backwards, so that it ends.
-func readName(packet []byte, at int) (name string, end int, ok bool) {
-	var (
-		labels strings.Builder
-		jumped = false
-		floor  = at
-	)
+	m.question, m.rcode = questions[0].Name.String(), header.RCode
 	for {
-		if at >= len(packet) {
-			return "", 0, false
+		record, err := parser.AnswerHeader()
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
+			return m, true
 		}
-		size := int(packet[at])
-		switch {
-		case size == 0:
-			if !jumped {
-				end = at + 1
-			}
-			if labels.Len() == 0 {
-				return ".", end, true
-			}
-			return labels.String(), end, true
-		case size&0xc0 == 0xc0:
-			if at+1 >= len(packet) {
-				return "", 0, false
-			}
-			target := size&0x3f<<8 | int(packet[at+1])
-			if target >= floor {
-				return "", 0, false
-			}
-			if !jumped {
-				end = at + 2
-			}
-			jumped, at, floor = true, target, target
-		case size > 63 || at+1+size > len(packet):
-			return "", 0, false
-		default:
-			labels.Write(packet[at+1 : at+1+size])
-			labels.WriteByte('.')
-			at += 1 + size
+		if err != nil {
+			return m, false
 		}
+		a := answer{owner: record.Name.String()}
+		// Only aliases are decoded: a record of an unknown or broken type must not hide the others.
+		if record.Type == dnsmessage.TypeCNAME {
+			var alias dnsmessage.CNAMEResource
+			alias, err = parser.CNAMEResource()
+			a.alias = alias.CNAME.String()
+		} else {
+			err = parser.SkipAnswer()
+		}
+		if err != nil {
+			return m, false
+		}
+		m.answers = append(m.answers, a)
 	}
 }

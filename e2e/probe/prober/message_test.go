@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"github.com/svclab/svclab/e2e/reach"
 )
 
@@ -46,7 +48,7 @@ func TestParseMessage(t *testing.T) {
 			if !ok {
 				t.Fatal("not read")
 			}
-			if m.question != test.question || m.rcode.String() != test.rcode || len(m.answers) != test.answers {
+			if m.question != test.question || mnemonic(m.rcode) != test.rcode || len(m.answers) != test.answers {
 				t.Errorf("got %+v", m)
 			}
 			if got := m.chain(); !slices.Equal(got, test.chain) {
@@ -58,12 +60,15 @@ func TestParseMessage(t *testing.T) {
 
 // A message that is cut anywhere, or whose pointers lead nowhere, is refused and never read past its end.
 func TestParseMessageRefusesBroken(t *testing.T) {
-	whole := packet(t, aliasOfAlias)
-	for n := range whole {
-		if _, ok := parseMessage(whole[:n]); ok {
-			t.Errorf("the first %d of %d bytes were taken for a message", n, len(whole))
+	for _, text := range []string{aliasOfAlias, serverFailure} {
+		whole := packet(t, text)
+		for n := range whole {
+			if _, ok := parseMessage(whole[:n]); ok {
+				t.Errorf("the first %d of %d bytes were parsed as a message", n, len(whole))
+			}
 		}
 	}
+	whole := packet(t, aliasOfAlias)
 	loop := slices.Clone(whole)
 	loop[12], loop[13] = 0xc0, 12 // the question's name points at itself
 	if _, ok := parseMessage(loop); ok {
@@ -106,7 +111,7 @@ func TestLookupOutcomeByRcode(t *testing.T) {
 		want     reach.Outcome
 	}{
 		{[]message{failed}, reach.WrongAnswer},
-		{[]message{refused, {question: "x.", rcode: rcodeNameError}}, reach.WrongAnswer},
+		{[]message{refused, {question: "x.", rcode: dnsmessage.RCodeNameError}}, reach.WrongAnswer},
 		{nil, reach.ProbeFailed},
 	} {
 		if got, detail := lookupOutcome("x", errTest, test.messages, nil); got != test.want {

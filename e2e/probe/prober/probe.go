@@ -19,10 +19,10 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// maxBody bounds what is read of one HTTP answer.
+// maxBody bounds the bytes read from one HTTP answer.
 const maxBody = wire.MaxLength
 
-// probe is one new connection, or one lookup, and what came of it.
+// probe is one new connection, or one lookup, and its result.
 type probe struct {
 	cell     wire.Cell
 	o        reach.Observation
@@ -33,8 +33,8 @@ type probe struct {
 
 func newProbe(cell wire.Cell) *probe { return &probe{cell: cell} }
 
-// run makes the probe within the cell's timeout. A probe that the end of ctx interrupts is a ProbeFailed:
-// it says nothing about the target.
+// run makes the probe within the cell's timeout. A probe that the end of ctx interrupts is ProbeFailed, because it proves
+// nothing about the target.
 func (p *probe) run(ctx context.Context) reach.Observation {
 	if ctx.Err() != nil {
 		return cutShort(ctx)
@@ -70,22 +70,22 @@ func (p *probe) attempt(ctx context.Context) {
 		return
 	}
 	defer conn.Close()
-	// A deadline in the past wakes a read or write that is under way, be it for a timeout or an interrupt.
+	// A deadline in the past wakes a read or write in progress, after a timeout as after an interrupt.
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer unhook()
 	if network == "udp" {
-		p.talkUDP(conn)
+		p.probeUDP(conn)
 		return
 	}
-	p.talkTCP(ctx, conn)
+	p.probeTCP(ctx, conn)
 }
 
-// locate returns the address to dial. A name is looked up, and the first address of the wanted family is
-// taken: a client would go on to the next after a failure, but a probe is one connection.
+// locate returns the address to dial. It looks up a name and takes the first address of the wanted family. A client would
+// try the next address after a failure, but a probe is one connection.
 func (p *probe) locate(ctx context.Context) (netip.AddrPort, bool) {
 	if addr, err := netip.ParseAddr(p.cell.Host); err == nil {
 		if wrongFamily(addr, p.cell.Family) {
-			p.o.Outcome, p.o.Detail = reach.ProbeFailed, fmt.Sprintf("%s is no IPv%d address", addr, p.cell.Family)
+			p.o.Outcome, p.o.Detail = reach.ProbeFailed, fmt.Sprintf("%s is not an IPv%d address", addr, p.cell.Family)
 			return netip.AddrPort{}, false
 		}
 		return netip.AddrPortFrom(addr, p.cell.Port), true
@@ -102,18 +102,19 @@ func wrongFamily(addr netip.Addr, family int) bool {
 	return family == 4 && !addr.Unmap().Is4() || family == 6 && !addr.Is6()
 }
 
-// talkTCP speaks HTTP over an open connection, by hand: net/http's client would retry on a second connection.
-func (p *probe) talkTCP(ctx context.Context, conn net.Conn) {
-	heard := &excerpt{}
-	err := p.converse(ctx, conn, heard)
+// probeTCP sends HTTP requests over an open connection. It does not use net/http's client, which would retry on a second
+// connection.
+func (p *probe) probeTCP(ctx context.Context, conn net.Conn) {
+	received := &excerpt{}
+	err := p.converse(ctx, conn, received)
 	if err == nil {
 		p.o.Outcome = reach.Reached
 		return
 	}
-	p.o.Outcome, p.o.Detail = talkOutcome(err, heard.bytes)
+	p.o.Outcome, p.o.Detail = talkOutcome(err, received.bytes)
 }
 
-func (p *probe) converse(ctx context.Context, conn net.Conn, heard *excerpt) error {
+func (p *probe) converse(ctx context.Context, conn net.Conn, received *excerpt) error {
 	if p.cell.Form == wire.OutsideHTTPS {
 		secured, err := p.secure(ctx, conn)
 		if err != nil {
@@ -121,17 +122,17 @@ func (p *probe) converse(ctx context.Context, conn net.Conn, heard *excerpt) err
 		}
 		conn = secured
 	}
-	talk := &conversation{conn: conn, in: bufio.NewReader(io.TeeReader(conn, heard)), host: p.hostHeader()}
+	talk := &conversation{conn: conn, in: bufio.NewReader(io.TeeReader(conn, received)), host: p.hostHeader()}
 	switch p.cell.Form {
 	case wire.AppHTTP:
-		if p.cell.Lasting() {
-			return p.askAppAtLength(ctx, talk)
+		if p.cell.Extended() {
+			return p.probeAppExtended(ctx, talk)
 		}
-		return p.askApp(talk)
+		return p.probeApp(talk)
 	case wire.HealthCheck:
-		return p.askHealth(talk)
+		return p.probeHealth(talk)
 	default:
-		return p.askOutside(talk)
+		return p.probeOutside(talk)
 	}
 }
 
@@ -142,7 +143,7 @@ func (p *probe) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		config.ServerName = strings.TrimSuffix(p.cell.Host, ".")
 	}
 	if p.cell.Roots == "" {
-		config.InsecureSkipVerify = true // nothing to verify against; what is tested is who is reached
+		config.InsecureSkipVerify = true // without roots the probe tests which backend it reaches, not the certificate
 	} else {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(p.cell.Roots)) {
@@ -156,17 +157,17 @@ func (p *probe) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	return secured, nil
 }
 
-// hostHeader is the Host header any client would send, unless the cell has its own.
+// hostHeader returns the Host header of the cell, or the one that any client would send.
 func (p *probe) hostHeader() string {
 	if p.cell.HostHeader != "" {
 		return p.cell.HostHeader
 	}
 	host := strings.TrimSuffix(p.cell.Host, ".")
-	own := uint16(80)
+	schemePort := uint16(80)
 	if p.cell.Form == wire.OutsideHTTPS {
-		own = 443
+		schemePort = 443
 	}
-	if p.cell.Port != own {
+	if p.cell.Port != schemePort {
 		return net.JoinHostPort(host, strconv.Itoa(int(p.cell.Port)))
 	}
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
@@ -180,11 +181,11 @@ type conversation struct {
 	conn net.Conn
 	in   *bufio.Reader
 	host string
-	// sent is called once a request is sent, before its answer is read; nil: nothing is.
+	// sent, if set, is called between sending a request and reading its answer.
 	sent func() error
 }
 
-// get asks for a path and returns the status and the body; last closes the conversation.
+// get requests a path and returns the status and the body. last asks the server to close the connection.
 func (c *conversation) get(path string, last bool) (int, []byte, error) {
 	request, err := http.NewRequest(http.MethodGet, "http://prober"+path, nil)
 	if err != nil {
@@ -215,7 +216,7 @@ func (c *conversation) get(path string, last bool) (int, []byte, error) {
 	return response.StatusCode, body, nil
 }
 
-// excerpt keeps the first bytes written to it, for the detail of a wrong answer.
+// excerpt keeps the first bytes written to it. They go into the detail of a wrong answer.
 type excerpt struct{ bytes []byte }
 
 const excerptSize = 100

@@ -30,12 +30,12 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 		set   = flag.NewFlagSet("prober serve", flag.ContinueOnError)
 	)
 	set.SetOutput(stderr)
-	set.StringVar(&f.http, "http", "", "address to serve HTTP at, such as :80")
-	set.StringVar(&f.https, "https", "", "address to serve HTTPS at, such as :443")
-	set.StringVar(&f.udp, "udp", "", "address to answer the datagrams hostname and clientip at")
-	set.StringVar(&f.name, "name", "", "who to say it is (default: the host's name)")
-	set.StringVar(&names, "cert-names", "", "names and addresses, comma separated, of the certificate made at start")
-	set.StringVar(&f.ca, "ca", "", "file to write the certificate of the authority that signed it to")
+	set.StringVar(&f.http, "http", "", "address to serve HTTP on, such as :80")
+	set.StringVar(&f.https, "https", "", "address to serve HTTPS on, such as :443")
+	set.StringVar(&f.udp, "udp", "", "address to answer the datagrams hostname and clientip on")
+	set.StringVar(&f.name, "name", "", "name to answer with (default: the host name)")
+	set.StringVar(&names, "cert-names", "", "comma-separated names and addresses for the certificate that is issued at start")
+	set.StringVar(&f.ca, "ca", "", "file for the certificate of the authority that signs it")
 	if err := set.Parse(args); err != nil {
 		return f, badInput{err}
 	}
@@ -43,7 +43,7 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 		return f, badf("serve takes flags only, got %q", set.Args())
 	}
 	if f.http == "" && f.https == "" && f.udp == "" {
-		return f, badf("serve what? Give --http, --https or --udp")
+		return f, badf("nothing to serve: set --http, --https or --udp")
 	}
 	if names != "" {
 		f.certNames = strings.Split(names, ",")
@@ -61,7 +61,7 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 	return f, nil
 }
 
-// serve answers until ctx ends. It prints a wire.Listening once every listener is open.
+// serve runs the servers until ctx ends. It prints a wire.Listening when all listeners are open.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f, err := parseServe(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -118,7 +118,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 }
 
-// listenTLS listens with a certificate made for f's names, and leaves its authority's where f says.
+// listenTLS listens with a certificate for f's names and writes its authority's certificate to f.ca.
 func listenTLS(f serveFlags) (net.Listener, error) {
 	certificate, authority, err := issue(f.certNames, time.Now())
 	if err != nil {
@@ -126,7 +126,7 @@ func listenTLS(f serveFlags) (net.Listener, error) {
 	}
 	if f.ca != "" {
 		if err := os.WriteFile(f.ca, authority, 0o644); err != nil {
-			return nil, fmt.Errorf("leave the authority's certificate: %w", err)
+			return nil, fmt.Errorf("write the authority's certificate: %w", err)
 		}
 	}
 	l, err := net.Listen("tcp", f.https)
@@ -137,7 +137,7 @@ func listenTLS(f serveFlags) (net.Listener, error) {
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
 }
 
-// outside is the web server: what the app answers at the app's paths, a wire.Served anywhere else.
+// outside returns the web server. It answers like the app on the app's paths, and with a wire.Served on all others.
 func outside(name string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hostname", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
@@ -148,12 +148,12 @@ func outside(name string) http.Handler {
 			served.ServerName = r.TLS.ServerName
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(served) // the client sees a cut answer
+		_ = json.NewEncoder(w).Encode(served) // the client notices a truncated answer
 	})
 	return mux
 }
 
-// answerDatagrams answers as the app does, until the socket is closed.
+// answerDatagrams answers like the app until the socket is closed.
 func answerDatagrams(conn net.PacketConn, name string) error {
 	buffer := make([]byte, 2048)
 	for {
@@ -170,7 +170,7 @@ func answerDatagrams(conn net.PacketConn, name string) error {
 		default:
 			continue
 		}
-		// A reply that cannot be sent is a datagram lost: the client will say so.
+		// A reply that cannot be sent is a lost datagram, which the client reports.
 		_, _ = conn.WriteTo([]byte(reply), client)
 	}
 }

@@ -17,21 +17,20 @@ import (
 )
 
 const (
-	// syncedPoll is the pause between two looks: kube-proxy tells its state to who asks, and nobody else.
+	// syncedPoll is the interval between two requests. kube-proxy offers only metrics, nothing to watch.
 	syncedPoll = 200 * time.Millisecond
-	// syncedHold is how long nothing may be pending, at least, before no sync is thought to be under way: one takes
-	// its changes when it begins, and does not tell that it runs. Where syncs take long it is holdSyncs times what one
-	// takes on average, and holdMost at most.
+	// syncedHold is the minimum time without pending changes after which no sync can be running: a sync takes its changes
+	// when it begins, and no metric shows that it runs. If syncs take long, the time is holdSyncs times their average
+	// duration, at most holdMost.
 	syncedHold = 500 * time.Millisecond
 	holdSyncs  = 8
 	holdMost   = 5 * time.Second
 	syncedMost = time.Minute
-	// metricsMost is far above what kube-proxy's metrics take.
+	// metricsMost is far above the size of kube-proxy's metrics.
 	metricsMost = 16 << 20
 )
 
-// The metrics of kube-proxy that are read, each one series for an IP family (or without one, in older versions).
-// Source: pkg/proxy/metrics/metrics.go of Kubernetes.
+// The metrics of kube-proxy that the prober reads. Each has one series for each IP family, or one in older versions. Source: pkg/proxy/metrics/metrics.go of Kubernetes.
 const (
 	metricQueued           = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
 	metricSynced           = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
@@ -43,20 +42,20 @@ const (
 
 var metrics = []string{metricQueued, metricSynced, metricServicesPending, metricEndpointsPending, metricSyncsTook, metricSyncs}
 
-// synced waits until the node's kube-proxy has written every change it knows of, and prints a wire.Synced. That
-// kube-proxy cannot be asked is an answer too: not every cluster has one.
+// synced waits until the node's kube-proxy has programmed every change that it knows, and prints a wire.Synced. A node
+// without kube-proxy is a result too, not an error: not every cluster has one.
 func synced(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var (
 		set  = flag.NewFlagSet("prober synced", flag.ContinueOnError)
-		url  = set.String("metrics", "http://127.0.0.1:10249/metrics", "where kube-proxy serves its metrics")
-		wait = set.Duration("wait", 10*time.Second, "how long to wait at most")
+		url  = set.String("metrics", "http://127.0.0.1:10249/metrics", "URL of kube-proxy's metrics")
+		wait = set.Duration("wait", 10*time.Second, "maximum time to wait")
 	)
 	set.SetOutput(stderr)
 	if err := set.Parse(args); err != nil {
 		return badInput{err}
 	}
 	if set.NArg() > 0 || *wait <= 0 || *wait > syncedMost {
-		return badf("synced wants --wait of more than nothing and at most %s, got %q", syncedMost, args)
+		return badf("synced wants a positive --wait of at most %s and no arguments, got %q", syncedMost, args)
 	}
 	ctx, cancel := context.WithTimeout(ctx, *wait)
 	defer cancel()
@@ -65,12 +64,12 @@ func synced(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	return json.NewEncoder(stdout).Encode(wire.Synced{Done: done, Waited: time.Since(began), Why: why})
 }
 
-// awaitSync looks until all that was pending when it began is written. A sync takes the pending changes when it begins
-// and sets its time stamp when it ends, and one follows the other. So once nothing is pending, what was asked for is in
-// the rules or in a sync under way; a time stamp later than that look tells that this one has ended, and where none
-// comes for as long as syncs may take and none is asked for, there was none. Changes that come in later are somebody else's.
+// awaitSync polls until all changes that were pending at its start are programmed. Syncs run one after the other. A sync
+// takes the pending changes when it begins and sets its time stamp when it ends. So when nothing is pending, the changes are
+// in the rules or in a running sync. A later time stamp proves that this sync has ended. If none appears within the longest
+// duration of a sync, and none is queued, no sync was running. Changes that arrive later do not matter to the caller.
 func awaitSync(ctx context.Context, url string) (done bool, why string) {
-	var quiet time.Time // when nothing was pending for the first time
+	var idleSince time.Time // when nothing was pending for the first time
 	for {
 		now := time.Now()
 		state, err := proxyState(ctx, url)
@@ -80,17 +79,17 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 			return false, "kube-proxy did not answer in time"
 		case err != nil:
 			return false, err.Error()
-		case quiet.IsZero() && !busy:
-			quiet = now
-		case !quiet.IsZero() && state.written(seconds(quiet), now.Sub(quiet) >= hold):
+		case idleSince.IsZero() && !busy:
+			idleSince = now
+		case !idleSince.IsZero() && state.programmed(seconds(idleSince), now.Sub(idleSince) >= hold):
 			return true, ""
 		}
 		if busy {
 			why = state.why(seconds(now))
 		}
 		next := syncedPoll
-		if !busy { // kube-proxy pays for each look, so it is the last if it shows the same
-			next = max(next, hold-time.Since(quiet))
+		if !busy { // each request costs kube-proxy CPU time, so the next one comes when it can be the last
+			next = max(next, hold-time.Since(idleSince))
 		}
 		select {
 		case <-time.After(next):
@@ -100,10 +99,10 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 	}
 }
 
-// proxyStatus is what kube-proxy says: how many changes are pending, how many syncs there were and how many seconds they
-// took in all, and of each IP family's rules when a sync was asked for and when one ended, in seconds since 1970 by the
-// node's clock. A family is synced when one of its own Services changes; until v1.35 a cluster of one family has a
-// second one that hardly ever is.
+// proxyStatus is parsed from kube-proxy's metrics: the number of pending changes, the number and the total seconds of syncs,
+// and for each IP family when a sync was last queued and when one last ended, in seconds since 1970 on the node's clock.
+// kube-proxy syncs a family when one of its own Services changes. Until v1.35 a single-stack cluster has a second family
+// that is almost never synced.
 type proxyStatus struct {
 	pending  float64
 	syncs    float64
@@ -113,7 +112,7 @@ type proxyStatus struct {
 
 type familyStatus struct{ queued, synced float64 }
 
-// idle reports whether no sync is asked for that has not ended.
+// idle reports whether every queued sync has ended.
 func (f *familyStatus) idle() bool { return f.queued <= f.synced }
 
 func (s proxyStatus) busy() bool {
@@ -125,8 +124,8 @@ func (s proxyStatus) busy() bool {
 	return s.pending > 0
 }
 
-// hold is how long a sync may take that does not tell that it runs: much longer than they take on average, as a machine
-// that is busy is not equally so all the time.
+// hold returns how long a running sync may take. That is much longer than the average, because the load of a machine
+// changes.
 func (s proxyStatus) hold() time.Duration {
 	if s.syncs <= 0 {
 		return syncedHold
@@ -135,9 +134,9 @@ func (s proxyStatus) hold() time.Duration {
 	return min(max(long, syncedHold), holdMost)
 }
 
-// written reports whether what was taken by the time since is in the rules of every family; held is whether a sync that
-// was under way then would have ended.
-func (s proxyStatus) written(since float64, held bool) bool {
+// programmed reports whether the changes taken until since are in the rules of every family. held says that a sync that was
+// running at that time must have ended.
+func (s proxyStatus) programmed(since float64, held bool) bool {
 	for _, f := range s.families {
 		if f.synced <= since && (!held || !f.idle()) {
 			return false
@@ -146,7 +145,7 @@ func (s proxyStatus) written(since float64, held bool) bool {
 	return true
 }
 
-// why says what a busy kube-proxy has not done.
+// why returns what a busy kube-proxy has not done yet.
 func (s proxyStatus) why(now float64) string {
 	last := now
 	for _, f := range s.families {
@@ -155,7 +154,7 @@ func (s proxyStatus) why(now float64) string {
 		}
 	}
 	if last == now {
-		return fmt.Sprintf("%g changes are pending, and no sync is asked for", s.pending)
+		return fmt.Sprintf("%g changes are pending, and no sync is queued", s.pending)
 	}
 	return fmt.Sprintf("%g changes are pending, the last sync was %.1f s ago", s.pending, now-last)
 }
@@ -165,19 +164,19 @@ func proxyState(ctx context.Context, url string) (proxyStatus, error) {
 	if err != nil {
 		return proxyStatus{}, badInput{err}
 	}
-	request.Header.Set("Accept-Encoding", "identity") // to pack it costs more than to send it over loopback
+	request.Header.Set("Accept-Encoding", "identity") // compression costs more than sending it over loopback
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return proxyStatus{}, err
 	}
-	defer func() { _ = response.Body.Close() }() // it was only read
+	defer func() { _ = response.Body.Close() }() // nothing was written, so nothing can be lost
 	if response.StatusCode != http.StatusOK {
 		return proxyStatus{}, fmt.Errorf("GET %s: %s", url, response.Status)
 	}
 	return parseStatus(io.LimitReader(response.Body, metricsMost))
 }
 
-// parseStatus reads metrics in Prometheus's text format: a name, labels in braces, a blank, a value.
+// parseStatus parses metrics in Prometheus's text format: a name, labels in braces, a space, a value.
 func parseStatus(r io.Reader) (proxyStatus, error) {
 	var (
 		status = proxyStatus{families: map[string]*familyStatus{}}
@@ -217,7 +216,7 @@ func parseStatus(r io.Reader) (proxyStatus, error) {
 		return proxyStatus{}, fmt.Errorf("read the metrics: %w", err)
 	}
 	if len(seen) < len(metrics) {
-		return proxyStatus{}, fmt.Errorf("these are not the metrics of a kube-proxy: %d of %d are there", len(seen), len(metrics))
+		return proxyStatus{}, fmt.Errorf("not the metrics of a kube-proxy: %d of %d exist", len(seen), len(metrics))
 	}
 	return status, nil
 }

@@ -45,8 +45,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// askSynced runs the command and returns what it printed.
-func askSynced(t *testing.T, url, wait string) wire.Synced {
+// runSynced runs the command and returns what it printed.
+func runSynced(t *testing.T, url, wait string) wire.Synced {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"synced", "--metrics", url, "--wait", wait}, strings.NewReader(""), &stdout, &stderr); code != 0 {
@@ -67,20 +67,20 @@ func TestSyncedWaitsForWhatIsPending(t *testing.T) {
 	)
 	defer server.Close()
 	p.set(1, now, now.Add(-time.Minute))
-	if got := askSynced(t, server.URL, "300ms"); got.Done || !strings.Contains(got.Why, "1 changes are pending") {
+	if got := runSynced(t, server.URL, "300ms"); got.Done || !strings.Contains(got.Why, "1 changes are pending") {
 		t.Errorf("with a change pending: %+v", got)
 	}
 	p.set(0, now, now.Add(-time.Minute)) // a sync has taken the change and has not ended
-	if got := askSynced(t, server.URL, "1s"); got.Done {
+	if got := runSynced(t, server.URL, "1s"); got.Done {
 		t.Errorf("while a sync is under way: %+v", got)
 	}
 	p.set(0, now.Add(-time.Minute), now)
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited < syncedHold {
+	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited < syncedHold {
 		t.Errorf("with nothing pending: %+v; a sync may be under way until %s have passed", got, syncedHold)
 	}
 	ended := time.AfterFunc(200*time.Millisecond, func() { p.set(0, now, time.Now()) })
 	defer ended.Stop()
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited >= syncedHold+syncedPoll {
+	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited >= syncedHold+syncedPoll {
 		t.Errorf("when a sync ends after nothing was pending, all is written: %+v", got)
 	}
 }
@@ -96,14 +96,14 @@ func TestSyncedIsNotHeldUpByLaterChanges(t *testing.T) {
 	p.set(0, began.Add(-time.Second), began)
 	later := time.AfterFunc(150*time.Millisecond, func() { p.set(3, time.Now(), began) })
 	defer later.Stop()
-	if got := askSynced(t, server.URL, "1s"); got.Done {
+	if got := runSynced(t, server.URL, "1s"); got.Done {
 		t.Errorf("no sync has ended since nothing was pending, and one may be under way: %+v", got)
 	}
 	p.set(0, began.Add(-time.Second), began)
 	later.Reset(150 * time.Millisecond)
 	ended := time.AfterFunc(400*time.Millisecond, func() { p.set(3, time.Now(), time.Now().Add(-100*time.Millisecond)) })
 	defer ended.Stop()
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 2*time.Second {
+	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited > 2*time.Second {
 		t.Errorf("a sync has ended since, with what was pending then: %+v", got)
 	}
 }
@@ -117,18 +117,18 @@ func TestSyncedLooksAtEachFamilyByItself(t *testing.T) {
 	)
 	defer server.Close()
 	p.set(0, began.Add(-time.Minute), began.Add(-30*time.Second))
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
+	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
 		t.Errorf("nothing is asked for in either family: %+v", got)
 	}
 	p.set(0, began, began.Add(-30*time.Second))
-	if got := askSynced(t, server.URL, "1s"); got.Done || !strings.Contains(got.Why, "the last sync was 3") {
+	if got := runSynced(t, server.URL, "1s"); got.Done || !strings.Contains(got.Why, "the last sync was 3") {
 		t.Errorf("the one that is used has a sync under way, begun 30 s after the last: %+v", got)
 	}
 	p.set(0, began.Add(-time.Minute), began)
 	p.idle = began.Add(-time.Hour)
 	later := time.AfterFunc(300*time.Millisecond, func() { p.set(2, time.Now().Add(-50*time.Millisecond), time.Now()) })
 	defer later.Stop()
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
+	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
 		t.Errorf("one family's sync has ended and the other has none to do, whatever came in since: %+v", got)
 	}
 }
@@ -145,7 +145,7 @@ func TestSyncedHoldsAsLongAsSyncsTake(t *testing.T) {
 	p.set(0, began.Add(-20*time.Millisecond), began)
 	ended := time.AfterFunc(700*time.Millisecond, func() { p.set(0, began.Add(-20*time.Millisecond), time.Now()) })
 	defer ended.Stop()
-	if got := askSynced(t, server.URL, "5s"); !got.Done || got.Waited < 700*time.Millisecond || got.Waited > 2*time.Second {
+	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited < 700*time.Millisecond || got.Waited > 2*time.Second {
 		t.Errorf("a sync of seven times the mean is under way: %+v", got)
 	}
 	if got := (proxyStatus{syncs: 1, took: 60}).hold(); got != holdMost {
@@ -159,21 +159,21 @@ func TestSyncedHoldsAsLongAsSyncsTake(t *testing.T) {
 func TestSyncedWithoutKubeProxy(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	url := closed.URL
-	if got := askSynced(t, url, "5s"); got.Done || !strings.Contains(got.Why, "404") {
+	if got := runSynced(t, url, "5s"); got.Done || !strings.Contains(got.Why, "404") {
 		t.Errorf("no metrics there: %+v", got)
 	}
 	closed.Close()
-	if got := askSynced(t, url, "5s"); got.Done || !strings.Contains(got.Why, "refused") {
-		t.Errorf("nobody there: %+v", got)
+	if got := runSynced(t, url, "5s"); got.Done || !strings.Contains(got.Why, "refused") {
+		t.Errorf("a closed port: %+v", got)
 	}
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "up 1") }))
 	defer other.Close()
-	if got := askSynced(t, other.URL, "5s"); got.Done || !strings.Contains(got.Why, "not the metrics of a kube-proxy") {
+	if got := runSynced(t, other.URL, "5s"); got.Done || !strings.Contains(got.Why, "not the metrics of a kube-proxy") {
 		t.Errorf("somebody else there: %+v", got)
 	}
 	stuck := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer stuck.Close()
-	if got := askSynced(t, stuck.URL, "300ms"); got.Done || got.Why == "" || got.Waited > 3*time.Second {
+	if got := runSynced(t, stuck.URL, "300ms"); got.Done || got.Why == "" || got.Waited > 3*time.Second {
 		t.Errorf("a frozen kube-proxy: %+v", got)
 	}
 }

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// whoHasTries requests are sent over the time waited: one broadcast may be lost.
+	// whoHasTries requests are sent during the wait, because one broadcast may be lost.
 	whoHasTries = 3
 	whoHasMost  = 30 * time.Second
 )
 
-// whoHas asks who on the link has an address, by ARP or NDP, and prints all who answer, not only the first: two
-// that claim one address are what it is there to find.
+// whoHas resolves an address on the link by ARP or NDP and prints every owner that answers, not only the first: its purpose
+// is to find two owners of one address.
 func whoHas(args []string, stdout, stderr io.Writer) error {
 	var (
 		set  = flag.NewFlagSet("prober whohas", flag.ContinueOnError)
-		addr = set.String("addr", "", "address to ask for")
+		addr = set.String("addr", "", "address to resolve")
 		wait = set.Duration("wait", time.Second, "how long to listen for answers")
 	)
 	set.SetOutput(stderr)
@@ -36,24 +36,24 @@ func whoHas(args []string, stdout, stderr io.Writer) error {
 		return badf("whohas wants --addr with an IP address, got %q", args)
 	}
 	if *wait <= 0 || *wait > whoHasMost {
-		return badf("--wait %s: want more than nothing and at most %s", *wait, whoHasMost)
+		return badf("--wait %s: want a positive duration of at most %s", *wait, whoHasMost)
 	}
 	link, source, err := linkTo(target.Unmap())
 	if err != nil {
 		return err
 	}
-	owners, err := askLink(link, source, target.Unmap(), *wait)
+	owners, err := solicit(link, source, target.Unmap(), *wait)
 	if err != nil {
-		return fmt.Errorf("ask on %s who has %s: %w", link.Name, target, err)
+		return fmt.Errorf("resolve %s on %s: %w", target, link.Name, err)
 	}
 	if owners == nil {
-		owners = []string{} // nobody is an answer, not the lack of one
+		owners = []string{} // no owner is a result, so JSON must show [] and not null
 	}
 	slices.Sort(owners)
 	return json.NewEncoder(stdout).Encode(wire.Owners{Addr: target.Unmap(), Link: link.Name, MACs: slices.Compact(owners)})
 }
 
-// linkTo finds the interface in whose network the address is, and its own address there.
+// linkTo returns the interface that has the address in its network, and the interface's own address there.
 func linkTo(target netip.Addr) (net.Interface, netip.Addr, error) {
 	links, err := net.Interfaces()
 	if err != nil {
@@ -73,10 +73,10 @@ func linkTo(target netip.Addr) (net.Interface, netip.Addr, error) {
 			}
 		}
 	}
-	return net.Interface{}, netip.Addr{}, fmt.Errorf("no interface is in one network with %s", target)
+	return net.Interface{}, netip.Addr{}, fmt.Errorf("no interface has a network with %s", target)
 }
 
-// links prints the hardware addresses of this place.
+// links prints the hardware addresses of this machine's interfaces.
 func links(stdout io.Writer) error {
 	all, err := net.Interfaces()
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// neighbours is one of the two ways to ask a link for an address's owner.
+// neighbours resolves an address on a link by ARP or by NDP.
 type neighbours struct {
-	socket int
-	ask    func() error
-	// answer reads a packet; ok is false for one that is no answer to the question.
+	socket  int
+	request func() error
+	// answer parses a packet. ok is false if the packet does not answer the request.
 	answer func(packet []byte) (mac net.HardwareAddr, ok bool)
 }
 
-// askLink sends the question whoHasTries times and gathers all answers that come within wait.
-func askLink(link net.Interface, source, target netip.Addr, wait time.Duration) ([]string, error) {
+// solicit sends whoHasTries requests and collects the answers that arrive within wait.
+func solicit(link net.Interface, source, target netip.Addr, wait time.Duration) ([]string, error) {
 	open := openARP
 	if target.Is6() {
 		open = openNDP
@@ -35,7 +35,7 @@ func askLink(link net.Interface, source, target netip.Addr, wait time.Duration) 
 		packet = make([]byte, 2048)
 	)
 	for range whoHasTries {
-		if err := n.ask(); err != nil {
+		if err := n.request(); err != nil {
 			return nil, fmt.Errorf("send: %w", err)
 		}
 		for until := time.Now().Add(wait / whoHasTries); ; {
@@ -67,7 +67,7 @@ const (
 	arpLength            = 28
 )
 
-// openARP asks by ARP (RFC 826): a broadcast, answered by each owner.
+// openARP prepares ARP (RFC 826): each owner answers a broadcast.
 func openARP(link net.Interface, source, target netip.Addr) (neighbours, error) {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, syscall.ETH_P_ARP))
 	socket, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, int(protocol))
@@ -80,10 +80,10 @@ func openARP(link net.Interface, source, target netip.Addr) (neighbours, error) 
 	}
 	everyone := &syscall.SockaddrLinklayer{Protocol: protocol, Ifindex: link.Index, Halen: 6,
 		Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
-	request := arpPacket(link.HardwareAddr, source, target)
+	packet := arpPacket(link.HardwareAddr, source, target)
 	return neighbours{socket: socket,
-		ask:    func() error { return syscall.Sendto(socket, request, 0, everyone) },
-		answer: func(packet []byte) (net.HardwareAddr, bool) { return arpAnswer(packet, target) },
+		request: func() error { return syscall.Sendto(socket, packet, 0, everyone) },
+		answer:  func(packet []byte) (net.HardwareAddr, bool) { return arpAnswer(packet, target) },
 	}, nil
 }
 
@@ -107,8 +107,8 @@ const (
 	sourceLinkAddress, targetLinkAddress          = 1, 2
 )
 
-// openNDP asks by neighbour discovery (RFC 4861, 7.2): a multicast to the address's solicited-node group,
-// answered by each owner. The kernel fills in the checksum.
+// openNDP prepares neighbour discovery (RFC 4861, section 7.2): each owner answers a multicast to the address's
+// solicited-node group. The kernel computes the checksum.
 func openNDP(link net.Interface, _, target netip.Addr) (neighbours, error) {
 	socket, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.IPPROTO_ICMPV6)
 	if err != nil {
@@ -122,16 +122,16 @@ func openNDP(link net.Interface, _, target netip.Addr) (neighbours, error) {
 	}
 	group := &syscall.SockaddrInet6{ZoneId: uint32(link.Index), Addr: [16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff}}
 	copy(group.Addr[13:], target.AsSlice()[13:])
-	request := append([]byte{neighbourSolicitation, 0, 0, 0, 0, 0, 0, 0}, target.AsSlice()...)
-	request = append(append(request, sourceLinkAddress, 1), link.HardwareAddr...)
+	packet := append([]byte{neighbourSolicitation, 0, 0, 0, 0, 0, 0, 0}, target.AsSlice()...)
+	packet = append(append(packet, sourceLinkAddress, 1), link.HardwareAddr...)
 	return neighbours{socket: socket,
-		ask:    func() error { return syscall.Sendto(socket, request, 0, group) },
-		answer: func(packet []byte) (net.HardwareAddr, bool) { return ndpAnswer(packet, target) },
+		request: func() error { return syscall.Sendto(socket, packet, 0, group) },
+		answer:  func(packet []byte) (net.HardwareAddr, bool) { return ndpAnswer(packet, target) },
 	}, nil
 }
 
-// ndpAnswer reads an advertisement: its header, the address, then options of a type, a length in 8 bytes, and
-// a value.
+// ndpAnswer parses an advertisement: a header, the address, and options. An option is a type, a length in units of 8 bytes,
+// and a value.
 func ndpAnswer(packet []byte, target netip.Addr) (net.HardwareAddr, bool) {
 	if len(packet) < 24 || packet[0] != neighbourAdvertisement || !bytes.Equal(packet[8:24], target.AsSlice()) {
 		return nil, false

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// askLink needs packet sockets, which only Linux has in this form.
-func askLink(net.Interface, netip.Addr, netip.Addr, time.Duration) ([]string, error) {
-	return nil, errors.New("only a prober on Linux can ask")
+// solicit needs packet sockets, which only Linux has in this form.
+func solicit(net.Interface, netip.Addr, netip.Addr, time.Duration) ([]string, error) {
+	return nil, errors.New("only a prober on Linux can send ARP and NDP requests")
 }

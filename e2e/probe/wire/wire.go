@@ -1,12 +1,12 @@
-// Package wire is the language between the probe client and the prober program: one JSON document a line.
-// It imports the standard library and reach only, so that the prober stays a small static program.
+// Package wire defines the protocol between the probe client and the prober program: one JSON document a line.
+// It imports only the standard library and reach, so that the prober stays a small static program.
 //
-// For `prober ask` the client writes one Ask and then Ask.Cells lines of Cell. The prober answers with a
-// Line holding Hello as soon as it runs, one Line holding an Answer for each cell as it ends, in any order,
-// and a last Line holding Done. An output without Done was cut off.
+// For `prober probe` the client writes one Batch and then Batch.Cells lines of Cell. The prober prints a Line with Hello when
+// it starts, a Line with an Answer when a cell ends, in any order, and a last Line with Done. An output without Done is
+// truncated.
 //
-// For `prober flow` the client writes one Flow and later closes its end (or writes a line "stop"). The prober
-// answers Hello, one Line holding an Observation for each request as it ends, and Done.
+// For `prober flow` the client writes one Flow and later closes stdin (or writes a line "stop"). The prober prints Hello, a
+// Line with an Observation when a request ends, and Done.
 package wire
 
 import (
@@ -16,13 +16,13 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Version is raised whenever a client and a prober of different versions would misunderstand each other.
-const Version = 2
+// Version increases with every change that makes clients and probers of different versions incompatible.
+const Version = 3
 
-// DefaultConcurrency is how many cells a prober asks at once where the client does not say.
+// DefaultConcurrency is how many cells a prober probes at once if the client does not say.
 const DefaultConcurrency = 64
 
-// Bounds that a prober keeps whatever it is asked, so that load stays bounded in count and in time.
+// Bounds that a prober keeps for every input, so that its load is bounded in count and in time.
 const (
 	MaxConcurrency = 512
 	MaxConnections = 100_000 // of one cell
@@ -31,26 +31,26 @@ const (
 	MaxInFlight    = 4_096
 )
 
-// Form is how a target is asked and what an answer looks like.
+// Form is which requests a target gets and in which format it answers.
 type Form string
 
 // The forms.
 const (
-	// AppHTTP asks the sample app: GET /hostname and GET /clientip over one connection, both plain text.
+	// AppHTTP sends the sample app GET /hostname and GET /clientip over one connection. Both answers are plain text.
 	AppHTTP Form = "appHTTP"
-	// AppUDP asks the sample app by the datagrams "hostname" and "clientip" from one socket.
+	// AppUDP sends the sample app the datagrams "hostname" and "clientip" from one socket.
 	AppUDP Form = "appUDP"
-	// OutsideHTTP asks the outside world's web server: one GET /, answered with a Served.
+	// OutsideHTTP sends the outside world's web server one GET /. It answers with a Served.
 	OutsideHTTP Form = "outsideHTTP"
 	// OutsideHTTPS is the same over TLS.
 	OutsideHTTPS Form = "outsideHTTPS"
-	// HealthCheck asks a healthCheckNodePort: one GET /, answered 200 or 503 with the count of local endpoints.
+	// HealthCheck sends a healthCheckNodePort one GET /. It answers 200 or 503 with the number of local endpoints.
 	HealthCheck Form = "healthCheck"
-	// Lookup only asks the DNS; Cell.Record says for what.
+	// Lookup only resolves a name, for Cell.Record.
 	Lookup Form = "lookup"
 )
 
-// Record is a DNS record type; the empty one stands for A and AAAA together, as a client asks before it dials.
+// Record is a DNS record type. The empty one stands for A and AAAA together, which a client looks up before it dials.
 type Record string
 
 // The record types that can be looked up.
@@ -63,74 +63,71 @@ const (
 	PTR        Record = "PTR"
 )
 
-// Ask heads the input of `prober ask`.
-type Ask struct {
+// Batch is the first line of the input of `prober probe`.
+type Batch struct {
 	Version int `json:"version"`
 	// Cells is how many lines of Cell follow.
 	Cells int `json:"cells"`
-	// Concurrency is how many cells are asked at once; 0: DefaultConcurrency.
+	// Concurrency is how many cells are probed at once; 0: DefaultConcurrency.
 	Concurrency int `json:"concurrency,omitempty"`
-	// Deadline bounds the whole run. Cells that are not done by then get a ProbeFailed observation. 0: none.
+	// Deadline bounds the whole batch. Cells that are not done by then get a ProbeFailed observation. 0: none.
 	Deadline time.Duration `json:"deadlineNs,omitempty"`
-	// Nonce is the client's and unlike that of any other Ask; Hello repeats it, so that answers to another one are not
-	// taken for those to this.
+	// Nonce is unique to the batch. Hello repeats it, so that the client rejects the output of another batch.
 	Nonce string `json:"nonce"`
 }
 
-// Cell is one target to ask, by one or more new connections, one after the other.
+// Cell is one target to probe, by one or more new connections, one after the other.
 type Cell struct {
-	// ID is the client's; the answer carries it.
+	// ID is chosen by the client and repeated in the answer.
 	ID   int    `json:"id"`
 	Form Form   `json:"form"`
 	Host string `json:"host"`           // an IP address or a DNS name
 	Port uint16 `json:"port,omitempty"` // 0 only for Lookup
 	// Family is 4 or 6 to use addresses of that IP family only; 0: either.
 	Family int `json:"family,omitempty"`
-	// Record is what a Lookup asks for.
+	// Record is the type that a Lookup looks up.
 	Record Record `json:"record,omitempty"`
-	// DNSServer (address:port) is asked instead of the servers of /etc/resolv.conf. Its search path, and
-	// /etc/hosts before any server, still apply.
+	// DNSServer (address:port) replaces the servers of /etc/resolv.conf. The search path, and /etc/hosts before any server,
+	// still apply.
 	DNSServer string `json:"dnsServer,omitempty"`
-	// HostHeader is the HTTP Host header; empty: host, with the port unless it is the scheme's own.
+	// HostHeader is the HTTP Host header; empty: Host, with the port unless it is the scheme's default.
 	HostHeader string `json:"hostHeader,omitempty"`
 	// ServerName is the TLS server name; empty: Host.
 	ServerName string `json:"serverName,omitempty"`
-	// Roots are PEM certificates the server's must chain to; empty: it is not verified.
+	// Roots are the PEM certificates to verify the server's certificate with; empty: it is not verified.
 	Roots string `json:"roots,omitempty"`
-	// Min and Max bound the connections: at least Min, then on until each of Until has answered.
+	// Min and Max bound the connections: at least Min, then more until each backend of Until has answered.
 	Min   int      `json:"min"`
 	Max   int      `json:"max"`
 	Until []string `json:"until,omitempty"`
 	// Timeout of one connection, name lookup included.
 	Timeout time.Duration `json:"timeoutNs"`
-	// Length is how many bytes the sample app is made to echo over each connection, or in one datagram; 0: none.
+	// Length is how many bytes the sample app must echo over each connection, or in one datagram; 0: none.
 	Length int `json:"length,omitempty"`
-	// Hold is how long a connection to the sample app is then left alone, before it is used again and closed from one
-	// side only; see Cell.Lasting.
+	// Hold is how long a connection to the sample app then stays idle, before the prober uses it again and half-closes it.
 	Hold time.Duration `json:"holdNs,omitempty"`
-	// TCP asks DNS servers over TCP.
+	// TCP sends DNS queries over TCP.
 	TCP bool `json:"tcp,omitempty"`
 	// Interval between the end of one connection and the start of the next.
 	Interval time.Duration `json:"intervalNs,omitempty"`
 }
 
-// MaxLength bounds Cell.Length: what fits into the request line of a Go server.
+// MaxLength bounds Cell.Length. It fits into the request line of a Go server.
 const MaxLength = 512 << 10
 
-// Lasting reports whether the cell's connections carry much or are held.
-func (c Cell) Lasting() bool { return c.Length > 0 || c.Hold > 0 }
+// Extended reports whether the cell's connections carry an echo or stay idle for a while.
+func (c Cell) Extended() bool { return c.Length > 0 || c.Hold > 0 }
 
-// Flow is the input of `prober flow`: a request is started every 1/PerSecond seconds, whether or not earlier
-// ones have ended.
+// Flow is the input of `prober flow`. A request starts every 1/PerSecond seconds, whether or not earlier requests have ended.
 type Flow struct {
 	Version   int  `json:"version"`
 	Cell      Cell `json:"cell"` // its ID, Min, Max, Until and Interval are not used
 	PerSecond int  `json:"perSecond"`
-	// Duration ends the flow though nobody stopped it; at most MaxFlow.
+	// Duration ends a flow that the client does not stop; at most MaxFlow.
 	Duration time.Duration `json:"durationNs"`
 }
 
-// Line is one line of a prober's output; exactly one of its fields is set.
+// Line is one line of a prober's output. Exactly one of its fields is set.
 type Line struct {
 	Hello   *Hello             `json:"hello,omitempty"`
 	Answer  *Answer            `json:"answer,omitempty"`
@@ -138,22 +135,22 @@ type Line struct {
 	Done    *Done              `json:"done,omitempty"`
 }
 
-// Hello says that the prober runs. Before it, whatever goes wrong is the transport's doing.
+// Hello reports that the prober runs. A failure before it is a failure of the transport.
 type Hello struct {
 	Version int `json:"version"`
-	// Nonce is the Ask's; empty for a flow.
+	// Nonce is the Batch's; empty for a flow.
 	Nonce string `json:"nonce,omitempty"`
 }
 
-// Answer is all that was observed of one cell.
+// Answer has all observations of one cell.
 type Answer struct {
 	ID           int                 `json:"id"`
 	Observations []reach.Observation `json:"observations"`
-	// Services are the SRV records, by priority and then name, Names the PTR names, both without final dots,
-	// of the last connection.
+	// Services are the SRV records of the last lookup, by priority and then name. Names are its PTR names. Both have no final
+	// dots.
 	Services []Service `json:"services,omitempty"`
 	Names    []string  `json:"names,omitempty"`
-	// Chain is the last lookup's aliases, each the target of the one before, without final dots.
+	// Chain lists the aliases of the last lookup, each the target of the one before, without final dots.
 	Chain []string `json:"chain,omitempty"`
 }
 
@@ -165,12 +162,12 @@ type Service struct {
 	Weight   uint16 `json:"weight"`
 }
 
-// Done is the last line: how many answers, or requests of a flow, came before it.
+// Done is the last line. Count is the number of answers, or of a flow's requests, before it.
 type Done struct {
 	Count int `json:"count"`
 }
 
-// Served is what the outside world's web server answers to GET /.
+// Served is the outside world's web server's answer to GET /.
 type Served struct {
 	// Name is the server's own.
 	Name string `json:"name"`
@@ -183,20 +180,19 @@ type Served struct {
 	Path       string `json:"path"`
 }
 
-// Owners is what `prober whohas` prints: the hardware addresses, sorted, of all on the link who say that they
-// have the address.
+// Owners is the output of `prober whohas`: the sorted hardware addresses of all machines on the link that claim Addr.
 type Owners struct {
 	Addr netip.Addr `json:"addr"`
 	Link string     `json:"link"`
 	MACs []string   `json:"macs"`
 }
 
-// Links is what `prober links` prints: the hardware addresses of the place it runs in.
+// Links is the output of `prober links`: the hardware addresses of the interfaces in its network namespace.
 type Links struct {
 	MACs []string `json:"macs"`
 }
 
-// Listening is what `prober serve` prints, once, when it answers: the addresses it listens at.
+// Listening is what `prober serve` prints when it is ready: the addresses it listens on.
 type Listening struct {
 	Name  string `json:"name"`
 	HTTP  string `json:"http,omitempty"`
@@ -204,12 +200,12 @@ type Listening struct {
 	UDP   string `json:"udp,omitempty"`
 }
 
-// Synced is what `prober synced` prints: what the node's kube-proxy says of its own work.
+// Synced is the output of `prober synced`: whether the node's kube-proxy has programmed its changes.
 type Synced struct {
-	// Done: every change that kube-proxy knew of when it was asked is in the node's packet filter.
+	// Done: every change that kube-proxy knew at the start is in the node's packet filter.
 	Done bool `json:"done"`
-	// Waited is how long that took.
+	// Waited is how long the prober waited.
 	Waited time.Duration `json:"waitedNs"`
-	// Why is, where it is not done, what was last seen, or why kube-proxy could not be asked.
+	// Why is, unless Done, what was last observed, or why kube-proxy's metrics could not be read.
 	Why string `json:"why,omitempty"`
 }

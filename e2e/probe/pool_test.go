@@ -10,31 +10,32 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// posted is an Exec of this machine that counts the processes it starts and can end them all.
-type posted struct {
+// pooled is an Exec of this machine that counts the processes it starts and can end them all.
+type pooled struct {
 	Local
-	standing Standing
-	started  atomic.Int32
+	pool    Pool
+	started atomic.Int32
 
 	mu     sync.Mutex
 	cancel []context.CancelFunc
-	// before changes what is run; nil: nothing.
+	// before, if set, runs before each start and may fail it.
 	before func(argv []string) error
 }
 
-func (p *posted) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	if !p.standing.Takes(argv) {
+func (p *pooled) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if !p.pool.Supports(argv) {
 		return p.start(ctx, v, argv, stdin, stdout, stderr)
 	}
-	return p.standing.Exec(ctx, p.start, v, argv, stdin, stdout, stderr)
+	return p.pool.Exec(ctx, p.start, v, argv, stdin, stdout, stderr)
 }
 
-func (p *posted) start(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (p *pooled) start(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	p.started.Add(1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -50,30 +51,30 @@ func (p *posted) start(ctx context.Context, v reach.Vantage, argv []string, stdi
 	return p.Local.Exec(ctx, v, argv, stdin, stdout, stderr)
 }
 
-// kill ends every process, as a node does that goes down, and waits until they have ended.
-func (p *posted) kill() {
+// kill ends every process, like a node that goes down, and waits until they have ended.
+func (p *pooled) kill() {
 	p.mu.Lock()
 	for _, cancel := range p.cancel {
 		cancel()
 	}
 	p.mu.Unlock()
-	p.standing.mu.Lock()
-	defer p.standing.mu.Unlock()
-	for _, list := range p.standing.idle {
+	p.pool.mu.Lock()
+	defer p.pool.mu.Unlock()
+	for _, list := range p.pool.idle {
 		for _, prober := range list {
 			<-prober.ended
 		}
 	}
 }
 
-func (p *posted) fail(err error) {
+func (p *pooled) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.before = func([]string) error { return err }
 }
 
-// askOnce observes a port that nobody listens at.
-func askOnce(t *testing.T, p *posted) reach.Observation {
+// probeOnce probes a closed port.
+func probeOnce(t *testing.T, p *pooled) reach.Observation {
 	t.Helper()
 	cells, err := New(p, WithRetries(0, 0)).Observe(t.Context(), []Request{
 		{Vantage: here(), Target: target(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), 1), reach.TCP), Timeout: time.Second}})
@@ -83,12 +84,12 @@ func askOnce(t *testing.T, p *posted) reach.Observation {
 	return cells[0].Observations[0]
 }
 
-func TestStandingProberServesManyBatches(t *testing.T) {
-	p := &posted{}
-	defer p.standing.Close()
+func TestPoolReusesASession(t *testing.T) {
+	p := &pooled{}
+	defer p.pool.Close()
 	for range 5 {
-		if o := askOnce(t, p); o.Outcome != reach.Refused {
-			t.Fatalf("nobody listens at port 1: %+v", o)
+		if o := probeOnce(t, p); o.Outcome != reach.Refused {
+			t.Fatalf("port 1 is closed: %+v", o)
 		}
 	}
 	if n := p.started.Load(); n != 1 {
@@ -96,31 +97,31 @@ func TestStandingProberServesManyBatches(t *testing.T) {
 	}
 }
 
-func TestStandingProbersServeBatchesAtTheSameTime(t *testing.T) {
-	p := &posted{}
-	defer p.standing.Close()
+func TestPoolRunsBatchesAtTheSameTime(t *testing.T) {
+	p := &pooled{}
+	defer p.pool.Close()
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
 			for range 5 {
-				if o := askOnce(t, p); o.Outcome != reach.Refused {
-					t.Errorf("nobody listens at port 1: %+v", o)
+				if o := probeOnce(t, p); o.Outcome != reach.Refused {
+					t.Errorf("port 1 is closed: %+v", o)
 				}
 			}
 		})
 	}
 	group.Wait()
 	if n := p.started.Load(); n > 4 {
-		t.Errorf("%d processes for four askers", n)
+		t.Errorf("%d processes for four clients", n)
 	}
 }
 
-func TestStandingProberThatIsGoneIsReplaced(t *testing.T) {
-	p := &posted{}
-	defer p.standing.Close()
-	askOnce(t, p)
+func TestPoolReplacesASessionThatEnded(t *testing.T) {
+	p := &pooled{}
+	defer p.pool.Close()
+	probeOnce(t, p)
 	p.kill()
-	if o := askOnce(t, p); o.Outcome != reach.Refused {
+	if o := probeOnce(t, p); o.Outcome != reach.Refused {
 		t.Fatalf("the prober was killed between two batches: %+v", o)
 	}
 	if n := p.started.Load(); n != 2 {
@@ -128,20 +129,24 @@ func TestStandingProberThatIsGoneIsReplaced(t *testing.T) {
 	}
 	p.kill()
 	p.fail(errors.New("the node is down"))
-	if o := askOnce(t, p); o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "the node is down") {
+	if o := probeOnce(t, p); o.Outcome != reach.ProbeFailed || !strings.Contains(o.Detail, "the node is down") {
 		t.Errorf("no prober can be started: %+v", o)
 	}
 }
 
-// A prober whose way is cut says nothing: it is not waited for, and what it was asked is asked by another.
-func TestStandingProberThatIsSilentIsReplaced(t *testing.T) {
+// An idle session that does not acknowledge a command is replaced, and the new session runs the command.
+func TestPoolReplacesAnUnresponsiveSession(t *testing.T) {
+	synctest.Test(t, replaceUnresponsiveSession) // ackTimeout passes at once
+}
+
+func replaceUnresponsiveSession(t *testing.T) {
 	var (
-		p     = &Standing{}
+		p     = &Pool{}
 		calls atomic.Int32
 		input = make(chan string, 8)
 	)
 	run := func(ctx context.Context, _ reach.Vantage, _ []string, stdin io.Reader, stdout, _ io.Writer) error {
-		mute := calls.Add(1) == 1
+		unresponsive := calls.Add(1) == 1
 		text := make([]byte, 1<<12)
 		for turn := 0; ; turn++ {
 			n, err := stdin.Read(text)
@@ -149,33 +154,33 @@ func TestStandingProberThatIsSilentIsReplaced(t *testing.T) {
 				return err
 			}
 			input <- string(text[:n])
-			if mute && turn > 0 {
+			if unresponsive && turn > 0 {
 				<-ctx.Done()
 				return nil
 			}
-			_, _ = io.WriteString(stdout, `{"stayBegun":{}}`+"\nan answer\n"+`{"stayEnded":{"code":3,"said":"oh"}}`+"\n")
+			_, _ = io.WriteString(stdout, `{"sessionBegun":{}}`+"\nan answer\n"+`{"sessionEnded":{"code":3,"said":"oh"}}`+"\n")
 		}
 	}
-	ask := func() (string, string, error) {
+	exec := func() (string, string, error) {
 		var out, said bytes.Buffer
 		err := p.Exec(t.Context(), run, here(), []string{"/x/prober-1", "synced"}, strings.NewReader(""), &out, &said)
 		return out.String(), said.String(), err
 	}
 	defer p.Close()
 	for range 2 {
-		out, said, err := ask()
+		out, said, err := exec()
 		if out != "an answer\n" || said != "oh" || err == nil || !strings.Contains(err.Error(), "exit code 3") {
 			t.Fatalf("got %q, %q, %v", out, said, err)
 		}
 	}
 	if n := calls.Load(); n != 2 {
-		t.Errorf("%d probers, want the second in place of the silent one", n)
+		t.Errorf("%d sessions, want a second one that replaces the unresponsive one", n)
 	}
 }
 
-func TestStandingProberEndsWithTheQuestion(t *testing.T) {
-	p := &posted{}
-	defer p.standing.Close()
+func TestPoolEndsASessionWithItsCommand(t *testing.T) {
+	p := &pooled{}
+	defer p.pool.Close()
 	path, err := p.Prober(t.Context(), here())
 	if err != nil {
 		t.Fatal(err)
@@ -184,31 +189,30 @@ func TestStandingProberEndsWithTheQuestion(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "exit code 2") {
 		t.Errorf("a wrong flag: %v", err)
 	}
-	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	silent := silentServer(t)
-	err = p.Exec(ctx, here(), []string{path, "synced", "--metrics", "http://" + silent + "/metrics", "--wait", "30s"}, nil, io.Discard, nil)
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
-		t.Errorf("after %s: %v", time.Since(began), err)
+	unresponsive := unresponsiveServer(t)
+	err = p.Exec(ctx, here(), []string{path, "synced", "--metrics", "http://" + unresponsive + "/metrics", "--wait", "30s"}, nil, io.Discard, nil)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the end of the context did not end the command: %v", err)
 	}
 }
 
-func TestStandingTakesWhatEndsByItself(t *testing.T) {
-	var s Standing
+func TestPoolSupportsCommandsThatEnd(t *testing.T) {
+	var p Pool
 	for _, c := range []struct {
 		argv []string
 		want bool
 	}{
-		{[]string{"/kind/svclab/prober-12", "ask"}, true},
+		{[]string{"/kind/svclab/prober-12", "probe"}, true},
 		{[]string{"/tmp/svclab-prober-12", "synced", "--wait", "1s"}, true},
 		{[]string{"/kind/svclab/prober-12", "flow"}, false},
 		{[]string{"/kind/svclab/prober-12"}, false},
-		{[]string{"/tmp/prober/sh", "ask"}, false},
+		{[]string{"/tmp/prober/sh", "probe"}, false},
 		{nil, false},
 	} {
-		if got := s.Takes(c.argv); got != c.want {
-			t.Errorf("Takes(%q) = %t", c.argv, got)
+		if got := p.Supports(c.argv); got != c.want {
+			t.Errorf("Supports(%q) = %t", c.argv, got)
 		}
 	}
 }

@@ -54,9 +54,9 @@ func TestConnectionThatDoesNotLast(t *testing.T) {
 		detail  string
 	}{
 		"cut short":         {serves(t, says("my-app-0"), func(r *http.Request) string { return echoes(r)[1:] }), reach.WrongAnswer, "my-app-0 echoed 4999 bytes"},
-		"closed meanwhile":  {serves(t, says("my-app-0"), echoes), reach.WrongAnswer, "my-app-0 was asked again after 50ms"},
+		"closed meanwhile":  {serves(t, says("my-app-0"), echoes), reach.WrongAnswer, "my-app-0 did not answer again after 50ms"},
 		"another one later": {serves(t, says("my-app-0"), echoes, says("my-app-1")), reach.WrongAnswer, `my-app-0 answered at first, "my-app-1" on the same connection`},
-		"silence after a while": {serves(t, says("my-app-0"), echoes, func(*http.Request) string { time.Sleep(time.Second); return "" }),
+		"no answer after a while": {serves(t, says("my-app-0"), echoes, func(*http.Request) string { time.Sleep(time.Second); return "" }),
 			reach.TimedOut, "the answer stopped"},
 		"held too long": {serves(t, says("my-app-0"), echoes), reach.TimedOut, ""},
 	} {
@@ -113,7 +113,7 @@ func TestLongDatagrams(t *testing.T) {
 	}
 	for most, want := range map[int]reach.Outcome{1800: reach.Reached, 1400: reach.TimedOut} {
 		o := observeOne(t, Request{Target: target(datagrams(t, answer(most)), reach.UDP), Length: 1800, Timeout: 250 * time.Millisecond}).Observations[0]
-		if o.Outcome != want || want == reach.TimedOut && !strings.Contains(o.Detail, "an echo of 1800 bytes was not") {
+		if o.Outcome != want || want == reach.TimedOut && !strings.Contains(o.Detail, "the echo of 1800 bytes is missing") {
 			t.Errorf("a network that takes %d bytes: got %s (%s), want %s", most, o.Outcome, o.Detail, want)
 		}
 	}
@@ -135,7 +135,7 @@ func TestLongDatagrams(t *testing.T) {
 		}
 		return answer(0)(question, client)
 	})
-	if o := observeOne(t, Request{Target: target(wrong, reach.UDP), Length: 10}).Observations[0]; o.Outcome != reach.WrongAnswer || !strings.Contains(o.Detail, "and other ones than the 10") {
+	if o := observeOne(t, Request{Target: target(wrong, reach.UDP), Length: 10}).Observations[0]; o.Outcome != reach.WrongAnswer || !strings.Contains(o.Detail, "echoed 8 bytes that differ from the 10") {
 		t.Errorf("an echo of something else: got %+v", o)
 	}
 }

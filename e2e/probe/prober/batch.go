@@ -14,17 +14,17 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// silences is after how many connections in a row that nobody answered a cell that waits for more backends
-// to answer is given up: otherwise a cell that is blocked would cost Max timeouts.
-const silences = 3
+// maxNoReplies is how many connections in a row may fail before a cell stops waiting for the remaining backends of Until.
+// Without it a blocked cell would cost Max timeouts.
+const maxNoReplies = 3
 
-// errRunEnded is the cause of a context that the run's deadline ended.
+// errRunEnded is the cause of a context that the batch's deadline ended.
 var errRunEnded = errors.New("the run's deadline passed")
 
-// ask reads an Ask with its cells and writes an Answer for each of them, whatever happens.
-func ask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+// probeBatch reads a Batch with its cells and writes an Answer for each of them, even after the deadline.
+func probeBatch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
-	head, cells, err := readAsk(stdin)
+	head, cells, err := readBatch(stdin)
 	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version, Nonce: head.Nonce}})
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func ask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	for range min(head.Concurrency, len(cells)) {
 		workers.Go(func() {
 			for cell := range queue {
-				answer := askCell(ctx, cell)
+				answer := probeCell(ctx, cell)
 				out.write(wire.Line{Answer: &answer})
 			}
 		})
@@ -55,17 +55,17 @@ func ask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	return out.failed()
 }
 
-func readAsk(stdin io.Reader) (wire.Ask, []wire.Cell, error) {
+func readBatch(stdin io.Reader) (wire.Batch, []wire.Cell, error) {
 	var (
 		in   = newLineReader(stdin)
-		head wire.Ask
+		head wire.Batch
 	)
-	if err := in.next("the head of an ask", &head); err != nil {
+	if err := in.next("the head of a batch", &head); err != nil {
 		return head, nil, err
 	}
 	switch {
 	case head.Version != wire.Version:
-		return head, nil, badf("asked in protocol %d, this prober speaks %d; rebuild whichever is older", head.Version, wire.Version)
+		return head, nil, badf("the batch has protocol %d, this prober %d; rebuild the older of the two", head.Version, wire.Version)
 	case head.Cells < 0 || head.Concurrency < 0 || head.Deadline < 0:
 		return head, nil, badf("cells, concurrency and deadline must not be negative")
 	}
@@ -86,7 +86,7 @@ func readAsk(stdin io.Reader) (wire.Ask, []wire.Cell, error) {
 			return head, nil, badf("cell %d: %w", cell.ID, err)
 		}
 		if ids[cell.ID] {
-			return head, nil, badf("cell %d is asked twice", cell.ID)
+			return head, nil, badf("two cells have the ID %d", cell.ID)
 		}
 		ids[cell.ID] = true
 		cells = append(cells, cell)
@@ -94,7 +94,7 @@ func readAsk(stdin io.Reader) (wire.Ask, []wire.Cell, error) {
 	return head, cells, nil
 }
 
-// checkCell fills in defaults and says what is wrong with a cell.
+// checkCell fills in defaults and validates a cell.
 func checkCell(cell *wire.Cell) error {
 	cell.Min = max(cell.Min, 1)
 	cell.Max = max(cell.Max, cell.Min)
@@ -136,11 +136,11 @@ func checkLookup(cell wire.Cell) error {
 	switch cell.Record {
 	case wire.AnyAddress, wire.A, wire.AAAA, wire.CNAME, wire.SRV:
 		if isAddr {
-			return fmt.Errorf("%s is an address, there is no name to look up", cell.Host)
+			return fmt.Errorf("%s is an IP address, not a name to look up", cell.Host)
 		}
 	case wire.PTR:
 		if !isAddr {
-			return fmt.Errorf("PTR is looked up for an address, %q is none", cell.Host)
+			return fmt.Errorf("PTR needs an IP address, %q is not one", cell.Host)
 		}
 	default:
 		return fmt.Errorf("unknown record type %q", cell.Record)
@@ -148,14 +148,14 @@ func checkLookup(cell wire.Cell) error {
 	return nil
 }
 
-// askCell makes the connections of one cell, one after the other. It stops at Max, or after Min once each of
-// Until has answered or nobody has answered several times in a row. A context that ends leaves a ProbeFailed
-// observation, never an empty answer.
-func askCell(ctx context.Context, cell wire.Cell) wire.Answer {
+// probeCell makes the connections of one cell, one after the other. It stops at Max, or after Min as soon as each backend
+// of Until has answered or maxNoReplies connections in a row had no answer. If ctx ends, the last observation is
+// ProbeFailed, so an answer is never empty.
+func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
 	var (
 		answer  = wire.Answer{ID: cell.ID}
 		missing = slices.Clone(cell.Until)
-		silent  = 0
+		noReply = 0
 	)
 	for n := range cell.Max {
 		if n > 0 && !pause(ctx, cell.Interval) {
@@ -170,19 +170,19 @@ func askCell(ctx context.Context, cell wire.Cell) wire.Answer {
 			break
 		}
 		if o.Outcome == reach.Reached {
-			silent = 0
+			noReply = 0
 			missing = slices.DeleteFunc(missing, func(name string) bool { return name == o.Backend })
 		} else {
-			silent++
+			noReply++
 		}
-		if n+1 >= cell.Min && (len(missing) == 0 || silent >= silences) {
+		if n+1 >= cell.Min && (len(missing) == 0 || noReply >= maxNoReplies) {
 			break
 		}
 	}
 	return answer
 }
 
-// pause waits, and says whether ctx is still alive after it.
+// pause waits for d or the end of ctx. It reports whether ctx is still alive.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -195,7 +195,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// cutShort is the observation of a probe that the end of the run prevented or interrupted.
+// cutShort returns the observation of a probe that the end of ctx prevented or interrupted.
 func cutShort(ctx context.Context) reach.Observation {
 	return reach.Observation{Outcome: reach.ProbeFailed, At: time.Now(),
 		Detail: fmt.Sprintf("the run ended before this probe did: %v", context.Cause(ctx))}

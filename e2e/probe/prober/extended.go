@@ -15,11 +15,11 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// askAppAtLength asks the sample app over one connection that carries as much and lasts as long as the cell says: who
-// it is, a long echo, a silence, who it is once more. The last question is sent and the prober's side closed before the
-// answer is read, which a proxy must pass on as it is: a connection has two directions.
-func (p *probe) askAppAtLength(ctx context.Context, talk *conversation) error {
-	if err := p.askName(talk); err != nil {
+// probeAppExtended uses one connection for as many bytes and as long as the cell says. It requests the host name and a long
+// echo, leaves the connection idle, and requests the host name again. It closes the prober's side after the last request
+// and before the answer. A proxy must forward that half-close: the other direction stays open.
+func (p *probe) probeAppExtended(ctx context.Context, talk *conversation) error {
+	if err := p.getHostname(talk); err != nil {
 		return err
 	}
 	name := p.o.Backend
@@ -30,11 +30,11 @@ func (p *probe) askAppAtLength(ctx context.Context, talk *conversation) error {
 			return fmt.Errorf("%d bytes were not echoed by %s: %w", len(sent), name, err)
 		}
 		if string(body) != sent {
-			return fmt.Errorf("%s echoed %d bytes, and other ones than the %d that were sent", name, len(body), len(sent))
+			return fmt.Errorf("%s echoed %d bytes that differ from the %d sent", name, len(body), len(sent))
 		}
 	}
 	if !pause(ctx, p.cell.Hold) {
-		return fmt.Errorf("the connection to %s was held no longer: %w", name, ctx.Err())
+		return fmt.Errorf("the idle connection to %s was interrupted: %w", name, ctx.Err())
 	}
 	half, ok := talk.conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -43,7 +43,7 @@ func (p *probe) askAppAtLength(ctx context.Context, talk *conversation) error {
 	talk.sent = half.CloseWrite
 	status, body, err := talk.get("/hostname", true)
 	if err != nil {
-		return fmt.Errorf("%s was asked again after %v: %w", name, p.cell.Hold, err)
+		return fmt.Errorf("%s did not answer again after %v: %w", name, p.cell.Hold, err)
 	}
 	if again, _ := hostname(body); status != http.StatusOK || again != name {
 		return fmt.Errorf("%s answered at first, %q on the same connection later", name, again)
@@ -51,12 +51,13 @@ func (p *probe) askAppAtLength(ctx context.Context, talk *conversation) error {
 	return nil
 }
 
-// echoSends is how often a long datagram is sent before its echo is missing. Cut in two, one half lost is both, and a
-// kernel that is short of time drops halves it cannot put together; a network that takes none drops every one.
+// echoSends is how often a long datagram is sent until its echo counts as missing. A fragmented datagram is lost with any of
+// its fragments, and a busy kernel drops fragments that it cannot reassemble in time. A network that does not forward
+// fragments drops all of them.
 const echoSends = 3
 
-// echoUDP has the app send one long datagram back. It answers in lower case. What is answered late is not read any more,
-// so it must be the last question.
+// echoUDP makes the app echo one long datagram, which the app converts to lower case. It must be the last exchange of a
+// socket, because a late echo stays unread.
 func (p *probe) echoUDP(conn net.Conn) bool {
 	var (
 		sent = filler(p.cell.Length)
@@ -77,17 +78,17 @@ func (p *probe) echoUDP(conn net.Conn) bool {
 	}
 	if err != nil {
 		outcome, detail := dialOutcome(err)
-		p.o.Outcome, p.o.Detail = outcome, fmt.Sprintf("hostname was answered by %s, an echo of %d bytes was not: %s", p.o.Backend, len(sent), detail)
+		p.o.Outcome, p.o.Detail = outcome, fmt.Sprintf("hostname was answered by %s, the echo of %d bytes is missing: %s", p.o.Backend, len(sent), detail)
 		return false
 	}
 	if strings.TrimSpace(string(body)) != sent {
-		p.o.Outcome, p.o.Detail = reach.WrongAnswer, fmt.Sprintf("%s echoed %d bytes, and other ones than the %d that were sent", p.o.Backend, len(body), len(sent))
+		p.o.Outcome, p.o.Detail = reach.WrongAnswer, fmt.Sprintf("%s echoed %d bytes that differ from the %d sent", p.o.Backend, len(body), len(sent))
 		return false
 	}
 	return true
 }
 
-// filler is a text of so many letters and digits, in lower case, that no other probe sends.
+// filler returns length random lower-case letters and digits.
 func filler(length int) string {
 	own := strings.ToLower(rand.Text())
 	return strings.Repeat(own, length/len(own)+1)[:length]

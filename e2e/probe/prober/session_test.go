@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// runSession runs `prober session` with an input and returns its exit code and output.
+func runSession(t *testing.T, stdin io.Reader, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, said bytes.Buffer
+	code = run(t.Context(), append([]string{"session"}, args...), stdin, &out, &said)
+	return code, out.String(), said.String()
+}
+
+func TestSessionRunsOneCommandAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		input := `{"args":["probe"],"input":"{\"version\":3,\"cells\":0,\"nonce\":\"n\"}\n"}
+{"args":["probe"],"input":"nonsense"}
+{"args":["serve"]}
+{"args":["probe"],"input":"{\"version\":3,\"cells\":0,\"nonce\":\"n\"}\n"}
+`
+		// The end of stdin would cancel the commands, so it stays open until the session ends.
+		reader, writer := io.Pipe()
+		defer writer.Close()
+		go func() { _, _ = io.WriteString(writer, input) }()
+		began := time.Now()
+		code, stdout, stderr := runSession(t, reader, "--idle", "5m")
+		if code != 0 || stderr != "" {
+			t.Fatalf("exit code %d, %s", code, stderr)
+		}
+		if idle := time.Since(began); idle != 5*time.Minute {
+			t.Errorf("the session was idle for %s", idle)
+		}
+		const answered = `{"sessionBegun":{}}
+{"hello":{"version":3,"nonce":"n"}}
+{"done":{"count":0}}
+{"sessionEnded":{"code":0}}
+`
+		if !strings.HasPrefix(stdout, answered) || !strings.HasSuffix(stdout, answered) {
+			t.Errorf("the first and the last command did not run:\n%s", stdout)
+		}
+		for _, want := range []string{`{"sessionEnded":{"code":2,"said":"prober: stdin line 1 is not the head of a batch`, `session runs only probe and synced`} {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%s is missing:\n%s", want, stdout)
+			}
+		}
+	})
+}
+
+// instant is a cell whose probes end at once and without network traffic. With an interval its connections take a known time.
+const instant = `{"id":%d,"form":"appHTTP","host":"127.0.0.1","port":80,"family":6,"min":3,"max":3,"timeoutNs":1000,"intervalNs":3600000000000}`
+
+func TestSessionEndsWithItsClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader, writer := io.Pipe()
+		began := time.Now()
+		go func() {
+			_, _ = io.WriteString(writer, `{"args":["probe"],"input":`+strconv.Quote(`{"version":3,"cells":1}`+"\n"+fmt.Sprintf(instant, 0)+"\n")+"}\n")
+			time.Sleep(time.Minute)
+			writer.Close()
+		}()
+		code, stdout, stderr := runSession(t, reader)
+		if took := time.Since(began); code != 0 || took != time.Minute || !strings.Contains(stdout, errClientGone.Error()) {
+			t.Errorf("exit code %d after %s: %s\n%s", code, took, stdout, stderr)
+		}
+	})
+	if code, _, stderr := runSession(t, strings.NewReader("{")); code != 2 || !strings.Contains(stderr, "is not a command") {
+		t.Errorf("an input that is cut off: exit code %d: %s", code, stderr)
+	}
+	if code, _, _ := runSession(t, strings.NewReader(""), "--idle", "0s"); code != 2 {
+		t.Errorf("no time to wait: exit code %d", code)
+	}
+}
+
+// Cells of a batch are probed at the same time, up to the concurrency, and a cell's connections keep its interval.
+func TestBatchIsConcurrentAndKeepsIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		input := `{"version":3,"cells":6,"concurrency":3}` + "\n"
+		for i := range 6 {
+			input += fmt.Sprintf(instant, i) + "\n"
+		}
+		var stdout, stderr bytes.Buffer
+		began := time.Now()
+		if code := run(t.Context(), []string{"probe"}, strings.NewReader(input), &stdout, &stderr); code != 0 {
+			t.Fatalf("exit code %d: %s", code, stderr.String())
+		}
+		// 3 connections have 2 intervals of an hour between them, and 6 cells take two rounds of 3.
+		if took := time.Since(began); took != 4*time.Hour {
+			t.Errorf("it took %s, want 4h", took)
+		}
+	})
+}
