@@ -30,7 +30,7 @@ var below = map[string][]string{
 	"e2e/observe":         {"e2e/reach", "e2e/world", "e2e/probe"},
 	"e2e/scenario":        {"e2e/reach"},
 	"e2e/cluster/docker":  {},
-	"e2e/cluster/kind":    {"e2e/cluster/docker"},
+	"e2e/cluster/kind":    {"e2e/world", "e2e/cluster/docker"},
 	"e2e/cluster":         {"e2e/lasting", "e2e/reach", "e2e/world", "e2e/probe", "e2e/cluster/docker", "e2e/cluster/kind"},
 	"e2e/report":          {"e2e/reach"},
 	"e2e/table":           {"e2e/reach", "e2e/world", "e2e/scenario"},

@@ -52,11 +52,7 @@ func (c *Cluster) hostPodOf(node string) string { return "node-" + node }
 
 // ensureClients sees to it that a client pod runs on every node.
 func (c *Cluster) ensureClients(ctx context.Context) error {
-	// a pod bound to a node that has not joined yet may be collected as an orphan
-	err := watchObjects(ctx, c.waiter, "every node has joined", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
-		return fmt.Sprintf("%d of %d", len(nodes), len(c.nodeNames())), len(nodes) >= len(c.nodeNames())
-	})
-	if err != nil {
+	if err := c.allJoined(ctx); err != nil { // the pod garbage collector may delete a pod that is bound to an unknown node
 		return err
 	}
 	var pods []clientPod
@@ -64,6 +60,13 @@ func (c *Cluster) ensureClients(ctx context.Context) error {
 		pods = append(pods, clientPod{Name: c.podOf(node), Node: node, App: clientApp})
 	}
 	return c.runClients(ctx, pods)
+}
+
+// allJoined waits until the API server knows every node.
+func (c *Cluster) allJoined(ctx context.Context) error {
+	return watchObjects(ctx, c.waiter, "every node has joined", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+		return fmt.Sprintf("%d of %d", len(nodes), len(c.nodeNames())), len(nodes) >= len(c.nodeNames())
+	})
 }
 
 func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {

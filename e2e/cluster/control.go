@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/svclab/svclab/e2e/cluster/kind"
 )
 
 // undos are what RestoreAll does, by what was broken.
@@ -162,7 +164,7 @@ func (c *Cluster) bringBack(ctx context.Context, node string) error {
 
 // readySince judges whether a node is Ready and has said so after a time; the object of a node that died goes on saying so.
 func readySince(nodes []*corev1.Node, name string, since time.Time, always bool) (seen string, done bool) {
-	if seen, done := ready(nodes, []string{name}); !done {
+	if seen, done := kind.Ready(nodes, []string{name}); !done {
 		return seen, false
 	}
 	for _, condition := range nodes[0].Status.Conditions {

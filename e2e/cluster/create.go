@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
@@ -27,7 +28,7 @@ func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
 	if err := os.MkdirAll(c.settings.Output, 0o755); err != nil {
 		return fmt.Errorf("create cluster %s: %w", name, err)
 	}
-	if err := os.WriteFile(filepath.Join(c.settings.Output, "kind.yaml"), want.config, 0o644); err != nil {
+	if err := os.WriteFile(c.settings.kindFile(), want.config, 0o644); err != nil {
 		return fmt.Errorf("create cluster %s: %w", name, err)
 	}
 	if err := os.WriteFile(c.settings.intent(), []byte(want.marker.Summary+"\n"), 0o644); err != nil {
@@ -48,17 +49,14 @@ func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
 // is an API server, while kind still joins the workers: most of it is waiting.
 func (c *Cluster) createAll(ctx context.Context, m marker) error {
 	group, both := errgroup.WithContext(ctx)
-	made := make(chan struct{})
 	group.Go(func() error {
-		_, err := c.provider.Create(both)
-		close(made)
-		return err
+		return c.wrongVersion(c.run(both, envfuncs.CreateClusterWithConfig(c.provider, m.Name, c.settings.kindFile())))
 	})
 	group.Go(func() error {
 		if err := c.guardEarly(both); err != nil {
 			return err
 		}
-		if err := c.connectEarly(both, made); err != nil {
+		if err := c.connectEarly(both); err != nil {
 			return err
 		}
 		return c.furnish(both)
@@ -76,16 +74,8 @@ func (c *Cluster) createAll(ctx context.Context, m marker) error {
 	return nil
 }
 
-// connectEarly connects as soon as the API server answers. Where images must be put into the nodes first, that is when
-// kind has made them all.
-func (c *Cluster) connectEarly(ctx context.Context, made <-chan struct{}) error {
-	if len(c.settings.Images.Load) > 0 {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-made:
-		}
-	}
+// connectEarly connects as soon as the API server answers, while kind still joins the workers.
+func (c *Cluster) connectEarly(ctx context.Context) error {
 	return c.until(ctx, "the API server answers", apiServerIn, func(ctx context.Context) (string, bool, error) {
 		config, err := c.provider.Early(ctx)
 		if err != nil {
@@ -103,11 +93,7 @@ func (c *Cluster) abandon(ctx context.Context) error {
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteIn)
 	defer cancel()
 	if ctx.Err() == nil {
-		dir := filepath.Join(c.settings.Output, "logs", "create")
-		if err := c.ExportLogs(cleaning, dir); err != nil {
-			c.say("not all logs could be saved: %s", shortened(err.Error()))
-		}
-		c.say("the logs of the cluster that failed are in %s", dir)
+		c.SaveLogs(cleaning, filepath.Join(c.settings.Output, "logs", "create"))
 	}
 	for range 3 { // the engine may end what a cancelled command began only after the first look
 		f, err := c.look(cleaning)
@@ -141,7 +127,7 @@ func (c *Cluster) furnish(ctx context.Context) error {
 			return nil
 		})
 	}
-	step("the nodes are Ready and routed", c.ensureNodes)
+	step("the nodes are routed, and kube-proxy has synced on each", c.ensureNodes)
 	step("the outside world answers", func(ctx context.Context) error {
 		addrs, err := c.ensureOutside(ctx)
 		c.outside = addrs

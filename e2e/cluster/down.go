@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
@@ -17,14 +19,11 @@ func (c *Cluster) remove(ctx context.Context, f found) error {
 	name := c.settings.Name
 	ctx, cancel := context.WithTimeout(ctx, deleteIn)
 	defer cancel()
-	args := []string{"rm", "--force", "--volumes"}
-	for _, container := range append(f.Others, f.Nodes...) {
-		args = append(args, container.Name)
-	}
-	if len(args) > 3 {
-		if err := c.removeContainers(ctx, args); err != nil {
-			return fmt.Errorf("delete cluster %s: %w", name, err)
-		}
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.run(both, envfuncs.DestroyCluster(name)) })
+	group.Go(func() error { return c.engine.Remove(both, "label="+ownerLabel+"="+name) })
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("delete cluster %s: %w", name, err)
 	}
 	for _, network := range f.Networks {
 		if network.Labels[ownerLabel] != name {
@@ -39,35 +38,13 @@ func (c *Cluster) remove(ctx context.Context, f found) error {
 			return fmt.Errorf("delete cluster %s: %w", name, err)
 		}
 	}
-	if err := os.Remove(c.kubeconfig); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("delete cluster %s: %w", name, err)
-	}
 	return nil
-}
-
-// removeContainers runs `docker args…`, which removes containers, and sees to it that they are gone: the engine may be about
-// to remove some for somebody else.
-func (c *Cluster) removeContainers(ctx context.Context, args []string) error {
-	err := c.engine.Run(ctx, args...)
-	if err == nil || !strings.Contains(err.Error(), "already in progress") && !docker.Missing(err) {
-		return err
-	}
-	return c.until(ctx, "the engine has removed the containers", deleteIn, func(ctx context.Context) (string, bool, error) {
-		f, err := c.look(ctx)
-		if err != nil || len(f.Nodes)+len(f.Others) == 0 {
-			return "", err == nil, err
-		}
-		return fmt.Sprintf("%d are left", len(f.Nodes)+len(f.Others)), false, nil
-	})
 }
 
 // Down deletes the cluster that Up made under that name, whole: nodes, the outside world, the network, the kubeconfig.
 // It says whether there was anything. One that svclab did not make is refused.
 func Down(ctx context.Context, s Settings) (existed bool, err error) {
-	if s.Log == nil {
-		s.Log = io.Discard
-	}
-	c := &Cluster{waiter: &waiter{log: s.Log}, settings: s, engine: s.Engine, kubeconfig: s.Kubeconfig()}
+	c := own(s)
 	if err := c.ping(ctx); err != nil {
 		return false, err
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 	"sigs.k8s.io/yaml"
 )
 
@@ -48,10 +49,21 @@ func (c *Cluster) ExportLogs(ctx context.Context, dir string) error {
 	}
 	if c.provider != nil {
 		group.Go(func() error { nodes = c.dumpContainers(ctx, dir); return nil })
-		group.Go(func() error { logs = c.provider.ExportLogs(ctx, filepath.Join(dir, "kind")); return nil })
+		group.Go(func() error {
+			logs = c.run(ctx, envfuncs.ExportClusterLogs(c.settings.Name, filepath.Join(dir, "kind")))
+			return nil
+		})
 	}
 	_ = group.Wait() // the functions never fail; what they found is joined
 	return errors.Join(objects, nodes, logs)
+}
+
+// SaveLogs is ExportLogs for a failure that is reported elsewhere: it logs where the files are and which could not be saved.
+func (c *Cluster) SaveLogs(ctx context.Context, dir string) {
+	if err := c.ExportLogs(ctx, dir); err != nil {
+		c.say("not all logs could be saved: %s", shortened(err.Error()))
+	}
+	c.say("the logs are in %s", dir)
 }
 
 func (c *Cluster) dumpObjects(ctx context.Context, dir string) error {

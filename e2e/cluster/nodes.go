@@ -16,16 +16,16 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
-	"github.com/svclab/svclab/e2e/world"
 )
 
 // excludeLabel keeps a node out of load balancing. kubeadm puts it on control planes and kind leaves it there when there
 // are workers; MetalLB then silently announces nothing from them.
 const excludeLabel = "node.kubernetes.io/exclude-from-external-load-balancers"
 
-// ensureNodes gives every node its routes and packet filter and waits until it is Ready and kube-proxy has synced.
+// ensureNodes gives every node its routes and packet filter and waits until its kubelet and its kube-proxy work.
 func (c *Cluster) ensureNodes(ctx context.Context) error {
 	if err := c.findDNS(ctx); err != nil {
 		return err
@@ -37,11 +37,6 @@ func (c *Cluster) ensureNodes(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return watchObjects(ctx, c.waiter, "every node is Ready", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
-			return ready(nodes, c.nodeNames())
-		})
-	})
 	for _, node := range c.nodeNames() {
 		group.Go(func() error { return c.nodeWorks(ctx, node, proxySyncedIn) })
 	}
@@ -53,30 +48,6 @@ func (c *Cluster) nodeNames() []string { return c.settings.kindConfig().Nodes() 
 
 func (c *Cluster) listWatch(resource, namespace string, selector fields.Selector) cache.ListerWatcher {
 	return cache.NewListWatchFromClient(c.client.CoreV1().RESTClient(), resource, namespace, selector)
-}
-
-// ready judges whether all named nodes are there and Ready.
-func ready(nodes []*corev1.Node, names []string) (seen string, done bool) {
-	var waiting []string
-	for _, name := range names {
-		i := slices.IndexFunc(nodes, func(n *corev1.Node) bool { return n.Name == name })
-		switch {
-		case i < 0:
-			waiting = append(waiting, name+" has not joined")
-		case !world.NodeReady(nodes[i]) || len(nodes[i].Status.Conditions) == 0:
-			waiting = append(waiting, name+" is not Ready"+because(nodes[i]))
-		}
-	}
-	return strings.Join(waiting, "; "), len(waiting) == 0
-}
-
-func because(node *corev1.Node) string {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady && condition.Message != "" {
-			return ": " + condition.Message
-		}
-	}
-	return ""
 }
 
 // includeControlPlane takes the exclude label off the control plane, once kubeadm has put its labels on.
@@ -255,14 +226,17 @@ func nodeHealthy(line string) bool {
 	return strings.HasPrefix(line, "kubelet 200, kube-proxy 200, rules for ") && !strings.Contains(line, ": 0,") && strings.HasSuffix(line, " active")
 }
 
-// loadImages puts the engine's images into the nodes that lack them.
+// loadImages copies the engine's images into the nodes that lack them.
 func (c *Cluster) loadImages(ctx context.Context) error {
 	if len(c.settings.Images.Load) == 0 {
 		return nil
 	}
+	if err := c.allJoined(ctx); err != nil { // before that, a node may have no containerd yet
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, node := range c.nodeNames() {
-		group.Go(func() error { return c.loadNode(ctx, node) })
+	for _, image := range c.settings.Images.Load {
+		group.Go(func() error { return c.run(ctx, envfuncs.LoadImageToCluster(c.settings.Name, image.Local, image.Name)) })
 	}
 	if err := group.Wait(); err != nil {
 		return err

@@ -97,22 +97,3 @@ func TestNodeHealthy(t *testing.T) {
 		}
 	}
 }
-
-func TestReady(t *testing.T) {
-	node := func(name string, status corev1.ConditionStatus) *corev1.Node {
-		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
-			{Type: corev1.NodeReady, Status: status, Message: "cni plugin not initialized"}}}}
-	}
-	for _, c := range []struct {
-		nodes []*corev1.Node
-		seen  string
-	}{
-		{[]*corev1.Node{node("a", corev1.ConditionTrue), node("b", corev1.ConditionTrue)}, ""},
-		{[]*corev1.Node{node("b", corev1.ConditionFalse)}, "a has not joined; b is not Ready: cni plugin not initialized"},
-		{[]*corev1.Node{node("a", corev1.ConditionTrue), {ObjectMeta: metav1.ObjectMeta{Name: "b"}}}, "b is not Ready"},
-	} {
-		if seen, done := ready(c.nodes, []string{"a", "b"}); seen != c.seen || done != (c.seen == "") {
-			t.Errorf("%q %v, want %q", seen, done, c.seen)
-		}
-	}
-}

@@ -222,15 +222,6 @@ func TestReadProxyConfig(t *testing.T) {
 	}
 }
 
-func TestCanonical(t *testing.T) {
-	for name, want := range map[string]string{"a:1": "docker.io/library/a:1", "svclab/a:1": "docker.io/svclab/a:1", "q.io/b/a:1": "q.io/b/a:1",
-		"localhost/a": "localhost/a", "h:5000/a": "h:5000/a"} {
-		if got := canonical(name); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-}
-
 func TestRestoreAllUndoesTheLastFirst(t *testing.T) {
 	c := &Cluster{}
 	var undone []string

@@ -21,6 +21,8 @@ var (
 	ErrSettings = errors.New("bad setting")
 	// ErrNoCluster: there is no such cluster.
 	ErrNoCluster = errors.New("no such cluster")
+	// ErrVersion: the nodes run another version of Kubernetes than Settings.Version.
+	ErrVersion = errors.New("wrong Kubernetes version")
 	// ErrNoDNS: the cluster has no Service for its DNS; Attach returns the cluster all the same.
 	ErrNoDNS = errors.New("no cluster DNS")
 )

@@ -27,7 +27,8 @@ const (
 type Settings struct {
 	// Name of the kind cluster, of its Docker network, and the first part of its containers' names.
 	Name string
-	// Version of Kubernetes, "1.37" or "v1.37.2", that the nodes must turn out to have; empty: whatever the image has.
+	// Version of Kubernetes, "1.37" or "v1.37.2", that every node must run: Up and Attach return ErrVersion when one runs
+	// another, and a cluster just created is then removed. Empty accepts the version of the node image.
 	Version string
 	// ProxyMode is kube-proxy's: NFTables or IPTables.
 	ProxyMode string
@@ -106,6 +107,9 @@ func (s Settings) Validate() error {
 
 // Kubeconfig is the file name of the cluster's own kubeconfig.
 func (s Settings) Kubeconfig() string { return filepath.Join(s.Output, "kubeconfig") }
+
+// kindFile is the file name of the configuration that kind creates the cluster from.
+func (s Settings) kindFile() string { return filepath.Join(s.Output, "kind.yaml") }
 
 // PodRanges and ServiceRanges are the cluster's, IPv4 first.
 func (s Settings) PodRanges() []netip.Prefix {

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/e2e-framework/klient"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
@@ -47,18 +49,23 @@ func prepare(s Settings) (*Cluster, wanted, error) {
 	if err := s.Validate(); err != nil {
 		return nil, wanted{}, err
 	}
-	if s.Log == nil {
-		s.Log = io.Discard
-	}
 	config := s.kindConfig()
 	text, err := config.Render(s.Manifests)
 	if err != nil {
 		return nil, wanted{}, err
 	}
 	w := wanted{kind: config, config: text, marker: marker{Name: s.Name, Config: fingerprint(text), Summary: s.Summary()}}
-	provider := kind.New(s.Engine, s.Name, s.Name, s.Kubeconfig(), text, s.Log)
-	c := &Cluster{waiter: &waiter{log: s.Log}, settings: s, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
-	return c, w, nil
+	return own(s), w, nil
+}
+
+// own is the cluster of svclab's own that the settings name, whether it exists or not.
+func own(s Settings) *Cluster {
+	if s.Log == nil {
+		s.Log = io.Discard
+	}
+	provider := kind.New(s.Engine, s.Name, s.Name, s.Kubeconfig(), s.Log)
+	provider.WithVersion(s.Version)
+	return &Cluster{waiter: &waiter{log: s.Log}, settings: s, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
 }
 
 func (c *Cluster) ping(ctx context.Context) error {
@@ -107,6 +114,9 @@ func (c *Cluster) bringUp(ctx context.Context, want wanted) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("use cluster %s: %w", c.settings.Name, context.Cause(ctx))
 	}
+	if errors.Is(err, ErrVersion) { // the same image would give the same version again
+		return err
+	}
 	c.say("cluster %s does not work again (%v); making it anew", c.settings.Name, err)
 	return c.create(ctx, want, f)
 }
@@ -142,7 +152,17 @@ func (c *Cluster) takeOver(ctx context.Context) error {
 	if err := c.apiReady(ctx); err != nil {
 		return err
 	}
-	return c.furnish(ctx)
+	if err := c.checkVersion(ctx); err != nil {
+		return err
+	}
+	client, err := klient.New(c.config)
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.wrongVersion(c.provider.WaitForControlPlane(both, client)) })
+	group.Go(func() error { return c.furnish(both) }) // a node is Ready only after it has its part of the pod network
+	return group.Wait()
 }
 
 // apiReady waits until the API server of a cluster that was made before answers.
@@ -216,6 +236,9 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 		if container.Name == c.outsideName() {
 			c.outside = container.Networks[s.Name].Addrs
 		}
+	}
+	if err := c.checkVersion(ctx); err != nil {
+		return nil, err
 	}
 	if _, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); apierrors.IsNotFound(err) {
 		return c, problem(ErrNoDNS, "svclab learn reset, or to make the cluster anew: svclab down && svclab up",

@@ -103,6 +103,33 @@ func ParseContainers(text []byte) ([]Container, error) {
 	return containers, nil
 }
 
+// Remove removes the containers that match every filter and returns when none is left. The engine may still be removing one
+// for another client, and one that a cancelled command began to make may appear after the first list: so it repeats.
+func (e *Engine) Remove(ctx context.Context, filters ...string) error {
+	for {
+		containers, err := e.Containers(ctx, filters...)
+		if err != nil || len(containers) == 0 {
+			return err
+		}
+		args := []string{"rm", "--force", "--volumes"}
+		for _, c := range containers {
+			args = append(args, c.Name)
+		}
+		err = e.Run(ctx, args...)
+		if err == nil {
+			continue
+		}
+		if !Missing(err) && !strings.Contains(err.Error(), "already in progress") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove %s: %w", strings.Join(args[3:], ", "), context.Cause(ctx))
+		case <-time.After(e.pause):
+		}
+	}
+}
+
 // File is a file to be put into a container.
 type File struct {
 	// Path is absolute.

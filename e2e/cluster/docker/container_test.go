@@ -119,3 +119,33 @@ func TestContainersGivesUp(t *testing.T) {
 		t.Errorf("%v", containers)
 	}
 }
+
+// Remove waits for containers that another client is removing or that appear late. Any other failure is returned at once.
+func TestRemove(t *testing.T) {
+	lists := []string{"a b", "b", "c", ""} // what there is, at each list
+	says := []string{"Error: removal of container b is already in progress", "Error: No such container: b", ""}
+	var removed []string
+	engine := docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
+		now := lists[len(removed)]
+		switch c.Argv[1] {
+		case "ps":
+			_, _ = io.WriteString(c.Stdout, now)
+		case "container":
+			_, _ = io.WriteString(c.Stdout, `[{"Name":"/`+strings.ReplaceAll(now, " ", `"},{"Name":"/`)+`"}]`)
+		case "rm":
+			removed = append(removed, strings.Join(c.Argv[4:], " "))
+			if text := says[len(removed)-1]; text != "" {
+				_, _ = io.WriteString(c.Stderr, text)
+				return errors.New("exit status 1")
+			}
+		}
+		return nil
+	}))
+	if err := engine.Remove(t.Context(), "label=x"); err != nil || !slices.Equal(removed, []string{"a b", "b", "c"}) {
+		t.Errorf("%q, %v", removed, err)
+	}
+	removed, says = nil, []string{"permission denied"}
+	if err := engine.Remove(t.Context(), "label=x"); err == nil || !strings.Contains(err.Error(), "permission denied") || len(removed) != 1 {
+		t.Errorf("%q, %v", removed, err)
+	}
+}

@@ -75,6 +75,19 @@ func TestErrorsSayTheCommandAndTheLastLine(t *testing.T) {
 	}
 }
 
+func TestMissing(t *testing.T) {
+	for said, want := range map[string]bool{
+		"Error: No such container: x":                     true,
+		"Error response from daemon: network x not found": true,
+		"Could not find the file /a in container x":       true,
+		"Error: permission denied":                        false,
+	} {
+		if got := docker.Missing(fmt.Errorf("wrapped: %w", &docker.Error{Said: said})); got != want {
+			t.Errorf("%s: %v", said, got)
+		}
+	}
+}
+
 func TestPingWithoutEngine(t *testing.T) {
 	engine := docker.New("", docker.WithRunner(func(context.Context, docker.Command) error { return exec.ErrNotFound }))
 	if _, err := engine.Ping(t.Context()); !errors.Is(err, docker.ErrNoEngine) || !errors.Is(err, exec.ErrNotFound) {

@@ -4,48 +4,24 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
 
-func TestHasVersion(t *testing.T) {
-	for _, c := range []struct {
-		version, wanted string
-		want            bool
-	}{
-		{"v1.37.2", "", true}, {"v1.37.2", "1.37", true}, {"v1.37.2", "v1.37.2", true}, {"v1.37.2", "1.37.2", true},
-		{"v1.37.2", "1.3", false}, {"v1.37.2", "v1.37.20", false}, {"v1.37.20", "v1.37.2", false}, {"v1.36.3", "1.37", false},
-	} {
-		if got := hasVersion(c.version, c.wanted); got != c.want {
-			t.Errorf("%s as %s: %v", c.version, c.wanted, got)
-		}
-	}
-}
-
-func TestNotReady(t *testing.T) {
-	node := func(name string, status corev1.ConditionStatus) corev1.Node {
-		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status}}}}
-	}
-	if got := notReady([]corev1.Node{node("a", corev1.ConditionTrue), node("b", corev1.ConditionUnknown), {}}); got != "b is not Ready,  is not Ready" {
-		t.Errorf("%q", got)
-	}
-}
-
-// kind's library reads its engine and network from the environment; afterwards it is as before.
+// kind's library reads its engine and network from the environment; afterwards they have their previous values.
 func TestEnvironment(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "unix:///ambient")
 	t.Setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", "x")
 	if err := os.Unsetenv("KIND_EXPERIMENTAL_DOCKER_NETWORK"); err != nil {
 		t.Fatal(err)
 	}
-	p := New(docker.New("unix:///own"), "a", "net", "", nil, io.Discard)
+	p := New(docker.New("unix:///own"), "a", "net", "", io.Discard)
 	restore := p.environment()
 	if got := os.Getenv("DOCKER_HOST") + " " + os.Getenv("KIND_EXPERIMENTAL_DOCKER_NETWORK"); got != "unix:///own net" {
 		t.Error(got)
@@ -71,26 +47,32 @@ func TestLoggerKeepsTheSteps(t *testing.T) {
 	}
 }
 
-func TestRemoveAllTakesOnlyThisClusterSNodes(t *testing.T) {
-	var asked []string
+func TestDestroyRemovesTheNodesAndTheKubeconfig(t *testing.T) {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var filters []string
+	gone := false
 	engine := docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
-		asked = append(asked, strings.Join(c.Argv[1:], " "))
-		switch c.Argv[1] {
-		case "ps":
+		switch {
+		case c.Argv[1] == "ps" && !gone:
+			filters = append(filters, strings.Join(c.Argv[5:], " "))
 			_, _ = io.WriteString(c.Stdout, "1\n")
-		case "container":
+		case c.Argv[1] == "container":
 			_, _ = io.WriteString(c.Stdout, `[{"Id":"1","Name":"/a-worker"}]`)
-		case "rm":
-			_, _ = io.WriteString(c.Stderr, "Error: removal of container a-worker is already in progress")
-			return errors.New("exit status 1")
+		case c.Argv[1] == "rm":
+			gone = strings.Join(c.Argv[1:], " ") == "rm --force --volumes a-worker"
 		}
 		return nil
 	}))
-	p := New(engine, "a", "a", "", nil, io.Discard)
-	if err := p.removeAll(); err != nil {
-		t.Error(err)
+	p := New(engine, "a", "a", kubeconfig, io.Discard)
+	for range 2 { // a cluster that does not exist is no error
+		if err := p.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
-	if want := []string{"ps --all --quiet --no-trunc --filter label=io.x-k8s.kind.cluster=a", "container inspect 1", "rm --force --volumes a-worker"}; !slices.Equal(asked, want) {
-		t.Errorf("%q", asked)
+	if _, err := os.Stat(kubeconfig); !errors.Is(err, fs.ErrNotExist) || !slices.Equal(filters, []string{"--filter label=io.x-k8s.kind.cluster=a"}) {
+		t.Errorf("kubeconfig: %v; filters %q", err, filters)
 	}
 }
