@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
@@ -27,7 +28,7 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	began := time.Now()
 	run := report.Run{Started: began, Cluster: p.Cluster}
 	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn,
-		Timeouts: runner.Timeouts{Answered: answeredIn, Denied: deniedIn, Silent: silentIn}}
+		Timeouts: observe.Timeouts{Answered: answeredIn, Denied: deniedIn, Silent: silentIn}}
 	if err := runner.New(site{Cluster: c, plan: p, features: p.features}, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}

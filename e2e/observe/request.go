@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -52,6 +53,11 @@ type Timeouts struct {
 	// Silent is for cells in which no reply must come: each connection takes this long. It must be long enough for SYN
 	// to be sent again once, so that one lost packet does not look like a denial.
 	Silent time.Duration
+}
+
+// Or returns the timeouts with those of d where they are zero.
+func (t Timeouts) Or(d Timeouts) Timeouts {
+	return Timeouts{Answered: cmp.Or(t.Answered, d.Answered), Denied: cmp.Or(t.Denied, d.Denied), Silent: cmp.Or(t.Silent, d.Silent)}
 }
 
 // DefaultTimeouts are far above what a loaded two-core machine needs.

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
@@ -36,7 +37,7 @@ const (
 
 // affinityExpires makes one connection after the other, each later than the affinity's timeout after the last, until
 // every pod has answered. Each connection is then free to go to any pod, so a service that forgets its clients fails
-// with chance missChance at most. That it remembers them meanwhile is for a table to say.
+// with chance observe.MissChance at most. That it remembers them meanwhile is for a table to say.
 func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string, error) {
 	service, err := serviceArgs{args.Service}.find(env)
 	if err != nil {
@@ -63,7 +64,7 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 		if i > 0 && pairs[i-1].vantage.Name == p.vantage.Name { // asked by two ways, the client would be remembered for both
 			return nil, fmt.Errorf("want one target from %s, %s are more", p.vantage.Name, args.To)
 		}
-		requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 1, Max: MaxProbes(len(pods)),
+		requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 1, Max: observe.MaxProbes(len(pods)),
 			Until: pods, Timeout: env.Timeouts.Answered, Interval: timeout + affinitySlack})
 	}
 	cells, err := env.Prober.Observe(ctx, requests)

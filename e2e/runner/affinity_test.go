@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
@@ -63,7 +64,7 @@ func TestAffinityExpires(t *testing.T) {
 				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
 			}
 			for _, r := range prober.asked {
-				if r.Interval <= time.Second || r.Max != MaxProbes(2) || strings.Join(r.Until, " ") != "a b" {
+				if r.Interval <= time.Second || r.Max != observe.MaxProbes(2) || strings.Join(r.Until, " ") != "a b" {
 					t.Errorf("asked every %s, %d times at most, until %v", r.Interval, r.Max, r.Until)
 				}
 			}
@@ -95,7 +96,7 @@ func asked(prober Prober) Env {
 	second := onPod
 	second.Name = "pod/worker2"
 	return Env{Namespace: "ns", World: where.World, Vantages: []reach.Vantage{onPod, second, onOutside}, Prober: prober,
-		Timeouts: Timeouts{Answered: time.Second}}
+		Timeouts: observe.Timeouts{Answered: time.Second}}
 }
 
 func TestAffinityLasts(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/manifests"
 )
@@ -18,7 +19,7 @@ func TestFalseAlarmsOfAWholeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, stated := cells*missChance, 0
+	sum, stated := cells*observe.MissChance, 0
 	for _, s := range scenarios {
 		for _, step := range s.Steps {
 			var args struct {

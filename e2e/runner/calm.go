@@ -67,7 +67,7 @@ func (s *session) calm(ctx context.Context) (world.World, error) {
 // stillness is a text that stays the same as long as nothing moves.
 func stillness(w world.World) string {
 	var b strings.Builder
-	b.WriteString(versions(w))
+	b.WriteString(w.Versions())
 	for i := range w.Pods {
 		pod := &w.Pods[i]
 		fmt.Fprintf(&b, "pod %s %s %v ", pod.UID, pod.Status.Phase, pod.DeletionTimestamp)

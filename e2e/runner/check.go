@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/table"
@@ -40,7 +41,7 @@ type Env struct {
 	Prober    Prober
 	// Cluster is the runner's own; a check may ask whether it is more, as a Commander.
 	Cluster  Cluster
-	Timeouts Timeouts
+	Timeouts observe.Timeouts
 }
 
 // site is where the tables of the scenario are matched.
@@ -89,7 +90,7 @@ func (s *session) check(ctx context.Context, step scenario.Check) (stepReport, e
 	if err != nil {
 		return stepReport{}, err
 	}
-	told := s.followed(ctx)
+	told := s.waitForKubeProxy(ctx)
 	s.progress.say("check "+step.Name, "")
 	defer s.progress.say("", "")
 	c := s.runner.cluster

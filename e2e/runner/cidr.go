@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/svclab/svclab/e2e/lasting"
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
-	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
@@ -159,69 +159,51 @@ func spareRange(w world.World) (netip.Prefix, error) {
 	return spare, nil
 }
 
-// servesFrom asks the added Service's address from every pod and node until all is as it should be, and judges once
-// more then, against the oracle and against the plain expectation that every pod answers.
+// servesFrom wants the oracle and the plain expectation that every pod answers to be right about the added Service's
+// address, from every pod and node.
 func servesFrom(ctx context.Context, env Env, args cidrArgs) ([]string, error) {
-	for bound, final := time.Now().Add(follows), false; ; {
-		w, err := world.Take(ctx, env.Client, env.Dynamic, env.World.Facts, env.Namespace)
-		if err != nil {
-			return nil, fmt.Errorf("take a snapshot: %w", err)
-		}
-		env.World = w
-		lines, wrong, err := judgeServed(ctx, env, args)
-		switch {
-		case err != nil:
-			return nil, err
-		case final && wrong != "":
-			return nil, Failed("%s", wrong)
-		case final:
-			return lines, nil
-		}
-		final = wrong == "" || time.Now().After(bound) || !pause(ctx, reprobe)
-	}
-}
-
-// judgeServed asks once; wrong is the first cell that is not as it should be.
-func judgeServed(ctx context.Context, env Env, args cidrArgs) (lines []string, wrong string, err error) {
 	selector, err := labels.Parse(args.Pods)
 	if err != nil {
-		return nil, "", fmt.Errorf("pods: %w", err)
+		return nil, fmt.Errorf("pods: %w", err)
 	}
-	written := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Reason: "an added range serves like the first"}
-	for i := range env.World.Pods {
-		if pod := &env.World.Pods[i]; selector.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
-			written.Backends = append(written.Backends, world.Identity(pod))
-		}
-	}
-	slices.Sort(written.Backends)
-	var (
-		predict  = oracle.New(env.World)
-		asked    []forecast
-		requests []probe.Request
-	)
-	for _, v := range env.Vantages {
-		for _, t := range env.World.Targets(env.Namespace + "/" + args.Name) {
-			if t.Kind == reach.ClusterIP && !t.Undeclared && (v.Kind == reach.Pod || v.Kind == reach.Node) {
-				f := forecast{vantage: v, target: t, written: written, oracle: predict.Predict(v, t)}
-				asked, requests = append(asked, f), append(requests, f.request(false, env.Timeouts))
+	var backends []string
+	tables := func(w world.World) ([]observe.Table, error) {
+		expected := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Reason: "an added range serves like the first"}
+		for i := range w.Pods {
+			if pod := &w.Pods[i]; selector.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
+				expected.Backends = append(expected.Backends, world.Identity(pod))
 			}
 		}
+		slices.Sort(expected.Backends)
+		backends = expected.Backends
+		var t observe.Table
+		for _, v := range env.Vantages {
+			for _, target := range w.Targets(env.Namespace + "/" + args.Name) {
+				if target.Kind == reach.ClusterIP && !target.Undeclared && (v.Kind == reach.Pod || v.Kind == reach.Node) {
+					t.Cells = append(t.Cells, observe.Cell{Vantage: v, Target: target, Expected: &expected})
+				}
+			}
+		}
+		if len(t.Cells) == 0 || len(backends) == 0 {
+			return nil, errors.New("there is no client or no backend")
+		}
+		return []observe.Table{t}, nil
 	}
-	if len(requests) == 0 || len(written.Backends) == 0 {
-		return nil, "", errors.New("there is nobody to ask or to answer")
-	}
-	cells, err := env.Prober.Observe(ctx, requests)
+	result, err := observe.Engine{Policy: observe.Suite(), Prober: env.Prober, Timeouts: env.Timeouts, Within: follows, Tables: tables,
+		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction { return oracle.New(w).Predict },
+		Snapshot: func(ctx context.Context) (world.World, error) {
+			return world.Take(ctx, env.Client, env.Dynamic, env.World.Facts, env.Namespace)
+		}}.Observe(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	for i, f := range asked {
-		verdict := reach.Judge(cells[i], f.oracle, &f.written)
-		switch verdict.Result {
+	for _, c := range result.Tables[0].Cells {
+		switch c.Result {
 		case reach.Inconclusive:
-			return nil, "", fmt.Errorf("from %s: %s", f.vantage.Name, verdict.Why)
+			return nil, fmt.Errorf("from %s: %s", c.Cell.Vantage.Name, c.Why)
 		case reach.Fail:
-			return nil, fmt.Sprintf("from %s to %s: %s", f.vantage.Name, f.target.Name(), verdict.Why), nil
+			return nil, Failed("from %s to %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Why)
 		}
 	}
-	return []string{fmt.Sprintf("%s answer at the added address, asked from %d pods and nodes", strings.Join(written.Backends, ", "), len(asked))}, "", nil
+	return []string{fmt.Sprintf("%s answer at the added address, from %d pods and nodes", strings.Join(backends, ", "), len(result.Tables[0].Cells))}, nil
 }

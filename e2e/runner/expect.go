@@ -4,44 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// reprobe is the pause between two rounds of convergence: what is waited for is in kernels and DNS caches,
-// where nothing can be watched.
-const reprobe = 200 * time.Millisecond
-
-// expect observes and judges tables, in three phases.
-//
-// Settle: the API's objects come to agree; that can be watched. Then kube-proxy is waited for, see followed.
-//
-// Converge: the DNS, load balancers and other proxies follow the objects without saying when they are done. So the
-// cells are asked with few probes, and those that are not as predicted are asked again, until all are, or until
-// within has passed since the objects settled. Nothing seen in this phase is judged.
-//
-// Judge: every cell of the table is asked, once, in full, and every observation is kept and judged. Denials
-// are asked a second time when the pass is over, so that a hole which opens late is seen.
-//
-// This cannot hide flapping. The first phases decide only when the judged pass begins, never what it finds: it
-// asks all cells, those that converged at once and those that did not, it is not repeated, and no cell of it is
-// asked again because of what was seen. A path that works now and then must work in each of its probes there
-// (at least 8, see MaxProbes), whatever it did before; that it happened to work in a converging round gives it
-// no credit. What the phases do hide is one thing on purpose: a delay up to the bound, which is a setting and
-// is told in the report.
-func (s *session) expect(ctx context.Context, names []string, within time.Duration) (stepReport, error) {
+// expect waits for the objects to settle and for kube-proxy, then observes and judges the named tables: see package
+// observe. The step's time, in bounded, is for the waits. Probes get as long as they need: their time follows from the
+// tables, and a path that drops every packet takes the longest.
+func (s *session) expect(ctx, bounded context.Context, names []string, within time.Duration) (stepReport, error) {
 	var report stepReport
 	if s.scenario.Serial { // an earlier step may have restarted what the vantages stand on
-		if err := s.survey(ctx); err != nil {
+		if err := s.survey(bounded); err != nil {
 			return report, err
 		}
 	}
@@ -49,266 +29,131 @@ func (s *session) expect(ctx context.Context, names []string, within time.Durati
 	for _, name := range names {
 		allow = append(allow, s.scenario.Tables[name].Allow...)
 	}
-	settled, err := s.settle(ctx, allow)
-	if err != nil {
+	if _, err := s.settle(bounded, allow); err != nil {
 		return report, err
 	}
-	if line := s.followed(ctx); line != "" {
+	if line := s.waitForKubeProxy(bounded); line != "" {
 		report.lines = append(report.lines, line)
 	}
-	if err := s.newcomer(ctx, names); err != nil {
+	if err := s.flushNeighbours(bounded, names); err != nil {
 		return report, err
 	}
-	plans, line, err := s.converge(ctx, names, settled, within)
-	if line != "" {
-		report.lines = append(report.lines, line)
+	result, err := observe.Engine{
+		Policy: s.policy, Prober: s.runner.prober, Timeouts: s.runner.settings.Timeouts, Within: within, Progress: s.progress.say,
+		Snapshot: func(ctx context.Context) (world.World, error) {
+			ctx, cancel := context.WithTimeoutCause(ctx, s.runner.settings.StepTimeout, errTimeout)
+			defer cancel()
+			return s.snapshot(ctx)
+		},
+		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
+			return func(v reach.Vantage, t reach.Target) reach.Prediction { return s.runner.predict(w, v, t) }
+		},
+		Tables: func(w world.World) ([]observe.Table, error) { return s.tables(w, names) },
+	}.Observe(ctx)
+	report.tables, report.lines = result.Tables, append(report.lines, result.Lines...)
+	if err == nil && len(result.Missing) > 0 {
+		err = failf("%s", strings.Join(result.Missing, "; "))
 	}
-	if err != nil {
-		return report, err
-	}
-	cells, err := s.judged(ctx, plans)
-	if err != nil {
-		return report, err
-	}
-	for _, plan := range plans {
-		table := reach.Table{Title: plan.title, Vantages: plan.vantages, Targets: plan.targets}
-		for _, f := range plan.forecasts {
-			written := f.written
-			if s.goal {
-				table.Cells = append(table.Cells, judgeGoal(cells[0], f.oracle, written))
-			} else {
-				table.Cells = append(table.Cells, reach.Judge(cells[0], f.oracle, &written))
-			}
-			cells = cells[1:]
-		}
-		if len(table.Cells) > 0 || !s.goal {
-			report.tables = append(report.tables, table)
-		}
-	}
-	if line := s.moved(ctx, report.tables, plans); line != "" {
-		report.lines = append(report.lines, line)
-	}
-	return report, amiss(plans)
+	return report, err
 }
 
-// amiss is the failure that something the tables speak of is not there to be asked; nil when all is.
-func amiss(plans []plan) error {
-	var missing []string
-	for _, plan := range plans {
-		missing = append(missing, plan.missing...)
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return failf("%s", strings.Join(missing, "; "))
-}
-
-// plan is a table about to be observed.
-type plan struct {
-	title     string
-	vantages  []reach.Vantage
-	targets   []reach.Target
-	forecasts []forecast
-	world     world.World
-	// missing is what the table speaks of and is not there to be asked; only a goal may miss anything.
-	missing []string
-}
-
-// plans predicts every cell of the named tables in a snapshot.
-func (s *session) plans(w world.World, names []string) ([]plan, error) {
+// tables matches the named tables with a snapshot.
+func (s *session) tables(w world.World, names []string) ([]observe.Table, error) {
 	var (
-		plans []plan
-		errs  []error
-		where = table.Site{Namespace: s.namespace, World: w, Vantages: s.vantages, Former: s.former}
+		tables []observe.Table
+		errs   []error
+		site   = table.Site{Namespace: s.namespace, World: w, Vantages: s.vantages, Former: s.former}
 	)
 	for _, name := range names {
-		table := s.scenario.Tables[name]
-		grid, missing, err := s.grid(where, table)
+		expected := s.scenario.Tables[name]
+		t, err := s.table(site, expected)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("table %q: %w", name, err))
-			continue
 		}
-		p := plan{title: table.Title, vantages: grid.Vantages, targets: grid.Targets, world: w, missing: missing}
-		if p.title == "" {
-			p.title = name
+		if t.Title = expected.Title; t.Title == "" {
+			t.Title = name
 		}
-		for _, cell := range grid.Cells {
-			written, err := where.Expected(table, cell)
-			if err != nil && !s.goal {
-				errs = append(errs, fmt.Errorf("table %q: %w", name, err))
-				continue
-			}
-			if err != nil { // who is to answer is not there: nobody else will do
-				written.Backends = []string{table.Rows[cell.Row].By.String()}
-			}
-			p.forecasts = append(p.forecasts, forecast{vantage: cell.Vantage, target: cell.Target, written: written,
-				oracle: s.runner.predict(w, cell.Vantage, cell.Target), goal: s.goal})
-		}
-		plans = append(plans, p)
+		tables = append(tables, t)
 	}
-	return plans, errors.Join(errs...)
+	return tables, errors.Join(errs...)
 }
 
-// converge asks until the cells are as predicted or the bound has passed. Each round has a snapshot of its
-// own, and a cell whose prediction changed with it is asked anew. It returns the plans of the last one, and
-// what is to be told.
-func (s *session) converge(ctx context.Context, names []string, w world.World, bound time.Duration) (plans []plan, line string, err error) {
+// table matches one table. What it names and the world does not have is missing, where the policy says so; otherwise it
+// is an error.
+func (s *session) table(site table.Site, expected scenario.Table) (observe.Table, error) {
 	var (
-		start = time.Now()
-		asked = map[string]bool{} // cells seen as predicted, by what they are and what is predicted
+		grid    table.Grid
+		missing []string
+		err     error
 	)
-	for turn := 1; ; turn++ {
-		if turn > 1 {
-			if w, err = s.snapshot(ctx); err != nil {
-				return nil, "", err
-			}
-		}
-		if plans, err = s.plans(w, names); err != nil {
-			return nil, "", err
-		}
-		var (
-			open     []forecast
-			requests []probe.Request
-		)
-		for _, p := range plans {
-			for _, f := range p.forecasts {
-				if !asked[f.key()] {
-					open = append(open, f)
-					requests = append(requests, s.request(p.world, f, true))
-				}
-			}
-		}
-		cells, err := s.runner.prober.Observe(ctx, requests)
-		if err != nil {
-			return nil, "", fmt.Errorf("observe: %w", err)
-		}
-		var differing []string
-		for i, f := range open {
-			if f.matches(cells[i]) {
-				asked[f.key()] = true
-			} else {
-				differing = append(differing, f.vantage.Name+" → "+f.target.Name())
-			}
-		}
-		since := time.Since(start)
+	if s.policy.MissingFails {
+		grid, missing, err = present(site, expected)
+	} else {
+		grid, err = site.Match(expected)
+	}
+	if err != nil {
+		return observe.Table{}, err
+	}
+	t := observe.Table{Vantages: grid.Vantages, Targets: grid.Targets, Missing: missing}
+	var errs []error
+	for _, cell := range grid.Cells {
+		prediction, err := site.Expected(expected, cell)
 		switch {
-		case len(differing) == 0 && turn == 1:
-			return plans, "as predicted at once", nil
-		case len(differing) == 0:
-			return plans, fmt.Sprintf("as predicted %s after the objects settled, in round %d", round(since), turn), nil
-		case since >= bound:
-			silence(plans, open, cells)
-			return plans, fmt.Sprintf("%d cells were not as predicted %s after the objects settled (the bound is %s), first %s",
-				len(differing), round(since), bound, differing[0]), nil
+		case err != nil && !s.policy.MissingFails:
+			errs = append(errs, err)
+			continue
+		case err != nil: // the backend is missing, and no other one may answer in its place
+			prediction.Backends = []string{expected.Rows[cell.Row].By.String()}
 		}
-		s.progress.say("traffic to be as predicted", fmt.Sprintf("%d cells are not, first %s", len(differing), differing[0]))
-		if !pause(ctx, reprobe) {
-			return nil, "", s.ranOut(ctx, "traffic to be as predicted", fmt.Sprintf("%d cells are not, first %s", len(differing), differing[0]))
-		}
+		t.Cells = append(t.Cells, observe.Cell{Vantage: cell.Vantage, Target: cell.Target, Expected: &prediction})
 	}
+	return t, errors.Join(errs...)
 }
 
-// key identifies a cell together with what is predicted of it.
-func (f forecast) key() string {
-	return fmt.Sprintf("%s|%s|%v|%v", f.vantage.Name, f.target.Name(), f.oracle, f.written)
+// present lays out what there is of a table; missing is the rest. A Service that is missing has no rows either, so these
+// are not named too.
+func present(site table.Site, expected scenario.Table) (grid table.Grid, missing []string, err error) {
+	grid, gaps, err := site.Lay(expected)
+	grid.Vantages = slices.DeleteFunc(grid.Vantages, func(v reach.Vantage) bool {
+		return !slices.ContainsFunc(grid.Cells, func(c table.Cell) bool { return c.Vantage.Name == v.Name })
+	})
+	grid.Targets = slices.DeleteFunc(grid.Targets, func(t reach.Target) bool {
+		return !slices.ContainsFunc(grid.Cells, func(c table.Cell) bool { return c.Target.Name() == t.Name() })
+	})
+	if missing = slices.Concat(gaps.Services, gaps.Targets); len(missing) == 0 {
+		missing = slices.Concat(gaps.Rows, gaps.Families)
+	}
+	return grid, missing, err
 }
 
-// judged makes the full pass: every cell once, then the denied ones again; both passes' observations are kept.
-// The cells come in the plans' order.
-func (s *session) judged(ctx context.Context, plans []plan) ([]reach.Cell, error) {
-	s.progress.say("the judged pass to end", "")
-	defer s.progress.say("", "")
-	var (
-		requests []probe.Request
-		denied   []int
-	)
-	for _, p := range plans {
-		for _, f := range p.forecasts {
-			if !f.answered() {
-				denied = append(denied, len(requests))
-			}
-			requests = append(requests, s.request(p.world, f, false))
-		}
+// convergence bounds how long traffic may differ from the prediction after the objects have settled.
+func (s *session) convergence() time.Duration {
+	if s.policy.HalfConvergence {
+		return s.runner.settings.Convergence / 2
 	}
-	cells, err := s.runner.prober.Observe(ctx, requests)
-	if err != nil {
-		return nil, fmt.Errorf("observe: %w", err)
-	}
-	again := make([]probe.Request, len(denied))
-	for i, index := range denied {
-		again[i] = requests[index]
-	}
-	held, err := s.runner.prober.Observe(ctx, again)
-	if err != nil {
-		return nil, fmt.Errorf("observe denials again: %w", err)
-	}
-	if len(cells) != len(requests) || len(held) != len(again) {
-		return nil, fmt.Errorf("asked about %d and %d cells, got %d and %d", len(requests), len(again), len(cells), len(held))
-	}
-	for i, index := range denied {
-		cells[index].Observations = append(slices.Clone(cells[index].Observations), held[i].Observations...)
-	}
-	return cells, nil
+	return s.runner.settings.Convergence
 }
 
-// request is how a cell is asked. A node has no cluster DNS in its own resolver, but daemons on it can ask the
-// DNS Service; so do its probes.
-func (s *session) request(w world.World, f forecast, quick bool) probe.Request {
-	r := f.request(quick, s.runner.settings.Timeouts)
-	if f.vantage.Kind == reach.Node && (f.target.Kind == reach.DNSName || f.target.Kind == reach.ExternalName) {
-		r.DNSServer = clusterDNS(w)
-	}
-	return r
-}
-
-// clusterDNS is the address of the cluster's DNS Service; the zero value where there is none.
-func clusterDNS(w world.World) netip.AddrPort {
-	if service, found := dnsService(w); found {
-		return netip.AddrPortFrom(world.ClusterIPs(&service)[0], 53)
-	}
-	return netip.AddrPort{}
-}
-
-// dnsService is the cluster's DNS Service that has an address.
-func dnsService(w world.World) (service corev1.Service, found bool) {
-	for _, list := range [][]corev1.Service{w.Elsewhere, w.Services} {
-		for i := range list {
-			if list[i].Namespace == "kube-system" && list[i].Labels["k8s-app"] == "kube-dns" && len(world.ClusterIPs(&list[i])) > 0 {
-				return list[i], true
-			}
-		}
-	}
-	return service, false
-}
-
-// moved tells, when a table did not pass, that the objects changed while it was observed: the prediction it
-// was judged by may then be of a world that is gone. The verdict stands: objects were settled, so something
-// changed them that the scenario did not.
-func (s *session) moved(ctx context.Context, tables []reach.Table, plans []plan) string {
-	if !slices.ContainsFunc(tables, func(t reach.Table) bool { return t.Result() == reach.Fail }) || len(plans) == 0 {
+// waitForKubeProxy is observe.WaitForKubeProxy, on a cluster that can run programs at its nodes.
+func (s *session) waitForKubeProxy(ctx context.Context) string {
+	exec, ok := s.runner.cluster.(Commander)
+	if !ok {
 		return ""
 	}
-	now, err := s.snapshot(ctx)
-	if err != nil {
-		return "what the objects were after the table was observed is not known: " + err.Error()
-	}
-	if before, after := versions(plans[0].world), versions(now); before != after {
-		return "objects changed while the table was observed: " + before + " before, " + after + " after"
-	}
-	return ""
+	s.progress.say("kube-proxy to have written its rules", "")
+	defer s.progress.say("", "")
+	return observe.WaitForKubeProxy(ctx, exec, s.vantages, s.runner.settings.Convergence)
 }
 
-// versions names what a prediction rests on in a few words.
-func versions(w world.World) string {
-	text := ""
-	for i := range w.Services {
-		text += fmt.Sprintf("service %s@%s ", w.Services[i].Name, w.Services[i].ResourceVersion)
+// flushNeighbours is observe.FlushNeighbours, where the policy wants it and the tables may probe a load-balancer address.
+func (s *session) flushNeighbours(ctx context.Context, names []string) error {
+	exec, ok := s.runner.cluster.(Commander)
+	atBalancer := slices.ContainsFunc(names, func(name string) bool {
+		kinds := s.scenario.Tables[name].Kinds
+		return len(kinds) == 0 || slices.Contains(kinds, reach.LoadBalancer)
+	})
+	if !ok || !atBalancer || !s.policy.NewClients {
+		return nil
 	}
-	for i := range w.Slices {
-		text += fmt.Sprintf("slice %s@%s ", w.Slices[i].Name, w.Slices[i].ResourceVersion)
-	}
-	for i := range w.Pods {
-		text += fmt.Sprintf("pod %s ready=%t ", w.Pods[i].Name, world.Ready(&w.Pods[i]))
-	}
-	return text
+	return observe.FlushNeighbours(ctx, exec, s.vantages)
 }

@@ -232,10 +232,11 @@ type fakeProber struct {
 	// broken changes what is observed; nil: nothing is broken. round counts calls of Observe from 1.
 	broken func(round int, r probe.Request, o *reach.Observation)
 
-	mu       sync.Mutex
-	rounds   int
-	requests [][]probe.Request
-	flows    []*fakeFlow
+	mu        sync.Mutex
+	rounds    int
+	deadlines int // how many rounds had one
+	requests  [][]probe.Request
+	flows     []*fakeFlow
 }
 
 func (p *fakeProber) Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error) {
@@ -244,6 +245,9 @@ func (p *fakeProber) Observe(ctx context.Context, requests []probe.Request) ([]r
 	}
 	p.mu.Lock()
 	p.rounds++
+	if _, bounded := ctx.Deadline(); bounded {
+		p.deadlines++
+	}
 	round := p.rounds
 	p.requests = append(p.requests, requests)
 	p.mu.Unlock()

@@ -47,6 +47,10 @@ type lookupWant struct {
 // nobody when they have.
 const follows = 10 * time.Second
 
+// reprobe is the pause between two rounds of probes: what is waited for is in kernels and DNS caches, where nothing can be
+// watched.
+const reprobe = 200 * time.Millisecond
+
 // lookUp asks until every answer is as wanted or follows has passed, and then asks all once more: that is judged. All is
 // asked of the servers that the vantage has, of these over TCP, and of each pod of the cluster's DNS: of several behind
 // one address, a client is given any.
@@ -103,7 +107,7 @@ func multiplied(lookups []probe.Lookup, wants [][]string, servers []netip.AddrPo
 
 // dnsPods are where the ready pods of the cluster's DNS are asked over UDP; none where there is no such Service.
 func dnsPods(ctx context.Context, env Env) ([]netip.AddrPort, error) {
-	service, found := dnsService(env.World)
+	service, found := env.World.DNSService()
 	if !found {
 		return nil, nil
 	}

@@ -2,12 +2,14 @@ package runner
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 )
@@ -63,22 +65,37 @@ func TestGoalThatIsNotMet(t *testing.T) {
 	}
 }
 
-// What a goal says and the oracle does not predict is compared with what is seen, not waited for.
-func TestGoalIsJudgedByTheTableAlone(t *testing.T) {
-	refused, reached := reach.Prediction{Outcomes: []reach.Outcome{reach.Refused}, Reason: "nobody listens"}, reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, AnyBackend: true}
-	f := forecast{oracle: refused, written: reached, goal: true}
-	denied := reach.Cell{Observations: []reach.Observation{{Outcome: reach.Refused}}}
-	if !f.matches(denied) || f.answered() {
-		t.Error("a cell that is as the oracle predicts has converged, whatever is wished for")
+// Clients outside forget their neighbours before a goal's table probes an address that a node must announce; only then.
+func TestGoalHasNewClients(t *testing.T) {
+	outside := []reach.Vantage{{Name: "outside", Kind: reach.Outside}}
+	for name, c := range map[string]struct {
+		policy observe.Policy
+		kinds  scenario.Kinds
+		want   int
+	}{
+		"a goal at a load balancer": {observe.Goal(), scenario.Kinds{reach.ClusterIP, reach.LoadBalancer}, 1},
+		"a goal at every target":    {observe.Goal(), nil, 1},
+		"a goal at other targets":   {observe.Goal(), scenario.Kinds{reach.NodePort}, 0},
+		"a scenario":                {observe.Suite(), scenario.Kinds{reach.LoadBalancer}, 0},
+	} {
+		cluster := &flushed{fakeCluster: newFakeCluster(t)}
+		s := &session{runner: New(cluster, nil), vantages: outside, policy: c.policy,
+			scenario: scenario.Scenario{Tables: map[string]scenario.Table{"t": {Kinds: c.kinds}}}}
+		if err := s.flushNeighbours(t.Context(), []string{"t"}); err != nil || cluster.times != c.want {
+			t.Errorf("%s: flushed %d times, %v; want %d", name, cluster.times, err, c.want)
+		}
 	}
-	v := judgeGoal(denied, refused, reached)
-	if v.Result != reach.Fail || v.Alone != "written table" || !strings.Contains(v.Why, "nobody listens") {
-		t.Errorf("%+v", v)
-	}
-	answered := reach.Cell{Observations: []reach.Observation{{Outcome: reach.Reached, Backend: "a"}}}
-	if v := judgeGoal(answered, refused, reached); v.Result != reach.Pass {
-		t.Errorf("the goal is met, though the oracle did not expect it: %+v", v)
-	}
+}
+
+// flushed is a cluster that counts what is run at its vantages.
+type flushed struct {
+	*fakeCluster
+	times int
+}
+
+func (c *flushed) Exec(context.Context, reach.Vantage, []string, io.Reader, io.Writer, io.Writer) error {
+	c.times++
+	return nil
 }
 
 func TestLookAndPutBack(t *testing.T) {

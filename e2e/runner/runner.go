@@ -90,7 +90,7 @@ type Settings struct {
 	// Hurry returns from Run while its namespaces are still going. What others may want, node ports and
 	// load-balancer addresses, is free by then; Sweep waits for the rest.
 	Hurry    bool
-	Timeouts Timeouts
+	Timeouts observe.Timeouts
 }
 
 // Defaults are the settings that hold when nothing is said. Each bound is far above what a loaded two-core
@@ -133,8 +133,7 @@ func WithSettings(s Settings) Option {
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
 			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
 			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, Hurry: s.Hurry,
-			Timeouts: Timeouts{Answered: cmp.Or(s.Timeouts.Answered, d.Timeouts.Answered),
-				Denied: cmp.Or(s.Timeouts.Denied, d.Timeouts.Denied), Silent: cmp.Or(s.Timeouts.Silent, d.Timeouts.Silent)},
+			Timeouts: s.Timeouts.Or(d.Timeouts),
 		}
 	}
 }

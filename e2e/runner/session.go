@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/world"
@@ -28,9 +29,9 @@ type session struct {
 	journal   *journal
 	down      []string // slots of nodes that it stopped
 	announcer string   // see scenario.Announcer
-	// also are further namespaces that are the scenario's own; goal: see Runner.Goal.
-	also []string
-	goal bool
+	// also are further namespaces that are the scenario's own.
+	also   []string
+	policy observe.Policy
 	// former: see site.
 	former map[string][]netip.Addr
 	// once: the step under way looks once and does not wait.
@@ -170,43 +171,43 @@ func whyOf(tables []reach.Table) string {
 	}
 }
 
-// do performs one step.
-func (s *session) do(ctx context.Context, step scenario.Step) (stepReport, error) {
-	s.once = s.goal && onlyLooks(step)
+// do performs one step. bounded ends with the step's time, ctx with the run only.
+func (s *session) do(ctx, bounded context.Context, step scenario.Step) (stepReport, error) {
+	s.once = s.policy.LookOnce && onlyLooks(step)
 	switch {
 	case step.Apply != nil:
-		return s.applyFiles(ctx, step.Apply)
+		return s.applyFiles(bounded, step.Apply)
 	case step.Delete != nil:
-		return stepReport{}, s.deleteAll(ctx, step.Delete)
+		return stepReport{}, s.deleteAll(bounded, step.Delete)
 	case step.Patch != nil:
-		return s.patchStep(ctx, *step.Patch)
+		return s.patchStep(bounded, *step.Patch)
 	case step.Scale != nil:
-		return stepReport{}, s.scale(ctx, *step.Scale)
+		return stepReport{}, s.scale(bounded, *step.Scale)
 	case step.ReplacePods != nil:
-		return s.replacePods(ctx, *step.ReplacePods)
+		return s.replacePods(bounded, *step.ReplacePods)
 	case step.Reject != nil:
-		return s.reject(ctx, *step.Reject)
+		return s.reject(bounded, *step.Reject)
 	case step.Run != nil:
-		return s.kubectl(ctx, *step.Run)
+		return s.kubectl(bounded, *step.Run)
 	case step.Settle != nil:
-		_, err := s.settle(ctx, step.Settle.Allow)
+		_, err := s.settle(bounded, step.Settle.Allow)
 		return stepReport{}, err
 	case step.Expect != nil:
-		return s.expect(ctx, step.Expect, step.Within.Or(s.convergence()))
+		return s.expect(ctx, bounded, step.Expect, step.Within.Or(s.convergence()))
 	case step.Check != nil:
-		return s.check(ctx, *step.Check)
+		return s.check(bounded, *step.Check)
 	case step.Object != nil:
-		return s.object(ctx, *step.Object)
+		return s.object(bounded, *step.Object)
 	case step.Event != nil:
-		return s.event(ctx, *step.Event)
+		return s.event(bounded, *step.Event)
 	case step.Node != nil:
-		return s.node(ctx, *step.Node)
+		return s.node(bounded, *step.Node)
 	case step.Traffic != nil:
-		return s.traffic(ctx, *step.Traffic)
+		return s.traffic(bounded, *step.Traffic)
 	case step.Withhold != nil:
-		return s.withhold(ctx, step.Withhold)
+		return s.withhold(bounded, step.Withhold)
 	case step.Restore != nil:
-		return s.restore(ctx, step.Restore)
+		return s.restore(bounded, step.Restore)
 	default:
 		return stepReport{}, errors.New("the step has no action")
 	}

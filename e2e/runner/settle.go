@@ -20,7 +20,7 @@ import (
 func (s *session) settle(ctx context.Context, allow []string) (world.World, error) {
 	but := world.Allow{Unready: slices.Contains(allow, "unready"), Terminating: slices.Contains(allow, "terminating"),
 		Pending: slices.Contains(allow, "pending")}
-	if s.goal {
+	if s.policy.AcceptIdle {
 		return s.calm(ctx)
 	}
 	var (
