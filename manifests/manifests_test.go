@@ -6,18 +6,19 @@ import (
 
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
 )
 
 func TestScenariosAreSound(t *testing.T) {
-	if err := scenario.Lint(manifests.FS(), scenario.WithChecks(runner.CheckNames()...)); err != nil {
+	if err := scenario.Lint(manifests.FS(), steps.Kinds(runner.CheckNames()...)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestTheFourTypesAreThere(t *testing.T) {
 	want := []string{"clusterip", "nodeport", "loadbalancer", "externalname"}
-	scenarios, err := scenario.Load(manifests.FS(), want)
+	scenarios, err := scenario.Load(manifests.FS(), want, steps.Kinds())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // terrain is what a cluster offers to scenarios, beside what runner.Cluster.Lacks tells.
@@ -42,22 +43,22 @@ const (
 // about MetalLB where there is none. A scenario that cannot do without what is missing is skipped as a whole.
 func fit(s scenario.Scenario, on terrain) fitted {
 	f := fitted{left: map[string]string{}}
-	steps := s.Steps
+	all := s.Steps
 	s.Steps = nil
-	if on.kubectl != "" && slices.ContainsFunc(steps, func(step scenario.Step) bool { return step.Run != nil }) {
+	if on.kubectl != "" && slices.ContainsFunc(all, func(step scenario.Step) bool { _, is := step.Action.(steps.Run); return is }) {
 		f.skip = "it runs kubectl, and " + on.kubectl
 	}
 	if on.outside != "" {
 		s.Needs.Features = slices.DeleteFunc(slices.Clone(s.Needs.Features), func(x scenario.Feature) bool { return x == scenario.Outside })
-		if mentions(steps, "{vantageIP:outside}") {
+		if mentions(all, "{vantageIP:outside}") {
 			f.skip = "it names the address of a client outside, and " + on.outside
 		}
 	}
-	if !on.metalLB && (mentions(steps, "metallb") || aboutMetalLB(s)) {
+	if !on.metalLB && (mentions(all, "metallb") || aboutMetalLB(s)) {
 		f.skip = "it is about MetalLB, and the cluster has another load balancer, or none"
 	}
 	flows := map[string]bool{}
-	for _, step := range steps {
+	for _, step := range all {
 		kept, why := on.fitStep(s, step, flows)
 		f.order = append(f.order, step.Name)
 		if why != "" {
@@ -67,8 +68,8 @@ func fit(s scenario.Scenario, on terrain) fitted {
 			s.Steps = append(s.Steps, f.narrowed(s, step, on))
 		}
 	}
-	expects := func(step scenario.Step) bool { return step.Expect != nil }
-	if f.skip == "" && (!slices.ContainsFunc(s.Steps, judges) || slices.ContainsFunc(steps, expects) && !slices.ContainsFunc(s.Steps, expects)) {
+	expects := func(step scenario.Step) bool { return len(step.Tables()) > 0 }
+	if f.skip == "" && (!slices.ContainsFunc(s.Steps, judges) || slices.ContainsFunc(all, expects) && !slices.ContainsFunc(s.Steps, expects)) {
 		f.skip = "no traffic of it can be asked here"
 		for _, name := range f.order {
 			if why := f.left[name]; why != "" {
@@ -84,12 +85,12 @@ func fit(s scenario.Scenario, on terrain) fitted {
 // narrowed is an expect step without the tables that cannot be asked. What is left out of a step that stays is told as a
 // step of its own, behind it.
 func (f *fitted) narrowed(s scenario.Scenario, step scenario.Step, on terrain) scenario.Step {
-	if step.Expect == nil {
-		return step
-	}
-	var kept, left []string
-	why := ""
-	for _, name := range step.Expect {
+	var (
+		kept steps.Expect
+		left []string
+		why  string
+	)
+	for _, name := range step.Tables() {
 		if reason := on.lacksTable(s.Tables[name]); reason != "" {
 			left, why = append(left, name), reason
 			continue
@@ -100,49 +101,43 @@ func (f *fitted) narrowed(s scenario.Scenario, step scenario.Step, on terrain) s
 		name := step.Name + " (" + strings.Join(left, ", ") + ")"
 		f.order = append(f.order, name)
 		f.left[name] = why
-		step.Expect = kept
+		step.Action = kept
 	}
 	return step
 }
 
 // fitStep says whether a step stays and, where it does not, why. flows are the flows that were left out.
 func (t terrain) fitStep(s scenario.Scenario, step scenario.Step, flows map[string]bool) (kept bool, why string) {
-	if step.Check != nil {
-		why = t.lacks(asking(step.Check.Args))
-	}
-	switch {
-	case why != "":
-		return false, why
-	case step.Traffic != nil && step.Traffic.Start != nil && step.Traffic.Start.From == string(reach.Outside) && t.outside != "":
-		flows[step.Traffic.Start.Name] = true
-		return false, t.outside
-	case step.Traffic != nil && step.Traffic.Start == nil && flows[flowOf(*step.Traffic)]:
-		return false, leftFlow
-	case step.Check != nil && t.outside != "" && step.Check.Name == "one-node-announces":
-		return false, t.outside
-	case step.Check != nil && step.Check.Name == "address-from-pool" && !t.metalLB:
-		return false, leftMetalLB
-	case step.Event != nil && !t.metalLB && slices.Contains([]string{"IPAllocated", "AllocationFailed"}, step.Event.Reason):
-		return false, leftMetalLB
-	case step.Expect != nil:
-		for _, name := range step.Expect {
+	switch action := step.Action.(type) {
+	case steps.Traffic:
+		switch {
+		case action.Start != nil && action.Start.From == string(reach.Outside) && t.outside != "":
+			flows[action.Name()] = true
+			return false, t.outside
+		case action.Start == nil && flows[action.Name()]:
+			return false, leftFlow
+		}
+	case steps.Check:
+		why = t.lacks(asking(action.Args))
+		switch {
+		case why != "":
+		case action.Name == "one-node-announces":
+			why = t.outside
+		case action.Name == "address-from-pool" && !t.metalLB:
+			why = leftMetalLB
+		}
+	case steps.Event:
+		if !t.metalLB && slices.Contains([]string{"IPAllocated", "AllocationFailed"}, action.Reason) {
+			why = leftMetalLB
+		}
+	case steps.Expect:
+		for _, name := range action {
 			if why = t.lacksTable(s.Tables[name]); why == "" {
-				return true, ""
+				break
 			}
 		}
-		return false, why
 	}
-	return true, ""
-}
-
-func flowOf(t scenario.Traffic) string {
-	switch {
-	case t.Stop != nil:
-		return t.Stop.Name
-	case t.Await != nil:
-		return t.Await.Name
-	}
-	return ""
+	return why == "", why
 }
 
 // lacksTable says why no cell of a table can be asked, or why one of its rows cannot come true; empty: it can be observed.
@@ -186,9 +181,9 @@ func asking(args json.RawMessage) []string {
 }
 
 // mentions reports whether a text stands anywhere in what the steps say.
-func mentions(steps []scenario.Step, text string) bool {
-	for _, step := range steps {
-		if all, err := json.Marshal(step); err == nil && strings.Contains(string(all), text) {
+func mentions(list []scenario.Step, text string) bool {
+	for _, step := range list {
+		if all, err := json.Marshal(step.Action); err == nil && strings.Contains(string(all), text) {
 			return true
 		}
 	}
@@ -210,8 +205,13 @@ func aboutMetalLB(s scenario.Scenario) bool {
 
 // judges reports whether a step can fail because of what the cluster does.
 func judges(step scenario.Step) bool {
-	return step.Expect != nil || step.Check != nil || step.Reject != nil ||
-		step.Traffic != nil && step.Traffic.Stop != nil
+	switch action := step.Action.(type) {
+	case steps.Expect, steps.Check, steps.Reject:
+		return true
+	case steps.Traffic:
+		return action.Stop != nil
+	}
+	return false
 }
 
 // told is the verdict with the steps that were left out in their places, each with its reason. They are no failures and

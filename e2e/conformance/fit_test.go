@@ -8,12 +8,13 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
 )
 
 func all(t *testing.T) []scenario.Scenario {
 	t.Helper()
-	list, err := scenario.LoadAll(manifests.FS(), scenario.WithChecks(runner.CheckNames()...))
+	list, err := scenario.LoadAll(manifests.FS(), steps.Kinds(runner.CheckNames()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +23,7 @@ func all(t *testing.T) []scenario.Scenario {
 
 func one(t *testing.T, name string) scenario.Scenario {
 	t.Helper()
-	list, err := scenario.Load(manifests.FS(), []string{name}, scenario.WithChecks(runner.CheckNames()...))
+	list, err := scenario.Load(manifests.FS(), []string{name}, steps.Kinds(runner.CheckNames()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,24 +49,25 @@ func TestFitLeavesNothingThatCannotBeAsked(t *testing.T) {
 		}
 		started := map[string]bool{}
 		for _, step := range f.scenario.Steps {
-			for _, table := range step.Expect {
+			for _, table := range step.Tables() {
 				if why := foreign.lacksTable(f.scenario.Tables[table]); why != "" {
 					t.Errorf("%s: table %s stays: %s", s.Name, table, why)
 				}
 			}
-			if step.Check != nil && foreign.lacks(asking(step.Check.Args)) != "" {
-				t.Errorf("%s: check %s stays, and there is nowhere to ask it from", s.Name, step.Check.Name)
-			}
-			if step.Traffic == nil {
-				continue
-			}
-			if start := step.Traffic.Start; start != nil {
-				started[start.Name] = true
-				if start.From == "outside" {
-					t.Errorf("%s: traffic %s starts outside", s.Name, start.Name)
+			switch action := step.Action.(type) {
+			case steps.Check:
+				if foreign.lacks(asking(action.Args)) != "" {
+					t.Errorf("%s: check %s stays, and there is nowhere to ask it from", s.Name, action.Name)
 				}
-			} else if name := flowOf(*step.Traffic); !started[name] {
-				t.Errorf("%s: traffic %s is judged and was never started", s.Name, name)
+			case steps.Traffic:
+				if action.Start != nil {
+					started[action.Name()] = true
+					if action.Start.From == "outside" {
+						t.Errorf("%s: traffic %s starts outside", s.Name, action.Name())
+					}
+				} else if !started[action.Name()] {
+					t.Errorf("%s: traffic %s is judged and was never started", s.Name, action.Name())
+				}
 			}
 		}
 		if slices.Contains(f.scenario.Needs.Features, scenario.Outside) {

@@ -8,6 +8,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
 )
 
@@ -19,7 +20,7 @@ func loaded(t *testing.T) map[string]scenario.Scenario {
 		names = append(names, m.Scenario)
 	}
 	slices.Sort(names)
-	all, err := scenario.Load(manifests.FS(), slices.Compact(names), scenario.WithChecks(runner.CheckNames()...))
+	all, err := scenario.Load(manifests.FS(), slices.Compact(names), steps.Kinds(runner.CheckNames()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 	for _, check := range m.Notice.Checks {
 		i := slices.IndexFunc(sc.Steps, func(s scenario.Step) bool { return s.Name == check.Step })
 		// a table for each IP family is none where the cluster has lost one
-		laid := i >= 0 && slices.ContainsFunc(sc.Steps[i].Expect, func(name string) bool { return !sc.Tables[name].EachFamily })
+		laid := i >= 0 && slices.ContainsFunc(sc.Steps[i].Tables(), func(name string) bool { return !sc.Tables[name].EachFamily })
 		if i < 0 || !slices.Contains(m.During, check.Step) || laid || len(check.Why) == 0 || slices.Contains(check.Why, "") {
 			t.Errorf("mutant %s: %q is no step of During that has no table", m.Name, check.Step)
 		}

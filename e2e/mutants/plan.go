@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // phase is when a step of a plan is done.
@@ -74,7 +75,7 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 	for _, step := range sc.Steps {
 		if slices.Contains(m.During, step.Name) {
 			repeat = append(repeat, step)
-			if step.Expect != nil || step.Check != nil || step.Object != nil {
+			if looks(step) {
 				look = append(look, step)
 			}
 		}
@@ -84,7 +85,8 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 	}
 	for k, step := range repeat {
 		step.Name += brokenBy + m.Name
-		if m.Within != 0 && step.Node == nil {
+		_, isNode := step.Action.(steps.Node)
+		if m.Within != 0 && !isNode {
 			step.Timeout = scenario.Duration(m.Within)
 		}
 		p.add(step, mark{phase: broken, mutant: i, first: k == 0})
@@ -94,6 +96,15 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 		p.add(step, mark{phase: mended, mutant: i, first: k == 0})
 	}
 	return nil
+}
+
+// looks reports whether the step is done again after the repair.
+func looks(step scenario.Step) bool {
+	switch step.Action.(type) {
+	case steps.Expect, steps.Check, steps.Object:
+		return true
+	}
+	return false
 }
 
 func (p *plan) add(step scenario.Step, m mark) {

@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // small is a scenario with one step of each kind that matters.
 func small() scenario.Scenario {
 	return scenario.Scenario{Name: "small", Steps: []scenario.Step{
-		{Name: "deploy", Apply: []string{"app.yaml"}},
-		{Name: "look", Expect: []string{"t"}},
-		{Name: "replace", ReplacePods: &scenario.ReplacePods{Selector: "app=my-app"}},
-		{Name: "look again", Expect: []string{"t"}},
-		{Name: "ask", Check: &scenario.Check{Name: "c"}},
+		{Name: "deploy", Action: steps.Apply{"app.yaml"}},
+		{Name: "look", Action: steps.Expect{"t"}},
+		{Name: "replace", Action: steps.ReplacePods{Selector: "app=my-app"}},
+		{Name: "look again", Action: steps.Expect{"t"}},
+		{Name: "ask", Action: steps.Check{Name: "c"}},
 	}}
 }
 

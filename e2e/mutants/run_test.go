@@ -34,7 +34,7 @@ func outcomeOf(t *testing.T, results map[string]reach.Step) Outcome {
 		result, told := results[step.Name]
 		if !told {
 			result = reach.Step{Result: reach.Pass}
-			if p.marks[step.Name].phase == broken && step.Expect != nil {
+			if p.marks[step.Name].phase == broken && len(step.Tables()) > 0 {
 				result = refused()
 			}
 		}

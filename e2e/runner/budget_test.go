@@ -6,6 +6,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
 )
 
@@ -15,7 +16,7 @@ func TestFalseAlarmsOfAWholeRun(t *testing.T) {
 		allowed = 1e-4
 		cells   = 10_000 // far more than a run has in both IP families
 	)
-	scenarios, err := scenario.LoadAll(manifests.FS(), scenario.WithChecks(CheckNames()...))
+	scenarios, err := scenario.LoadAll(manifests.FS(), steps.Kinds(CheckNames()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +26,11 @@ func TestFalseAlarmsOfAWholeRun(t *testing.T) {
 			var args struct {
 				FalseAlarm float64 `json:"falseAlarm"`
 			}
-			if step.Check == nil || len(step.Check.Args) == 0 {
+			check, is := step.Action.(steps.Check)
+			if !is || len(check.Args) == 0 {
 				continue
 			}
-			if err := json.Unmarshal(step.Check.Args, &args); err != nil {
+			if err := json.Unmarshal(check.Args, &args); err != nil {
 				t.Fatalf("%s: %s: %v", s.Name, step.Name, err)
 			}
 			if args.FalseAlarm > 0 {

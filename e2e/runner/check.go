@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -72,7 +73,7 @@ func CheckNames() []string {
 }
 
 // prepare finds a step's check and reads its arguments.
-func (r *Runner) prepare(step scenario.Check) (CheckFunc, error) {
+func (r *Runner) prepare(step steps.Check) (CheckFunc, error) {
 	i := slices.IndexFunc(r.checks, func(c Check) bool { return c.Name == step.Name })
 	if i < 0 {
 		return nil, fmt.Errorf("no check is called %q", step.Name)
@@ -81,7 +82,7 @@ func (r *Runner) prepare(step scenario.Check) (CheckFunc, error) {
 }
 
 // check runs a check on the settled objects.
-func (s *session) check(ctx context.Context, step scenario.Check) (stepReport, error) {
+func (s *session) check(ctx context.Context, step steps.Check) (stepReport, error) {
 	do, err := s.runner.prepare(step)
 	if err != nil {
 		return stepReport{}, err

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // kubectl runs a command as a reader would type it, on the lab's cluster and in the scenario's namespace, and
 // compares its exit code and what it printed. No shell is involved, and the user's own kubectl settings are not:
 // kubectl's home is a folder made for the call.
-func (s *session) kubectl(ctx context.Context, run scenario.Run) (stepReport, error) {
+func (s *session) kubectl(ctx context.Context, run steps.Run) (stepReport, error) {
 	words, err := scenario.Words(run.Command)
 	if err != nil {
 		return stepReport{}, err
@@ -61,7 +62,7 @@ func (s *session) kubectl(ctx context.Context, run scenario.Run) (stepReport, er
 }
 
 // asPrinted compares what a command did with what it was to do.
-func asPrinted(run scenario.Run, exit int, stdout, stderr string) error {
+func asPrinted(run steps.Run, exit int, stdout, stderr string) error {
 	if exit != run.Exit {
 		return failf("it ended with exit code %d, want %d; it printed %q", exit, run.Exit, strings.TrimSpace(stdout+stderr))
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -20,7 +20,7 @@ const nodeBack = 2 * time.Minute
 
 // node acts on a node. One that is stopped, or may be half way through a restart, is noted until it runs again: see
 // startNodes.
-func (s *session) node(ctx context.Context, n scenario.Node) (stepReport, error) {
+func (s *session) node(ctx context.Context, n steps.Node) (stepReport, error) {
 	if n.Action == "exec" {
 		return s.nodeExec(ctx, n)
 	}
@@ -47,8 +47,8 @@ func (s *session) node(ctx context.Context, n scenario.Node) (stepReport, error)
 }
 
 // slotOf is the slot of the node that is meant. The announcer is found out once and then kept.
-func (s *session) slotOf(ctx context.Context, n scenario.Node) (string, error) {
-	if n.Slot != scenario.Announcer {
+func (s *session) slotOf(ctx context.Context, n steps.Node) (string, error) {
+	if n.Slot != steps.Announcer {
 		return n.Slot, nil
 	}
 	if s.announcer != "" {
@@ -75,14 +75,14 @@ func (s *session) slotOf(ctx context.Context, n scenario.Node) (string, error) {
 func (s *session) startNodes(ctx context.Context) error {
 	var errs []error
 	for _, slot := range slices.Clone(s.down) {
-		if _, err := s.node(ctx, scenario.Node{Slot: slot, Action: "start"}); err != nil {
+		if _, err := s.node(ctx, steps.Node{Slot: slot, Action: "start"}); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *session) nodeExec(ctx context.Context, n scenario.Node) (stepReport, error) {
+func (s *session) nodeExec(ctx context.Context, n steps.Node) (stepReport, error) {
 	commander, ok := s.runner.cluster.(Commander)
 	if !ok {
 		return stepReport{}, errors.New("no program can be run on this cluster's nodes")

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/e2e/table"
 )
 
@@ -174,7 +175,7 @@ func (s *session) awaitObject(ctx context.Context, at address, what string, hold
 }
 
 // patchStep patches an object. One that is not the scenario's own is put back when the scenario ends.
-func (s *session) patchStep(ctx context.Context, p scenario.Patch) (stepReport, error) {
+func (s *session) patchStep(ctx context.Context, p steps.Patch) (stepReport, error) {
 	var report stepReport
 	places, err := s.expand(ctx, p.Object)
 	if err != nil {
@@ -197,7 +198,7 @@ func (s *session) patchStep(ctx context.Context, p scenario.Patch) (stepReport, 
 	return report, nil
 }
 
-func (s *session) patch(ctx context.Context, at address, p scenario.Patch) error {
+func (s *session) patch(ctx context.Context, at address, p steps.Patch) error {
 	kind := map[string]types.PatchType{"": types.MergePatchType, "merge": types.MergePatchType,
 		"strategic": types.StrategicMergePatchType, "json": types.JSONPatchType}[p.Type]
 	var body any
@@ -250,7 +251,7 @@ func (s *session) expand(ctx context.Context, ref scenario.Ref) ([]address, erro
 }
 
 // reject tries what must be refused and compares the API's reason.
-func (s *session) reject(ctx context.Context, r scenario.Reject) (stepReport, error) {
+func (s *session) reject(ctx context.Context, r steps.Reject) (stepReport, error) {
 	var err error
 	what := r.Apply
 	if r.Patch != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // reported is a flow's report after so many seconds, of which the requests started in the lost ones got no answer.
@@ -41,7 +42,7 @@ func TestAwaitTraffic(t *testing.T) {
 			s := &session{runner: r, progress: &progress{}, flows: map[string]Flow{"a": &fakeFlow{seen: c.seen}}}
 			ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, errTimeout)
 			defer cancel()
-			_, err := s.awaitTraffic(ctx, scenario.TrafficAwait{Name: "a", Answered: scenario.Duration(2 * time.Second)})
+			_, err := s.awaitTraffic(ctx, steps.TrafficAwait{Name: "a", Answered: scenario.Duration(2 * time.Second)})
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

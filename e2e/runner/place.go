@@ -71,7 +71,7 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 		case ctx.Err() != nil:
 			stopped = fmt.Sprintf("the run was cancelled: %v", context.Cause(ctx))
 			verdict.Result = reach.Worse(verdict.Result, reach.Inconclusive)
-		case s.policy.StopAtFailure && !onlyLooks(step) && verdict.Result != reach.Pass:
+		case s.policy.StopAtFailure && !step.Action.ReadOnly() && verdict.Result != reach.Pass:
 			stopped = "what comes before it is not so yet"
 		}
 		if stopped != "" {
@@ -85,7 +85,7 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 			return s.do(ctx, bounded, step)
 		})
 		add(done)
-		if done.Result != reach.Pass && done.Result != reach.Skipped && !onlyLooks(step) {
+		if done.Result != reach.Pass && done.Result != reach.Skipped && !step.Action.ReadOnly() {
 			stopped = fmt.Sprintf("step %q did not succeed", step.Name)
 		}
 	}

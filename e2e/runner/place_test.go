@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // place makes a namespace that no runner made.
@@ -45,11 +46,11 @@ func TestGoalThatIsNotMet(t *testing.T) {
 	goal := sc
 	goal.Steps = nil
 	for _, step := range sc.Steps {
-		if step.Expect != nil {
+		if len(step.Tables()) > 0 {
 			goal.Steps = append(goal.Steps, step)
 		}
 	}
-	goal.Steps = append(goal.Steps, scenario.Step{Name: "replace", ReplacePods: &scenario.ReplacePods{Selector: "app=my-app"}})
+	goal.Steps = append(goal.Steps, scenario.Step{Name: "replace", Action: steps.ReplacePods{Selector: "app=my-app"}})
 	v := r.Goal(context.Background(), at, goal)
 	if v.Result != reach.Fail || !strings.Contains(v.Steps[0].Why, "covers no cell") {
 		t.Errorf("nothing is there: %s: %+v", v.Result, v.Steps)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // Run runs the scenarios, side by side as far as their claims allow, and returns what came of each. The error
@@ -96,10 +97,11 @@ func (r *Runner) knows(scenarios []scenario.Scenario) error {
 	var errs []error
 	for _, sc := range scenarios {
 		for _, step := range sc.Steps {
-			if step.Check == nil {
+			check, is := step.Action.(steps.Check)
+			if !is {
 				continue
 			}
-			if _, err := r.prepare(*step.Check); err != nil {
+			if _, err := r.prepare(check); err != nil {
 				errs = append(errs, fmt.Errorf("scenario %s: step %q: %w", sc.Name, step.Name, err))
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 const appYAML = `
@@ -54,20 +55,20 @@ const deployAndLook = `
 `
 
 // loaded loads one scenario of the given head and steps.
-func loaded(t *testing.T, name, head, steps, expect string) scenario.Scenario {
+func loaded(t *testing.T, name, head, does, expect string) scenario.Scenario {
 	t.Helper()
 	files := map[string]string{
-		"scenario.yaml": "title: " + name + "\nbehaviours: [clusterip.basic]\n" + head + "\nsteps:" + steps,
+		"scenario.yaml": "title: " + name + "\nbehaviours: [clusterip.basic]\n" + head + "\nsteps:" + does,
 		"app.yaml":      appYAML, "service.yaml": serviceYAML, "expect.yaml": expect,
 	}
 	fsys := fstest.MapFS{}
 	for file, text := range files {
-		if strings.HasSuffix(file, ".yaml") && file != "scenario.yaml" && file != "expect.yaml" && !strings.Contains(steps, file) || text == "" {
+		if strings.HasSuffix(file, ".yaml") && file != "scenario.yaml" && file != "expect.yaml" && !strings.Contains(does, file) || text == "" {
 			continue
 		}
 		fsys["scenarios/"+name+"/"+file] = &fstest.MapFile{Data: []byte(text)}
 	}
-	scenarios, err := scenario.LoadAll(fsys)
+	scenarios, err := scenario.LoadAll(fsys, steps.Kinds())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -28,7 +28,7 @@ type session struct {
 	flows     map[string]Flow
 	journal   *journal
 	down      []string // slots of nodes that it stopped
-	announcer string   // see scenario.Announcer
+	announcer string   // see steps.Announcer
 	// also are further namespaces that are the scenario's own.
 	also   []string
 	policy observe.Policy
@@ -82,12 +82,6 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 	}
 	s.steps(ctx, &verdict, add)
 	return verdict, ""
-}
-
-// onlyLooks reports whether the steps after this one can be run though it failed.
-func onlyLooks(step scenario.Step) bool {
-	return step.Expect != nil || step.Check != nil || step.Object != nil || step.Event != nil || step.Reject != nil ||
-		step.Traffic != nil && step.Traffic.Start == nil
 }
 
 // stepReport is what a step found, beside its error.
@@ -173,42 +167,42 @@ func whyOf(tables []reach.Table) string {
 
 // do performs one step. bounded ends with the step's time, ctx with the run only.
 func (s *session) do(ctx, bounded context.Context, step scenario.Step) (stepReport, error) {
-	s.once = s.policy.LookOnce && onlyLooks(step)
-	switch {
-	case step.Apply != nil:
-		return s.applyFiles(bounded, step.Apply)
-	case step.Delete != nil:
-		return stepReport{}, s.deleteAll(bounded, step.Delete)
-	case step.Patch != nil:
-		return s.patchStep(bounded, *step.Patch)
-	case step.Scale != nil:
-		return stepReport{}, s.scale(bounded, *step.Scale)
-	case step.ReplacePods != nil:
-		return s.replacePods(bounded, *step.ReplacePods)
-	case step.Reject != nil:
-		return s.reject(bounded, *step.Reject)
-	case step.Run != nil:
-		return s.kubectl(bounded, *step.Run)
-	case step.Settle != nil:
-		_, err := s.settle(bounded, step.Settle.Allow)
+	s.once = s.policy.LookOnce && step.Action.ReadOnly()
+	switch action := step.Action.(type) {
+	case steps.Apply:
+		return s.applyFiles(bounded, action)
+	case steps.Delete:
+		return stepReport{}, s.deleteAll(bounded, action)
+	case steps.Patch:
+		return s.patchStep(bounded, action)
+	case steps.Scale:
+		return stepReport{}, s.scale(bounded, action)
+	case steps.ReplacePods:
+		return s.replacePods(bounded, action)
+	case steps.Reject:
+		return s.reject(bounded, action)
+	case steps.Run:
+		return s.kubectl(bounded, action)
+	case steps.Settle:
+		_, err := s.settle(bounded, action.Allow)
 		return stepReport{}, err
-	case step.Expect != nil:
-		return s.expect(ctx, bounded, step.Expect, step.Within.Or(s.convergence()))
-	case step.Check != nil:
-		return s.check(bounded, *step.Check)
-	case step.Object != nil:
-		return s.object(bounded, *step.Object)
-	case step.Event != nil:
-		return s.event(bounded, *step.Event)
-	case step.Node != nil:
-		return s.node(bounded, *step.Node)
-	case step.Traffic != nil:
-		return s.traffic(bounded, *step.Traffic)
-	case step.Withhold != nil:
-		return s.withhold(bounded, step.Withhold)
-	case step.Restore != nil:
-		return s.restore(bounded, step.Restore)
+	case steps.Expect:
+		return s.expect(ctx, bounded, action, step.Within.Or(s.convergence()))
+	case steps.Check:
+		return s.check(bounded, action)
+	case steps.Object:
+		return s.object(bounded, action)
+	case steps.Event:
+		return s.event(bounded, action)
+	case steps.Node:
+		return s.node(bounded, action)
+	case steps.Traffic:
+		return s.traffic(bounded, action)
+	case steps.Withhold:
+		return s.withhold(bounded, action)
+	case steps.Restore:
+		return s.restore(bounded, action)
 	default:
-		return stepReport{}, errors.New("the step has no action")
+		return stepReport{}, fmt.Errorf("this runner cannot do %T", action)
 	}
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
 )
 
 // traffic starts, awaits or stops a flow. A flow outlives its step: it runs until it is stopped, or cleaning up does.
-func (s *session) traffic(ctx context.Context, t scenario.Traffic) (stepReport, error) {
+func (s *session) traffic(ctx context.Context, t steps.Traffic) (stepReport, error) {
 	switch {
 	case t.Stop != nil:
 		return s.stopTraffic(*t.Stop)
@@ -68,7 +69,7 @@ func (s *session) only(ctx context.Context, from string, to scenario.To) (reach.
 // awaitTraffic waits until every request that was started in so long a time was answered, the whole of it after the
 // step began. A request under way is not known of; with a time that is the flow's timeout at least, what was hanging when
 // the step began has failed by then.
-func (s *session) awaitTraffic(ctx context.Context, t scenario.TrafficAwait) (stepReport, error) {
+func (s *session) awaitTraffic(ctx context.Context, t steps.TrafficAwait) (stepReport, error) {
 	flow, running := s.flows[t.Name]
 	if !running {
 		return stepReport{}, fmt.Errorf("traffic %s does not run", t.Name)
@@ -118,7 +119,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-func (s *session) stopTraffic(t scenario.TrafficStop) (stepReport, error) {
+func (s *session) stopTraffic(t steps.TrafficStop) (stepReport, error) {
 	flow, running := s.flows[t.Name]
 	if !running {
 		return stepReport{}, fmt.Errorf("traffic %s does not run", t.Name)

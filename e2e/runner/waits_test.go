@@ -12,6 +12,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // onceLooked does something to the objects a moment after the first request whose path ends so: a wait for it is
@@ -186,15 +187,15 @@ func TestStopTraffic(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent, answered int
 		failed         []reach.Observation
-		stop           scenario.TrafficStop
+		stop           steps.TrafficStop
 		want           reach.Result
 	}{
-		"nothing lost":       {100, 100, nil, scenario.TrafficStop{}, reach.Pass},
-		"one lost":           {100, 99, failed(reach.TimedOut), scenario.TrafficStop{}, reach.Fail},
-		"one may be lost":    {100, 99, failed(reach.TimedOut), scenario.TrafficStop{MaxLost: 1}, reach.Pass},
-		"too few":            {10, 10, nil, scenario.TrafficStop{MinAnswered: 50}, reach.Fail},
-		"none":               {0, 0, nil, scenario.TrafficStop{}, reach.Fail},
-		"one could not send": {100, 99, failed(reach.ProbeFailed), scenario.TrafficStop{MaxLost: 5}, reach.Inconclusive},
+		"nothing lost":       {100, 100, nil, steps.TrafficStop{}, reach.Pass},
+		"one lost":           {100, 99, failed(reach.TimedOut), steps.TrafficStop{}, reach.Fail},
+		"one may be lost":    {100, 99, failed(reach.TimedOut), steps.TrafficStop{MaxLost: 1}, reach.Pass},
+		"too few":            {10, 10, nil, steps.TrafficStop{MinAnswered: 50}, reach.Fail},
+		"none":               {0, 0, nil, steps.TrafficStop{}, reach.Fail},
+		"one could not send": {100, 99, failed(reach.ProbeFailed), steps.TrafficStop{MaxLost: 5}, reach.Inconclusive},
 	} {
 		flow := &fakeFlow{}
 		flow.report.Sent, flow.report.Answered, flow.report.Failed = c.sent, c.answered, c.failed

@@ -8,11 +8,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // object waits until an object is as described, and stays so as long as asked.
-func (s *session) object(ctx context.Context, d scenario.Object) (stepReport, error) {
+func (s *session) object(ctx context.Context, d steps.Object) (stepReport, error) {
 	at, err := s.resolve(d.Ref)
 	if err != nil {
 		return stepReport{}, err
@@ -46,7 +46,7 @@ func (s *session) object(ctx context.Context, d scenario.Object) (stepReport, er
 
 // event waits for an event about an object. Events of earlier runs cannot be taken for it: namespaces are
 // never used twice.
-func (s *session) event(ctx context.Context, e scenario.Event) (stepReport, error) {
+func (s *session) event(ctx context.Context, e steps.Event) (stepReport, error) {
 	at, err := s.resolve(e.Object)
 	if err != nil {
 		return stepReport{}, err

@@ -11,12 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/e2e/world"
 )
 
 // scale sets a workload's replicas and waits until it has them, ready, and no others.
-func (s *session) scale(ctx context.Context, to scenario.Scale) error {
+func (s *session) scale(ctx context.Context, to steps.Scale) error {
 	at, err := s.resolve(to.Object)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func scaled(o *unstructured.Unstructured, want int64) (done bool, seen string) {
 }
 
 // replacePods deletes pods and waits until they are gone and as many others are ready in their place.
-func (s *session) replacePods(ctx context.Context, r scenario.ReplacePods) (stepReport, error) {
+func (s *session) replacePods(ctx context.Context, r steps.ReplacePods) (stepReport, error) {
 	namespace := r.Namespace
 	if namespace == "" {
 		namespace = s.namespace

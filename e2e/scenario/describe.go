@@ -29,10 +29,10 @@ func Describe(w io.Writer, s Scenario) error {
 	for i, step := range s.Steps {
 		where := ""
 		if step.Family != "" {
-			where = "; where the cluster has " + step.Family
+			where = ", where the cluster has " + step.Family
 		}
-		p.line("  %2d. %s (%s%s)", i+1, step.Name, strings.Join(step.Actions(), ", "), where)
-		for _, name := range step.Expect {
+		p.line("  %2d. %s: %s%s", i+1, step.Name, step.Action.Describe(), where)
+		for _, name := range step.Tables() {
 			p.table(name, s.Tables[name])
 		}
 	}

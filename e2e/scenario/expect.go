@@ -34,9 +34,7 @@ type Table struct {
 	EachFamily bool `json:"eachFamily,omitempty"`
 	// Extra are targets asked besides those that follow from the Services.
 	Extra []Extra `json:"extra,omitempty"`
-	// Allow names what the scenario leaves unfinished on purpose, so that settling does not wait for it:
-	// unready (pods), terminating (pods), pending (load balancers).
-	Allow Strings `json:"allow,omitempty"`
+	Allow Allow   `json:"allow,omitempty"`
 	Rows  []Row   `json:"rows"`
 }
 
@@ -237,7 +235,7 @@ func (b By) validate() error {
 		errs = append(errs, fmt.Errorf("by: pods: %w", err))
 	}
 	for _, on := range b.On {
-		if on != "own" && on != "target" && !slotPattern.MatchString(on) {
+		if on != "own" && on != "target" && !IsSlot(on) {
 			errs = append(errs, fmt.Errorf("by: on %q: want own, target or a slot such as worker2", on))
 		}
 	}
@@ -276,7 +274,7 @@ func (b By) String() string {
 }
 
 func (r Row) validate(app string) error {
-	errs := []error{validateFrom(r.From), r.To.validate()}
+	errs := []error{ValidateFrom(r.From), r.To.Validate()}
 	if len(r.From) == 0 {
 		errs = append(errs, errors.New("from is missing"))
 	}
@@ -313,7 +311,7 @@ func isAddress(text string) bool {
 }
 
 func (t Table) validate() error {
-	errs := []error{validateFrom(t.From)}
+	errs := []error{ValidateFrom(t.From)}
 	if len(t.Rows) == 0 {
 		errs = append(errs, errors.New("it has no rows"))
 	}
@@ -326,7 +324,6 @@ func (t Table) validate() error {
 	if t.Clients != "" && len(t.From) > 0 {
 		errs = append(errs, errors.New("clients and from exclude each other"))
 	}
-	errs = append(errs, validateAllow(t.Allow))
 	for i, x := range t.Extra {
 		if x.Service == "" || x.Host == "" || x.Port == 0 {
 			errs = append(errs, fmt.Errorf("extra target %d: want service, host and port", i+1))
@@ -341,13 +338,4 @@ func (t Table) validate() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func validateAllow(allow Strings) error {
-	for _, what := range allow {
-		if !slices.Contains([]string{"unready", "terminating", "pending"}, what) {
-			return fmt.Errorf("allow %q: want unready, terminating or pending", what)
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,31 +25,26 @@ var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 const maxName = 40
 
-// Option adds to what loading checks.
-type Option func(*loader)
-
-// WithChecks makes the names of the Go checks known that steps may ask for; without it any name is taken.
-func WithChecks(names ...string) Option { return func(l *loader) { l.checks = slices.Clone(names) } }
-
 type loader struct {
-	fsys   fs.FS
-	checks []string // nil: any name goes
+	fsys  fs.FS
+	kinds []Kind
 }
 
 // Names lists the scenarios in fsys, sorted. fsys is rooted at manifests.
 func Names(fsys fs.FS) ([]string, error) { return Folders(fsys, scenariosDir, "scenario") }
 
-// LoadAll loads every scenario, in the order of their names, and reports all that is wrong with any.
-func LoadAll(fsys fs.FS, opts ...Option) ([]Scenario, error) {
+// LoadAll loads every scenario, in the order of their names, and reports all that is wrong with any. kinds are the kinds of
+// steps there are.
+func LoadAll(fsys fs.FS, kinds []Kind) ([]Scenario, error) {
 	names, err := Names(fsys)
 	if err != nil {
 		return nil, err
 	}
-	return load(fsys, names, opts)
+	return load(fsys, names, kinds)
 }
 
 // Load loads the named scenarios, in that order.
-func Load(fsys fs.FS, names []string, opts ...Option) ([]Scenario, error) {
+func Load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
 	known, err := Names(fsys)
 	if err != nil {
 		return nil, err
@@ -61,14 +57,11 @@ func Load(fsys fs.FS, names []string, opts ...Option) ([]Scenario, error) {
 			return nil, fmt.Errorf("scenario %q is named twice", name)
 		}
 	}
-	return load(fsys, names, opts)
+	return load(fsys, names, kinds)
 }
 
-func load(fsys fs.FS, names []string, opts []Option) ([]Scenario, error) {
-	l := loader{fsys: fsys}
-	for _, opt := range opts {
-		opt(&l)
-	}
+func load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
+	l := loader{fsys: fsys, kinds: kinds}
 	var (
 		scenarios []Scenario
 		errs      []error
@@ -103,8 +96,15 @@ func (l loader) scenario(name string) (Scenario, error) {
 	if len(entries) == 0 {
 		return s, fmt.Errorf("%s: the folder is empty: it needs at least %s", dir, scenarioFile)
 	}
-	if err := l.decode(path.Join(dir, scenarioFile), &s); err != nil {
+	file := struct { // the raw steps stand in the place of the decoded ones, which need the kinds
+		*Scenario
+		Steps []json.RawMessage `json:"steps"`
+	}{Scenario: &s}
+	if err := l.decode(path.Join(dir, scenarioFile), &file); err != nil {
 		return s, err
+	}
+	if s.Steps, err = DecodeSteps(file.Steps, l.kinds); err != nil {
+		return s, Prefixed(path.Join(dir, scenarioFile)+": ", err)
 	}
 	var expect struct {
 		Tables map[string]Table `json:"tables"`
@@ -132,7 +132,7 @@ func (l loader) scenario(name string) (Scenario, error) {
 			errs = append(errs, fmt.Errorf("%s: a stray file: no step applies it", path.Join(dir, e.Name())))
 		}
 	}
-	if err := s.validate(l.checks); err != nil {
+	if err := s.validate(); err != nil {
 		errs = append(errs, Prefixed(dir+": ", err))
 	}
 	return s, errors.Join(errs...)
@@ -167,29 +167,10 @@ func (l loader) manifest(dir, file string) ([]*unstructured.Unstructured, error)
 	return objects, nil
 }
 
-// files are the manifests the steps name, each once, in the order of first use.
-func (s Scenario) files() []string {
-	var files []string
-	add := func(names ...string) {
-		for _, n := range names {
-			if !slices.Contains(files, n) {
-				files = append(files, n)
-			}
-		}
-	}
-	for _, step := range s.Steps {
-		add(step.Apply...)
-		if step.Reject != nil && step.Reject.Apply != "" {
-			add(step.Reject.Apply)
-		}
-	}
-	return files
-}
-
 // Lint checks all that can be checked without a cluster: every scenario loads, and every shared manifest
 // is used by one.
-func Lint(fsys fs.FS, opts ...Option) error {
-	scenarios, err := LoadAll(fsys, opts...)
+func Lint(fsys fs.FS, kinds []Kind) error {
+	scenarios, err := LoadAll(fsys, kinds)
 	errs := []error{err}
 	entries, dirErr := fs.ReadDir(fsys, appDir)
 	if dirErr != nil {

@@ -1,12 +1,15 @@
-package scenario
+package scenario_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 const goodScenario = `
@@ -77,7 +80,7 @@ func good(edits map[string]string) fstest.MapFS {
 }
 
 func TestLoadAll(t *testing.T) {
-	scenarios, err := LoadAll(good(nil))
+	scenarios, err := scenario.LoadAll(good(nil), steps.Kinds())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +98,7 @@ func TestLoadAll(t *testing.T) {
 	if got := rows[1].Outcome.For("unknown"); len(got) != 3 {
 		t.Errorf("outcomes in an unknown mode are all that are listed, got %v", got)
 	}
-	if err := Lint(good(nil)); err != nil {
+	if err := scenario.Lint(good(nil), steps.Kinds()); err != nil {
 		t.Errorf("lint: %v", err)
 	}
 }
@@ -105,7 +108,7 @@ func TestLoadRefuses(t *testing.T) {
 	step := func(text string) map[string]string {
 		return map[string]string{dir + "scenario.yaml": goodScenario + "  - name: more\n    " + text}
 	}
-	scenario := func(old, text string) map[string]string {
+	head := func(old, text string) map[string]string {
 		return map[string]string{dir + "scenario.yaml": strings.Replace(goodScenario, old, text, 1)}
 	}
 	expect := func(old, text string) map[string]string {
@@ -114,26 +117,37 @@ func TestLoadRefuses(t *testing.T) {
 	service := func(old, text string) map[string]string {
 		return map[string]string{dir + "service.yaml": strings.Replace(goodService, old, text, 1)}
 	}
+	control := func(does ...string) map[string]string { // steps of a scenario that may disturb others
+		text := strings.Replace(goodScenario, "[outside]", "[outside, nodeControl]", 1)
+		for i, what := range does {
+			text += fmt.Sprintf("  - name: more %d\n    %s\n", i, what)
+		}
+		return map[string]string{dir + "scenario.yaml": text}
+	}
 	for name, c := range map[string]struct {
 		edits map[string]string
 		want  string
 	}{
-		"unknown field":              {scenario("needs:", "neds:"), `unknown field "neds"`},
-		"field in the wrong case":    {scenario("title:", "Title:"), `unknown field "Title"`},
-		"field twice":                {scenario("title: A Service answers", "title: a\ntitle: b"), `"title" already set`},
-		"unknown step field":         {step("aply: [service.yaml]"), `unknown field "steps[2].aply"`},
+		"unknown field":              {head("needs:", "neds:"), `unknown field "neds"`},
+		"field in the wrong case":    {head("title:", "Title:"), `unknown field "Title"`},
+		"field twice":                {head("title: A Service answers", "title: a\ntitle: b"), `"title" already set`},
+		"unknown step field":         {step("aply: [service.yaml]"), `step 3 "more": unknown field "aply"`},
 		"two actions":                {step("apply: [service.yaml]\n    expect: inside"), "want exactly one action, got 2 [apply expect]"},
 		"no action":                  {step("timeout: 3s"), "want exactly one action, got 0"},
 		"within without an expect":   {step("within: 5s\n    apply: [service.yaml]"), "within is for an expect"},
 		"within beyond the timeout":  {step("within: 5s\n    timeout: 5s\n    expect: inside"), "within must be shorter"},
-		"step name twice":            {scenario("name: look", "name: deploy"), "another step has the same name"},
-		"unknown behaviour":          {scenario("clusterip.basic", "clusterip.magic"), `behaviour "clusterip.magic"`},
-		"behaviour twice":            {scenario("[clusterip.basic]", "[clusterip.basic, clusterip.basic]"), "is there twice"},
-		"unknown feature":            {scenario("[outside]", "[moon]"), `feature "moon"`},
-		"no title":                   {scenario("title: A Service answers", "title: ''"), "title is missing"},
+		"action without a value":     {step("settle:"), "settle: it is empty"},
+		"apply nothing":              {step("apply: []"), "apply names no manifest"},
+		"two errors in two steps":    {map[string]string{dir + "scenario.yaml": goodScenario + "  - {name: a, aply: x}\n  - {name: b, exect: y}\n"}, `step 4 "b": unknown field "exect"`},
+		"unknown allow":              {step("settle: {allow: moving}"), `allow "moving"`},
+		"step name twice":            {head("name: look", "name: deploy"), "another step has the same name"},
+		"unknown behaviour":          {head("clusterip.basic", "clusterip.magic"), `behaviour "clusterip.magic"`},
+		"behaviour twice":            {head("[clusterip.basic]", "[clusterip.basic, clusterip.basic]"), "is there twice"},
+		"unknown feature":            {head("[outside]", "[moon]"), `feature "moon"`},
+		"no title":                   {head("title: A Service answers", "title: ''"), "title is missing"},
 		"nothing looked at":          {map[string]string{dir + "scenario.yaml": "title: a\nbehaviours: [udp]\nsteps: [{name: a, settle: {}}]\n", dir + "expect.yaml": "", dir + "service.yaml": ""}, "proves nothing"},
 		"missing manifest":           {map[string]string{dir + "service.yaml": ""}, "read service.yaml"},
-		"missing table":              {scenario("expect: inside", "expect: [inside, outside]"), `no table "outside"`},
+		"missing table":              {head("expect: inside", "expect: [inside, outside]"), `no table "outside"`},
 		"unused table":               {expect("tables:", "tables:\n  other: {rows: [{from: pod, to: dns, outcome: Refused}]}"), `no step expects table "other"`},
 		"stray file":                 {map[string]string{dir + "notes.yaml": goodApp}, "notes.yaml: a stray file"},
 		"stray file beside":          {map[string]string{"scenarios/README": "x"}, "scenarios/README: an unused file"},
@@ -141,9 +155,9 @@ func TestLoadRefuses(t *testing.T) {
 		"folder name":                {map[string]string{"scenarios/Node_Port/scenario.yaml": goodScenario}, "lower-case words"},
 		"same title":                 {map[string]string{"scenarios/other/scenario.yaml": "title: A Service answers\nbehaviours: [udp]\nsteps: [{name: a, run: {command: kubectl version}}]\n"}, "have the same title"},
 		"file outside the folder":    {step("apply: ../other/service.yaml"), "is no manifest"},
-		"bad timeout":                {scenario("90s", "90"), "want a duration"},
-		"no timeout at all":          {scenario("90s", "0s"), "more than nothing"},
-		"unclaimed node port":        {scenario("nodePort/30080", "nodePort/30081"), "node port 30080 is used but not claimed"},
+		"bad timeout":                {head("90s", "90"), "want a duration"},
+		"no timeout at all":          {head("90s", "0s"), "more than nothing"},
+		"unclaimed node port":        {head("nodePort/30080", "nodePort/30081"), "node port 30080 is used but not claimed"},
 		"node port in a patch":       {step("patch: {object: service/a, body: {spec: {ports: [{nodePort: 30099}]}}}"), "node port 30099 is used but not claimed"},
 		"node port in a JSON patch":  {step("patch: {object: service/a, type: json, body: [{op: add, path: /spec/ports/0/nodePort, value: 30098}]}"), "node port 30098"},
 		"node port on the command":   {step("run: {command: kubectl create service nodeport a --tcp=80 --node-port=30097}"), "node port 30097"},
@@ -165,6 +179,9 @@ func TestLoadRefuses(t *testing.T) {
 		"row: unknown mode":          {expect("nftables:", "userspace:"), `proxy mode "userspace"`},
 		"row: nobody answers":        {expect("        by: all\n", ""), "by is missing"},
 		"row: unknown by":            {expect("by: all", "by: most"), `by "most"`},
+		"row: by in two ways":        {expect("by: all", "by: {names: [outside], pods: app=a}"), "exclude each other"},
+		"row: itself and pods":       {expect("by: all", "by: {itself: true, states: unready}"), "exclude each other"},
+		"row: itself and names":      {expect("by: all", "by: {itself: true, names: [outside]}"), "exclude each other"},
 		"row: by where refused":      {expect("outcome: Reached", "outcome: Refused"), "say nothing where nothing is reached"},
 		"row: unknown source":        {expect("sees: self", "sees: me"), `sees "me"`},
 		"row: by of no app":          {expect("    app: app=my-app\n", ""), "the table's app, which is missing"},
@@ -182,7 +199,10 @@ func TestLoadRefuses(t *testing.T) {
 		"node never started":         {step("node: {slot: announcer, service: a, action: stop}"), "node announcer: the start is missing"},
 		"reject without reason":      {step("reject: {apply: service.yaml}"), "reject wants the reason"},
 		"traffic never stopped":      {step("traffic: {start: {name: t, from: outside, to: {kind: nodePort, service: a}, perSecond: 5}}"), "traffic t: the stop is missing"},
-		"traffic stopped, not begun": {step("traffic: {stop: {name: t, maxLost: 0}}"), "a stop without a start"},
+		"traffic stopped, not begun": {step("traffic: {stop: {name: t, maxLost: 0}}"), "no start before the stop"},
+		"traffic awaited, not begun": {step("traffic: {await: {name: t, answered: 1s}}"), "no start before the await"},
+		"withheld twice":             {control("withhold: [a/b/c]", "withhold: [a/b/c]", "restore: [a/b/c]"), "a second withhold before the restore"},
+		"never restored":             {control("withhold: [a/b/c]"), "a/b/c: the restore is missing"},
 		"traffic: two at once":       {step("traffic: {await: {name: t, answered: 1s}, stop: {name: t, maxLost: 0}}"), "one of start, await and stop"},
 		"traffic: awaited how long":  {step("traffic: {await: {name: t}}"), "wants answered"},
 		"traffic: least above most":  {step("traffic: {stop: {name: t, minLost: 2, maxLost: 1}}"), "maxLost to be 2 at least"},
@@ -192,7 +212,7 @@ func TestLoadRefuses(t *testing.T) {
 		"unknown check":              {step("check: {name: nope}"), `check "nope": want one of [known]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := LoadAll(good(c.edits), WithChecks("known"))
+			_, err := scenario.LoadAll(good(c.edits), steps.Kinds("known"))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant an error with %q", err, c.want)
 			}
@@ -203,56 +223,57 @@ func TestLoadRefuses(t *testing.T) {
 func TestLoadEmptyFolder(t *testing.T) {
 	fsys := good(nil)
 	fsys["scenarios/empty"] = &fstest.MapFile{Mode: 0o755 | 1<<31}
-	if _, err := LoadAll(fsys); err == nil || !strings.Contains(err.Error(), "scenarios/empty: the folder is empty") {
+	if _, err := scenario.LoadAll(fsys, steps.Kinds()); err == nil || !strings.Contains(err.Error(), "scenarios/empty: the folder is empty") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := LoadAll(fstest.MapFS{"scenarios": &fstest.MapFile{Mode: 0o755 | 1<<31}}); err == nil || !strings.Contains(err.Error(), "there is no scenario") {
+	if _, err := scenario.LoadAll(fstest.MapFS{"scenarios": &fstest.MapFile{Mode: 0o755 | 1<<31}}, steps.Kinds()); err == nil || !strings.Contains(err.Error(), "there is no scenario") {
 		t.Errorf("no scenario at all: got %v", err)
 	}
 }
 
 func TestLoadNames(t *testing.T) {
-	if s, err := Load(good(nil), []string{"nodeport"}); err != nil || len(s) != 1 {
+	if s, err := scenario.Load(good(nil), []string{"nodeport"}, steps.Kinds()); err != nil || len(s) != 1 {
 		t.Errorf("got %v, %v", s, err)
 	}
-	if _, err := Load(good(nil), []string{"nodport"}); err == nil || !strings.Contains(err.Error(), "there are nodeport") {
+	if _, err := scenario.Load(good(nil), []string{"nodport"}, steps.Kinds()); err == nil || !strings.Contains(err.Error(), "there are nodeport") {
 		t.Errorf("a name that is not there: got %v", err)
 	}
-	if _, err := Load(good(nil), []string{"nodeport", "nodeport"}); err == nil {
+	if _, err := scenario.Load(good(nil), []string{"nodeport", "nodeport"}, steps.Kinds()); err == nil {
 		t.Error("a name given twice is taken")
 	}
 }
 
 func TestLintFindsUnusedManifests(t *testing.T) {
-	err := Lint(good(map[string]string{"app/other.yaml": goodApp}))
+	err := scenario.Lint(good(map[string]string{"app/other.yaml": goodApp}), steps.Kinds())
 	if err == nil || !strings.Contains(err.Error(), "app/other.yaml: a stray file") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestWords(t *testing.T) {
-	got, err := Words("kubectl expose deployment my-app \\\n  --type=NodePort -p '{\"a\": [1]}' \"b \\\" c\" ''")
+	got, err := scenario.Words("kubectl expose deployment my-app \\\n  --type=NodePort -p '{\"a\": [1]}' \"b \\\" c\" ''")
 	want := []string{"kubectl", "expose", "deployment", "my-app", "--type=NodePort", "-p", `{"a": [1]}`, `b " c`, ""}
 	if err != nil || strings.Join(got, "§") != strings.Join(want, "§") {
 		t.Errorf("got %q, %v", got, err)
 	}
 	for _, bad := range []string{"kubectl get 'a", "kubectl get $X", "kubectl a; b", `kubectl "$(x)"`, "kubectl \\"} {
-		if words, err := Words(bad); err == nil {
+		if words, err := scenario.Words(bad); err == nil {
 			t.Errorf("%q is taken: %q", bad, words)
 		}
 	}
 }
 
 func TestDescribe(t *testing.T) {
-	scenarios, err := LoadAll(good(nil))
+	scenarios, err := scenario.LoadAll(good(nil), steps.Kinds())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := Describe(&out, scenarios[0]); err != nil {
+	if err := scenario.Describe(&out, scenarios[0]); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"needs    2 nodes, outside", "claims   nodePort/30080",
+		"1. deploy: apply app/my-app.yaml, service.yaml\n", "2. look: expect inside\n",
 		"FROM                 TO                           OUTCOME", "clusterIP, dns", "every pod", "TimedOut or Unreachable in iptables"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("missing %q in\n%s", want, out.String())

@@ -132,14 +132,15 @@ func (t To) String() string {
 	return text
 }
 
-func (t To) validate() error {
+// Validate checks that the selector's words are known.
+func (t To) Validate() error {
 	if t.Protocol != "" && !slices.Contains([]reach.Protocol{reach.TCP, reach.UDP, reach.SCTP}, t.Protocol) {
 		return fmt.Errorf("protocol %q: want TCP, UDP or SCTP", t.Protocol)
 	}
 	if err := validateFamily(t.Family); err != nil {
 		return err
 	}
-	if t.Node != "" && t.Node != "own" && t.Node != "other" && !slotPattern.MatchString(t.Node) {
+	if t.Node != "" && t.Node != "own" && t.Node != "other" && !IsSlot(t.Node) {
 		return fmt.Errorf("node %q: want own, other or a slot such as worker2", t.Node)
 	}
 	return nil
@@ -165,7 +166,11 @@ func MatchVantage(from Strings, v reach.Vantage) bool {
 	})
 }
 
-func validateFrom(from Strings) error {
+// IsSlot reports whether a name is that of a node's slot: control-plane, worker, worker2, …
+func IsSlot(name string) bool { return slotPattern.MatchString(name) }
+
+// ValidateFrom checks that names select vantages: see MatchVantage.
+func ValidateFrom(from Strings) error {
 	for _, name := range from {
 		if !vantagePattern.MatchString(name) {
 			return fmt.Errorf("from %q: want any, pod, node, outside, host, or a vantage such as pod/worker", name)

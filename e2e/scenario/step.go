@@ -1,6 +1,11 @@
 package scenario
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // Step is one thing done or looked at: a name and exactly one action.
 type Step struct {
@@ -11,195 +16,222 @@ type Step struct {
 	// Within is how long after the objects have settled the traffic of an expect may take to be as predicted; the
 	// runner's convergence time where it is not set. It must be shorter than the step's bound.
 	Within Duration `json:"within,omitempty"`
-	// Family, IPv4 or IPv6, makes it a step for clusters whose Services can have addresses of that IP family; for any
-	// other it is not there, as rows of that family are not.
+	// Family, IPv4 or IPv6, limits the step to clusters whose Services can have addresses of that IP family. On any
+	// other cluster the step is left out, as rows of that family are.
 	Family string `json:"family,omitempty"`
-
-	// Apply applies manifest files by server-side apply, in the order given.
-	Apply Strings `json:"apply,omitempty"`
-	// Delete deletes objects and waits until they are gone.
-	Delete []Ref `json:"delete,omitempty"`
-	// Patch changes a living object.
-	Patch *Patch `json:"patch,omitempty"`
-	// Scale sets the replicas of a workload and waits until that many are ready and the others gone.
-	Scale *Scale `json:"scale,omitempty"`
-	// ReplacePods deletes the pods selected and waits until as many new ones are ready.
-	ReplacePods *ReplacePods `json:"replacePods,omitempty"`
-	// Reject tries what the API server must refuse.
-	Reject *Reject `json:"reject,omitempty"`
-	// Run runs a kubectl command as a reader would type it.
-	Run *Run `json:"run,omitempty"`
-	// Settle waits until the objects agree with each other; expect does so by itself.
-	Settle *Settle `json:"settle,omitempty"`
-	// Expect observes and judges the named tables of expect.yaml.
-	Expect Strings `json:"expect,omitempty"`
-	// Check runs a check registered in Go.
-	Check *Check `json:"check,omitempty"`
-	// Object waits until an object is as described.
-	Object *Object `json:"object,omitempty"`
-	// Event waits for an event about an object.
-	Event *Event `json:"event,omitempty"`
-	// Node acts on a node; needs nodeControl and serial.
-	Node *Node `json:"node,omitempty"`
-	// Traffic starts or stops a steady flow of requests.
-	Traffic *Traffic `json:"traffic,omitempty"`
-	// Withhold takes cluster-wide objects away; Restore brings them back, at the latest when the scenario ends.
-	Withhold []Ref `json:"withhold,omitempty"`
-	Restore  []Ref `json:"restore,omitempty"`
+	// Action is what the step does. In YAML its kind is the name of a field: "apply: service.yaml".
+	Action Action `json:"-"`
 }
 
-// Actions names the actions that are set; a valid step has one.
-func (s Step) Actions() []string {
-	var names []string
-	for _, a := range []struct {
-		name string
-		set  bool
-	}{
-		{"apply", s.Apply != nil}, {"delete", s.Delete != nil}, {"patch", s.Patch != nil}, {"scale", s.Scale != nil},
-		{"replacePods", s.ReplacePods != nil}, {"reject", s.Reject != nil}, {"run", s.Run != nil},
-		{"settle", s.Settle != nil}, {"expect", s.Expect != nil}, {"check", s.Check != nil},
-		{"object", s.Object != nil}, {"event", s.Event != nil}, {"node", s.Node != nil},
-		{"traffic", s.Traffic != nil}, {"withhold", s.Withhold != nil}, {"restore", s.Restore != nil},
-	} {
-		if a.set {
-			names = append(names, a.name)
+// Action is what a step does. Each kind of step is a type that implements it; package steps has them all.
+type Action interface {
+	// Validate checks what can be known without a cluster: that the action says enough, and may be done in the scenario.
+	Validate(in Scenario) error
+	// Describe says in a few words what is done.
+	Describe() string
+	// ReadOnly reports whether the action changes nothing that later steps rest on, so that they run although it failed.
+	ReadOnly() bool
+}
+
+// User is an Action that depends on other parts of its scenario, or on other steps.
+type User interface {
+	Action
+	Uses(in Scenario) Uses
+}
+
+// Uses is what an action takes from its scenario, and what of it concerns other steps.
+type Uses struct {
+	// Files are manifests, Tables are tables of expect.yaml.
+	Files, Tables []string
+	// Requests are what the API server is asked for and must grant, as JSON or command lines.
+	Requests []string
+	// Pairs are what the action begins for a later step to end, or the other way round.
+	Pairs []Pair
+	// Judges is set if the action can find the cluster wrong although it is not read-only.
+	Judges bool
+}
+
+// Pair is one thing that a step begins and a later step must end: a flow of requests, an outage of a node.
+type Pair struct {
+	// Thing is what is begun; First and Second are how its two steps are called.
+	Thing, First, Second string
+	// Role is what this step does with the thing.
+	Role Role
+}
+
+// Role is a step's part in a Pair.
+type Role int
+
+// The roles of steps in a Pair.
+const (
+	Begins Role = iota
+	Continues
+	Ends
+)
+
+// uses is what the step's action uses.
+func (s Step) uses(in Scenario) Uses {
+	if user, ok := s.Action.(User); ok {
+		return user.Uses(in)
+	}
+	return Uses{}
+}
+
+// Files are the manifests that the step's action names.
+func (s Step) Files() []string { return s.uses(Scenario{}).Files }
+
+// Tables are the tables of expect.yaml that the step's action names.
+func (s Step) Tables() []string { return s.uses(Scenario{}).Tables }
+
+// judges reports whether the step can find the cluster wrong.
+func (s Step) judges() bool { return s.Action.ReadOnly() || s.uses(Scenario{}).Judges }
+
+// Kind is a kind of step: the field of a step that has the action, and how the field's value is read.
+type Kind struct {
+	Name   string
+	Decode func(data []byte) (Action, error)
+}
+
+// DecodeSteps reads steps, strictly. Each has exactly one field that is the name of a kind.
+func DecodeSteps(data []json.RawMessage, kinds []Kind) ([]Step, error) {
+	var errs []error
+	decoded := make([]Step, len(data))
+	for i := range data {
+		var err error
+		if decoded[i], err = decodeStep(data[i], kinds); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", label(i, decoded[i]), err))
 		}
 	}
-	return names
+	return decoded, errors.Join(errs...)
 }
 
-// Patch changes a living object.
-type Patch struct {
-	Object Ref `json:"object"`
-	// Type is merge (the default), strategic or json.
-	Type string `json:"type,omitempty"`
-	// Subresource is empty or "status".
-	Subresource string `json:"subresource,omitempty"`
-	// Body is the patch, written as YAML.
-	Body json.RawMessage `json:"body"`
+// decodeStep takes the fields that kinds name out of a step before the rest is decoded: so an unknown field is refused
+// although the kinds are not fields of Step.
+func decodeStep(data []byte, kinds []Kind) (Step, error) {
+	var (
+		step   Step
+		fields map[string]json.RawMessage
+		found  []string
+		errs   []error
+	)
+	if err := DecodeStrict(data, &fields); err != nil {
+		return step, err
+	}
+	for _, kind := range kinds {
+		value, given := fields[kind.Name]
+		if !given {
+			continue
+		}
+		delete(fields, kind.Name)
+		found = append(found, kind.Name)
+		action, err := kind.Decode(value)
+		if err == nil && string(value) == "null" {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", kind.Name, err))
+		}
+		step.Action = action
+	}
+	rest, err := json.Marshal(fields)
+	if err == nil {
+		err = DecodeStrict(rest, &step)
+	}
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("want exactly one action, got %d %v", len(found), found)
+	}
+	return step, errors.Join(append(errs, err)...)
 }
 
-// Scale sets the replicas of a Deployment, ReplicaSet or StatefulSet.
-type Scale struct {
-	Object   Ref   `json:"object"`
-	Replicas int32 `json:"replicas"`
+// label names a step in errors.
+func label(i int, step Step) string { return fmt.Sprintf("step %d %q", i+1, step.Name) }
+
+// validateSteps checks each step by itself and with the tables.
+func (s Scenario) validateSteps() error {
+	var errs []error
+	expected, names := map[string]bool{}, map[string]bool{}
+	for i, step := range s.Steps {
+		add := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("%s: %w", label(i, step), fmt.Errorf(format, args...)))
+		}
+		if step.Name == "" {
+			add("it has no name")
+		}
+		if names[step.Name] {
+			add("another step has the same name")
+		}
+		names[step.Name] = true
+		if step.Action == nil {
+			add("it has no action")
+			continue
+		}
+		uses := step.uses(s)
+		if step.Within != 0 && len(uses.Tables) == 0 {
+			add("within is for an expect")
+		}
+		if step.Within != 0 && step.Timeout != 0 && step.Within >= step.Timeout {
+			add("within must be shorter than the step's timeout")
+		}
+		if step.Family != "" && len(uses.Pairs) > 0 {
+			add("a step that goes with another one is for every IP family")
+		}
+		if err := errors.Join(validateFamily(step.Family), step.Action.Validate(s)); err != nil {
+			add("%w", err)
+		}
+		for _, table := range uses.Tables {
+			expected[table] = true
+			if _, ok := s.Tables[table]; !ok {
+				add("expect.yaml has no table %q", table)
+			}
+		}
+	}
+	for name, table := range s.Tables {
+		if !expected[name] {
+			errs = append(errs, fmt.Errorf("expect.yaml: no step expects table %q", name))
+		}
+		if err := table.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("expect.yaml: table %q: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
-// ReplacePods deletes pods whose owner makes new ones.
-type ReplacePods struct {
-	Selector string `json:"selector"`
-	// Namespace is the scenario's own where it is empty. Another one needs nodeControl and serial.
-	Namespace string `json:"namespace,omitempty"`
-	// Slot limits it to the pods of one node.
-	Slot string `json:"slot,omitempty"`
+// validatePairs checks that everything a step begins is ended by a later one, and nothing else is.
+func (s Scenario) validatePairs() error {
+	var errs []error
+	open := map[string]Pair{}
+	for _, step := range s.Steps {
+		for _, p := range step.uses(s).Pairs {
+			_, begun := open[p.Thing]
+			switch {
+			case p.Role == Begins && begun:
+				errs = append(errs, fmt.Errorf("%s: a second %s before the %s", p.Thing, p.First, p.Second))
+			case p.Role != Begins && !begun:
+				errs = append(errs, fmt.Errorf("%s: no %s before the %s", p.Thing, p.First, p.Second))
+			}
+			switch p.Role {
+			case Begins:
+				open[p.Thing] = p
+			case Ends:
+				delete(open, p.Thing)
+			}
+		}
+	}
+	for thing, p := range open {
+		errs = append(errs, fmt.Errorf("%s: the %s is missing", thing, p.Second))
+	}
+	return errors.Join(errs...)
 }
 
-// Reject is an action the API server must refuse: one of Apply and Patch.
-type Reject struct {
-	Apply string `json:"apply,omitempty"`
-	Patch *Patch `json:"patch,omitempty"`
-	// Reason are texts the API's error must contain.
-	Reason Strings `json:"reason"`
-}
-
-// Run is a kubectl command, with the lab's kubeconfig and the scenario's namespace.
-type Run struct {
-	// Command is split into words as a shell does, but no shell runs it: no pipes, variables or globs.
-	Command string `json:"command"`
-	// Exit is the exit code it must end with.
-	Exit int `json:"exit,omitempty"`
-	// Stdout and Stderr are texts that must be printed there. Runs of blanks count as one blank.
-	Stdout Strings `json:"stdout,omitempty"`
-	Stderr Strings `json:"stderr,omitempty"`
-}
-
-// Settle waits until the namespace's objects agree with each other.
-type Settle struct {
-	// Allow is as in Table.
-	Allow Strings `json:"allow,omitempty"`
-}
-
-// Check is a check registered in Go, with its arguments.
-type Check struct {
-	Name string          `json:"name"`
-	Args json.RawMessage `json:"args,omitempty"`
-	// Allow is as in Table: a check too looks at settled objects.
-	Allow Strings `json:"allow,omitempty"`
-}
-
-// Object describes an object as it must become.
-type Object struct {
-	Ref Ref `json:"ref"`
-	// Want must be contained in the object: maps by key, lists element by element and of the same length.
-	Want json.RawMessage `json:"want,omitempty"`
-	// Path maps JSONPath expressions ("{.spec.type}") to the text they must print.
-	Path map[string]string `json:"path,omitempty"`
-	// Unset are dotted fields ("status.loadBalancer.ingress") that must be missing or empty.
-	Unset Strings `json:"unset,omitempty"`
-	// Absent: there must be no such object.
-	Absent bool `json:"absent,omitempty"`
-	// Holds is how long it must then stay so, watched all the while.
-	Holds Duration `json:"holds,omitempty"`
-}
-
-// Event is an event about an object, recorded since the scenario began.
-type Event struct {
-	Object Ref     `json:"object"`
-	Reason string  `json:"reason"`
-	Type   string  `json:"type,omitempty"`
-	Has    Strings `json:"message,omitempty"`
-}
-
-// Node acts on a node of the lab's own cluster. One that is stopped is started again when the scenario ends, at the
-// latest.
-type Node struct {
-	// Slot is the node's, or Announcer: the node that announces the load-balancer address of Service when a step first
-	// says so, and the same node in every later step.
-	Slot    string `json:"slot"`
-	Service string `json:"service,omitempty"`
-	// Action is start, stop or restart (the whole node), restart-api-server (on the control plane), or exec.
-	Action string `json:"action"`
-	// Command is run on the node, for exec; it must end with exit code 0.
-	Command []string `json:"command,omitempty"`
-}
-
-// Announcer is a Node.Slot that only the run knows.
-const Announcer = "announcer"
-
-// Traffic starts, awaits or stops a flow: one of Start, Await and Stop.
-type Traffic struct {
-	Start *TrafficStart `json:"start,omitempty"`
-	Await *TrafficAwait `json:"await,omitempty"`
-	Stop  *TrafficStop  `json:"stop,omitempty"`
-}
-
-// TrafficStart begins a steady flow of requests from one vantage to one target.
-type TrafficStart struct {
-	Name string `json:"name"`
-	// From is one vantage by name.
-	From string `json:"from"`
-	// To must match exactly one target of the Service it names.
-	To        To       `json:"to"`
-	PerSecond int      `json:"perSecond"`
-	Timeout   Duration `json:"timeout,omitempty"`
-}
-
-// TrafficAwait waits until a flow that may have broken off is answered again.
-type TrafficAwait struct {
-	Name string `json:"name"`
-	// Answered is how long every request must have been answered; at least the flow's timeout.
-	Answered Duration `json:"answered"`
-}
-
-// TrafficStop ends a flow and judges it.
-type TrafficStop struct {
-	Name string `json:"name"`
-	// MinLost is the least number that must have got none, where an outage is to be measured.
-	MinLost int `json:"minLost,omitempty"`
-	// MaxLost is the largest number of requests that may have got no answer.
-	MaxLost int `json:"maxLost"`
-	// MaxGap is the longest time without an answer; unbounded where it is not set.
-	MaxGap Duration `json:"maxGap,omitempty"`
-	// MinAnswered is the least number of answers for the flow to say anything.
-	MinAnswered int `json:"minAnswered,omitempty"`
+// files are the manifests the steps name, each once, in the order of first use.
+func (s Scenario) files() []string {
+	var files []string
+	for _, step := range s.Steps {
+		for _, file := range step.Files() {
+			if !slices.Contains(files, file) {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
 }

@@ -4,6 +4,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/json"
@@ -25,6 +26,21 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 	}
 	*s = many
 	return nil
+}
+
+// Allow names what a scenario leaves unfinished on purpose, so that settling does not wait for it: unready (pods),
+// terminating (pods), pending (load balancers). It may be written as one string.
+type Allow []string
+
+// UnmarshalJSON refuses names that mean nothing.
+func (a *Allow) UnmarshalJSON(data []byte) error {
+	err := (*Strings)(a).UnmarshalJSON(data)
+	for _, what := range *a {
+		if !slices.Contains([]string{"unready", "terminating", "pending"}, what) {
+			return fmt.Errorf("allow %q: want unready, terminating or pending", what)
+		}
+	}
+	return err
 }
 
 // Duration is a time.Duration written as "1m30s".

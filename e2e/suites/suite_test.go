@@ -21,6 +21,7 @@ import (
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
 )
 
@@ -51,7 +52,7 @@ var (
 )
 
 func mustLoad() []scenario.Scenario {
-	all, err := scenario.LoadAll(manifests.FS(), scenario.WithChecks(runner.CheckNames()...))
+	all, err := scenario.LoadAll(manifests.FS(), steps.Kinds(runner.CheckNames()...))
 	if err != nil {
 		panic(err) // the specs are made from them; make test finds the same
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
@@ -127,7 +128,7 @@ func (a *app) publish(run report.Run, verbose, plain bool) error {
 
 // scenarios loads the named scenarios, all when none is named.
 func (a *app) scenarios(wanted []string) ([]scenario.Scenario, error) {
-	known := scenario.WithChecks(runner.CheckNames()...)
+	known := steps.Kinds(runner.CheckNames()...)
 	if len(wanted) == 0 {
 		return scenario.LoadAll(a.Manifests, known)
 	}

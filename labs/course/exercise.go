@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // Kind is what a learner does in an exercise.
@@ -119,10 +120,10 @@ type Answer struct {
 // Condition is about what was observed: exactly one of its fields is set.
 type Condition struct {
 	// Object is as in a scenario's step: the object is so now.
-	Object *scenario.Object `json:"object,omitempty"`
-	Cell   *CellIs          `json:"cell,omitempty"`
-	Step   *StepIs          `json:"step,omitempty"`
-	Count  *Count           `json:"count,omitempty"`
+	Object *steps.Object `json:"object,omitempty"`
+	Cell   *CellIs       `json:"cell,omitempty"`
+	Step   *StepIs       `json:"step,omitempty"`
+	Count  *Count        `json:"count,omitempty"`
 	// Any: one of them holds. Not: it does not.
 	Any []Condition `json:"any,omitempty"`
 	Not *Condition  `json:"not,omitempty"`
@@ -153,11 +154,11 @@ type StepIs struct {
 // Count holds when there are so many objects of a kind in the exercise's namespace.
 type Count struct {
 	// Kind is what kubectl takes; Selector a label selector; Contain what each counted object must contain.
-	Kind     string           `json:"kind"`
-	Selector string           `json:"selector,omitempty"`
-	Like     *scenario.Object `json:"like,omitempty"`
-	Min      *int             `json:"min,omitempty"`
-	Max      *int             `json:"max,omitempty"`
+	Kind     string        `json:"kind"`
+	Selector string        `json:"selector,omitempty"`
+	Like     *steps.Object `json:"like,omitempty"`
+	Min      *int          `json:"min,omitempty"`
+	Max      *int          `json:"max,omitempty"`
 }
 
 // Values are what only a cluster knows and the exercise's files speak of.

@@ -2,6 +2,7 @@ package course
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,8 +40,8 @@ func textFile(l Language) string { return "text." + string(l) + ".md" }
 type Source struct {
 	// Exercises is rooted at labs/exercises, Manifests at manifests.
 	Exercises, Manifests fs.FS
-	// Checks are the names of the Go checks that steps may ask for; nil: any.
-	Checks []string
+	// Kinds are the kinds of steps there are.
+	Kinds []scenario.Kind
 }
 
 // Names lists the exercises' folders in order.
@@ -125,19 +126,19 @@ func (l *loader) fail(file, format string, args ...any) {
 
 // head is exercise.yaml.
 type head struct {
-	Kind           Kind            `json:"kind"`
-	Prerequisites  []string        `json:"prerequisites,omitempty"`
-	Needs          scenario.Needs  `json:"needs,omitempty"`
-	Claims         []string        `json:"claims,omitempty"`
-	Shares         []string        `json:"shares,omitempty"`
-	Vantages       []string        `json:"vantages"`
-	Cluster        []scenario.Ref  `json:"cluster,omitempty"`
-	Namespaces     []string        `json:"namespaces,omitempty"`
-	Setup          []scenario.Step `json:"setup"`
-	Questions      []Question      `json:"questions,omitempty"`
-	Goal           []scenario.Step `json:"goal"`
-	Misconceptions []Misconception `json:"misconceptions"`
-	Variants       []Variant       `json:"variants,omitempty"`
+	Kind           Kind              `json:"kind"`
+	Prerequisites  []string          `json:"prerequisites,omitempty"`
+	Needs          scenario.Needs    `json:"needs,omitempty"`
+	Claims         []string          `json:"claims,omitempty"`
+	Shares         []string          `json:"shares,omitempty"`
+	Vantages       []string          `json:"vantages"`
+	Cluster        []scenario.Ref    `json:"cluster,omitempty"`
+	Namespaces     []string          `json:"namespaces,omitempty"`
+	Setup          []json.RawMessage `json:"setup"`
+	Questions      []Question        `json:"questions,omitempty"`
+	Goal           []json.RawMessage `json:"goal"`
+	Misconceptions []Misconception   `json:"misconceptions"`
+	Variants       []Variant         `json:"variants,omitempty"`
 }
 
 // way is solution.yaml or wrong.yaml.
@@ -145,7 +146,7 @@ type way struct {
 	// Title says in a line what is done.
 	Title   string            `json:"title"`
 	Answers map[string]string `json:"answers,omitempty"`
-	Steps   []scenario.Step   `json:"steps,omitempty"`
+	Steps   []json.RawMessage `json:"steps,omitempty"`
 }
 
 func (l *loader) exercise() Exercise {
@@ -223,22 +224,19 @@ func (l *loader) decode(file string, out any) bool {
 }
 
 // part makes steps runnable: it loads the manifests they apply, from folder or the shared ones, and checks them.
-func (l *loader) part(e Exercise, file, folder, name string, steps []scenario.Step, tables map[string]scenario.Table) (Part, map[string]string) {
+func (l *loader) part(e Exercise, file, folder, name string, raw []json.RawMessage, tables map[string]scenario.Table) (Part, map[string]string) {
 	for name, table := range tables {
 		if len(table.From) == 0 && table.Clients == "" {
 			table.From = e.Vantages
 			tables[name] = table
 		}
 	}
+	steps, broken := scenario.DecodeSteps(raw, l.Kinds)
 	p := Part{Name: e.Name, Title: name, Needs: e.Needs, Claims: e.Claims, Shares: e.Shares, Steps: steps,
 		Objects: map[string][]*unstructured.Unstructured{}, Tables: tables}
 	files := map[string]string{}
 	for _, step := range steps {
-		names := slices.Clone(step.Apply)
-		if step.Reject != nil && step.Reject.Apply != "" {
-			names = append(names, step.Reject.Apply)
-		}
-		for _, manifest := range names {
+		for _, manifest := range step.Files() {
 			data, ok := l.manifest(file, folder, manifest)
 			if !ok {
 				continue
@@ -250,8 +248,11 @@ func (l *loader) part(e Exercise, file, folder, name string, steps []scenario.St
 			p.Objects[manifest], files[path.Base(manifest)] = objects, data
 		}
 	}
-	if err := p.ValidatePart(l.Checks); err != nil {
-		l.fail(file, "%s: %w", name, err)
+	if broken == nil {
+		broken = p.ValidatePart()
+	}
+	if broken != nil {
+		l.fail(file, "%s: %w", name, broken)
 	}
 	return p, files
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/exercises"
 	"github.com/svclab/svclab/manifests"
 )
@@ -40,7 +41,9 @@ func copied(t *testing.T, names ...string) fstest.MapFS {
 	return files
 }
 
-func source(files fs.FS) Source { return Source{Exercises: files, Manifests: manifests.FS()} }
+func source(files fs.FS) Source {
+	return Source{Exercises: files, Manifests: manifests.FS(), Kinds: steps.Kinds()}
+}
 
 // broken is one thing done to a file.
 type broken func(text string) string

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // Quote is a command that a text shows with what it prints.
@@ -20,7 +20,7 @@ type Quote struct {
 }
 
 // Run is the quote as a step of a scenario. Output is compared by Matches.
-func (q Quote) Run() scenario.Run { return scenario.Run{Command: q.Command, Exit: q.Exit} }
+func (q Quote) Run() steps.Run { return steps.Run{Command: q.Command, Exit: q.Exit} }
 
 // quotes finds the blocks "```console STATE" of a text: lines that begin with "$ " are commands, the lines after each what
 // it prints. A block "```console example" is not executed, and must not show output.

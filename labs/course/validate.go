@@ -8,6 +8,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // Hints is how many hints every exercise has.
@@ -40,7 +41,7 @@ func (e Exercise) validate() []error {
 		}
 	}
 	for _, step := range e.Goal.Steps {
-		if actions := step.Actions(); !slices.ContainsFunc(actions, judges) {
+		if !judges(step) {
 			add(exerciseFile, "goal: step %q changes what the learner made; a goal only looks, replaces pods, sends traffic or runs a command that changes nothing", step.Name)
 		}
 	}
@@ -56,8 +57,12 @@ func (e Exercise) validate() []error {
 
 // judges reports whether a goal may do so: whoever watches the exercise must be able to tell a learner's changes from the
 // check's.
-func judges(action string) bool {
-	return slices.Contains([]string{"expect", "object", "event", "check", "reject", "settle", "replacePods", "traffic", "run"}, action)
+func judges(step scenario.Step) bool {
+	switch step.Action.(type) {
+	case steps.Settle, steps.ReplacePods, steps.Traffic, steps.Run:
+		return true
+	}
+	return step.Action.ReadOnly()
 }
 
 func (e Exercise) validateMisconceptions() []error {
@@ -287,7 +292,6 @@ func (e Exercise) validateQuote(q Quote) error {
 		return fmt.Errorf("console %s: want start, solved, a wrong answer's name, or example", q.State)
 	}
 	probe := e.Goal
-	run := q.Run()
-	probe.Steps, probe.Tables = []scenario.Step{{Name: "quote", Run: &run}}, nil
-	return probe.ValidatePart(nil)
+	probe.Steps, probe.Tables = []scenario.Step{{Name: "quote", Action: q.Run()}}, nil
+	return probe.ValidatePart()
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/course"
 )
 
@@ -267,7 +268,7 @@ func TestLost(t *testing.T) {
 func TestCheck(t *testing.T) {
 	r, f, _ := room(t)
 	e := exercise16()
-	e.Misconceptions = []course.Misconception{{ID: "m", When: []course.Condition{{Object: &scenario.Object{Ref: scenario.Ref{Kind: "service", Name: "s"}, Absent: true}}}}}
+	e.Misconceptions = []course.Misconception{{ID: "m", When: []course.Condition{{Object: &steps.Object{Ref: scenario.Ref{Kind: "service", Name: "s"}, Absent: true}}}}}
 	f.verdict = reach.Verdict{Result: reach.Fail}
 	seen, err := r.Check(t.Context(), e, "learn-16")
 	if err != nil || seen.Verdict.Result != reach.Fail || len(seen.Objects) != 1 || seen.Objects[0].Ref.Name != "s" {
@@ -308,7 +309,7 @@ func TestWatched(t *testing.T) {
 		{GroupVersion: "metallb.io/v1beta1", APIResources: []metav1.APIResource{resource("ipaddresspools", "IPAddressPool", true)}},
 	}
 	e := exercise16()
-	e.Goal.Steps = []scenario.Step{{Name: "the node", Object: &scenario.Object{Ref: scenario.Ref{Kind: "node", Name: "worker"}}}}
+	e.Goal.Steps = []scenario.Step{{Name: "the node", Action: steps.Object{Ref: scenario.Ref{Kind: "node", Name: "worker"}}}}
 	objects, err := r.watched(e, "learn-16")
 	if err != nil {
 		t.Fatal(err)

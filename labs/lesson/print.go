@@ -39,8 +39,7 @@ type Change struct {
 // people write, as replacing pods does.
 func Stirred(goal course.Part, v reach.Verdict) bool {
 	return slices.ContainsFunc(goal.Steps, func(step scenario.Step) bool {
-		looks := step.Expect != nil || step.Object != nil || step.Event != nil || step.Check != nil || step.Reject != nil
-		return !looks && slices.ContainsFunc(v.Steps, func(s reach.Step) bool { return s.Name == step.Name && s.Result != reach.Skipped })
+		return !step.Action.ReadOnly() && slices.ContainsFunc(v.Steps, func(s reach.Step) bool { return s.Name == step.Name && s.Result != reach.Skipped })
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/course"
 )
 
@@ -162,8 +163,8 @@ func TestPrintCountsMadePods(t *testing.T) {
 }
 
 func TestStirred(t *testing.T) {
-	goal := course.Part{Steps: []scenario.Step{{Name: "reached", Expect: scenario.Strings{"reached"}},
-		{Name: "pods replaced", ReplacePods: &scenario.ReplacePods{Selector: "app=my-app"}}}}
+	goal := course.Part{Steps: []scenario.Step{{Name: "reached", Action: steps.Expect{"reached"}},
+		{Name: "pods replaced", Action: steps.ReplacePods{Selector: "app=my-app"}}}}
 	verdict := func(replaced reach.Result) reach.Verdict {
 		return reach.Verdict{Steps: []reach.Step{{Name: "reached", Result: reach.Pass}, {Name: "pods replaced", Result: replaced}}}
 	}

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 )
@@ -133,8 +134,8 @@ func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, er
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(r.Cluster.Client().Discovery()))
 	refs := slices.Concat(coach.Refs(e), e.Cluster)
 	for _, step := range e.Goal.Steps {
-		if step.Object != nil {
-			refs = append(refs, step.Object.Ref)
+		if object, is := step.Action.(steps.Object); is {
+			refs = append(refs, object.Ref)
 		}
 	}
 	at := place(e, namespace)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/exercises"
 	"github.com/svclab/svclab/manifests"
@@ -12,7 +13,7 @@ import (
 
 // Every answer of every exercise is tried once, each under the exercise's claims, and one of them shows the rest.
 func TestEveryAnswerIsTriedOnce(t *testing.T) {
-	source := course.Source{Exercises: exercises.FS(), Manifests: manifests.FS()}
+	source := course.Source{Exercises: exercises.FS(), Manifests: manifests.FS(), Kinds: steps.Kinds()}
 	names, err := source.Names()
 	if err != nil || len(names) == 0 {
 		t.Fatalf("%v, %d exercises", err, len(names))

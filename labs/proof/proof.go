@@ -302,8 +302,7 @@ func (a *attempt) quotes(ctx context.Context, e course.Exercise, namespace, stat
 			continue
 		}
 		a.claim(fmt.Sprintf("%s quotes: %s", q.Message, strings.Join(strings.Fields(q.Command), " ")), func() error {
-			run := q.Run()
-			part := course.Part{Name: e.Name, Title: "quote", Needs: e.Needs, Claims: e.Claims, Steps: []scenario.Step{{Name: "quote", Run: &run}}}
+			part := course.Part{Name: e.Name, Title: "quote", Needs: e.Needs, Claims: e.Claims, Steps: []scenario.Step{{Name: "quote", Action: q.Run()}}}
 			verdict := a.Runner.In(ctx, runner.Place{Namespace: namespace, Also: also(e, namespace)}, part)
 			switch err := lesson.Done(verdict); {
 			case verdict.Result == reach.Inconclusive:

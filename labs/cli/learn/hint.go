@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
@@ -114,37 +115,37 @@ func (s *session) reveal(e course.Exercise) error {
 
 // way shows what a step of a solution does, as a learner would do it.
 func (s *session) way(way course.Answer, step scenario.Step) {
-	switch {
-	case step.Run != nil:
-		s.Markdown("```\n$ " + strings.TrimSpace(step.Run.Command) + "\n```")
-	case step.Apply != nil:
-		for _, name := range step.Apply {
+	switch action := step.Action.(type) {
+	case steps.Run:
+		s.Markdown("```\n$ " + strings.TrimSpace(action.Command) + "\n```")
+	case steps.Apply:
+		for _, name := range action {
 			s.Say(coach.SolutionFile, name)
 			if data, own := way.Files[name]; own {
 				s.Markdown("```\n" + strings.TrimSpace(data) + "\n```")
 			}
 		}
-	case step.Patch != nil:
-		ref, namespace := step.Patch.Object, ""
+	case steps.Patch:
+		ref, namespace := action.Object, ""
 		if ref.Namespace != "" {
 			namespace = " -n " + ref.Namespace
 		}
-		kind := step.Patch.Type
+		kind := action.Type
 		if kind == "" {
 			kind = "merge"
 		}
-		body, err := yaml.YAMLToJSON(step.Patch.Body)
+		body, err := yaml.YAMLToJSON(action.Body)
 		if err != nil {
-			body = step.Patch.Body
+			body = action.Body
 		}
 		s.Markdown("```\n$ kubectl patch " + ref.Kind + " " + ref.Name + namespace + " --type=" + kind + " -p '" + string(body) + "'\n```")
-	case step.Delete != nil:
-		for _, ref := range step.Delete {
+	case steps.Delete:
+		for _, ref := range action {
 			s.Markdown("```\n$ kubectl delete " + ref.Kind + " " + ref.Name + "\n```")
 		}
-	case step.Scale != nil:
-		s.Markdown("```\n$ kubectl scale " + step.Scale.Object.Kind + " " + step.Scale.Object.Name + " --replicas=" + strconv.Itoa(int(step.Scale.Replicas)) + "\n```")
-	case step.Restore != nil || step.Withhold != nil || step.ReplacePods != nil:
+	case steps.Scale:
+		s.Markdown("```\n$ kubectl scale " + action.Object.Kind + " " + action.Object.Name + " --replicas=" + strconv.Itoa(int(action.Replicas)) + "\n```")
+	case steps.Restore, steps.Withhold, steps.ReplacePods:
 		s.Raw("    " + step.Name)
 	}
 }

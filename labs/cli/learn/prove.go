@@ -15,6 +15,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/proof"
@@ -22,7 +23,7 @@ import (
 
 // source is where the exercises come from that are built into the program.
 func source(a *console.App) course.Source {
-	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Checks: runner.CheckNames()}
+	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Kinds: steps.Kinds(runner.CheckNames()...)}
 }
 
 func proveVerb(a *console.App) *cobra.Command {

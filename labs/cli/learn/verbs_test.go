@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
@@ -66,7 +67,7 @@ func kept(t *testing.T, folder string) progress.Progress {
 // titles of an exercise in both languages.
 func titles(t *testing.T, name string) (en, zh string) {
 	t.Helper()
-	e, err := (course.Source{Exercises: smallCourse(t), Manifests: manifests.FS()}).Load(name, course.Sample())
+	e, err := (course.Source{Exercises: smallCourse(t), Manifests: manifests.FS(), Kinds: steps.Kinds()}).Load(name, course.Sample())
 	if err != nil {
 		t.Fatal(err)
 	}

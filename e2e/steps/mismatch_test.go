@@ -1,4 +1,4 @@
-package scenario
+package steps
 
 import (
 	"encoding/json"
@@ -35,7 +35,7 @@ func TestMismatch(t *testing.T) {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
 		}
 	}
-	if got, err := (Object{Unset: Strings{"a"}}).Mismatch(nil); err != nil || got != "it does not exist" {
+	if got, err := (Object{Unset: []string{"a"}}).Mismatch(nil); err != nil || got != "it does not exist" {
 		t.Errorf("no object: %q, %v", got, err)
 	}
 	if _, err := (Object{Path: map[string]string{"{.spec": "x"}}).Mismatch(object); err == nil {

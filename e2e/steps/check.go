@@ -1,0 +1,45 @@
+package steps
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/svclab/svclab/e2e/scenario"
+)
+
+// Check is a check written in Go, with its arguments.
+type Check struct {
+	Name string          `json:"name"`
+	Args json.RawMessage `json:"args,omitempty"`
+	// Allow is as in a table: a check too looks at settled objects.
+	Allow scenario.Allow `json:"allow,omitempty"`
+}
+
+// decodeCheck reads a Check, and takes no name but those of known; with none known, any.
+func decodeCheck(known []string) func(data []byte) (scenario.Action, error) {
+	return func(data []byte) (scenario.Action, error) {
+		var c Check
+		if err := scenario.DecodeStrict(data, &c); err != nil {
+			return nil, err
+		}
+		if c.Name == "" || len(known) > 0 && !slices.Contains(known, c.Name) {
+			return nil, fmt.Errorf("check %q: want one of %v", c.Name, known)
+		}
+		return c, nil
+	}
+}
+
+// Validate has nothing to check that decoding has not.
+func (Check) Validate(scenario.Scenario) error { return nil }
+
+// Describe shows the name and the arguments.
+func (c Check) Describe() string {
+	if len(c.Args) == 0 {
+		return "check " + c.Name
+	}
+	return fmt.Sprintf("check %s: %s", c.Name, c.Args)
+}
+
+// ReadOnly is true: a check leaves what it found as it was.
+func (Check) ReadOnly() bool { return true }
