@@ -13,7 +13,7 @@ func cell(from string, target reach.Target, result reach.Result, differences ...
 	target.Service = "ns/my-service"
 	v := reach.CellVerdict{Cell: reach.Cell{Vantage: reach.Vantage{Name: from, Kind: reach.VantageKind(kind)}, Target: target}, Result: result, Differences: differences}
 	if result == reach.Inconclusive {
-		v.Why = "could not ask: no prober"
+		v.Why = "could not probe: no prober"
 	}
 	return v
 }

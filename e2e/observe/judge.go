@@ -97,7 +97,7 @@ func judgeExpected(cell reach.Cell, oracle, expected reach.Prediction) reach.Cel
 		return v
 	}
 	cause := "it is so because " + oracle.Reason
-	v.Alone = "written table"
+	v.Alone = "expected table"
 	if len(reach.Compare(oracle, cell)) > 0 {
 		v.Alone, cause = "observation", "the objects do not say why"
 	}

@@ -232,7 +232,7 @@ func TestGoal(t *testing.T) {
 	b.predict = func(int, reach.Target) reach.Prediction { return outcome(reach.Refused) }
 	b.network = func(int, int, probe.Request) reach.Observation { return reach.Observation{Outcome: reach.Refused} }
 	result, declared, _ := run(t, b, Goal())
-	if declared.Result != reach.Fail || declared.Alone != "written table" || !strings.Contains(declared.Why, "it is so because of the objects") {
+	if declared.Result != reach.Fail || declared.Alone != "expected table" || !strings.Contains(declared.Why, "it is so because of the objects") {
 		t.Errorf("%s, %s: %s", declared.Result, declared.Alone, declared.Why)
 	}
 	if result.Lines[0] != "as predicted at once" {
@@ -256,7 +256,7 @@ func TestExpectedTableOfASuite(t *testing.T) {
 	wrong := outcome(reach.TimedOut)
 	b := newBench(t)
 	b.expected = &wrong
-	if _, declared, _ := run(t, b, Suite()); declared.Result != reach.Fail || declared.Alone != "written table" {
+	if _, declared, _ := run(t, b, Suite()); declared.Result != reach.Fail || declared.Alone != "expected table" {
 		t.Errorf("%s, %s", declared.Result, declared.Alone)
 	}
 }

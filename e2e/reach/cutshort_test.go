@@ -25,13 +25,13 @@ func TestJudgeACellCutShort(t *testing.T) {
 	}{
 		"lost before":             {want, nil, []Observation{a, lost, cut}, Fail, "got TimedOut (1 of 3 probes); expected because both are ready; later probes could not be sent: the run's deadline passed"},
 		"lost, with a table":      {want, &want, []Observation{lost, cut}, Fail, "later probes could not be sent"},
-		"only the table differs":  {denied, &want, []Observation{lost, cut}, Fail, "written table"},
+		"only the table differs":  {denied, &want, []Observation{lost, cut}, Fail, "expected table"},
 		"only the oracle differs": {want, &denied, []Observation{lost, cut}, Fail, "oracle"},
 		"another backend":         {want, nil, []Observation{{Outcome: Reached, Backend: "c"}, cut}, Fail, "backend"},
 		"two backends in turn":    {sticky, nil, []Observation{a, b, cut}, Fail, "affinity"},
-		"one backend so far":      {want, nil, []Observation{a, a, cut}, Inconclusive, "could not ask: the run's deadline passed"},
-		"as predicted so far":     {want, nil, []Observation{a, b, cut}, Inconclusive, "could not ask: the run's deadline passed"},
-		"nothing was sent":        {want, nil, []Observation{cut}, Inconclusive, "could not ask: the run's deadline passed"},
+		"one backend so far":      {want, nil, []Observation{a, a, cut}, Inconclusive, "could not probe: the run's deadline passed"},
+		"as predicted so far":     {want, nil, []Observation{a, b, cut}, Inconclusive, "could not probe: the run's deadline passed"},
+		"nothing was sent":        {want, nil, []Observation{cut}, Inconclusive, "could not probe: the run's deadline passed"},
 		"nothing was reported":    {want, nil, nil, Inconclusive, "no observation was reported"},
 		"left out after a loss":   {want, nil, []Observation{lost, {Outcome: Unprobed, Detail: "on purpose"}}, Skipped, "on purpose"},
 	} {

@@ -138,7 +138,7 @@ func (t Target) Name() string {
 // Outcome is what became of one probe: one new connection, or one datagram and its reply.
 type Outcome string
 
-// The outcomes. "Could not ask" (ProbeFailed, Unprobed) is never "blocked".
+// The outcomes. "Could not probe" (ProbeFailed, Unprobed) is never "blocked".
 const (
 	// Reached: a backend answered and said who it is.
 	Reached Outcome = "Reached"
@@ -154,7 +154,7 @@ const (
 	WrongAnswer Outcome = "WrongAnswer"
 	// ProbeFailed: the prober itself could not run or report. It makes a verdict Inconclusive.
 	ProbeFailed Outcome = "ProbeFailed"
-	// Unprobed: not asked, on purpose; the reason is in Observation.Detail.
+	// Unprobed: not probed, on purpose; the reason is in Observation.Detail.
 	Unprobed Outcome = "Unprobed"
 )
 
@@ -189,7 +189,7 @@ type Cell struct {
 	Repeat string `json:"repeat,omitempty"`
 }
 
-// Prediction is what should be observed in one cell. Two things make one: the oracle and a hand-written table.
+// Prediction is what should be observed in one cell. Two things make one: the oracle and the expected table.
 type Prediction struct {
 	// Outcomes are the allowed outcomes; every observation must have one of them. Never empty.
 	Outcomes []Outcome `json:"outcomes"`

@@ -164,7 +164,7 @@ func TestJudge(t *testing.T) {
 		{"oracle only, differs", ok, refuse, nil, Fail, "observation"},
 		{"the cluster is wrong", ok, refuse, &refuse, Fail, "observation"},
 		{"the oracle is wrong", ok, refuse, &yes, Fail, "oracle"},
-		{"the written table is wrong", ok, yes, &refuse, Fail, "written table"},
+		{"the expected table is wrong", ok, yes, &refuse, Fail, "expected table"},
 		{"no two agree", ok, refuse, &timeout, Fail, "all three"},
 		{"the prober could not run", []Observation{{Outcome: ProbeFailed, Detail: "no shell"}}, yes, &yes, Inconclusive, ""},
 		{"some probes failed", append([]Observation{{Outcome: ProbeFailed}}, ok...), yes, &yes, Inconclusive, ""},

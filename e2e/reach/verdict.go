@@ -42,13 +42,13 @@ func Worse(a, b Result) Result {
 // CellVerdict is one cell of a table after judging.
 type CellVerdict struct {
 	Cell Cell `json:"cell"`
-	// Oracle is what the oracle predicted; Written what the scenario's hand-written table says, nil where
+	// Oracle is what the oracle predicted; Written what the scenario's expected table says, nil where
 	// the probe has no such table (explain, fuzz).
 	Oracle  Prediction  `json:"oracle"`
 	Written *Prediction `json:"expected,omitempty"`
 	Result  Result      `json:"result"`
 	// Alone names which of the three stands alone against the other two: "observation", "oracle",
-	// "written table"; "all three" when no two agree; empty on a pass.
+	// "expected table"; "all three" when no two agree; empty on a pass.
 	Alone string `json:"alone,omitempty"`
 	// Differences are between the observation and what it should have been.
 	Differences []Difference `json:"differences,omitempty"`
@@ -110,18 +110,18 @@ type Verdict struct {
 	Elapsed    time.Duration `json:"elapsedNs"`
 }
 
-// Judge compares one cell with the oracle's prediction and, where there is one, the hand-written
-// expectation. All three must agree; Alone says which one does not.
+// Judge compares one cell with the oracle's prediction and with the expected table's, if there is one. All three must
+// agree; Alone says which one does not.
 //
-// A cell of which not all probes could be sent cannot pass. It fails where those that were sent differ, because no later
-// probe could have changed that; else it is Inconclusive.
+// A cell cannot pass if some of its probes could not be sent. It is a Fail if those that were sent differ, because no
+// later probe could have changed that. If they do not, it is Inconclusive.
 func Judge(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
 	v := judgeSent(cell, oracle, written)
 	switch _, unprobed, failed := cell.Asked(); {
 	case failed != "" && v.Result == Fail:
 		v.Why += "; later probes could not be sent: " + failed
 	case failed != "":
-		v.Result, v.Why = Inconclusive, "could not ask: "+failed
+		v.Result, v.Why = Inconclusive, "could not probe: "+failed
 	case unprobed != "":
 		v = CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Skipped, Why: unprobed}
 	}
@@ -151,10 +151,10 @@ func judgeSent(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
 		v.Why = fmt.Sprintf("%s; expected because %s", byWritten[0], oracle.Reason)
 	case len(byOracle) > 0:
 		v.Alone, v.Differences = "oracle", byOracle
-		v.Why = fmt.Sprintf("the cluster does what the written table says, but the oracle predicts otherwise (%s): %s", oracle.Rule, byOracle[0])
+		v.Why = fmt.Sprintf("the cluster does what the expected table says, but the oracle predicts otherwise (%s): %s", oracle.Rule, byOracle[0])
 	default:
-		v.Alone, v.Differences = "written table", byWritten
-		v.Why = fmt.Sprintf("the cluster does what the oracle predicts, but the written table says otherwise: %s", byWritten[0])
+		v.Alone, v.Differences = "expected table", byWritten
+		v.Why = fmt.Sprintf("the cluster does what the oracle predicts, but the expected table says otherwise: %s", byWritten[0])
 	}
 	v.Result = Fail
 	return v

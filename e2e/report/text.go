@@ -224,7 +224,7 @@ func alone(c reach.CellVerdict) string {
 		return "the observation: the oracle and the expected table agree with each other"
 	case "oracle":
 		return "the oracle: the cluster did what the expected table says"
-	case "written table":
+	case "expected table":
 		return "the expected table: the cluster did what the oracle predicts"
 	case "all three":
 		return "all three: no two of oracle, expected table and observation agree"

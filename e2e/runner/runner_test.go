@@ -239,8 +239,8 @@ func TestWhoStandsAlone(t *testing.T) {
 			alone[cell.Alone]++
 		}
 	}
-	if alone["written table"] != 6 || len(alone) != 1 {
-		t.Errorf("alone: %v, want the written table 6 times", alone)
+	if alone["expected table"] != 6 || len(alone) != 1 {
+		t.Errorf("alone: %v, want the expected table 6 times", alone)
 	}
 }
 
