@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"al.essio.dev/pkg/shellescape"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -125,12 +126,12 @@ func (c *Cluster) Command(v reach.Vantage, argv []string) string {
 	}
 	if namespace, pod := c.podAt(v); pod != "" {
 		line := []string{"kubectl", "--kubeconfig", c.kubeconfig, "--context", c.context, "exec", "-n", namespace, pod, "--"}
-		return docker.Quote(append(line, argv...)...)
+		return shellescape.QuoteCommand(append(line, argv...))
 	}
 	if container, there := c.containerAt(v); there {
 		return c.engine.Line(docker.ExecArgs(container, argv, false)...)
 	}
-	return docker.Quote(argv...)
+	return shellescape.QuoteCommand(argv)
 }
 
 // Prober puts the prober program at the vantage, once, and returns its path there. A pod that was made anew, or whose

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"al.essio.dev/pkg/shellescape"
 )
 
 // ErrNoEngine says that no Docker engine answers.
@@ -88,9 +90,9 @@ func (e *Engine) Local() bool {
 
 // Line is the command `docker args…` for this engine as a person can paste it into a shell.
 func (e *Engine) Line(args ...string) string {
-	line := Quote(append([]string{"docker"}, args...)...)
+	line := shellescape.QuoteCommand(append([]string{"docker"}, args...))
 	if e.host != "" {
-		line = "DOCKER_HOST=" + Quote(e.host) + " " + line
+		line = "DOCKER_HOST=" + shellescape.Quote(e.host) + " " + line
 	}
 	return line
 }
@@ -184,19 +186,4 @@ func Missing(err error) bool {
 	}
 	said := strings.ToLower(failed.Said)
 	return strings.Contains(said, "no such") || strings.Contains(said, "not found") || strings.Contains(said, "could not find")
-}
-
-// Quote joins words into one shell command line, quoting those that need it.
-func Quote(words ...string) string {
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = word
-		plain := func(r rune) bool {
-			return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@,+%", r)
-		}
-		if word == "" || strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
-			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(quoted, " ")
 }

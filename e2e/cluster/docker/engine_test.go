@@ -133,19 +133,3 @@ func TestStartFeedsStdin(t *testing.T) {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for _, c := range []struct {
-		words []string
-		want  string
-	}{
-		{[]string{"curl", "http://10.0.0.1:80/x"}, "curl http://10.0.0.1:80/x"},
-		{[]string{"sh", "-c", "it's $x"}, `sh -c 'it'\''s $x'`},
-		{[]string{"echo", ""}, "echo ''"},
-		{[]string{"a;b", "*", "{x}", "\n"}, "'a;b' '*' '{x}' '\n'"},
-	} {
-		if got := docker.Quote(c.words...); got != c.want {
-			t.Errorf("%q: %s, want %s", c.words, got, c.want)
-		}
-	}
-}
