@@ -15,6 +15,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/scenario"
 )
 
 // ClientsNamespace is where the client pods live.
@@ -62,36 +63,32 @@ var (
 	_ probe.Prefixer = (*Cluster)(nil)
 )
 
-// Feature is something that not every cluster has.
-type Feature string
+// Has reports whether the cluster has a feature.
+func (c *Cluster) Has(f scenario.Feature) bool { return c.Lacks(f) == "" }
 
-// The features.
-const (
-	// Outside: there is a client, and a world, outside the cluster and on its nodes' network.
-	Outside Feature = "outside"
-	// LoadBalancer: a load-balancer controller of svclab's serves Services without a class.
-	LoadBalancer Feature = "load balancer"
-	// NodeControl: nodes can be stopped, started and paused.
-	NodeControl Feature = "node control"
-	// DualStack: the cluster has IPv4 and IPv6.
-	DualStack Feature = "dual-stack"
-)
-
-// Has says whether the cluster has a feature.
-func (c *Cluster) Has(f Feature) bool { return c.Lacks(f) == "" }
-
-// Lacks says why the cluster has no such feature; "" when it has.
-func (c *Cluster) Lacks(f Feature) string {
-	own := c.engine != nil
-	switch {
-	case f == Outside && !own:
-		return "svclab has no machine on the network of a cluster that it did not make"
-	case f == NodeControl && !own:
-		return "svclab does not stop nodes of a cluster that it did not make"
-	case f == LoadBalancer && !own:
-		return "svclab installs no load balancer in a cluster that it did not make"
-	case f == DualStack && c.settings.Family != Dual:
-		return "the cluster has one IP family only"
+// Lacks says why the cluster does not have a feature; "" when it has.
+func (c *Cluster) Lacks(f scenario.Feature) string {
+	foreign := map[scenario.Feature]string{
+		scenario.Outside:      "svclab has no machine on the network of a cluster that it did not make",
+		scenario.NodeControl:  "svclab does not stop nodes of a cluster that it did not make",
+		scenario.LoadBalancer: "svclab installs no load balancer in a cluster that it did not make",
+	}
+	dual := c.settings.Family == Dual
+	switch f {
+	case scenario.Outside, scenario.NodeControl, scenario.LoadBalancer:
+		if c.engine == nil {
+			return foreign[f]
+		}
+	case scenario.DualStack:
+		if !dual {
+			return "the cluster has one IP family only"
+		}
+	case scenario.SingleStack:
+		if dual {
+			return "this cluster has addresses of both IP families"
+		}
+	default:
+		return fmt.Sprintf("svclab does not know the feature %q", f)
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/scenario"
 )
 
 // undos are what RestoreAll does, by what was broken.
@@ -80,7 +81,7 @@ func (c *Cluster) RestoreAll(ctx context.Context) error {
 
 // node checks that a node can be controlled.
 func (c *Cluster) node(name string) error {
-	if why := c.Lacks(NodeControl); why != "" {
+	if why := c.Lacks(scenario.NodeControl); why != "" {
 		return errors.New(why)
 	}
 	if !slices.Contains(c.nodeNames(), name) {

@@ -19,6 +19,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
 )
 
 func TestLive(t *testing.T) {
@@ -159,7 +160,7 @@ func existing(t *testing.T, c *cluster.Cluster, s cluster.Settings) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Has(cluster.Outside) || e.Has(cluster.NodeControl) || e.Lacks(cluster.Outside) == "" {
+	if e.Has(scenario.Outside) || e.Has(scenario.NodeControl) || e.Lacks(scenario.Outside) == "" {
 		t.Error("an existing cluster has no outside and no node control")
 	}
 	seen := vantages(t, e)

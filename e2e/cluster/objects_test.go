@@ -20,6 +20,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
 )
 
 // MetalLB keeps a certificate that it finds only if these hold; otherwise it makes its own, a minute later.
@@ -187,13 +188,18 @@ func TestCommand(t *testing.T) {
 func TestLacks(t *testing.T) {
 	own := &Cluster{settings: testSettings(t), engine: docker.New("")}
 	other := &Cluster{settings: testSettings(t)}
-	for _, f := range []Feature{Outside, LoadBalancer, NodeControl} {
+	for _, f := range []scenario.Feature{scenario.Outside, scenario.LoadBalancer, scenario.NodeControl} {
 		if !own.Has(f) || other.Has(f) || other.Lacks(f) == "" {
 			t.Errorf("%s: own %q, other %q", f, own.Lacks(f), other.Lacks(f))
 		}
 	}
-	if own.Has(DualStack) {
-		t.Error("an IPv4 cluster has no dual-stack")
+	if own.Has(scenario.DualStack) || !own.Has(scenario.SingleStack) || own.Has("other") {
+		t.Error("an IPv4 cluster has one IP family, and no feature that is not known")
+	}
+	dual := testSettings(t)
+	dual.Family = Dual
+	if both := (&Cluster{settings: dual}); !both.Has(scenario.DualStack) || both.Has(scenario.SingleStack) {
+		t.Error("a dual-stack cluster has both IP families")
 	}
 	if err := other.StopNode(t.Context(), "n1"); err == nil {
 		t.Error("a node of a cluster that svclab did not make was stopped")

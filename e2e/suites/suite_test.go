@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
@@ -39,7 +40,7 @@ type shared struct {
 // suite is one process's view of the run.
 type suite struct {
 	config setup.Config
-	lab    setup.Lab
+	lab    lab.Cluster
 	runner *runner.Runner
 	shared shared
 	owner  *cluster.Cluster // in the first process
@@ -87,7 +88,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 		}
 		Expect(theSuite.owner.Delete(ctx)).To(Succeed())
 	}, NodeTimeout(4*time.Minute))
-	described, err := setup.Lab{Cluster: theSuite.owner}.Describe(ctx)
+	described, err := lab.Cluster{Cluster: theSuite.owner}.Describe(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	handed, err := json.Marshal(shared{Started: began, Cluster: described})
 	Expect(err).NotTo(HaveOccurred())
@@ -101,7 +102,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	Expect(err).NotTo(HaveOccurred())
 	attached, err := cluster.Attach(ctx, settings)
 	Expect(err).NotTo(HaveOccurred())
-	theSuite.lab = setup.Lab{Cluster: attached}
+	theSuite.lab = lab.Cluster{Cluster: attached}
 	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(runner.Lines(progress)),
 		runner.WithSettings(runner.Settings{Hurry: true})) // the cluster goes, or the next run sweeps
 }, NodeTimeout(50*time.Minute))

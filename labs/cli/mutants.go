@@ -11,12 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/mutants"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
-	"github.com/svclab/svclab/e2e/setup"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
@@ -85,10 +85,10 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 		defer cancel()
 		err = errors.Join(err, made.Close(clean))
 	}()
-	if why := made.Lacks(cluster.NodeControl); why != "" {
+	if why := made.Lacks(scenario.NodeControl); why != "" {
 		return fmt.Errorf("mutants inject faults into the cluster they run on: %s", why)
 	}
-	lab := setup.Lab{Cluster: made}
+	lab := lab.Cluster{Cluster: made}
 	began := time.Now()
 	described, err := lab.Describe(ctx)
 	if err != nil {

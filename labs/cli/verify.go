@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/setup"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 )
@@ -90,7 +90,7 @@ func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error
 
 // runScenarios runs scenarios on the lab's cluster and prints progress to Err. A run that was cut off and has verdicts is not
 // an error: its plan says which scenarios are missing.
-func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
+func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
 	began := time.Now()
 	described, err := lab.Describe(ctx)
 	if err != nil {
@@ -106,13 +106,13 @@ func (a *app) runScenarios(ctx context.Context, lab setup.Lab, scenarios []scena
 }
 
 // lab is the cluster that svclab up brought up.
-func (a *app) lab(ctx context.Context) (setup.Lab, error) {
+func (a *app) lab(ctx context.Context) (lab.Cluster, error) {
 	settings, err := a.Config.Settings(ctx)
 	if err != nil {
-		return setup.Lab{}, err
+		return lab.Cluster{}, err
 	}
 	attached, err := cluster.Attach(ctx, settings)
-	return setup.Lab{Cluster: attached}, err
+	return lab.Cluster{Cluster: attached}, err
 }
 
 // publish writes the run's files, prints it, and returns its verdict.

@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/runner"
-	"github.com/svclab/svclab/e2e/setup"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
@@ -95,7 +95,7 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 	if err != nil {
 		return nil, s.repair(coach.ClusterHalf, err)
 	}
-	lab := setup.Lab{Cluster: attached}
+	lab := lab.Cluster{Cluster: attached}
 	r := lab.Runner(config.Output, runner.WithReporter(s.spinner), runner.WithSettings(runner.Settings{Heartbeat: 2 * time.Second}),
 		runner.WithFailed(func(context.Context, string, string) {}))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
-	"github.com/svclab/svclab/e2e/setup"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/course"
@@ -84,7 +84,7 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 		return fmt.Errorf("make a folder for notes: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(notes) }() // what is left in the temporary folder does no harm
-	lab, began := setup.Lab{Cluster: attached}, time.Now()
+	lab, began := lab.Cluster{Cluster: attached}, time.Now()
 	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Values: values,
 		Notes: filepath.Join(notes, "notes"), Workers: procs, Log: a.Err}
 	claims, err := prover.Prove(ctx, names)
