@@ -35,6 +35,7 @@ var below = map[string][]string{
 	"e2e/cluster":         {"e2e/lasting", "e2e/reach", "e2e/world", "e2e/probe", "e2e/scenario", "e2e/wait", "e2e/cluster/docker", "e2e/cluster/kind"},
 	"e2e/report":          {"e2e/reach"},
 	"e2e/table":           {"e2e/reach", "e2e/world", "e2e/scenario"},
+	"e2e/dryrun":          {"e2e/reach", "e2e/world", "e2e/scenario", "e2e/steps", "e2e/table"},
 	"e2e/runner":          {"e2e/observe", "e2e/lasting", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/probe/wire", "e2e/scenario", "e2e/steps", "e2e/table"},
 	"e2e/explain":         {"e2e/reach", "e2e/world"},
 	"e2e/explain/ask":     {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/explain"},

@@ -102,9 +102,9 @@ func (s Site) Lay(t scenario.Table) (Grid, Gaps, error) {
 			case 1:
 				g.Cells = append(g.Cells, Cell{Vantage: v, Target: target, Row: rows[0]})
 			case 0:
-				gaps.Cells = append(gaps.Cells, fmt.Sprintf("no row covers the cell from %s to %s", v.Name, target.Name()))
+				gaps.Cells = append(gaps.Cells, fmt.Sprintf("no row covers the cell from %s to %s", v.Name, label(wanted)))
 			default:
-				errs = append(errs, fmt.Errorf("rows %s all cover the cell from %s to %s", numbers(rows), v.Name, target.Name()))
+				errs = append(errs, fmt.Errorf("rows %s all cover the cell from %s to %s", numbers(rows), v.Name, label(wanted)))
 			}
 		}
 	}
@@ -117,6 +117,14 @@ func (s Site) Lay(t scenario.Table) (Grid, Gaps, error) {
 		gaps.Families = s.uncovered(t, covered)
 	}
 	return g, gaps, errors.Join(errs...)
+}
+
+// label names a target in messages. Rows are for declared or for undeclared ports, so it says which of them the port is.
+func label(t reach.Target) string {
+	if t.Undeclared {
+		return t.Name() + " (undeclared port)"
+	}
+	return t.Name()
 }
 
 // use says that a row covers addresses of a kind and an IP family.
