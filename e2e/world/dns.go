@@ -10,7 +10,8 @@ import (
 func (w World) DNSService() (service corev1.Service, found bool) {
 	all := slices.Concat(w.Elsewhere, w.Services)
 	i := slices.IndexFunc(all, func(s corev1.Service) bool {
-		return s.Namespace == "kube-system" && s.Labels["k8s-app"] == "kube-dns" && len(ClusterIPs(&s)) > 0
+		isDNS := s.Name == "kube-dns" || s.Labels["k8s-app"] == "kube-dns"
+		return isDNS && s.Namespace == "kube-system" && len(ClusterIPs(&s)) > 0
 	})
 	if i < 0 {
 		return service, false

@@ -10,16 +10,19 @@ import (
 
 func TestDNSService(t *testing.T) {
 	service := func(namespace, label, ip string) corev1.Service {
-		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: label, Labels: map[string]string{"k8s-app": label}},
+		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "any", Labels: map[string]string{"k8s-app": label}},
 			Spec: corev1.ServiceSpec{ClusterIP: ip, ClusterIPs: []string{ip}}}
 	}
 	dns := service("kube-system", "kube-dns", "10.96.0.10")
+	unlabelled := service("kube-system", "", "10.96.0.10")
+	unlabelled.Name = "kube-dns"
 	others := []corev1.Service{service("kube-system", "metrics", "10.96.0.11"), service("other", "kube-dns", "10.96.0.12"), service("kube-system", "kube-dns", "None")}
 	for name, c := range map[string]struct {
 		w     World
 		found bool
 	}{
 		"in a namespace of the snapshot": {World{Services: append(others, dns)}, true},
+		"without the label":              {World{Elsewhere: append(others, unlabelled)}, true},
 		"elsewhere":                      {World{Elsewhere: append(others, dns)}, true},
 		"only others":                    {World{Services: others, Elsewhere: others}, false},
 	} {

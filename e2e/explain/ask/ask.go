@@ -1,12 +1,12 @@
 // Package ask makes the Case that package explain looks at: it reads the objects around one Service, predicts and
-// observes it from every vantage, and looks at what its pods listen on where they refuse. It changes nothing.
+// observes the Service from every vantage, and reads what its pods listen on where they refuse. It changes nothing.
 package ask
 
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,47 +14,43 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/svclab/svclab/e2e/explain"
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Cluster is what is asked; package cluster has it.
+// Cluster is the cluster of the Service; package cluster has it.
 type Cluster interface {
 	probe.Exec
 	Client() kubernetes.Interface
 	Dynamic() dynamic.Interface
 	Facts(ctx context.Context) (world.Facts, error)
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
-	// DNS is the cluster's DNS Service, which nodes are to ask; the zero value: none is known.
-	DNS() netip.AddrPort
 }
 
-// proxyLabel is what kubeadm labels kube-proxy's pods with.
-const proxyLabel = "k8s-app=kube-proxy"
+const (
+	// proxyLabel is what kubeadm labels kube-proxy's pods with.
+	proxyLabel = "k8s-app=kube-proxy"
+	// within bounds convergence. The Service was usually applied a while ago, and the user is waiting.
+	within = 3 * time.Second
+)
 
-// About gathers all that is to be known of a Service ("namespace/name"), whether it is there or not. With probe it
-// is asked from every vantage; without, the table holds the predictions only. A table that is not as predicted is
-// made once more, since the cluster may have been changing.
+// About gathers what there is to know of a Service ("namespace/name"), whether it is there or not. With probing, the
+// table holds what was observed from every vantage; without, the predictions only.
 func About(ctx context.Context, c Cluster, service string, hopes explain.Hopes, probing bool) (explain.Case, error) {
-	found, err := look(ctx, c, service, probing)
-	if err == nil && probing && found.Table.Result() == reach.Fail {
-		found, err = look(ctx, c, service, true)
-	}
+	found, err := about(ctx, c, probe.New(c), service, probing)
 	if err != nil {
 		return explain.Case{}, fmt.Errorf("look at service %s: %w", service, err)
 	}
 	found.Hopes = hopes
-	if probing {
-		found.Sockets = sockets(ctx, c, found)
-	}
 	return found, nil
 }
 
-// look takes one snapshot and, with probing, one table.
-func look(ctx context.Context, c Cluster, service string, probing bool) (explain.Case, error) {
-	found, err := gather(ctx, c, service)
+func about(ctx context.Context, c Cluster, prober observe.Prober, service string, probing bool) (explain.Case, error) {
+	found := explain.Case{Service: service}
+	facts, err := c.Facts(ctx)
 	if err != nil {
 		return found, err
 	}
@@ -62,83 +58,94 @@ func look(ctx context.Context, c Cluster, service string, probing bool) (explain
 	if err != nil {
 		return found, err
 	}
-	t := reach.Table{Title: service, Vantages: vantages, Targets: found.World.Targets(service)}
-	var (
-		predictions []reach.Prediction
-		requests    []probe.Request
-		model       = oracle.New(found.World)
-	)
-	for _, v := range t.Vantages {
-		for _, target := range t.Targets {
-			if world.Applicable(v, target) {
-				p := model.Predict(v, target)
-				predictions = append(predictions, p)
-				requests = append(requests, request(c, v, target, p))
-			}
-		}
-	}
-	cells := make([]reach.Cell, len(requests))
+	namespace, _, _ := strings.Cut(service, "/")
+	engine := observe.Engine{Policy: observe.Explain(), Prober: prober, Timeouts: observe.DefaultTimeouts(), Within: within, Adjust: relax,
+		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction { return oracle.New(w).Predict },
+		Tables:  func(w world.World) ([]observe.Table, error) { return []observe.Table{table(w, vantages, service)}, nil },
+		Snapshot: func(ctx context.Context) (world.World, error) {
+			w, err := world.Take(ctx, c.Client(), c.Dynamic(), facts, namespace)
+			_, w.Facts.NodesUseClusterDNS = w.DNSService()                     // package observe sends their lookups there
+			w.Facts.LoadBalancer = w.Facts.LoadBalancer || w.Announcers != nil // there is a MetalLB
+			return w, err
+		}}
 	if probing {
-		if cells, err = probe.New(c).Observe(ctx, requests); err != nil {
+		observe.WaitForKubeProxy(ctx, c, vantages, within) // what cannot be known here, package explain finds out by itself
+		result, err := engine.Observe(ctx)
+		if err != nil {
 			return found, err
 		}
-		relax(cells, predictions)
-	}
-	for i, cell := range cells {
-		if !probing {
-			cell = reach.Cell{Vantage: requests[i].Vantage, Target: requests[i].Target,
-				Observations: []reach.Observation{{Outcome: reach.Unprobed, Detail: "only the prediction was asked for"}}}
+		found.World, found.Table = result.World, result.Tables[0]
+	} else {
+		if found.World, err = engine.Snapshot(ctx); err != nil {
+			return found, err
 		}
-		t.Cells = append(t.Cells, reach.Judge(cell, predictions[i], nil))
+		found.Table = predicted(engine.Predict(found.World), table(found.World, vantages, service))
 	}
-	found.Table = t
+	if err := surroundings(ctx, c, namespace, &found); err != nil {
+		return found, err
+	}
+	if probing {
+		found.Sockets = sockets(ctx, c, found)
+	}
 	return found, nil
 }
 
-// gather reads the objects. What the user may not read, beyond what a snapshot needs, stays unknown.
-func gather(ctx context.Context, c Cluster, service string) (explain.Case, error) {
-	namespace, _, _ := strings.Cut(service, "/")
-	found := explain.Case{Service: service}
-	facts, err := c.Facts(ctx)
-	if err != nil {
-		return found, err
+// table has every cell of a Service.
+func table(w world.World, vantages []reach.Vantage, service string) observe.Table {
+	t := observe.Table{Title: service, Vantages: vantages, Targets: w.Targets(service)}
+	for _, v := range t.Vantages {
+		for _, target := range t.Targets {
+			if world.Applicable(v, target) {
+				t.Cells = append(t.Cells, observe.Cell{Vantage: v, Target: target})
+			}
+		}
 	}
-	facts.NodesUseClusterDNS = c.DNS().IsValid() // see request
-	if found.World, err = world.Take(ctx, c.Client(), c.Dynamic(), facts, namespace); err != nil {
-		return found, err
+	return t
+}
+
+// predicted is a table in which nothing was probed.
+func predicted(predict func(reach.Vantage, reach.Target) reach.Prediction, t observe.Table) reach.Table {
+	out := reach.Table{Title: t.Title, Vantages: t.Vantages, Targets: t.Targets}
+	for _, c := range t.Cells {
+		cell := reach.Cell{Vantage: c.Vantage, Target: c.Target,
+			Observations: []reach.Observation{{Outcome: reach.Unprobed, Detail: "only the prediction was asked for"}}}
+		out.Cells = append(out.Cells, reach.Judge(cell, predict(c.Vantage, c.Target), nil))
 	}
+	return out
+}
+
+// surroundings reads the objects around the Service. What the user may not read, beyond what a snapshot needs, stays
+// unknown.
+func surroundings(ctx context.Context, c Cluster, namespace string, found *explain.Case) error {
 	all := metav1.ListOptions{}
 	events, err := c.Client().CoreV1().Events(namespace).List(ctx, all)
 	if err = permitted("events", err); err != nil {
-		return found, err
+		return err
 	}
 	if events != nil {
 		found.Events = events.Items
 	}
 	policies, err := c.Client().NetworkingV1().NetworkPolicies(namespace).List(ctx, all)
 	if err = permitted("networkpolicies", err); err != nil {
-		return found, err
+		return err
 	}
 	if policies != nil {
 		found.Policies = policies.Items
 	}
 	proxies, err := c.Client().CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: proxyLabel})
 	if err = permitted("kube-proxy's pods", err); err != nil {
-		return found, err
+		return err
 	}
 	if proxies != nil {
 		found.Proxies = proxies.Items
 	}
-	if found.World.Announcers != nil { // there is a MetalLB
-		found.World.Facts.LoadBalancer = true
-		if found.Balancer, err = balancer(ctx, c.Dynamic()); err != nil {
-			return found, err
-		}
+	if found.World.Announcers != nil {
+		found.Balancer, err = balancer(ctx, c.Dynamic())
 	}
-	return found, nil
+	return err
 }
 
-// permitted makes nothing of an error that only says that the user may not read something.
+// permitted drops an error which only says that the user may not read something.
 func permitted(what string, err error) error {
 	if err == nil || apierrors.IsForbidden(err) {
 		return nil
