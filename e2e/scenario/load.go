@@ -25,6 +25,14 @@ var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 const maxName = 40
 
+// ValidateName returns an error if a scenario may not have this name.
+func ValidateName(name string) error {
+	if !namePattern.MatchString(name) || len(name) > maxName {
+		return fmt.Errorf("%s/%s: a scenario's name is lower-case words joined by hyphens, at most %d characters", scenariosDir, name, maxName)
+	}
+	return nil
+}
+
 type loader struct {
 	fsys  fs.FS
 	kinds []Kind
@@ -86,8 +94,8 @@ func load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
 func (l loader) scenario(name string) (Scenario, error) {
 	dir := path.Join(scenariosDir, name)
 	s := Scenario{Name: name, Objects: map[string][]*unstructured.Unstructured{}}
-	if !namePattern.MatchString(name) || len(name) > maxName {
-		return s, fmt.Errorf("%s: a scenario's name is lower-case words joined by hyphens, at most %d characters", dir, maxName)
+	if err := ValidateName(name); err != nil {
+		return s, err
 	}
 	entries, err := fs.ReadDir(l.fsys, dir)
 	if err != nil {

@@ -52,6 +52,7 @@ const (
 	groupLearn   = "learn"
 	groupAny     = "any"
 	groupMachine = "machine"
+	groupWrite   = "write"
 )
 
 func (a *app) command() *cobra.Command {
@@ -81,6 +82,7 @@ Exit codes: 0 pass, 1 fail, 2 no verdict was possible.`,
 		{groupLearn, "Learn:", []*cobra.Command{learn.Command(&a.App)}},
 		{groupAny, "Any cluster:", []*cobra.Command{a.conformance(), a.explain()}},
 		{groupMachine, "The lab's cluster and this machine:", []*cobra.Command{a.up(), a.down(), a.doctor()}},
+		{groupWrite, "Write:", []*cobra.Command{a.scenario()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, verb := range group.verbs {

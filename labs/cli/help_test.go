@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,9 @@ import (
 )
 
 var update = flag.Bool("update", false, "overwrite the golden files in testdata")
+
+// quoted is an argument in double quotes.
+var quoted = regexp.MustCompile(`"[^"]*"`)
 
 // verbs are all commands, without those that cobra adds.
 func verbs() []*cobra.Command {
@@ -72,7 +76,7 @@ func TestEveryVerbHasHelpWithExamplesThatParse(t *testing.T) {
 		}
 		for _, command := range strings.FieldsFunc(verb.Example, func(r rune) bool { return r == '\n' || r == '&' || r == '>' }) {
 			command, _, _ = strings.Cut(strings.TrimSpace(command), "   ") // an explanation may follow
-			words := strings.Fields(command)
+			words := strings.Fields(quoted.ReplaceAllString(command, "QUOTED"))
 			if len(words) == 0 || words[0] != "svclab" {
 				continue
 			}

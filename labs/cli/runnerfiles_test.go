@@ -105,6 +105,7 @@ func TestUnderRunnerSaysThatItHasEnded(t *testing.T) {
 		var out, told bytes.Buffer
 		a := &app{console.App{Streams: console.Streams{Out: &out, Err: &told}}}
 		cmd := a.conformance()
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
 		cmd.SetArgs([]string{"--under-runner", "--output=" + t.TempDir()})
 		err := cmd.ExecuteContext(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) || !ended.MatchString(out.String()) {

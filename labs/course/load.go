@@ -71,6 +71,14 @@ func (s Source) Find(wanted string) (string, error) {
 	return "", fmt.Errorf("there is no exercise %q; svclab learn list shows all", wanted)
 }
 
+// ValidateName returns an error if an exercise's folder may not have this name.
+func ValidateName(name string) error {
+	if !folderPattern.MatchString(name) {
+		return fmt.Errorf("%q: the folder of an exercise is called NN-name: two digits, and lower-case words joined by hyphens", name)
+	}
+	return nil
+}
+
 // LoadAll loads the named exercises, or all if none is named, filled in with sample values. It returns all errors of all of
 // them.
 func (s Source) LoadAll(only ...string) ([]Exercise, error) {
@@ -157,8 +165,8 @@ func (l *loader) exercise() Exercise {
 		}
 		e = Exercise{ID: IDOf(l.dir), Name: l.dir, Texts: map[Language]Text{}, values: l.values}
 	)
-	if !folderPattern.MatchString(l.dir) {
-		l.fail(".", "the folder is called NN-name: two digits and lower-case words joined by hyphens")
+	if err := ValidateName(l.dir); err != nil {
+		l.errs = append(l.errs, err)
 		return e
 	}
 	known := l.decode(exerciseFile, &h)

@@ -96,7 +96,7 @@ Exit codes of check: 0 passed, 1 not yet, 2 no verdict was possible.`,
 	f.add(a, cmd, onCluster|predicts)
 	cmd.Flags().BoolVar(&class, "class", false, "sum up the exports of many learners; the arguments are their files")
 	cmd.AddGroup(&cobra.Group{ID: groupDo, Title: "Do exercises:"}, &cobra.Group{ID: groupWrite, Title: "Write exercises:"})
-	for id, verbs := range map[string][]*cobra.Command{groupDo: learnerVerbs(a), groupWrite: {lintVerb(a), proveVerb(a)}} {
+	for id, verbs := range map[string][]*cobra.Command{groupDo: learnerVerbs(a), groupWrite: {newVerb(a), lintVerb(a), proveVerb(a)}} {
 		for _, verb := range verbs {
 			verb.GroupID = id
 			cmd.AddCommand(verb)
