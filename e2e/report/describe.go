@@ -10,7 +10,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// word is what a grid's cell says of what was observed, at most ten columns: "2 pods", "refused", "18/20 ok".
+// word is what a grid's cell says about the observations, in at most ten columns: "2 pods", "refused", "18/20 ok".
 func word(c reach.CellVerdict) string {
 	switch c.Result {
 	case reach.Skipped:
@@ -52,7 +52,7 @@ func deniedWord(o reach.Outcome) string {
 	return string(o)
 }
 
-// reachedWord says what is most worth knowing of a cell whose every probe was answered.
+// reachedWord is the word of a cell in which every probe was answered: its first difference, or how many pods answered.
 func reachedWord(c reach.CellVerdict) string {
 	backends := len(tallyBackends(c.Cell.Observations))
 	for _, field := range []struct{ field, word string }{
@@ -128,7 +128,7 @@ func names(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// because is a prediction's reason with what it rests on.
+// because is a prediction's reason with its rule and document.
 func because(p reach.Prediction) string {
 	text := p.Reason
 	var rests []string
@@ -175,7 +175,7 @@ func observed(observations []reach.Observation, times string) string {
 			text += ", " + extra.label + " " + names(values)
 		}
 	}
-	// Error texts hold port numbers, so that one cause can have a text per probe: the commonest stands for all.
+	// Error texts contain port numbers, so one cause can have one text per probe. The most frequent text represents all.
 	if errs := tally(observations, func(o reach.Observation) string { return o.Detail }); len(errs) > 0 {
 		text += ": " + errs[0].name
 		if len(errs) > 1 {
@@ -193,7 +193,7 @@ type counted struct {
 
 type counts []counted
 
-// String joins the commonest names: "pod-a ×11, pod-b ×9".
+// String joins the most frequent names: "pod-a ×11, pod-b ×9".
 func (c counts) String(times string) string {
 	const most = 6
 	var parts []string
@@ -206,7 +206,7 @@ func (c counts) String(times string) string {
 	return strings.Join(parts, ", ")
 }
 
-// tally counts the texts that are not empty; the commonest first, then by name.
+// tally counts the texts that are not empty; the most frequent first, then by name.
 func tally(observations []reach.Observation, of func(reach.Observation) string) counts {
 	byName := map[string]int{}
 	for _, o := range observations {

@@ -174,7 +174,7 @@ func Why(v reach.Verdict) string {
 	return ""
 }
 
-// cellName leaves the host out of the target's name but for DNS names, as Target.Name does.
+// cellName leaves the host out of the target's name, except for DNS names, as Target.Name does.
 func cellName(step string, t reach.Table, c reach.CellVerdict) string {
 	name := step
 	if t.Title != "" && !strings.HasSuffix(step, t.Title) {
@@ -213,7 +213,7 @@ func compareEntries(x, y entry, okX, okY bool) (Change, bool) {
 	return c, true
 }
 
-// unionOf is a, then what only b has.
+// unionOf is a, followed by the elements that only b has.
 func unionOf(a, b []string) []string {
 	out := slices.Clone(a)
 	known := map[string]bool{}

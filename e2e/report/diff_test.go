@@ -18,7 +18,7 @@ func single(scenario string, o reach.Outcome, ok bool) reach.Verdict {
 		func(reach.Vantage, reach.Target) (seen, reach.Prediction, *reach.Prediction) {
 			return failures(o, "detail", 2), want, nil
 		})
-	return verdictOf(scenario, "", []string{scenario + ".behaviour"}, stepOf("ask", time.Second, table))
+	return verdictOf(scenario, "", []string{scenario + ".behaviour"}, stepOf("probe", time.Second, table))
 }
 
 func twoRuns() (before, after Run) {
@@ -47,18 +47,18 @@ func TestDiff(t *testing.T) {
 	for _, c := range changes.List {
 		got[key{c.Level, c.Name}] = c.Kind
 	}
-	cell := " / ask: my-service nodePort@worker:30080/TCP from outside"
+	cell := " / probe: my-service nodePort@worker:30080/TCP from outside"
 	want := map[key]ChangeKind{
-		{LevelCell, "loadbalancer / ask the address: my-service loadBalancer:80/TCP from outside"}: Gone,
-		{LevelBehaviour, "breaks.behaviour"}: Regression, {LevelScenario, "breaks"}: Regression, {LevelStep, "breaks / ask"}: Regression,
+		{LevelCell, "loadbalancer / probe the address: my-service loadBalancer:80/TCP from outside"}: Gone,
+		{LevelBehaviour, "breaks.behaviour"}: Regression, {LevelScenario, "breaks"}: Regression, {LevelStep, "breaks / probe"}: Regression,
 		{LevelCell, "breaks" + cell}:        Regression,
-		{LevelBehaviour, "mends.behaviour"}: Fix, {LevelScenario, "mends"}: Fix, {LevelStep, "mends / ask"}: Fix, {LevelCell, "mends" + cell}: Fix,
+		{LevelBehaviour, "mends.behaviour"}: Fix, {LevelScenario, "mends"}: Fix, {LevelStep, "mends / probe"}: Fix, {LevelCell, "mends" + cell}: Fix,
 		{LevelCell, "turns" + cell}:          Altered,
-		{LevelBehaviour, "leaves.behaviour"}: Gone, {LevelScenario, "leaves"}: Gone, {LevelStep, "leaves / ask"}: Gone,
-		{LevelBehaviour, "vanishes.behaviour"}: Gone, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / ask"}: Gone,
+		{LevelBehaviour, "leaves.behaviour"}: Gone, {LevelScenario, "leaves"}: Gone, {LevelStep, "leaves / probe"}: Gone,
+		{LevelBehaviour, "vanishes.behaviour"}: Gone, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / probe"}: Gone,
 		{LevelBehaviour, "lb.assign"}: Regression, {LevelBehaviour, "lb.reach"}: Regression, {LevelScenario, "loadbalancer"}: Regression,
-		{LevelStep, "loadbalancer / ask the address"}: Regression,
-		{LevelScenario, "sctp"}:                       New, {LevelStep, "sctp / ask"}: New, {LevelBehaviour, "sctp.behaviour"}: New,
+		{LevelStep, "loadbalancer / probe the address"}: Regression,
+		{LevelScenario, "sctp"}:                       New, {LevelStep, "sctp / probe"}: New, {LevelBehaviour, "sctp.behaviour"}: New,
 	}
 	for k, kind := range want {
 		if got[k] != kind {

@@ -9,7 +9,7 @@ import (
 // mostCells is how many cells a comparison lists of one kind unless Verbose.
 const mostCells = 20
 
-// Text writes the changes, regressions first, and what they come to.
+// Text writes the changes, regressions first, and then their counts.
 func (c Changes) Text(w io.Writer, style Style) error {
 	p := newPrinter(style)
 	p.row("before", p.runLine(c.Before))
@@ -76,7 +76,7 @@ func (p *printer) changes(c Changes, kind ChangeKind, title, mark string, i ink)
 	}
 }
 
-// words says from what to what: "Pass, now Fail".
+// words describes a change: "was Pass, now Fail".
 func (x Change) words() string {
 	switch {
 	case x.Kind == New && x.Before != "":

@@ -28,10 +28,10 @@ func short(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// spread of latencies: the middle one, and the one that 95 in a hundred do not exceed (nearest rank).
+// latency is the median and the 95th percentile (nearest rank) of latencies.
 type latency struct{ median, p95 time.Duration }
 
-// latencyOf sums up the observations that brought something back; ok is false when none did.
+// latencyOf summarizes the observations that got a response; ok is false when none did.
 func latencyOf(observations []reach.Observation) (l latency, ok bool) {
 	var all []time.Duration
 	for _, o := range observations {

@@ -18,7 +18,7 @@ const (
 	TextFile     = "report.txt"
 	HTMLFile     = "report.html"
 	MarkdownFile = "summary.md"
-	// The conformance report, which a run that held a cluster to a profile has as well.
+	// The conformance report, which a conformance run has as well.
 	ConformanceYAMLFile = "conformance.yaml"
 	ConformanceJSONFile = "conformance.json"
 )

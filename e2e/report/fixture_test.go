@@ -95,7 +95,7 @@ func denied(reason, rule string, outcomes ...reach.Outcome) reach.Prediction {
 	return reach.Prediction{Outcomes: outcomes, Reason: reason, Rule: rule, Doc: docs}
 }
 
-// tableOf asks cell for every vantage and target.
+// tableOf calls cell for every vantage and target.
 func tableOf(title string, vantages []reach.Vantage, targets []reach.Target,
 	cell func(reach.Vantage, reach.Target) (seen, reach.Prediction, *reach.Prediction)) reach.Table {
 	t := reach.Table{Title: title, Vantages: vantages, Targets: targets}
@@ -155,7 +155,7 @@ func clusterIP() reach.Verdict {
 	check := reach.Step{Name: "kubectl get service shows the VIP and no node port", Result: reach.Pass, Elapsed: 42 * time.Millisecond,
 		Lines: []string{"NAME         TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)   AGE", "my-service   ClusterIP   10.96.14.7   <none>        80/TCP    3s"}}
 	return verdictOf("clusterip-basic", "a ClusterIP is reached from every pod and node, and from nowhere else",
-		[]string{"clusterip.basic", "clusterip.undeclared-port"}, stepOf("ask the VIP and the DNS name", 1310*time.Millisecond, table), check)
+		[]string{"clusterip.basic", "clusterip.undeclared-port"}, stepOf("probe the VIP and the DNS name", 1310*time.Millisecond, table), check)
 }
 
 const everyNode = "externalTrafficPolicy is Cluster, so every node serves the port and masquerades what it sends to another node"
@@ -188,7 +188,7 @@ func nodePorts() reach.Verdict {
 		}
 	})
 	return verdictOf("nodeport-every-node", "port 30080 answers on every node's address", []string{"nodeport.every-node"},
-		stepOf("ask port 30080 of every node", 2600*time.Millisecond, table))
+		stepOf("probe port 30080 of every node", 2600*time.Millisecond, table))
 }
 
 // external fails by its CNAME and Host header.
@@ -208,7 +208,7 @@ func external() reach.Verdict {
 		return s, p, &p
 	})
 	return verdictOf("external-name", "the name resolves as a CNAME, and nothing else", []string{"external.cname"},
-		stepOf("ask the alias", 900*time.Millisecond, table))
+		stepOf("probe the alias", 900*time.Millisecond, table))
 }
 
 // unsure has a prober that could not run, and a vantage that is not there.
@@ -226,7 +226,7 @@ func unsure() reach.Verdict {
 		return answers(v, "172.18.0.3", podA, podB), p, &p
 	})
 	return verdictOf("loadbalancer", "MetalLB gives an address that answers", []string{"lb.assign", "lb.reach"},
-		stepOf("ask the address", 3400*time.Millisecond, table))
+		stepOf("probe the address", 3400*time.Millisecond, table))
 }
 
 func skipped() reach.Verdict {

@@ -24,7 +24,7 @@ type gridRow struct {
 	target int
 }
 
-// gridColumn is one vantage, or several of a kind that saw the same at every target.
+// gridColumn is one vantage, or several of one kind whose cells are all equal.
 type gridColumn struct {
 	head  string
 	subs  []string // one a line
@@ -34,7 +34,7 @@ type gridColumn struct {
 }
 
 const (
-	// slotWidth is the most that a column's name may take, fullLabel and shortLabel what a row's may.
+	// slotWidth bounds a column's name, fullLabel and shortLabel a row's label.
 	slotWidth  = 16
 	fullLabel  = 58
 	shortLabel = 36
@@ -116,7 +116,7 @@ func (p *printer) columns(v *view, merge bool) (columns []gridColumn, shortened 
 	return columns, shortened
 }
 
-// condense keeps the head of a column of many vantages short.
+// condense shortens the head of a column that has many vantages.
 func condense(subs []string) []string {
 	const most = 4
 	if len(subs) <= most {
@@ -125,7 +125,7 @@ func condense(subs []string) []string {
 	return append(slices.Clone(subs[:most-1]), fmt.Sprintf("%d more", len(subs)-most+1))
 }
 
-// distinguish gives rows whose labels became equal their targets' full names.
+// distinguish gives rows their targets' full names if their labels became equal.
 func distinguish(rows []gridRow, v *view) {
 	type key struct{ service, label string }
 	count := map[key]int{}

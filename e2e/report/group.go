@@ -99,7 +99,7 @@ func (g group) reason() string {
 	return text
 }
 
-// expectedApart is the prediction but for its sources, which differ by node where all else is the same.
+// expectedApart is the prediction without its sources: they differ by node where everything else is equal.
 func expectedApart(p reach.Prediction) string {
 	p.Sources = nil
 	return expected(p)
@@ -216,7 +216,7 @@ func pastOutcome(o reach.Outcome) string {
 	return string(o)
 }
 
-// explain says of a group that passed who answered, whose address they saw, how quickly, and why.
+// explain says which pods answered in a group that passed, whose address they saw, and how quickly.
 func (g group) explain(times string) string {
 	all := g.observations()
 	var parts []string

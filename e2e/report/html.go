@@ -71,7 +71,7 @@ type page struct {
 	Conformance *pageConformance
 }
 
-// badge is a result with its mark and CSS class: the colour is never alone.
+// badge is a result with its mark and CSS class: colour is never the only sign.
 type badge struct{ Class, Mark, Word string }
 
 func badgeFor(r reach.Result) badge {

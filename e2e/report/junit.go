@@ -49,7 +49,7 @@ type junitCase struct {
 	Out     *junitText   `xml:"system-out"`
 }
 
-// junitText is left readable in the file itself: many look at it with a pager.
+// junitText is CDATA, so that people can read it in the file.
 type junitText struct {
 	Text string `xml:",cdata"`
 }
@@ -199,7 +199,7 @@ func stepText(s reach.Step) string {
 	return strings.TrimLeft(strings.Map(xmlRune, p.buf.String()), "\n")
 }
 
-// xmlRune replaces what XML cannot hold, even escaped: errors quote whatever a broken server sent.
+// xmlRune replaces characters that XML cannot contain, even escaped: errors quote what a broken server sent.
 func xmlRune(r rune) rune {
 	if r == '\n' || r == '\t' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 {
 		return r

@@ -49,11 +49,11 @@ func TestJUnitCases(t *testing.T) {
 		got = append(got, c.Class+" / "+c.Name+": "+state(c))
 	}
 	want := []string{
-		"clusterip-basic / ask the VIP and the DNS name: passed",
+		"clusterip-basic / probe the VIP and the DNS name: passed",
 		"clusterip-basic / kubectl get service shows the VIP and no node port: passed",
-		"nodeport-every-node / ask port 30080 of every node: failure",
-		"external-name / ask the alias: failure",
-		"loadbalancer / ask the address: error",
+		"nodeport-every-node / probe port 30080 of every node: failure",
+		"external-name / probe the alias: failure",
+		"loadbalancer / probe the address: error",
 		"dual-stack / 探测 IPv6 地址: passed",
 		"sctp / scenario: skipped",
 		"rollout / scenario: error",

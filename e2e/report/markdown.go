@@ -13,8 +13,8 @@ import (
 // than 1 MiB.
 const mostDetail = 400 << 10
 
-// Markdown writes a summary for a CI job's page: the verdict, a row per scenario, and in folds the steps
-// that did not pass, what was skipped, and why.
+// Markdown writes a summary for a CI job's page: the verdict, a row per scenario, and folded below them the steps that
+// did not pass, and what was skipped and why.
 func Markdown(w io.Writer, run Run) error {
 	var b strings.Builder
 	t := run.Totals()
@@ -52,7 +52,7 @@ func Markdown(w io.Writer, run Run) error {
 	return nil
 }
 
-// elapsedText is empty for what was not run.
+// elapsedText is empty for a scenario that was not run.
 func elapsedText(v reach.Verdict) string {
 	if v.Result == reach.Skipped {
 		return ""

@@ -15,9 +15,9 @@ type Column struct {
 	Run  Run
 }
 
-// Matrix writes several runs of the same scenarios side by side: a line for each scenario with every run's verdict and
-// time, the behaviours it proves, then each run's counts, and why cells that did not pass did not. The runs are of
-// different modes, families or versions, so a scenario may be skipped in one and run in another; the reasons follow.
+// Matrix compares several runs of the same scenarios: a line for each scenario with every run's verdict and time, then
+// each run's counts, and the reasons of what did not pass or was skipped. The runs differ in mode, family or version, so
+// a scenario may be skipped in one and run in another.
 func Matrix(w io.Writer, columns []Column, style Style) error {
 	p := newPrinter(style)
 	p.matrix(columns)
@@ -81,7 +81,7 @@ func (p *printer) matrixCell(run Run, scenario string) (ink, string) {
 	return inkWarn, p.unsure + " lost"
 }
 
-// matrixWhy says why what did not pass did not, and why what was skipped was; the same words of several runs once.
+// matrixWhy prints why steps did not pass and why scenarios were skipped; a reason that several runs share once.
 func (p *printer) matrixWhy(columns []Column) {
 	var (
 		texts []string

@@ -1,7 +1,7 @@
-// Package report renders a run, which is the judged scenarios and the facts of the cluster they ran on, as
-// text for a terminal, JSON, JUnit, Markdown for a CI job summary, and one self-contained HTML page, and
-// compares two runs. It judges nothing: every result it prints is the verdict's own. It talks to no
-// cluster and, but for [WriteAll], to no file system.
+// Package report renders a run: text for a terminal, JSON, JUnit, Markdown for a CI job summary, one self-contained
+// HTML page, and SVG. A run is the judged scenarios and the facts of their cluster. The package also compares two runs.
+// It judges nothing: every result that it prints is the verdict's own. It talks to no cluster, and only [WriteAll] uses
+// the file system.
 package report
 
 import (
@@ -11,13 +11,13 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// APIVersion and Kind mark result.json. A change that a reader of the old form would misread gets a new version.
+// APIVersion and Kind mark result.json. A change that older readers would misread gets a new version.
 const (
 	APIVersion = "svclab.dev/v2"
 	Kind       = "Run"
 )
 
-// Run is everything that is reported of one run: the content of result.json.
+// Run is everything that is reported about one run: the content of result.json.
 type Run struct {
 	// APIVersion and Kind are set by [JSON] and checked by [Decode]; a caller leaves them empty.
 	APIVersion string `json:"apiVersion"`
@@ -30,13 +30,13 @@ type Run struct {
 	Elapsed time.Duration `json:"elapsedNs"`
 	Cluster Cluster       `json:"cluster"`
 	Plan    Plan          `json:"plan"`
-	// Verdicts are in the order in which they are to be printed.
+	// Verdicts are in the order in which they are printed.
 	Verdicts []reach.Verdict `json:"verdicts"`
-	// Conformance is set for a run that held a cluster to a profile.
+	// Conformance is set for a conformance run.
 	Conformance *Conformance `json:"conformance,omitempty"`
 }
 
-// Cluster is what the report says of the cluster. Empty fields are not known and not printed.
+// Cluster describes the cluster. Empty fields are unknown and not printed.
 type Cluster struct {
 	Name string `json:"name"`
 	// Kubernetes is the API server's version: "v1.37.2".
@@ -74,7 +74,7 @@ type Skip struct {
 	Reason   string `json:"reason"`
 }
 
-// PlanFor accounts for the planned scenarios by the verdicts there are.
+// PlanFor accounts for the planned scenarios from the verdicts.
 func PlanFor(planned []string, verdicts []reach.Verdict) Plan {
 	plan := Plan{Planned: slices.Clone(planned), Run: []string{}}
 	for _, v := range verdicts {

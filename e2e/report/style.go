@@ -74,7 +74,7 @@ func (s Style) glyphs() glyphs {
 		times: "×", dot: " ·", ellipsis: "…", dash: "–"}
 }
 
-// printer collects lines, so that what it printed leaves in one write.
+// printer collects lines, so that they can be written in one write.
 type printer struct {
 	Style
 	glyphs
@@ -92,7 +92,7 @@ func (p *printer) paint(i ink, s string) string {
 	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", i, s)
 }
 
-// line prints one line as it is, but for blanks at its end.
+// line prints one line without the blanks at its end.
 func (p *printer) line(indent int, s string) {
 	s = strings.TrimRight(s, " ")
 	if s != "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Summary writes what a run came to: counts, reasons, what failed, the slowest, and the exit verdict.
+// Summary writes the counts of a run, the reasons, what failed, the slowest scenarios, and the verdict.
 func Summary(w io.Writer, run Run, style Style) error {
 	p := newPrinter(style)
 	p.summary(run)
@@ -128,7 +128,7 @@ func troublesOf(run Run) []trouble {
 	return out
 }
 
-// stepWhy is a step's own reason, or how many of its cells share its result and what is wrong with the first.
+// stepWhy is a step's own reason. If it has none, it is how many cells share its result, and the first one's reason.
 func stepWhy(s reach.Step) string {
 	if s.Why != "" {
 		return s.Why

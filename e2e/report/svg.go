@@ -22,7 +22,7 @@ const (
 )
 
 // SVG draws the tables of one step of a run, named "scenario/step": a row for each target, a column for each vantage.
-// The picture needs no font and no script, follows the reader's light or dark colours, and says in words what it shows.
+// The picture needs no font and no script, follows the reader's light or dark colours, and describes itself in words.
 func SVG(w io.Writer, run Run, step string) error {
 	found, err := stepOfRun(run, step)
 	if err != nil {
@@ -72,7 +72,7 @@ func stepOfRun(run Run, at string) (reach.Step, error) {
 	return reach.Step{}, fmt.Errorf("the run has no scenario %q; it has: %s", scenario, strings.Join(scenarios, ", "))
 }
 
-// picture is what picture.svg shows. Everything in it has its place already.
+// picture is what picture.svg shows, with every position computed.
 type picture struct {
 	CSS                  template.CSS
 	Title, Caption, Desc string

@@ -40,7 +40,7 @@ func TestSVGIsWellFormed(t *testing.T) {
 
 // The description says in words what every cell shows, for readers who do not see the picture.
 func TestSVGSaysWhatItShows(t *testing.T) {
-	text := pictureOf(t, mixed(), "loadbalancer/ask the address")
+	text := pictureOf(t, mixed(), "loadbalancer/probe the address")
 	desc, _, _ := strings.Cut(text[strings.Index(text, "<desc"):], "</desc>")
 	for _, part := range []string{"4 cells reached", "could not be", "from pod/worker2", "from host"} {
 		if !strings.Contains(desc, part) {
@@ -56,8 +56,8 @@ func TestSVGSaysWhatItShows(t *testing.T) {
 func TestSVGOfAStepThatIsNotThere(t *testing.T) {
 	for step, want := range map[string]string{
 		"nothing":             `no scenario "nothing"; it has: clusterip-basic, `,
-		"clusterip-basic":     "those that have: clusterip-basic/ask the VIP and the DNS name",
-		"clusterip-basic/ask": "those that have: clusterip-basic/ask the VIP and the DNS name",
+		"clusterip-basic":     "those that have: clusterip-basic/probe the VIP and the DNS name",
+		"clusterip-basic/probe": "those that have: clusterip-basic/probe the VIP and the DNS name",
 		"sctp/any":            "no step of scenario sctp has a table",
 	} {
 		var b strings.Builder

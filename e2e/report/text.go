@@ -124,8 +124,8 @@ func (p *printer) table(indent int, t reach.Table) {
 	p.printGroups(indent, v)
 }
 
-// mostDifferences is how many kinds of difference one table explains unless Verbose: a cluster that is
-// broken altogether has one per cell, and the first few say so.
+// mostDifferences bounds the kinds of difference that one table explains unless Verbose: in a broken cluster every cell
+// may have its own, and the first few are enough.
 const mostDifferences = 10
 
 func (p *printer) printGroups(indent int, v *view) {
@@ -176,7 +176,7 @@ func (p *printer) printGroup(indent int, v *view, g group) {
 	}
 }
 
-// difference explains cells that differ: what was expected, by whom, and what was seen.
+// difference explains cells that differ: what the oracle and the table expected, and what was observed.
 func (p *printer) difference(indent int, g group) {
 	c := g.cells[0]
 	p.predictions(indent, g)
@@ -209,7 +209,7 @@ func (p *printer) predictions(indent int, g group) {
 	}
 }
 
-// repeats reports whether the cell's Why says no more than its differences, already printed, do.
+// repeats reports whether the cell's Why only repeats its differences, which are already printed.
 func repeats(c *reach.CellVerdict) bool {
 	return len(c.Differences) > 0 && strings.Contains(c.Why, c.Differences[0].String())
 }
@@ -247,7 +247,7 @@ func (p *printer) repeat(indent int, g group) {
 	}
 }
 
-// verboseCell prints everything known of one cell.
+// verboseCell prints everything that is known about one cell.
 func (p *printer) verboseCell(indent int, g group) {
 	c := g.cells[0]
 	i := inkFor(c.Result)

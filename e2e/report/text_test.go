@@ -24,7 +24,7 @@ func TestGolden(t *testing.T) {
 		"mixed.md":          as(mixed(), Markdown),
 		"mixed.html":        as(mixed(), HTML),
 		"mixed.svg": func(w io.Writer) error {
-			return SVG(w, mixed(), "nodeport-every-node/ask port 30080 of every node")
+			return SVG(w, mixed(), "nodeport-every-node/probe port 30080 of every node")
 		},
 	} {
 		t.Run(file, func(t *testing.T) { golden(t, file, render) })

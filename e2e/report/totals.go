@@ -17,7 +17,7 @@ type Totals struct {
 	Cells                                                     CellTotals
 	// Probes is the number of connections and datagrams that were sent and accounted for.
 	Probes int
-	// Unprobed are the reasons for which cells were left out, the commonest first.
+	// Unprobed are the reasons for which cells were left out, the most frequent first.
 	Unprobed []ReasonCount
 }
 
@@ -61,7 +61,7 @@ func (r Run) Totals() Totals {
 	return t
 }
 
-// merged puts reasons together that differ in addresses only.
+// merged joins reasons that differ only in addresses.
 func merged(reasons map[string]int) map[string]int {
 	byShape := map[string][]string{}
 	for reason := range reasons {

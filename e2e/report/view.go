@@ -51,8 +51,8 @@ func newView(t reach.Table) *view {
 	return v
 }
 
-// place is where a target is, within its Service and kind: "10.96.0.1:80", "worker 172.18.0.3:30080", in at
-// most room columns if its port and remarks leave that much. Brief leaves the address of a node or pod out.
+// place is a target's address within its Service and kind: "10.96.0.1:80", "worker 172.18.0.3:30080". It takes at most
+// room columns if the port and the remarks leave that much. With brief it has no address of a node or pod.
 func place(t reach.Target, brief bool, room int, ellipsis string) string {
 	addr, err := netip.ParseAddr(t.Host)
 	isAddr := err == nil
@@ -96,7 +96,7 @@ func place(t reach.Target, brief bool, room int, ellipsis string) string {
 	return owner + host + port + rest
 }
 
-// minHost is the least that is left of a host or owner, and textPlace what a place may take in running text.
+// minHost is the least width of a host or owner, textPlace the most of a place in running text.
 const (
 	minHost   = 8
 	textPlace = 46
@@ -152,7 +152,7 @@ func (v *view) where(cells []position, ellipsis string) string {
 	return text
 }
 
-// scattered reports whether the cells are too many and too irregular for where to name them all.
+// scattered reports whether the cells are too irregular for where to name them all.
 func (v *view) scattered(cells []position) bool {
 	froms := map[string]bool{}
 	for ti := range v.table.Targets {
@@ -216,7 +216,8 @@ func (v *view) targetsText(list []int, ellipsis string) string {
 		func(i int) string { return v.label(v.table.Targets[i], ellipsis) })
 }
 
-// collapse names list's members of 0..all-1, those of a kind together when none of at least two is missing.
+// collapse names the members of list, which are of 0..all-1. It names a kind as "every KIND" if the list has all of its at
+// least two members.
 func (v *view) collapse(list []int, all int, kind, name func(int) string) string {
 	const most = 5
 	total, here := map[string]int{}, map[string]int{}

@@ -6,8 +6,8 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// measure is the width of text in a terminal that draws ambiguous marks in one column, whatever the locale:
-// the output must not depend on where it is made. Terminals that draw them in two get Style.Plain.
+// measure is the width of text in a terminal that draws ambiguous marks in one column. It ignores the locale, because the
+// output must not depend on the machine. Style.Plain is for terminals that draw them in two.
 func measure() *runewidth.Condition {
 	return &runewidth.Condition{EastAsianWidth: false, StrictEmojiNeutral: true}
 }
@@ -64,8 +64,8 @@ func wrap(s string, first, rest int) []string {
 	return lines
 }
 
-// words splits s into what must not be broken, each with the blanks that follow it. Punctuation stays with
-// the wide character before it.
+// words splits s into unbreakable parts, each with the blanks that follow it. Punctuation stays with the wide character
+// before it.
 func words(s string) []string {
 	var (
 		out  []string
