@@ -58,7 +58,7 @@ func TestDiff(t *testing.T) {
 		{LevelBehaviour, "vanishes.behaviour"}: Gone, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / probe"}: Gone,
 		{LevelBehaviour, "lb.assign"}: Regression, {LevelBehaviour, "lb.reach"}: Regression, {LevelScenario, "loadbalancer"}: Regression,
 		{LevelStep, "loadbalancer / probe the address"}: Regression,
-		{LevelScenario, "sctp"}:                       New, {LevelStep, "sctp / probe"}: New, {LevelBehaviour, "sctp.behaviour"}: New,
+		{LevelScenario, "sctp"}:                         New, {LevelStep, "sctp / probe"}: New, {LevelBehaviour, "sctp.behaviour"}: New,
 	}
 	for k, kind := range want {
 		if got[k] != kind {

@@ -55,10 +55,10 @@ func TestSVGSaysWhatItShows(t *testing.T) {
 
 func TestSVGOfAStepThatIsNotThere(t *testing.T) {
 	for step, want := range map[string]string{
-		"nothing":             `no scenario "nothing"; it has: clusterip-basic, `,
-		"clusterip-basic":     "those that have: clusterip-basic/probe the VIP and the DNS name",
+		"nothing":               `no scenario "nothing"; it has: clusterip-basic, `,
+		"clusterip-basic":       "those that have: clusterip-basic/probe the VIP and the DNS name",
 		"clusterip-basic/probe": "those that have: clusterip-basic/probe the VIP and the DNS name",
-		"sctp/any":            "no step of scenario sctp has a table",
+		"sctp/any":              "no step of scenario sctp has a table",
 	} {
 		var b strings.Builder
 		if err := SVG(&b, mixed(), step); err == nil || !strings.Contains(err.Error(), want) || b.Len() > 0 {
