@@ -100,7 +100,7 @@ bench-e2e: build ## Time make e2e beside its floor, kind's own create time (RUNS
 	@scripts/bench-e2e.sh $(svclab)
 
 .PHONY: lint
-lint: ## Run golangci-lint and shellcheck
+lint: ## Run golangci-lint, deadcode, go mod tidy -diff and shellcheck
 	@scripts/lint.sh
 
 .PHONY: clean
