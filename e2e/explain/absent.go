@@ -11,7 +11,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// everywhere are the "namespace/name" of all Services of the cluster.
+// everywhere returns the "namespace/name" of all Services of the cluster.
 func (v *view) everywhere() []string {
 	var names []string
 	for _, list := range [][]corev1.Service{v.World.Services, v.World.Elsewhere} {
@@ -23,7 +23,7 @@ func (v *view) everywhere() []string {
 	return names
 }
 
-// namesakes are the Services of that name in other namespaces.
+// namesakes returns the Services of the same name in other namespaces.
 func (v *view) namesakes() []string {
 	return slices.DeleteFunc(v.everywhere(), func(full string) bool {
 		_, name, _ := strings.Cut(full, "/")
@@ -42,7 +42,7 @@ func otherNamespace(v *view) []Cause {
 	return []Cause{{
 		Sentence: fmt.Sprintf("there is no Service %s in the namespace %s, but there is %s: from other namespaces its name is %s.%s, since the short name %s is looked up in the client's own namespace only",
 			name, namespace, listed(found), name, there, name),
-		Field:   "the name the client asks for: " + full,
+		Field:   "the name that the client looks up: " + full,
 		Command: fmt.Sprintf("kubectl -n %s get service %s", there, name),
 	}}
 }
@@ -63,13 +63,13 @@ func noSuchService(v *view) []Cause {
 		_, nameB, _ := strings.Cut(b, "/")
 		return cmp.Or(cmp.Compare(distance(name, nameA), distance(name, nameB)), cmp.Compare(boolRank(slices.Contains(here, a)), boolRank(slices.Contains(here, b))))
 	})
-	sentence, command := fmt.Sprintf("there is no Service %s in the namespace %s, and none of a like name in any other", name, namespace), "kubectl get services --all-namespaces"
+	sentence, command := fmt.Sprintf("there is no Service %s in the namespace %s, and none with a similar name in any other", name, namespace), "kubectl get services --all-namespaces"
 	if len(candidates) > 0 {
 		sentence = fmt.Sprintf("there is no Service %s in the namespace %s; did you mean %s?", name, namespace, listed(candidates))
 		there, other, _ := strings.Cut(candidates[0], "/")
 		command = fmt.Sprintf("kubectl -n %s get service %s", there, other)
 	}
-	return []Cause{{Sentence: sentence, Field: "metadata.name, or the name the client asks for", Command: command}}
+	return []Cause{{Sentence: sentence, Field: "metadata.name, or the name that the client looks up", Command: command}}
 }
 
 // boolRank sorts true first.

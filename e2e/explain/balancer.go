@@ -14,13 +14,13 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// pending says whether the Service waits for a load balancer's address.
+// pending reports whether the Service waits for a load balancer's address.
 func (v *view) pending() bool {
 	return v.service != nil && v.service.Spec.Type == corev1.ServiceTypeLoadBalancer && len(v.service.Status.LoadBalancer.Ingress) == 0
 }
 
-// served says whether a load-balancer controller is known to serve the Service: one that is, or one that has given
-// another Service of the same class an address.
+// served reports whether a load-balancer controller is known to serve the Service: a known one, or one that has assigned an
+// address to another Service of the same class.
 func (v *view) served() bool {
 	class := v.service.Spec.LoadBalancerClass
 	if v.World.Facts.Serves(class) {
@@ -51,7 +51,7 @@ func lbClass(v *view) []Cause {
 	}
 	return []Cause{{
 		Sentence: fmt.Sprintf("no controller serves the loadBalancerClass %s, so it stays pending: %s", class, serves),
-		Field:    "spec.loadBalancerClass, which can only be set when the Service is made: make it anew",
+		Field:    "spec.loadBalancerClass, which is immutable: delete and create the Service",
 		Command:  v.kubectl("get service %s -o yaml | sed '/loadBalancerClass:/d' | kubectl replace --force -f -", v.name()),
 	}}
 }
@@ -67,7 +67,7 @@ func lbNoController(v *view) []Cause {
 	}}
 }
 
-// refusal is what the load-balancer controller last said about why it gives no address; "": nothing.
+// refusal returns the load-balancer controller's last event about why it assigns no address; "": none.
 func (v *view) refusal() string {
 	for _, e := range v.events("Service", v.name()) {
 		if e.Type == corev1.EventTypeWarning && slices.Contains([]string{"AllocationFailed", "SyncLoadBalancerFailed", "LoadBalancerFailed"}, e.Reason) {
@@ -77,15 +77,15 @@ func (v *view) refusal() string {
 	return ""
 }
 
-// exhausted says whether a controller's words are that all addresses are taken. Of a pool that the Service names itself
-// MetalLB (0.15) says so by refusing the address it did not find: ["<nil>"] is not allowed in config.
-func exhausted(words string) bool {
-	return strings.Contains(strings.ToLower(words), "no available ip") || strings.Contains(words, `"<nil>"`)
+// exhausted reports whether a controller's message says that all addresses are taken. If the Service names the pool itself,
+// MetalLB (0.15) refuses the address that it did not find: ["<nil>"] is not allowed in config.
+func exhausted(message string) bool {
+	return strings.Contains(strings.ToLower(message), "no available ip") || strings.Contains(message, `"<nil>"`)
 }
 
 func lbPoolExhausted(v *view) []Cause {
-	words := v.refusalIfPending()
-	if !exhausted(words) {
+	message := v.refusalIfPending()
+	if !exhausted(message) {
 		return nil
 	}
 	pools := "the pool"
@@ -97,13 +97,13 @@ func lbPoolExhausted(v *view) []Cause {
 		pools = counted("pool", texts)
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("no address of %s is free for it, so it stays pending; the controller says: %s", pools, words),
+		Sentence: fmt.Sprintf("no address of %s is free for it, so it stays pending; the controller says: %s", pools, message),
 		Field:    "spec.addresses of the IPAddressPool, or a LoadBalancer Service that is no longer needed",
 		Command:  "kubectl get services --all-namespaces --field-selector spec.type=LoadBalancer",
 	}}
 }
 
-// refusalIfPending is the refusal of a Service that a controller serves.
+// refusalIfPending returns the refusal for a pending Service that a controller serves.
 func (v *view) refusalIfPending() string {
 	if !v.pending() || v.service.Spec.LoadBalancerClass != nil && !v.served() {
 		return ""
@@ -112,13 +112,13 @@ func (v *view) refusalIfPending() string {
 }
 
 func lbAddressRefused(v *view) []Cause {
-	words := v.refusalIfPending()
-	if words == "" || exhausted(words) {
+	message := v.refusalIfPending()
+	if message == "" || exhausted(message) {
 		return nil
 	}
 	return []Cause{{
-		Sentence: "the load-balancer controller refuses what it asks for, so it stays pending: " + words,
-		Field:    "spec.loadBalancerIP and the annotations that ask for an address, a pool or sharing",
+		Sentence: "the load-balancer controller rejects its request, so it stays pending: " + message,
+		Field:    "spec.loadBalancerIP and the annotations that request an address, a pool or sharing",
 		Command:  v.describe("service", v.name()),
 	}}
 }
@@ -128,15 +128,15 @@ func lbPending(v *view) []Cause {
 		return nil
 	}
 	return []Cause{{
-		Sentence: "it waits for a load balancer's address; a controller for it runs, but has said nothing yet",
+		Sentence: "it waits for a load balancer's address; a controller for it runs, but has not reported anything yet",
 		Field:    "status.loadBalancer.ingress, which the controller sets",
 		Command:  v.describe("service", v.name()),
 	}}
 }
 
-// unannounced are the load-balancer addresses that no node announces though endpoints are ready.
+// unannounced returns the load-balancer addresses that no node announces although endpoints are ready.
 func (v *view) unannounced() []netip.Addr {
-	if !v.there() || v.World.Announcers == nil || len(v.ready) == 0 || v.service.Spec.Type != corev1.ServiceTypeLoadBalancer {
+	if !v.routed() || v.World.Announcers == nil || len(v.ready) == 0 || v.service.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
 	var list []netip.Addr
@@ -148,7 +148,7 @@ func (v *view) unannounced() []netip.Addr {
 	return list
 }
 
-// advertisements are those for an address, and the pool it is of.
+// advertisements returns the advertisements for an address, and the address's pool.
 func (v *view) advertisements(addr netip.Addr) (list []Advertisement, pool string) {
 	for _, p := range v.Balancer.Pools {
 		if slices.ContainsFunc(p.Ranges, func(text string) bool { return inRange(text, addr) }) {
@@ -156,14 +156,14 @@ func (v *view) advertisements(addr netip.Addr) (list []Advertisement, pool strin
 		}
 	}
 	for _, a := range v.Balancer.Advertisements {
-		if a.Choosy || len(a.Pools) == 0 || slices.Contains(a.Pools, pool) {
+		if a.ByLabel || len(a.Pools) == 0 || slices.Contains(a.Pools, pool) {
 			list = append(list, a)
 		}
 	}
 	return list, pool
 }
 
-// inRange says whether an address is in a range as MetalLB writes it.
+// inRange reports whether an address is in a range in MetalLB's notation.
 func inRange(text string, addr netip.Addr) bool {
 	if prefix, err := netip.ParsePrefix(text); err == nil {
 		return prefix.Contains(addr)
@@ -181,7 +181,7 @@ func lbNotAdvertised(v *view) []Cause {
 	for _, addr := range v.unannounced() {
 		if list, pool := v.advertisements(addr); len(list) == 0 {
 			return []Cause{{
-				Sentence: fmt.Sprintf("it has the address %s of pool %s, but no L2Advertisement or BGPAdvertisement is for that pool: nobody announces it", addr, pool),
+				Sentence: fmt.Sprintf("it has the address %s of pool %s, but no L2Advertisement or BGPAdvertisement is for that pool, so no node announces it", addr, pool),
 				Field:    "spec.ipAddressPools of an L2Advertisement",
 				Command: fmt.Sprintf(`printf 'apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: %s, namespace: metallb-system}\nspec: {ipAddressPools: [%s]}\n' | kubectl apply -f -`,
 					pool, pool),
@@ -191,7 +191,7 @@ func lbNotAdvertised(v *view) []Cause {
 	return nil
 }
 
-// barred says why a node may not announce for advertisements; "": it may.
+// barred returns why a node may not announce for the advertisements; "": it may.
 func (v *view) barred(node *corev1.Node, list []Advertisement) string {
 	switch {
 	case !world.NodeReady(node):
@@ -199,7 +199,7 @@ func (v *view) barred(node *corev1.Node, list []Advertisement) string {
 	case hasKey(node.Labels, corev1.LabelNodeExcludeBalancers):
 		return "has the label " + corev1.LabelNodeExcludeBalancers
 	case world.ExternalLocal(v.service) && !slices.ContainsFunc(v.ready, func(e world.Endpoint) bool { return e.Node == node.Name }):
-		return "has no ready endpoint, which externalTrafficPolicy Local asks for"
+		return "has no ready endpoint, which externalTrafficPolicy Local requires"
 	}
 	chosen := slices.ContainsFunc(list, func(a Advertisement) bool {
 		return len(a.Nodes) == 0 || slices.ContainsFunc(a.Nodes, func(s metav1.LabelSelector) bool {
@@ -254,14 +254,14 @@ func lbNotAnnounced(v *view) []Cause {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("it has the address %s, but no node reports that it announces it, though nodes may: MetalLB's speakers do not run, or have not got to it", addrs[0]),
+		Sentence: fmt.Sprintf("it has the address %s, but no node reports that it announces it, although nodes may: MetalLB's speakers do not run, or have not processed it yet", addrs[0]),
 		Field:    "the DaemonSet metallb-system/speaker; no field of the Service",
 		Command:  "kubectl -n metallb-system get pods -o wide; kubectl -n metallb-system get servicel2statuses",
 	}}
 }
 
 func lbSourceRanges(v *view) []Cause {
-	if !v.there() || len(v.service.Spec.LoadBalancerSourceRanges) == 0 {
+	if !v.routed() || len(v.service.Spec.LoadBalancerSourceRanges) == 0 {
 		return nil
 	}
 	var denied []string
@@ -273,7 +273,7 @@ func lbSourceRanges(v *view) []Cause {
 		}
 		denied = append(denied, c.Cell.Vantage.Name)
 		kind := c.Cell.Vantage.Kind
-		if kind != reach.Outside && kind != reach.Host && v.Hopes.From != c.Cell.Vantage.Name && v.Hopes.From != string(kind) {
+		if kind != reach.Outside && kind != reach.Host && v.Intent.From != c.Cell.Vantage.Name && v.Intent.From != string(kind) {
 			continue
 		}
 		outside = true
@@ -288,7 +288,7 @@ func lbSourceRanges(v *view) []Cause {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("loadBalancerSourceRanges admit %s only, so whatever comes to the load-balancer address from %s is dropped",
+		Sentence: fmt.Sprintf("loadBalancerSourceRanges admit %s only, so packets from %s to the load-balancer address are dropped",
 			listed(v.service.Spec.LoadBalancerSourceRanges), listed(denied)),
 		Field:   "spec.loadBalancerSourceRanges",
 		Command: v.patch(map[string]any{"loadBalancerSourceRanges": ranges}),

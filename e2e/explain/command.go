@@ -14,24 +14,24 @@ import (
 
 type discoverySlice = discoveryv1.EndpointSlice
 
-// kubectl is a kubectl command in the Service's namespace.
+// kubectl returns a kubectl command in the Service's namespace.
 func (v *view) kubectl(format string, args ...any) string {
 	namespace, _, _ := strings.Cut(v.Service, "/")
 	return fmt.Sprintf("kubectl -n %s ", namespace) + fmt.Sprintf(format, args...)
 }
 
-// patch changes fields of the Service's spec.
+// patch returns a command that changes fields of the Service's spec.
 func (v *view) patch(spec map[string]any) string {
 	return v.kubectl("patch service %s --type=merge -p %s", v.name(), quoted(map[string]any{"spec": spec}))
 }
 
-// patchPort changes a field of one of the Service's ports.
+// patchPort returns a command that changes a field of one of the Service's ports.
 func (v *view) patchPort(index int, field string, value any) string {
 	return v.kubectl("patch service %s --type=json -p %s", v.name(),
 		quoted([]any{map[string]any{"op": "replace", "path": fmt.Sprintf("/spec/ports/%d/%s", index, field), "value": value}}))
 }
 
-// describe shows all that is known of an object.
+// describe returns a command that shows an object and its events.
 func (v *view) describe(kind, name string) string { return v.kubectl("describe %s %s", kind, name) }
 
 func (v *view) name() string {
@@ -39,13 +39,13 @@ func (v *view) name() string {
 	return name
 }
 
-// quoted is a value as JSON, as one word of a shell.
+// quoted returns a value as JSON, quoted for a shell.
 func quoted(value any) string {
 	text, _ := json.Marshal(value) // never fails: value holds only maps, lists, strings and numbers
 	return shellescape.Quote(string(text))
 }
 
-// labelText is a set of labels as kubectl's -l takes it.
+// labelText formats labels for kubectl's -l.
 func labelText(labels map[string]string) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
@@ -74,7 +74,7 @@ func podNames(pods []*corev1.Pod) []string {
 	return names
 }
 
-// counted is "pod a" or "pods a and b".
+// counted returns "pod a" or "pods a and b".
 func counted(noun string, names []string) string {
 	if len(names) == 1 {
 		return noun + " " + names[0]
@@ -82,7 +82,7 @@ func counted(noun string, names []string) string {
 	return noun + "s " + listed(names)
 }
 
-// verb chooses between the forms for one and for several.
+// verb returns the singular or the plural form.
 func verb(n int, one, several string) string {
 	if n == 1 {
 		return one

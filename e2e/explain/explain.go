@@ -1,6 +1,6 @@
-// Package explain says why a Service cannot be reached, or not in the way its user hopes: from a snapshot of the
-// cluster and, where one was made, the judged table of what was observed, it finds causes, each in plain words with
-// the field to change and a command that changes it. It is pure: what it looks at is a Case, which package ask makes.
+// Package explain finds why a Service cannot be reached, or not in the way that its user intends. From a snapshot of the
+// cluster and, if traffic was observed, the judged table, it derives causes. Each has a sentence, the field to change and a
+// command that changes it. The package is pure: it reads a Case, which package ask collects.
 package explain
 
 import (
@@ -16,35 +16,35 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Case is all that is known of one Service, or of one that is not there. Only World and Service are needed; a rule
-// that needs what is missing finds nothing.
+// Case is everything that is known about one Service, or about a name without a Service. Only World and Service are required;
+// a rule that needs a missing part finds nothing.
 type Case struct {
 	World world.World
-	// Service is "namespace/name", as it was asked for.
+	// Service is "namespace/name", as the user gave it.
 	Service string
-	// Table is what was predicted and observed of the Service.
+	// Table has the predictions and observations for the Service.
 	Table reach.Table
-	// Events are those of the Service's namespace.
+	// Events are the events of the Service's namespace.
 	Events []corev1.Event
-	// Proxies are kube-proxy's pods; none: it is not known whether and how kube-proxy runs.
+	// Proxies are kube-proxy's pods; none: unknown whether and how kube-proxy runs.
 	Proxies []corev1.Pod
-	// Balancer is MetalLB's configuration; nil: not known.
+	// Balancer is MetalLB's configuration; nil: unknown.
 	Balancer *Balancer
 	// Policies are the NetworkPolicies of the Service's namespace.
 	Policies []networkingv1.NetworkPolicy
-	// Sockets are what a pod, by name, was seen to listen on; a pod that is missing was not looked at.
+	// Sockets lists the listening sockets by pod name; a missing pod was not inspected.
 	Sockets map[string][]Socket
-	Hopes   Hopes
+	Intent  Intent
 }
 
-// Socket is something a program listens on, in its pod's own network.
+// Socket is a listening socket in a pod's network namespace.
 type Socket struct {
 	Addr     netip.Addr
 	Port     uint16
 	Protocol corev1.Protocol
 }
 
-// Balancer is how MetalLB is configured.
+// Balancer is MetalLB's configuration.
 type Balancer struct {
 	Pools          []Pool
 	Advertisements []Advertisement
@@ -59,49 +59,49 @@ type Pool struct {
 // Advertisement is an L2Advertisement or a BGPAdvertisement.
 type Advertisement struct {
 	Kind, Name string
-	// Pools are the names of the pools it announces; none: all. Choosy: it chooses pools by label, too.
-	Pools  []string
-	Choosy bool
-	// Nodes choose the nodes that announce; none: all.
+	// Pools are the names of the pools that it announces; none: all. ByLabel: it also selects pools by label.
+	Pools   []string
+	ByLabel bool
+	// Nodes select the nodes that announce; none: all.
 	Nodes []metav1.LabelSelector
 }
 
-// Hopes are what the user wants of the Service beyond what it promises. The zero value hopes for just that.
-type Hopes struct {
-	// From is the vantage, by name or kind ("outside", "node/worker"), from which it is to be reached.
+// Intent is what the user wants from the Service beyond what it promises. The zero value adds nothing.
+type Intent struct {
+	// From is the vantage, by name or kind ("outside", "node/worker"), from which the user wants to reach it.
 	From string
-	// At is the kind of address at which it is.
+	// At is the kind of address that the user wants to use.
 	At reach.TargetKind
-	// Port and Protocol are what the user asks.
+	// Port and Protocol are those that the user connects with.
 	Port     uint16
 	Protocol reach.Protocol
-	// Spread: connections of one client are to reach all backends.
+	// Spread: the connections of one client should reach all backends.
 	Spread bool
 }
 
-// Cause is one reason why a Service is not reached as hoped.
+// Cause is one reason why a Service is not reached as intended.
 type Cause struct {
-	// ID is short and stable; see IDs.
+	// ID is short and stable; see rules.
 	ID string `json:"id"`
-	// Sentence says in plain words what is wrong, naming the objects.
+	// Sentence describes what is wrong and names the objects.
 	Sentence string `json:"sentence"`
-	// Field is the field to change, and Command one that changes it, or shows more where nothing can be suggested.
+	// Field is the field to change. Command changes it, or shows more if there is no suggestion.
 	Field   string `json:"field"`
 	Command string `json:"command"`
-	// Doc is the Kubernetes document the cause rests on.
+	// Doc is the Kubernetes document that explains the cause.
 	Doc string `json:"doc"`
-	// Note: things are as the Service's author asked for, and nobody hoped otherwise.
+	// Note: the behaviour is by design, and the intent does not contradict it.
 	Note bool `json:"note,omitempty"`
 }
 
-// Finding is what was found out about a Service: what to change, the most fundamental first, and what is worth
-// knowing though it is as it should be.
+// Finding is the result for a Service: the causes, the most fundamental first, and the notes, which are correct behaviour that
+// is worth knowing.
 type Finding struct {
 	Causes []Cause `json:"causes"`
 	Notes  []Cause `json:"notes,omitempty"`
 }
 
-// Explain finds the causes. They come in a fixed order: what others follow from goes first.
+// Explain finds the causes. Their order is fixed: a cause comes before those that follow from it.
 func Explain(c Case) Finding {
 	v := newView(c)
 	var f Finding
@@ -118,14 +118,14 @@ func Explain(c Case) Finding {
 	return f
 }
 
-// view is a case with what several rules need worked out.
+// view is a case with values that several rules need.
 type view struct {
 	Case
-	// service is nil where there is none.
+	// service is nil if it does not exist.
 	service *corev1.Service
-	// pods are those the selector matches, also ended ones; neighbours are all of the namespace.
+	// pods are the pods that the selector matches, including ended ones. neighbours are all pods of the namespace.
 	pods, neighbours []*corev1.Pod
-	// ready are the ready endpoints of all ports and families, an address once.
+	// ready are the ready endpoints of all ports and families, without duplicate addresses.
 	ready []world.Endpoint
 }
 
@@ -161,7 +161,7 @@ func newView(c Case) *view {
 	return v
 }
 
-// slices are the Service's EndpointSlices, one list for each family.
+// slices returns the Service's EndpointSlices, one list for each family.
 func (v *view) slices() [][]discoverySlice {
 	var lists [][]discoverySlice
 	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
@@ -172,7 +172,7 @@ func (v *view) slices() [][]discoverySlice {
 	return lists
 }
 
-// endpoints are those of one port in all families, ready or not.
+// endpoints returns the endpoints of one port in all families, ready or not.
 func (v *view) endpoints(port corev1.ServicePort) []world.Endpoint {
 	var all []world.Endpoint
 	for _, list := range v.slices() {
@@ -181,17 +181,17 @@ func (v *view) endpoints(port corev1.ServicePort) []world.Endpoint {
 	return all
 }
 
-// there says whether the Service exists and kube-proxy or DNS leads to pods: it is no ExternalName.
-func (v *view) there() bool {
+// routed reports whether the Service exists and kube-proxy or DNS leads to endpoints, so that it is not an ExternalName.
+func (v *view) routed() bool {
 	return v.service != nil && v.service.Spec.Type != corev1.ServiceTypeExternalName
 }
 
-// living are the selected pods that have not ended.
+// living returns the selected pods that have not ended.
 func (v *view) living() []*corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(v.pods), world.Ended)
 }
 
-// pod is the namespace's pod of that name, or nil.
+// pod returns the namespace's pod of that name, or nil.
 func (v *view) pod(name string) *corev1.Pod {
 	for _, pod := range v.neighbours {
 		if pod.Name == name {
@@ -201,31 +201,31 @@ func (v *view) pod(name string) *corev1.Pod {
 	return nil
 }
 
-// cells are the table's cells of one kind of target that were asked.
+// cells returns the table's probed cells of one kind of target.
 func (v *view) cells(kind reach.TargetKind) []reach.CellVerdict {
 	var list []reach.CellVerdict
 	for _, c := range v.Table.Cells {
 		if c.Cell.Target.Kind != kind || c.Cell.Target.Undeclared {
 			continue
 		}
-		if asked, _, _ := c.Cell.Asked(); asked {
+		if probed, _, _ := c.Cell.Asked(); probed {
 			list = append(list, c)
 		}
 	}
 	return list
 }
 
-// always says whether all of a cell's observations had that outcome.
+// always reports whether all of a cell's observations have that outcome.
 func always(c reach.CellVerdict, outcome reach.Outcome) bool {
 	return len(c.Cell.Observations) > 0 && !slices.ContainsFunc(c.Cell.Observations, func(o reach.Observation) bool { return o.Outcome != outcome })
 }
 
-// failing are the cells that are not as predicted.
+// failing returns the cells that differ from the prediction.
 func (v *view) failing() []reach.CellVerdict {
 	return slices.DeleteFunc(slices.Clone(v.Table.Cells), func(c reach.CellVerdict) bool { return c.Result != reach.Fail })
 }
 
-// events are those about one object, the newest first.
+// events returns the events about one object, the newest first.
 func (v *view) events(kind, name string) []corev1.Event {
 	var list []corev1.Event
 	for _, e := range v.Events {
@@ -237,7 +237,7 @@ func (v *view) events(kind, name string) []corev1.Event {
 	return list
 }
 
-// lastSeen is when an event last happened, in seconds.
+// lastSeen returns when an event last happened, in seconds.
 func lastSeen(e corev1.Event) int64 {
 	seen := max(e.LastTimestamp.Unix(), e.EventTime.Unix(), e.CreationTimestamp.Unix())
 	if e.Series != nil {
@@ -246,7 +246,7 @@ func lastSeen(e corev1.Event) int64 {
 	return seen
 }
 
-// selects says whether all of a selector's labels are among those of a pod.
+// selects reports whether a pod has all of a selector's labels.
 func selects(selector, labels map[string]string) bool {
 	for key, value := range selector {
 		if have, ok := labels[key]; !ok || have != value {

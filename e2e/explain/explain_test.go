@@ -7,7 +7,7 @@ import (
 )
 
 func examples() []example {
-	return slices.Concat(absentExamples(), selectionExamples(), podExamples(), portExamples(), balancerExamples(), policyExamples(), hopeExamples(), nodeExamples())
+	return slices.Concat(absentExamples(), selectionExamples(), podExamples(), portExamples(), balancerExamples(), policyExamples(), intentExamples(), nodeExamples())
 }
 
 func TestEveryExampleGivesItsCauseFirst(t *testing.T) {
@@ -49,17 +49,17 @@ func TestEveryCauseHasAnExample(t *testing.T) {
 	for _, e := range examples() {
 		has = append(has, e.id)
 	}
-	for _, id := range IDs() {
+	for _, id := range ids() {
 		if !slices.Contains(has, id) {
 			t.Errorf("no example gives the cause %s", id)
 		}
 	}
 	for _, id := range has {
-		if !slices.Contains(IDs(), id) {
+		if !slices.Contains(ids(), id) {
 			t.Errorf("there is no cause %s", id)
 		}
 	}
-	if sorted := slices.Sorted(slices.Values(IDs())); len(slices.Compact(sorted)) != len(IDs()) {
+	if sorted := slices.Sorted(slices.Values(ids())); len(slices.Compact(sorted)) != len(ids()) {
 		t.Error("two rules have one identifier")
 	}
 }
@@ -82,7 +82,13 @@ func TestNear(t *testing.T) {
 		want bool
 	}{
 		{"web", "wbe", true}, {"web", "Web", true}, {"web", "web-app", true}, {"frontend", "fronted", true}, {"frontend", "frnotedn", true},
-		{"web", "api", false}, {"a", "b", true}, {"database", "frontend", false}, {"", "web", false}, {"", "", true},
+		{"web", "api", false}, {"a", "b", true}, {"database", "frontend", false},
+		// an empty text is near to nothing, not even to one letter
+		{"", "web", false}, {"", "a", false}, {"a", "", false}, {"", "", true},
+		// either may contain the other, but from three letters on only
+		{"web-app", "web", true}, {"db", "my-db-01", false}, {"my-db-01", "db", false},
+		// one edit in four letters is a typo, one more is not; the longer text counts
+		{"frontend", "frontned-", true}, {"frontend", "frntdn", false}, {"frontend", "frxtend", true}, {"abcd", "abxy", false}, {"abcdefgh", "abcdefxy", true}, {"abcdefg", "abcdexy", false},
 	} {
 		if got := near(tc.a, tc.b); got != tc.want {
 			t.Errorf("near(%q, %q) is %v", tc.a, tc.b, got)
@@ -102,15 +108,15 @@ func TestText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `cause: selector-near-miss
-  the selector app=wbe matches no pod, but pods a and b come near: they have
-  app=web, not app=wbe
+  the selector app=wbe matches no pod, but pods a and b are near matches: they
+  have app=web, not app=wbe
   change  spec.selector
   try     kubectl -n demo patch service web --type=merge -p '{"spec":{"selector":{"app":"web"}}}'
   see     https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
 
 worth knowing, by design:
-  - its type is ClusterIP: it is for clients in the cluster only, and outside
-    nothing leads to it, by design [cluster-ip-only;
+  - its type is ClusterIP: it is for clients in the cluster only, and not
+    reachable from outside, by design [cluster-ip-only;
     https://kubernetes.io/docs/concepts/services-networking/service/#type-clusterip]
 `
 	if b.String() != want {
@@ -123,4 +129,12 @@ worth knowing, by design:
 	if !strings.HasPrefix(b.String(), Nothing+"\n") {
 		t.Errorf("a healthy Service prints %q", b.String())
 	}
+}
+
+// ids returns the identifiers of all causes, in the order of the rules.
+func ids() (list []string) {
+	for _, r := range rules() {
+		list = append(list, r.id)
+	}
+	return list
 }

@@ -107,9 +107,9 @@ type liveCase struct {
 	id      string
 	service corev1.Service
 	// slice, when set, is a port of an EndpointSlice by hand, with the address addr.
-	slice *discoveryv1.EndpointPort
-	addr  string
-	hopes explain.Hopes
+	slice  *discoveryv1.EndpointPort
+	addr   string
+	intent explain.Intent
 	// asked is the name that is asked for instead of the Service's.
 	asked string
 	note  bool
@@ -196,15 +196,15 @@ func liveCases() []liveCase {
 		{id: "itp-local-no-endpoint", service: service("single", func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) })},
 		{id: "external-ip-unrouted", service: service("web", func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"203.0.113.77"} })},
 		{id: "headless-port", service: service("web", headless)},
-		{id: "headless-no-vip", service: service("web", headless, port(8080)), hopes: explain.Hopes{At: reach.ClusterIP}},
-		{id: "node-port-differs", service: service("web", nodePort), hopes: explain.Hopes{From: "outside", At: reach.NodePort, Port: 29999}},
-		{id: "port-undeclared", service: service("web"), hopes: explain.Hopes{Port: 8080}},
-		{id: "protocol-undeclared", service: service("web"), hopes: explain.Hopes{Protocol: reach.UDP}},
-		{id: "cluster-ip-only", service: service("web"), hopes: explain.Hopes{From: "outside"}},
-		{id: "dns-only-inside", service: service("web", nodePort), hopes: explain.Hopes{From: "outside", At: reach.DNSName}},
-		{id: "node-port-primary-address", service: service("web", nodePort), hopes: explain.Hopes{At: reach.Localhost}},
-		{id: "health-check-node-port", service: service("single", balanced("", ""), externalLocal), hopes: explain.Hopes{At: reach.HealthCheck}},
-		{id: "affinity", service: service("web", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }), hopes: explain.Hopes{Spread: true}},
+		{id: "headless-no-vip", service: service("web", headless, port(8080)), intent: explain.Intent{At: reach.ClusterIP}},
+		{id: "node-port-differs", service: service("web", nodePort), intent: explain.Intent{From: "outside", At: reach.NodePort, Port: 29999}},
+		{id: "port-undeclared", service: service("web"), intent: explain.Intent{Port: 8080}},
+		{id: "protocol-undeclared", service: service("web"), intent: explain.Intent{Protocol: reach.UDP}},
+		{id: "cluster-ip-only", service: service("web"), intent: explain.Intent{From: "outside"}},
+		{id: "dns-only-inside", service: service("web", nodePort), intent: explain.Intent{From: "outside", At: reach.DNSName}},
+		{id: "node-port-primary-address", service: service("web", nodePort), intent: explain.Intent{At: reach.Localhost}},
+		{id: "health-check-node-port", service: service("single", balanced("", ""), externalLocal), intent: explain.Intent{At: reach.HealthCheck}},
+		{id: "affinity", service: service("web", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }), intent: explain.Intent{Spread: true}},
 		{id: "", service: service("web")}, // healthy ones
 		{id: "", service: service("web", nodePort)},
 		{id: "", service: service("web", balanced("", ""))},

@@ -342,7 +342,7 @@ func (l *live) check(t *testing.T, c liveCase) {
 	case "letters": // nearly the right name
 		name = l.namespace + "/no-such-servcie"
 	}
-	found, err := ask.About(t.Context(), l, name, c.hopes, true)
+	found, err := ask.About(t.Context(), l, name, c.intent, true)
 	if err != nil {
 		t.Fatal(err)
 	}

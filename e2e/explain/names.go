@@ -12,7 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// external is where an ExternalName leads; ok is false for another type.
+// external returns an ExternalName's target; ok is false for another type.
 func (v *view) external() (name string, ok bool) {
 	if v.service == nil || v.service.Spec.Type != corev1.ServiceTypeExternalName {
 		return "", false
@@ -20,7 +20,7 @@ func (v *view) external() (name string, ok bool) {
 	return strings.TrimSuffix(v.service.Spec.ExternalName, "."), true
 }
 
-// isAddress says whether an ExternalName is an IP address written as a name.
+// isAddress reports whether an ExternalName is an IP address.
 func isAddress(name string) bool {
 	_, err := netip.ParseAddr(name)
 	return err == nil
@@ -32,7 +32,7 @@ func externalNameAddress(v *view) []Cause {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("externalName is %s, an IP address: DNS would need a host called so, and there is none; a Service without selector and an EndpointSlice with that address lead there", name),
+		Sentence: fmt.Sprintf("externalName is %s, an IP address: DNS treats it as a host name, which does not exist; use a Service without selector and an EndpointSlice with that address", name),
 		Field:    "spec.externalName; or spec.type with an EndpointSlice",
 		Command: v.kubectl("patch service %s --type=merge -p %s", v.name(),
 			quoted(map[string]any{"spec": map[string]any{"type": "ClusterIP", "externalName": nil, "ports": []any{map[string]any{"port": v.anyPort()}}}})) +
@@ -41,7 +41,7 @@ func externalNameAddress(v *view) []Cause {
 	}}
 }
 
-// anyPort is the first port declared, or 80.
+// anyPort returns the first declared port, or 80.
 func (v *view) anyPort() int32 {
 	if len(v.service.Spec.Ports) > 0 {
 		return v.service.Spec.Ports[0].Port
@@ -49,8 +49,8 @@ func (v *view) anyPort() int32 {
 	return 80
 }
 
-// asked are the table's cells of the external name from pods; resolved says whether any of them found an address.
-func (v *view) asked() (list []reach.CellVerdict, resolved bool) {
+// externalCells returns the probed cells of the external name from pods; resolved reports whether any of them found an address.
+func (v *view) externalCells() (list []reach.CellVerdict, resolved bool) {
 	for _, c := range v.cells(reach.ExternalName) {
 		if c.Cell.Vantage.Kind == reach.Pod {
 			list = append(list, c)
@@ -65,8 +65,8 @@ func externalNameUnresolved(v *view) []Cause {
 	if !ok || isAddress(name) {
 		return nil
 	}
-	list, resolved := v.asked()
-	if len(list) == 0 { // not asked: what was predicted must do
+	list, resolved := v.externalCells()
+	if len(list) == 0 { // nothing was probed, so use the predictions
 		list = slices.DeleteFunc(slices.Clone(v.Table.Cells), func(c reach.CellVerdict) bool { return c.Cell.Vantage.Kind != reach.Pod })
 		resolved = !slices.ContainsFunc(list, func(c reach.CellVerdict) bool { return c.Oracle.Rule == "externalname-no-answer" })
 	}
@@ -74,7 +74,7 @@ func externalNameUnresolved(v *view) []Cause {
 		return nil
 	}
 	cause := Cause{
-		Sentence: fmt.Sprintf("its externalName %s does not resolve: the cluster's DNS, and those it asks, know no address of that name", name),
+		Sentence: fmt.Sprintf("its externalName %s does not resolve: the cluster's DNS and its upstream servers have no address for that name", name),
 		Field:    "spec.externalName",
 		Command:  v.kubectl("run dns-check --rm -i --restart=Never --image=registry.k8s.io/e2e-test-images/agnhost:2.66.1 --command -- dig +short %s", name),
 	}
@@ -92,7 +92,7 @@ func externalNameUnresolved(v *view) []Cause {
 		cause.Sentence += fmt.Sprintf(" (there is no Service %s in the namespace %s)", short, namespace)
 	}
 	if meant := nearest(name, known); meant != "" {
-		cause.Sentence += "; " + meant + " comes near"
+		cause.Sentence += "; " + meant + " is similar"
 		cause.Command = v.patch(map[string]any{"externalName": meant})
 	}
 	return []Cause{cause}
@@ -103,7 +103,7 @@ func externalNamePort(v *view) []Cause {
 	if !ok || isAddress(name) {
 		return nil
 	}
-	list, _ := v.asked()
+	list, _ := v.externalCells()
 	var refused []uint16
 	for _, c := range list {
 		port := c.Cell.Target.Port
@@ -114,13 +114,13 @@ func externalNamePort(v *view) []Cause {
 	var causes []Cause
 	for _, number := range refused {
 		cause := Cause{
-			Sentence: fmt.Sprintf("%s resolves, but does not answer at port %d: an ExternalName is a name only, and the client itself connects to the port it asks for", name, number),
-			Field:    "the port the client asks for; spec.ports of an ExternalName means nothing",
+			Sentence: fmt.Sprintf("%s resolves, but does not answer at port %d: an ExternalName is only a DNS alias, so the client connects to the port that it chooses itself", name, number),
+			Field:    "the port that the client connects to; spec.ports of an ExternalName has no effect",
 			Command:  v.patch(map[string]any{"ports": nil}),
 		}
 		for _, port := range v.service.Spec.Ports {
 			if uint16(port.Port) == number && port.TargetPort.IntValue() != 0 && uint16(port.TargetPort.IntValue()) != number {
-				cause.Sentence += fmt.Sprintf("; its targetPort %d is not heeded, so ask for that", port.TargetPort.IntValue())
+				cause.Sentence += fmt.Sprintf("; its targetPort %d has no effect, so connect to that port", port.TargetPort.IntValue())
 			}
 		}
 		for _, e := range v.World.Facts.Externals {
@@ -138,13 +138,13 @@ func externalNameHost(v *view) []Cause {
 	if !ok || isAddress(name) {
 		return nil
 	}
-	list, _ := v.asked()
+	list, _ := v.externalCells()
 	wrong := slices.ContainsFunc(list, func(c reach.CellVerdict) bool { return always(c, reach.WrongAnswer) })
 	if !wrong && !slices.ContainsFunc(list, func(c reach.CellVerdict) bool { return always(c, reach.Reached) }) {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("clients send %s as the HTTP Host header and TLS server name, not %s: a server that tells sites apart by name, or a certificate, may not know it",
+		Sentence: fmt.Sprintf("clients send %s as the HTTP Host header and TLS server name, not %s: a server with virtual hosts, or a certificate, may not have that name",
 			v.World.Names(v.service, world.FormFull)[0], name),
 		Field:   "the client's Host header and TLS server name, or the server's list of names",
 		Command: fmt.Sprintf("curl --header 'Host: %s' http://%s:%d/", name, v.World.Names(v.service, world.FormFull)[0], v.anyPort()),
@@ -163,10 +163,10 @@ func headlessPort(v *view) []Cause {
 				continue
 			}
 			causes = append(causes, Cause{
-				Sentence: fmt.Sprintf("it is headless, so its name leads to the pods themselves and no port is mapped: they answer at the targetPort %d, not at %d", e.Port, port.Port),
-				Field:    fmt.Sprintf("spec.ports[%d].port, or the port the client asks for", i),
+				Sentence: fmt.Sprintf("it is headless, so its name resolves to the pods and no port is mapped: they answer at the targetPort %d, not at %d", e.Port, port.Port),
+				Field:    fmt.Sprintf("spec.ports[%d].port, or the port that the client connects to", i),
 				Command:  v.patchPort(i, "port", e.Port),
-				Note:     v.Hopes.Port == e.Port,
+				Note:     v.Intent.Port == e.Port,
 			})
 			break
 		}
@@ -178,10 +178,10 @@ func headlessNoVIP(v *view) []Cause {
 	if v.service == nil || !world.Headless(v.service) {
 		return nil
 	}
-	at := v.Hopes.At
+	at := v.Intent.At
 	return []Cause{{
-		Sentence: "it is headless (clusterIP None): it has no address of its own, kube-proxy does nothing for it, and DNS gives the addresses of its ready pods",
-		Field:    "spec.clusterIP, which can only be set when the Service is made: make it anew",
+		Sentence: "it is headless (clusterIP None): it has no ClusterIP, kube-proxy ignores it, and its name resolves to the addresses of its ready pods",
+		Field:    "spec.clusterIP, which is immutable: delete and create the Service",
 		Command:  v.kubectl("get service %s -o yaml | sed '/clusterIP/d; /^ *- None$/d' | kubectl replace --force -f -", v.name()),
 		Note:     at != reach.ClusterIP && at != reach.NodePort && at != reach.LoadBalancer,
 	}}

@@ -9,7 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// distance is how many letters must be inserted, removed, replaced or swapped with their neighbour to make a of b.
+// distance is the Damerau–Levenshtein distance (optimal string alignment): how many bytes must be inserted, removed, replaced
+// or swapped with their neighbour to turn a into b.
 func distance(a, b string) int {
 	var (
 		rows     = make([][]int, len(a)+1)
@@ -37,8 +38,8 @@ func distance(a, b string) int {
 	return rows[len(from)][len(to)]
 }
 
-// near says whether one text could have been meant by the other: few letters differ, only their case does, or one is
-// part of the other, as web of web-app. Equal texts are near.
+// near reports whether a could be a typo of b: few letters differ, only their case differs, or one contains the other, as
+// web-app contains web. Equal texts are near.
 func near(a, b string) bool {
 	if a == "" || b == "" {
 		return a == b
@@ -50,7 +51,7 @@ func near(a, b string) bool {
 	return len(low) >= 3 && strings.Contains(high, low) || distance(low, high) <= max(1, len(high)/4)
 }
 
-// nearest returns the candidate that a text may have been meant for, "" where none comes near.
+// nearest returns the candidate nearest to a text, "" if none is near.
 func nearest(text string, candidates []string) string {
 	fit := slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return !near(text, c) })
 	if len(fit) == 0 {
@@ -61,14 +62,14 @@ func nearest(text string, candidates []string) string {
 	})
 }
 
-// gap is one label that a selector asks for and a pod does not have.
+// gap is one label that a selector requires and a pod does not have.
 type gap struct {
 	key, value string
-	// has is what the pod has in its place; an empty key: nothing.
+	// hasKey and hasValue are the pod's label that was probably meant; an empty key: none.
 	hasKey, hasValue string
 }
 
-// gaps are what keeps a selector from matching labels. near is false when there is a gap that no slip explains.
+// gaps returns the differences that keep a selector from matching labels. isNear is false if a typo cannot explain them.
 func gaps(selector, labels map[string]string) (list []gap, isNear bool) {
 	exact := 0
 	isNear = true
@@ -99,11 +100,11 @@ func gaps(selector, labels map[string]string) (list []gap, isNear bool) {
 		}
 		list = append(list, g)
 	}
-	// where all but one of several labels agree, the last one is a slip whatever it says
+	// if all labels but one match, the last one is taken for a typo, whatever its value is
 	return list, isNear || exact > 0 && len(list) == 1
 }
 
-// candidate is a pod that a selector may have been meant for.
+// candidate is a pod that a selector was probably meant for.
 type candidate struct {
 	pod  *corev1.Pod
 	gaps []gap
@@ -117,7 +118,7 @@ func (c candidate) cost() int {
 	return cost
 }
 
-// nearestPods are the pods whose labels come nearest to a selector, all of them with the same gaps.
+// nearestPods returns the pods whose labels are nearest to a selector. All of them have the same gaps.
 func nearestPods(selector map[string]string, pods []*corev1.Pod) []candidate {
 	var all []candidate
 	for _, pod := range pods {

@@ -10,20 +10,20 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// ailment is why a pod is not ready.
-type ailment struct {
+// diagnosis is why a pod is not ready.
+type diagnosis struct {
 	id, why, field string
 }
 
-// podRule finds the pods that are not ready for one reason. It is a note where other pods are ready and answer.
+// podRule finds the pods that are not ready for one reason. It is a note if other pods are ready and answer.
 func podRule(id string) func(*view, bool) []Cause {
 	return simple(func(v *view) []Cause {
-		if !v.there() {
+		if !v.routed() {
 			return nil
 		}
 		var (
 			first *corev1.Pod
-			what  ailment
+			what  diagnosis
 			names []string
 		)
 		for _, pod := range v.living() {
@@ -49,7 +49,7 @@ func podRule(id string) func(*view, bool) []Cause {
 	})
 }
 
-// remedy is the command that shows more of a pod, or mends it.
+// remedy returns a command that fixes a pod or shows more about it.
 func (v *view) remedy(id string, pod *corev1.Pod) string {
 	kind, name, managed := strings.Cut(owner(pod), "/")
 	switch {
@@ -73,11 +73,11 @@ func waitingContainer(pod *corev1.Pod) string {
 	return pod.Spec.Containers[0].Name
 }
 
-// diagnose says why a pod is not ready.
-func (v *view) diagnose(pod *corev1.Pod) ailment {
+// diagnose returns why a pod is not ready.
+func (v *view) diagnose(pod *corev1.Pod) diagnosis {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return ailment{"pod-unschedulable", "no node can run it: " + orUnknown(c.Message), "the pod's resources.requests, nodeSelector, affinity or tolerations"}
+			return diagnosis{"pod-unschedulable", "no node can run it: " + orUnknown(c.Message), "the pod's resources.requests, nodeSelector, affinity or tolerations"}
 		}
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
@@ -97,13 +97,13 @@ func (v *view) diagnose(pod *corev1.Pod) ailment {
 		return a
 	}
 	if creating(pod) {
-		return ailment{"containers-creating", "its containers are still being made" + v.warning(pod, ": "), "the pod's volumes, or the node's network"}
+		return diagnosis{"containers-creating", "its containers are still being created" + v.warning(pod, ": "), "the pod's volumes, or the node's network"}
 	}
-	return ailment{"pods-not-ready", "its condition Ready is not true" + v.warning(pod, ": "), "the pod's status.conditions"}
+	return diagnosis{"pods-not-ready", "its condition Ready is not true" + v.warning(pod, ": "), "the pod's status.conditions"}
 }
 
-// ofContainer reads why a container does not run.
-func ofContainer(status corev1.ContainerStatus) ailment {
+// ofContainer returns why a container does not run.
+func ofContainer(status corev1.ContainerStatus) diagnosis {
 	where := "container " + status.Name
 	if w := status.State.Waiting; w != nil {
 		said := w.Reason
@@ -112,21 +112,21 @@ func ofContainer(status corev1.ContainerStatus) ailment {
 		}
 		switch w.Reason {
 		case "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable":
-			return ailment{"image-pull", fmt.Sprintf("the image %s of %s cannot be had (%s)", status.Image, where, said), "containers[].image, imagePullSecrets or imagePullPolicy"}
+			return diagnosis{"image-pull", fmt.Sprintf("the image %s of %s cannot be pulled (%s)", status.Image, where, said), "containers[].image, imagePullSecrets or imagePullPolicy"}
 		case "CrashLoopBackOff", "RunContainerError", "StartError":
-			return ailment{"crash-loop", where + " ends again and again" + lastEnd(status), "what the container runs: command, args, env"}
+			return diagnosis{"crash-loop", where + " exits repeatedly" + lastEnd(status), "what the container runs: command, args, env"}
 		case "CreateContainerConfigError", "CreateContainerError":
-			return ailment{"container-config", fmt.Sprintf("%s cannot be made (%s)", where, said), "the ConfigMap, Secret or setting that the container refers to"}
+			return diagnosis{"container-config", fmt.Sprintf("%s cannot be created (%s)", where, said), "the ConfigMap, Secret or setting that the container refers to"}
 		}
 	}
 	ended := status.State.Terminated != nil && status.State.Terminated.ExitCode != 0
 	if ended || status.RestartCount >= 2 && !status.Ready && status.LastTerminationState.Terminated != nil {
-		return ailment{"crash-loop", where + " ends again and again" + lastEnd(status), "what the container runs: command, args, env"}
+		return diagnosis{"crash-loop", where + " exits repeatedly" + lastEnd(status), "what the container runs: command, args, env"}
 	}
-	return ailment{}
+	return diagnosis{}
 }
 
-// lastEnd says how a container last ended.
+// lastEnd returns how a container last ended.
 func lastEnd(status corev1.ContainerStatus) string {
 	for _, t := range []*corev1.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
 		if t != nil {
@@ -136,8 +136,8 @@ func lastEnd(status corev1.ContainerStatus) string {
 	return ""
 }
 
-// ofProbe says which probe keeps a running container from being ready.
-func (v *view) ofProbe(pod *corev1.Pod, index int, status corev1.ContainerStatus) ailment {
+// ofProbe returns which probe keeps a running container from being ready.
+func (v *view) ofProbe(pod *corev1.Pod, index int, status corev1.ContainerStatus) diagnosis {
 	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == status.Name })
 	if i < 0 {
 		i = index
@@ -148,25 +148,25 @@ func (v *view) ofProbe(pod *corev1.Pod, index int, status corev1.ContainerStatus
 		kind, probe = "startupProbe", container.StartupProbe
 	}
 	if probe == nil {
-		return ailment{}
+		return diagnosis{}
 	}
-	why := fmt.Sprintf("the %s of container %s fails: it asks %s", kind, container.Name, asks(probe))
+	why := fmt.Sprintf("the %s of container %s fails: %s", kind, container.Name, action(probe))
 	for _, e := range v.events("Pod", pod.Name) {
 		if e.Reason == "Unhealthy" {
-			why += " and gets: " + strings.TrimSpace(e.Message)
+			why += " results in: " + strings.TrimSpace(e.Message)
 			break
 		}
 	}
-	return ailment{"probe-failing", why, fmt.Sprintf("spec.containers[%d].%s of the pod's template", i, kind)}
+	return diagnosis{"probe-failing", why, fmt.Sprintf("spec.containers[%d].%s of the pod's template", i, kind)}
 }
 
-// asks says in a few words what a probe does.
-func asks(probe *corev1.Probe) string {
+// action returns what a probe does.
+func action(probe *corev1.Probe) string {
 	switch {
 	case probe.HTTPGet != nil:
 		return fmt.Sprintf("GET %s at port %s", probe.HTTPGet.Path, probe.HTTPGet.Port.String())
 	case probe.TCPSocket != nil:
-		return "for a connection to port " + probe.TCPSocket.Port.String()
+		return "a connection to port " + probe.TCPSocket.Port.String()
 	case probe.GRPC != nil:
 		return fmt.Sprintf("gRPC at port %d", probe.GRPC.Port)
 	case probe.Exec != nil:
@@ -175,16 +175,16 @@ func asks(probe *corev1.Probe) string {
 	return "nothing"
 }
 
-func ofGates(pod *corev1.Pod) ailment {
+func ofGates(pod *corev1.Pod) diagnosis {
 	for _, gate := range pod.Spec.ReadinessGates {
 		met := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == gate.ConditionType && c.Status == corev1.ConditionTrue
 		})
 		if !met {
-			return ailment{"readiness-gate", fmt.Sprintf("its readiness gate %s has not been set to True by whoever is to set it", gate.ConditionType), "spec.readinessGates of the pod's template"}
+			return diagnosis{"readiness-gate", fmt.Sprintf("its readiness gate %s is not True: its controller has not set it", gate.ConditionType), "spec.readinessGates of the pod's template"}
 		}
 	}
-	return ailment{}
+	return diagnosis{}
 }
 
 func creating(pod *corev1.Pod) bool {
@@ -194,7 +194,7 @@ func creating(pod *corev1.Pod) bool {
 		})
 }
 
-// warning is the newest warning about a pod, behind a prefix; "" where there is none.
+// warning returns the newest warning about a pod after a prefix; "" if there is none.
 func (v *view) warning(pod *corev1.Pod, prefix string) string {
 	for _, e := range v.events("Pod", pod.Name) {
 		if e.Type == corev1.EventTypeWarning {
@@ -206,7 +206,7 @@ func (v *view) warning(pod *corev1.Pod, prefix string) string {
 
 func orUnknown(text string) string {
 	if text == "" {
-		return "the scheduler does not say why"
+		return "the scheduler gives no reason"
 	}
 	return text
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// without are the slots of the Ready nodes that have no ready endpoint.
+// without returns the slots of the Ready nodes that have no ready endpoint.
 func (v *view) without() []string {
 	var slots []string
 	for i := range v.World.Nodes {
@@ -24,7 +24,7 @@ func (v *view) without() []string {
 }
 
 func externalLocal(v *view) []Cause {
-	if !v.there() || !world.ExternalLocal(v.service) || len(v.ready) == 0 {
+	if !v.routed() || !world.ExternalLocal(v.service) || len(v.ready) == 0 {
 		return nil
 	}
 	slots := v.without()
@@ -32,17 +32,17 @@ func externalLocal(v *view) []Cause {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("externalTrafficPolicy is Local and %s no ready endpoint, so %s what comes from outside to its node port: only the nodes that run a pod answer",
+		Sentence: fmt.Sprintf("externalTrafficPolicy is Local and %s no ready endpoint, so %s packets from outside to its node port: only nodes that run a pod answer",
 			counted("node", slots)+verb(len(slots), " has", " have"), verb(len(slots), "that node drops", "these nodes drop")),
 		Field:   "spec.externalTrafficPolicy (Cluster: every node answers, and the client's address is rewritten), or pods on every node",
 		Command: v.patch(map[string]any{"externalTrafficPolicy": "Cluster"}),
-		// a load balancer that knows its nodes sends nothing to these
-		Note: v.service.Spec.Type != corev1.ServiceTypeNodePort && v.Hopes.At != reach.NodePort,
+		// a load balancer with health checks sends nothing to these nodes
+		Note: v.service.Spec.Type != corev1.ServiceTypeNodePort && v.Intent.At != reach.NodePort,
 	}}
 }
 
 func internalLocal(v *view) []Cause {
-	if !v.there() || !world.InternalLocal(v.service) || len(v.ready) == 0 {
+	if !v.routed() || !world.InternalLocal(v.service) || len(v.ready) == 0 {
 		return nil
 	}
 	slots := v.without()
@@ -58,7 +58,7 @@ func internalLocal(v *view) []Cause {
 }
 
 func externalIPs(v *view) []Cause {
-	if !v.there() || len(v.ready) == 0 {
+	if !v.routed() || len(v.ready) == 0 {
 		return nil
 	}
 	for _, addr := range world.ExternalIPs(v.service) {
@@ -77,17 +77,17 @@ func externalIPs(v *view) []Cause {
 			continue
 		}
 		return []Cause{{
-			Sentence: fmt.Sprintf("the external IP %s is no node's and nothing announces it: Kubernetes only serves what comes to a node, so clients outside need a route to one", addr),
+			Sentence: fmt.Sprintf("the external IP %s belongs to no node and is not announced: Kubernetes serves only packets that reach a node, so clients outside need a route to one", addr),
 			Field:    "spec.externalIPs, or the routes of the network outside",
 			Command:  fmt.Sprintf("ip route add %s via NODE-ADDRESS   # on the client or its router", addr),
-			Note:     v.Hopes.From != "" && v.Hopes.From != string(reach.Outside) && v.Hopes.From != string(reach.Host),
+			Note:     v.Intent.From != "" && v.Intent.From != string(reach.Outside) && v.Intent.From != string(reach.Host),
 		}}
 	}
 	return nil
 }
 
 func affinity(v *view) []Cause {
-	if !v.there() || v.service.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+	if !v.routed() || v.service.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
 		return nil
 	}
 	seconds := int32(10800)
@@ -95,21 +95,21 @@ func affinity(v *view) []Cause {
 		seconds = *c.ClientIP.TimeoutSeconds
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("sessionAffinity is ClientIP: all connections of one client go to one and the same pod, until it has asked for nothing for %d s; the other pods get none of them", seconds),
+		Sentence: fmt.Sprintf("sessionAffinity is ClientIP: all connections of one client go to the same pod, until the client has sent no request for %d s; the other pods get none of them", seconds),
 		Field:    "spec.sessionAffinity",
 		Command:  v.patch(map[string]any{"sessionAffinity": "None"}),
-		Note:     !v.Hopes.Spread,
+		Note:     !v.Intent.Spread,
 	}}
 }
 
 func healthCheckPort(v *view) []Cause {
-	if !v.there() {
+	if !v.routed() {
 		return nil
 	}
 	port := world.HealthCheckPort(v.service)
-	hoped := v.Hopes.At == reach.HealthCheck
+	intended := v.Intent.At == reach.HealthCheck
 	switch {
-	case port == 0 && hoped:
+	case port == 0 && intended:
 		return []Cause{{
 			Sentence: "it has no healthCheckNodePort: only a LoadBalancer Service with externalTrafficPolicy Local has one",
 			Field:    "spec.type and spec.externalTrafficPolicy",
@@ -118,15 +118,15 @@ func healthCheckPort(v *view) []Cause {
 	case port == 0:
 		return nil
 	}
-	sentence := fmt.Sprintf("each node says at its healthCheckNodePort %d by HTTP whether it has a ready endpoint", port)
+	sentence := fmt.Sprintf("each node reports at its healthCheckNodePort %d by HTTP whether it has a ready endpoint", port)
 	if slots := v.without(); len(slots) > 0 {
-		sentence += fmt.Sprintf("; %s none and %s with 503, and a load balancer is to leave %s out", counted("node", slots)+verb(len(slots), " has", " have"),
+		sentence += fmt.Sprintf("; %s none and %s with 503, and a load balancer should not use %s", counted("node", slots)+verb(len(slots), " has", " have"),
 			verb(len(slots), "answers", "answer"), verb(len(slots), "it", "them"))
 	}
 	return []Cause{{
 		Sentence: sentence,
 		Field:    "spec.externalTrafficPolicy, or where pods run",
 		Command:  v.kubectl("get pods -l %s -o wide", labelText(v.service.Spec.Selector)),
-		Note:     !hoped || len(v.without()) == 0,
+		Note:     !intended || len(v.without()) == 0,
 	}}
 }

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,9 +17,9 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// namedPort finds targetPorts that are names no selected pod has for that protocol.
+// namedPort finds named targetPorts that no selected pod has for that protocol.
 func namedPort(v *view) []Cause {
-	if !v.there() {
+	if !v.routed() {
 		return nil
 	}
 	var causes []Cause
@@ -50,8 +51,8 @@ func namedPort(v *view) []Cause {
 			Note:    len(without) < len(v.living()),
 		}
 		if len(have) > 0 {
-			meant := cmpOr(nearest(port.TargetPort.StrVal, have), have[0])
-			cause.Sentence += fmt.Sprintf("; the names there are: %s", listed(have))
+			meant := cmp.Or(nearest(port.TargetPort.StrVal, have), have[0])
+			cause.Sentence += fmt.Sprintf("; the names that exist are: %s", listed(have))
 			cause.Command = v.patchPort(i, "targetPort", meant)
 		}
 		causes = append(causes, cause)
@@ -59,28 +60,28 @@ func namedPort(v *view) []Cause {
 	return causes
 }
 
-// deafness is a Service port behind which ready endpoints refuse.
-type deafness struct {
+// portRefusal is a Service port whose ready endpoints refuse connections.
+type portRefusal struct {
 	id, why string
 	index   int
-	// meant is a port that the pods do listen on; 0: none is known.
+	// meant is a port that the pods listen on; 0: unknown.
 	meant int32
 	names []string
-	some  bool // other endpoints of the port do answer
+	some  bool // other endpoints of the port answer
 }
 
 // portRule finds ports whose ready endpoints refuse, for one reason.
 func portRule(id string) func(*view, bool) []Cause {
 	return simple(func(v *view) []Cause {
 		var causes []Cause
-		for _, d := range v.deaf() {
+		for _, d := range v.refusedPorts() {
 			if d.id != id {
 				continue
 			}
 			port := v.service.Spec.Ports[d.index]
 			cause := Cause{Sentence: d.why, Field: fmt.Sprintf("spec.ports[%d].targetPort", d.index)}
 			if d.some {
-				cause.Sentence += "; other endpoints do answer, so only some connections fail"
+				cause.Sentence += "; other endpoints answer, so only some connections fail"
 			}
 			switch {
 			case id == "loopback-only":
@@ -104,14 +105,14 @@ func portRule(id string) func(*view, bool) []Cause {
 	})
 }
 
-// deaf are the ports behind which nobody listens, each with the reason.
-func (v *view) deaf() []deafness {
-	if !v.there() {
+// refusedPorts returns the ports whose ready endpoints refuse connections, each with the reason.
+func (v *view) refusedPorts() []portRefusal {
+	if !v.routed() {
 		return nil
 	}
-	var list []deafness
+	var list []portRefusal
 	for i, port := range v.service.Spec.Ports {
-		found := map[string]*deafness{}
+		found := map[string]*portRefusal{}
 		answering := false
 		for _, e := range v.endpoints(port) {
 			if !e.Ready {
@@ -123,14 +124,14 @@ func (v *view) deaf() []deafness {
 			}
 			pod := v.pod(e.Pod)
 			if pod != nil && !world.Ready(pod) {
-				continue // it need not listen yet: publish-not-ready tells
+				continue // it need not listen yet; publish-not-ready reports it
 			}
-			d := v.whyDeaf(e, pod, port)
+			d := v.whyRefused(e, pod, port)
 			if found[d.id] == nil {
 				d.index = i
 				found[d.id] = &d
 			}
-			if name := cmpOr(e.Pod, e.Addr.String()); !slices.Contains(found[d.id].names, name) {
+			if name := cmp.Or(e.Pod, e.Addr.String()); !slices.Contains(found[d.id].names, name) {
 				found[d.id].names = append(found[d.id].names, name)
 			}
 		}
@@ -145,22 +146,22 @@ func (v *view) deaf() []deafness {
 	return list
 }
 
-// refuses says whether an endpoint refuses when it is asked itself; where it was not asked, whether the pod says so.
+// refuses reports whether an endpoint refuses probes to its own address. Without probes, it uses what the pod declares.
 func (v *view) refuses(e world.Endpoint, port corev1.ServicePort) bool {
-	asked, refused := 0, 0
+	probed, refused := 0, 0
 	for _, c := range v.cells(reach.Endpoint) {
 		t := c.Cell.Target
 		inside := c.Cell.Vantage.Kind == reach.Pod || c.Cell.Vantage.Kind == reach.Node
 		if !inside || t.Host != e.Addr.String() || t.Port != e.Port || t.Protocol != reach.Protocol(protocolOf(&port.Protocol)) {
 			continue
 		}
-		asked++
+		probed++
 		if always(c, reach.Refused) {
 			refused++
 		}
 	}
-	if asked > 0 {
-		return asked == refused
+	if probed > 0 {
+		return probed == refused
 	}
 	pod := v.pod(e.Pod)
 	if pod == nil {
@@ -170,12 +171,12 @@ func (v *view) refuses(e world.Endpoint, port corev1.ServicePort) bool {
 	return listens == world.ListensNot
 }
 
-// whyDeaf says why an endpoint refuses: by what the pod was seen to listen on, else by what it declares.
-func (v *view) whyDeaf(e world.Endpoint, pod *corev1.Pod, port corev1.ServicePort) deafness {
+// whyRefused returns why an endpoint refuses: by the pod's listening sockets if known, else by its declared ports.
+func (v *view) whyRefused(e world.Endpoint, pod *corev1.Pod, port corev1.ServicePort) portRefusal {
 	protocol := protocolOf(&port.Protocol)
 	target := fmt.Sprintf("port %d leads to %d/%s", port.Port, e.Port, protocol)
 	if pod == nil {
-		return deafness{id: "target-port-deaf", why: fmt.Sprintf("%s at %s, which refuses: nothing listens there", target, e.Addr)}
+		return portRefusal{id: "target-port-deaf", why: fmt.Sprintf("%s at %s, which refuses: nothing listens there", target, e.Addr)}
 	}
 	sockets, seen := v.Sockets[pod.Name]
 	if !seen {
@@ -203,25 +204,25 @@ func (v *view) whyDeaf(e world.Endpoint, pod *corev1.Pod, port corev1.ServicePor
 		}
 	}
 	slices.Sort(open)
-	have := "declared there is"
+	have := "the declared ports are"
 	if seen {
-		have = "listened on there is"
+		have = "the listening ports are"
 	}
 	switch {
 	case local && seen:
-		return deafness{id: "loopback-only", why: fmt.Sprintf("%s, where nothing but 127.0.0.1 is listened on in {pods}: nobody outside the pod gets there", target)}
+		return portRefusal{id: "loopback-only", why: fmt.Sprintf("%s, where only 127.0.0.1 has a listener in {pods}: it is not reachable from outside the pod", target)}
 	case local:
-		return deafness{id: "loopback-only", why: fmt.Sprintf("%s, which is declared in {pods} and yet refused at the pod's own address, though it is ready: the program listens on 127.0.0.1 only, or not at all", target)}
+		return portRefusal{id: "loopback-only", why: fmt.Sprintf("%s, which is declared in {pods}, but the pod's own address refuses although the pod is ready: the program listens on 127.0.0.1 only, or not at all", target)}
 	case other:
-		return deafness{id: "protocol-mismatch", why: fmt.Sprintf("%s, but in {pods} that number is of another protocol: %s %s", target, have, listed(open))}
+		return portRefusal{id: "protocol-mismatch", why: fmt.Sprintf("%s, but in {pods} that number belongs to another protocol: %s %s", target, have, listed(open))}
 	case len(open) == 0:
-		return deafness{id: "target-port-deaf", why: target + ", where nothing listens in {pods}"}
+		return portRefusal{id: "target-port-deaf", why: target + ", where nothing listens in {pods}"}
 	default:
-		return deafness{id: "target-port-deaf", meant: meant, why: fmt.Sprintf("%s, where nothing listens in {pods}; %s %s", target, have, listed(open))}
+		return portRefusal{id: "target-port-deaf", meant: meant, why: fmt.Sprintf("%s, where nothing listens in {pods}; %s %s", target, have, listed(open))}
 	}
 }
 
-// declared are a pod's container ports, as if they were sockets at all addresses.
+// declared returns a pod's container ports as sockets at all addresses.
 func declared(pod *corev1.Pod) []Socket {
 	var list []Socket
 	for _, c := range pod.Spec.Containers {
@@ -232,16 +233,16 @@ func declared(pod *corev1.Pod) []Socket {
 	return list
 }
 
-// silent are the ready endpoints that never answered any pod, nor refused: what is sent there is lost.
-func (v *view) silent() []world.Endpoint {
-	if !v.there() {
+// unresponsive returns the ready endpoints that neither answered nor refused any probe from a pod: packets to them are lost.
+func (v *view) unresponsive() []world.Endpoint {
+	if !v.routed() {
 		return nil
 	}
-	lost := map[netip.Addr][2]int{} // asked, lost
+	lost := map[netip.Addr][2]int{} // probed, lost
 	for _, c := range v.cells(reach.Endpoint) {
 		addr, err := netip.ParseAddr(c.Cell.Target.Host)
 		if err != nil || c.Cell.Vantage.Kind != reach.Pod || c.Cell.Target.Protocol == reach.UDP {
-			continue // a UDP program may just not know the question
+			continue // a UDP program may just not answer this request
 		}
 		n := lost[addr]
 		n[0]++
@@ -256,7 +257,7 @@ func (v *view) silent() []world.Endpoint {
 	})
 }
 
-// isolating are the policies that select a pod for its incoming traffic.
+// isolating returns the policies that select a pod for its incoming traffic.
 func (v *view) isolating(pod *corev1.Pod) []string {
 	var names []string
 	for _, p := range v.Policies {
@@ -273,10 +274,10 @@ func (v *view) isolating(pod *corev1.Pod) []string {
 }
 
 func networkPolicy(v *view) []Cause {
-	for _, e := range v.silent() {
+	for _, e := range v.unresponsive() {
 		if names := v.isolating(v.pod(e.Pod)); len(names) > 0 {
 			return []Cause{{
-				Sentence: fmt.Sprintf("pod %s gets nothing of what pods send to its own address, and %s for its incoming traffic: no rule of it lets these clients in",
+				Sentence: fmt.Sprintf("pod %s receives nothing that pods send to its own address, and %s for its incoming traffic: no rule admits these clients",
 					e.Pod, counted("NetworkPolic"+verb(len(names), "y", "ie"), names)+verb(len(names), " selects it", " select it")),
 				Field:   "spec.ingress of the NetworkPolicy",
 				Command: v.kubectl("describe networkpolicy %s", names[0]),
@@ -288,23 +289,23 @@ func networkPolicy(v *view) []Cause {
 
 func podNetwork(v *view) []Cause {
 	var names []string
-	for _, e := range v.silent() {
+	for _, e := range v.unresponsive() {
 		node := v.node(e.Node)
 		if len(v.isolating(v.pod(e.Pod))) == 0 && (node == nil || world.NodeReady(node)) {
-			names = append(names, cmpOr(e.Pod, e.Addr.String()))
+			names = append(names, cmp.Or(e.Pod, e.Addr.String()))
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("nothing comes back from the own address of %s, with no Service between: the pod network does not lead there, or a firewall stands between", listed(names)),
+		Sentence: fmt.Sprintf("the own addresses of %s do not answer even without a Service: the pod network has no route to them, or a firewall drops the packets", listed(names)),
 		Field:    "the cluster's network plugin, routes and firewalls; no field of the Service",
 		Command:  "kubectl get pods --all-namespaces -o wide",
 	}}
 }
 
-// node is the node of that name, or nil.
+// node returns the node of that name, or nil.
 func (v *view) node(name string) *corev1.Node {
 	for i := range v.World.Nodes {
 		if v.World.Nodes[i].Name == name {

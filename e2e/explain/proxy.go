@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func nodeNotReady(v *view) []Cause {
-	if !v.there() {
+	if !v.routed() {
 		return nil
 	}
 	var causes []Cause
@@ -32,7 +33,7 @@ func nodeNotReady(v *view) []Cause {
 				runs = append(runs, pod.Name)
 			}
 		}
-		sentence := fmt.Sprintf("node %s is not Ready%s; whether it still answers for the Service cannot be told", node.Name, why)
+		sentence := fmt.Sprintf("node %s is not Ready%s; whether it still answers for the Service is unknown", node.Name, why)
 		if len(runs) > 0 {
 			sentence += fmt.Sprintf(", and it runs %s", counted("pod", runs))
 		}
@@ -42,7 +43,7 @@ func nodeNotReady(v *view) []Cause {
 }
 
 func proxyNotRunning(v *view) []Cause {
-	if !v.there() || len(v.Proxies) == 0 || !world.Proxied(v.service) {
+	if !v.routed() || len(v.Proxies) == 0 || !world.Proxied(v.service) {
 		return nil
 	}
 	var causes []Cause
@@ -57,7 +58,7 @@ func proxyNotRunning(v *view) []Cause {
 			why = fmt.Sprintf("has a kube-proxy that is not ready (%s: %s)", v.Proxies[at].Name, v.diagnose(&v.Proxies[at]).why)
 		}
 		causes = append(causes, Cause{
-			Sentence: fmt.Sprintf("node %s %s: it does not follow changes of Services, and after a restart serves none, for its own clients and at its node ports", node, why),
+			Sentence: fmt.Sprintf("node %s %s: it does not apply changes of Services, and serves none after a restart, neither for its own clients nor at its node ports", node, why),
 			Field:    "the DaemonSet kube-system/kube-proxy and its configuration; no field of the Service",
 			Command:  "kubectl -n kube-system get pods -l k8s-app=kube-proxy -o wide; kubectl -n kube-system logs -l k8s-app=kube-proxy",
 		})
@@ -74,13 +75,13 @@ func stillChanging(v *view, explained bool) []Cause {
 		return nil
 	}
 	return []Cause{{
-		Sentence: "its namespace is still changing, so what was observed may be of another moment than what was predicted; it waits for this: " + waitingFor,
-		Field:    "none: ask again when it has settled",
+		Sentence: "its namespace is still changing, so observations and predictions may be from different moments; it still waits for: " + waitingFor,
+		Field:    "none: run this again when the namespace has settled",
 		Command:  "svclab explain " + v.Service,
 	}}
 }
 
-// handler is the node whose kube-proxy decides a cell; "": none or several do, or it is not known.
+// handler returns the node whose kube-proxy handles a cell; "": none, several, or unknown.
 func (v *view) handler(c reach.Cell) string {
 	inside := c.Vantage.Kind == reach.Pod || c.Vantage.Kind == reach.Node
 	switch c.Target.Kind {
@@ -103,10 +104,10 @@ func (v *view) handler(c reach.Cell) string {
 	return ""
 }
 
-// proxyBehind finds the one node at which things are otherwise than predicted, while all others do as they should.
+// proxyBehind finds a single node whose cells differ from the prediction while those of other nodes do not.
 func proxyBehind(v *view, explained bool) []Cause {
 	failing := v.failing()
-	if explained || len(failing) == 0 || !v.there() {
+	if explained || len(failing) == 0 || !v.routed() {
 		return nil
 	}
 	node := v.handler(failing[0].Cell)
@@ -127,14 +128,14 @@ func proxyBehind(v *view, explained bool) []Cause {
 	}
 	first := failing[0]
 	return []Cause{{
-		Sentence: fmt.Sprintf("only what node %s decides is otherwise than predicted (%d cells, for example %s from %s: %s), while other nodes do as they should: its kube-proxy has not followed, or something else on it interferes",
+		Sentence: fmt.Sprintf("only cells that node %s handles differ from the prediction (%d cells, for example %s from %s: %s), while other nodes behave as predicted: its kube-proxy is behind, or something else on it interferes",
 			node, len(failing), first.Cell.Target.Name(), first.Cell.Vantage.Name, first.Differences[0].String()),
 		Field:   "kube-proxy on that node; no field of the Service",
 		Command: fmt.Sprintf("kubectl -n kube-system logs $(kubectl -n kube-system get pods -l k8s-app=kube-proxy --field-selector spec.nodeName=%s -o name)", node),
 	}}
 }
 
-// unexplained is for what no rule knows: it says so instead of nothing.
+// unexplained reports failing cells that no rule explains.
 func unexplained(v *view, explained bool) []Cause {
 	failing := v.failing()
 	if explained || len(failing) == 0 {
@@ -142,9 +143,9 @@ func unexplained(v *view, explained bool) []Cause {
 	}
 	first := failing[0]
 	return []Cause{{
-		Sentence: fmt.Sprintf("%d cells of the table are otherwise than predicted, and no rule knows why; the first is %s from %s: %s", len(failing),
+		Sentence: fmt.Sprintf("%d cells of the table differ from the prediction, and no rule explains it; the first is %s from %s: %s", len(failing),
 			first.Cell.Target.Name(), first.Cell.Vantage.Name, first.Why),
-		Field:   "not known",
-		Command: cmpOr(first.Cell.Repeat, v.describe("service", v.name())),
+		Field:   "unknown",
+		Command: cmp.Or(first.Cell.Repeat, v.describe("service", v.name())),
 	}}
 }

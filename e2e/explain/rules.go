@@ -1,6 +1,6 @@
 package explain
 
-// Where causes are written down.
+// The documents that explain the causes.
 const (
 	docService     = "https://kubernetes.io/docs/concepts/services-networking/service/"
 	docDebug       = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/"
@@ -27,17 +27,17 @@ const (
 // rule finds one kind of cause.
 type rule struct {
 	id, doc string
-	// find returns what the rule finds. explained says that an earlier rule found a cause: rules of last resort are
-	// then silent.
+	// find returns the rule's causes. explained reports that an earlier rule found a cause: rules of last resort then return
+	// none.
 	find func(v *view, explained bool) []Cause
 }
 
-// simple is a rule that does not care for what others found.
+// simple adapts a rule that does not depend on earlier rules.
 func simple(find func(v *view) []Cause) func(*view, bool) []Cause {
 	return func(v *view, _ bool) []Cause { return find(v) }
 }
 
-// rules are all rules, in the order in which their causes are told: what others follow from goes first.
+// rules returns all rules in the order of their causes: a cause comes before those that follow from it.
 func rules() []rule {
 	return []rule{
 		// there is no such Service
@@ -68,7 +68,7 @@ func rules() []rule {
 		{"pods-not-ready", docLifecycle, podRule("pods-not-ready")},
 		{"publish-not-ready", docService, simple(publishNotReady)},
 		{"only-terminating", docTermination, simple(onlyTerminating)},
-		// it leads to a port where nobody listens
+		// it leads to a port without a listener
 		{"named-port-unresolved", docService + "#field-spec-ports", simple(namedPort)},
 		{"protocol-mismatch", docService + "#protocol-support", portRule("protocol-mismatch")},
 		{"loopback-only", docDebug + "#are-the-pods-working", portRule("loopback-only")},
@@ -76,7 +76,7 @@ func rules() []rule {
 		{"network-policy", docPolicies, simple(networkPolicy)},
 		{"pod-network", docNetworking, simple(podNetwork)},
 		{"selector-too-wide", docLabels, simple(selectorTooWide)},
-		// nobody gives it the address it waits for
+		// it does not get a load-balancer address
 		{"lb-class-unserved", docLBClass, simple(lbClass)},
 		{"lb-no-controller", docLB, simple(lbNoController)},
 		{"lb-pool-exhausted", docPool, simple(lbPoolExhausted)},
@@ -86,7 +86,7 @@ func rules() []rule {
 		{"lb-nodes-excluded", docLayer2, simple(lbNodesExcluded)},
 		{"lb-not-announced", docLayer2, simple(lbNotAnnounced)},
 		{"lb-source-ranges", docLB, simple(lbSourceRanges)},
-		// it is reached from some places only
+		// it is reachable from some vantages only
 		{"etp-local-no-endpoint", docVirtualIPs + "#external-traffic-policy", simple(externalLocal)},
 		{"itp-local-no-endpoint", docITP, simple(internalLocal)},
 		{"external-ip-unrouted", docService + "#external-ips", simple(externalIPs)},
@@ -107,13 +107,4 @@ func rules() []rule {
 		{"kube-proxy-behind", docDebug + "#is-kube-proxy-writing-iptables-rules", proxyBehind},
 		{"unexplained", docDebug, unexplained},
 	}
-}
-
-// IDs are the identifiers of all causes, in the order in which they are told.
-func IDs() []string {
-	var ids []string
-	for _, r := range rules() {
-		ids = append(ids, r.id)
-	}
-	return ids
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// unmatched says whether the Service has a selector that matches no pod, of whatever state.
+// unmatched reports whether the Service has a selector that matches no pod in any state.
 func (v *view) unmatched() bool {
-	return v.there() && len(v.service.Spec.Selector) > 0 && len(v.pods) == 0
+	return v.routed() && len(v.service.Spec.Selector) > 0 && len(v.pods) == 0
 }
 
 func selectorNearMiss(v *view) []Cause {
@@ -43,7 +43,7 @@ func selectorNearMiss(v *view) []Cause {
 			slips = append(slips, fmt.Sprintf("%s %s under the key %s, not %s", have, g.value, g.hasKey, g.key))
 			merge[g.key], merge[g.hasKey] = nil, g.hasValue
 		case strings.EqualFold(g.hasValue, g.value) && g.hasKey == g.key:
-			slips = append(slips, fmt.Sprintf("%s %s=%s, in other case than %s=%s", have, g.hasKey, g.hasValue, g.key, g.value))
+			slips = append(slips, fmt.Sprintf("%s %s=%s, which differs in case from %s=%s", have, g.hasKey, g.hasValue, g.key, g.value))
 			merge[g.hasKey] = g.hasValue
 		default:
 			slips = append(slips, fmt.Sprintf("%s %s=%s, not %s=%s", have, g.hasKey, g.hasValue, g.key, g.value))
@@ -54,20 +54,20 @@ func selectorNearMiss(v *view) []Cause {
 		}
 	}
 	return []Cause{{
-		Sentence: fmt.Sprintf("the selector %s matches no pod, but %s %s near: %s %s", labelText(v.service.Spec.Selector), counted("pod", names),
-			verb(len(names), "comes", "come"), verb(len(names), "it", "they"), strings.Join(slips, ", and ")),
+		Sentence: fmt.Sprintf("the selector %s matches no pod, but %s %s near matches: %s %s", labelText(v.service.Spec.Selector), counted("pod", names),
+			verb(len(names), "is a", "are"), verb(len(names), "it", "they"), strings.Join(slips, ", and ")),
 		Field:   "spec.selector",
 		Command: v.patch(map[string]any{"selector": merge}),
 	}}
 }
 
-// workload is a Deployment, StatefulSet or DaemonSet, as far as a Service cares.
+// workload is a Deployment, StatefulSet or DaemonSet.
 type workload struct {
 	kind, name string
 	wanted     int32
 }
 
-// matching are the workloads of the namespace whose pods the selector would match.
+// matching returns the workloads of the namespace whose pods the selector would match.
 func (v *view) matching() []workload {
 	var list []workload
 	add := func(namespace, kind, name string, labels map[string]string, wanted int32) {
@@ -117,9 +117,9 @@ func podsMissing(v *view) []Cause {
 		if w.wanted == 0 && w.kind != "daemonset" {
 			continue
 		}
-		why := "its controller has not made one"
+		why := "its controller has not created one"
 		if w.kind == "daemonset" && w.wanted == 0 {
-			why = "no node is one that it wants to run on"
+			why = "no node matches it"
 		}
 		for _, e := range v.Events {
 			if e.Type == corev1.EventTypeWarning && e.Reason == "FailedCreate" && strings.HasPrefix(e.InvolvedObject.Name, w.name) {
@@ -127,7 +127,7 @@ func podsMissing(v *view) []Cause {
 			}
 		}
 		return []Cause{{
-			Sentence: fmt.Sprintf("%s %s has the labels that the selector asks for, but no pod: %s", w.kind, w.name, why),
+			Sentence: fmt.Sprintf("%s %s has the labels that the selector requires, but no pod: %s", w.kind, w.name, why),
 			Field:    fmt.Sprintf("%s %s", w.kind, w.name),
 			Command:  v.describe(w.kind, w.name),
 		}}
@@ -136,7 +136,7 @@ func podsMissing(v *view) []Cause {
 }
 
 func podsEnded(v *view) []Cause {
-	if !v.there() || len(v.pods) == 0 || len(v.living()) > 0 {
+	if !v.routed() || len(v.pods) == 0 || len(v.living()) > 0 {
 		return nil
 	}
 	names := podNames(v.pods)
@@ -158,7 +158,7 @@ func selectorNothing(v *view) []Cause {
 	}
 	what := "there is no pod in the namespace"
 	if len(living) > 0 {
-		what = fmt.Sprintf("nor do the labels of any of the %d pods in the namespace come near", len(living))
+		what = fmt.Sprintf("and none of the %d pods in the namespace has similar labels", len(living))
 	}
 	return []Cause{{
 		Sentence: fmt.Sprintf("the selector %s matches no pod in the namespace %s, %s", labelText(v.service.Spec.Selector), v.service.Namespace, what),
@@ -167,7 +167,7 @@ func selectorNothing(v *view) []Cause {
 	}}
 }
 
-// owner is what a pod belongs to, as people name it: a Deployment, not its ReplicaSets.
+// owner returns a pod's owner, by the name that users know: a Deployment, not its ReplicaSet.
 func owner(pod *corev1.Pod) string {
 	for _, ref := range pod.OwnerReferences {
 		if ref.Controller == nil || !*ref.Controller {
@@ -183,11 +183,11 @@ func owner(pod *corev1.Pod) string {
 			return "pods with " + key + "=" + value
 		}
 	}
-	return "pods of no controller"
+	return "pods without a controller"
 }
 
 func selectorTooWide(v *view) []Cause {
-	if !v.there() || len(v.ready) == 0 {
+	if !v.routed() || len(v.ready) == 0 {
 		return nil
 	}
 	groups := map[string][]*corev1.Pod{}
@@ -212,13 +212,13 @@ func selectorTooWide(v *view) []Cause {
 		Command:  v.kubectl("get pods -l %s --show-labels", labelText(v.service.Spec.Selector)),
 	}
 	if key, value := distinguishing(groups, meant); key != "" {
-		cause.Sentence += fmt.Sprintf("; %s=%s would choose only %s", key, value, meant)
+		cause.Sentence += fmt.Sprintf("; %s=%s would select only %s", key, value, meant)
 		cause.Command = v.patch(map[string]any{"selector": map[string]any{key: value}})
 	}
 	return []Cause{cause}
 }
 
-// distinguishing is a label that all pods of one group have and no pod of another; the template's hash does not count.
+// distinguishing returns a label that all pods of one group have and no other pod. It ignores the template's hash.
 func distinguishing(groups map[string][]*corev1.Pod, meant string) (key, value string) {
 	first := groups[meant][0].Labels
 	for _, key := range slices.Sorted(maps.Keys(first)) {

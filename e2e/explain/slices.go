@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// byHand says whether the Service's EndpointSlices are not made from a selector.
-func (v *view) byHand() bool { return v.there() && len(v.service.Spec.Selector) == 0 }
+// byHand reports whether the Service has no selector, so that its EndpointSlices are written by hand.
+func (v *view) byHand() bool { return v.routed() && len(v.service.Spec.Selector) == 0 }
 
 func selectorlessEmpty(v *view) []Cause {
 	if !v.byHand() {
@@ -25,7 +26,7 @@ func selectorlessEmpty(v *view) []Cause {
 		}
 	}
 	cause := Cause{
-		Sentence: "it has no selector, and no EndpointSlice with an address names it: nothing says where its connections are to go",
+		Sentence: "it has no selector, and no EndpointSlice with an address names it: its connections have no destination",
 		Field:    "spec.selector, or an EndpointSlice labelled " + discoveryv1.LabelServiceName + "=" + v.name(),
 		Command:  v.kubectl("get endpointslices --show-labels"),
 	}
@@ -38,7 +39,7 @@ func selectorlessEmpty(v *view) []Cause {
 		if _, taken := v.World.Service(s.Namespace + "/" + label); taken {
 			continue
 		}
-		cause.Sentence += fmt.Sprintf("; EndpointSlice %s comes near, with the label %s=%q", s.Name, discoveryv1.LabelServiceName, label)
+		cause.Sentence += fmt.Sprintf("; EndpointSlice %s is similar, with the label %s=%q", s.Name, discoveryv1.LabelServiceName, label)
 		cause.Command = v.kubectl("label endpointslice %s --overwrite %s=%s", s.Name, discoveryv1.LabelServiceName, v.name())
 		break
 	}
@@ -109,7 +110,7 @@ func slicePortName(v *view) []Cause {
 			continue
 		}
 		cause := Cause{
-			Sentence: fmt.Sprintf("no EndpointSlice has a port named %q for %s, so the Service's port %d leads nowhere", port.Name, protocolOf(&port.Protocol), port.Port),
+			Sentence: fmt.Sprintf("no EndpointSlice has a port named %q for %s, so the Service's port %d has no endpoints", port.Name, protocolOf(&port.Protocol), port.Port),
 			Field:    "ports[].name and ports[].protocol of the EndpointSlices, which must be those of spec.ports",
 			Command:  v.kubectl("get endpointslices -l %s=%s -o yaml", discoveryv1.LabelServiceName, v.name()),
 		}
@@ -140,7 +141,7 @@ func protocolOf(p *corev1.Protocol) corev1.Protocol {
 }
 
 func onlyTerminating(v *view) []Cause {
-	if !v.there() || len(v.ready) > 0 {
+	if !v.routed() || len(v.ready) > 0 {
 		return nil
 	}
 	var going []string
@@ -151,7 +152,7 @@ func onlyTerminating(v *view) []Cause {
 				return nil
 			}
 			serving = serving || e.Serving
-			if name := cmpOr(e.Pod, e.Addr.String()); !slices.Contains(going, name) {
+			if name := cmp.Or(e.Pod, e.Addr.String()); !slices.Contains(going, name) {
 				going = append(going, name)
 			}
 		}
@@ -161,24 +162,17 @@ func onlyTerminating(v *view) []Cause {
 	}
 	becomes := "they no longer serve, so connections are refused"
 	if serving {
-		becomes = "they get the traffic as long as they still serve, and then nobody does"
+		becomes = "they get the traffic as long as they still serve, and then no pod does"
 	}
 	return []Cause{{
 		Sentence: fmt.Sprintf("all endpoints are terminating (%s): %s", listed(going), becomes),
-		Field:    "the pods' owner: it must have new pods ready before the old ones go",
+		Field:    "the pods' owner: new pods must be ready before the old ones terminate",
 		Command:  v.kubectl("get pods -l %s", labelText(v.service.Spec.Selector)),
 	}}
 }
 
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 func publishNotReady(v *view) []Cause {
-	if !v.there() || !v.service.Spec.PublishNotReadyAddresses {
+	if !v.routed() || !v.service.Spec.PublishNotReadyAddresses {
 		return nil
 	}
 	var names []string
@@ -192,7 +186,7 @@ func publishNotReady(v *view) []Cause {
 	}
 	slices.Sort(names)
 	return []Cause{{
-		Sentence: fmt.Sprintf("publishNotReadyAddresses is true, so %s %s traffic and %s in DNS though not ready", counted("pod", names), verb(len(names), "gets", "get"), verb(len(names), "is", "are")),
+		Sentence: fmt.Sprintf("publishNotReadyAddresses is true, so %s %s traffic and %s in DNS although not ready", counted("pod", names), verb(len(names), "gets", "get"), verb(len(names), "is", "are")),
 		Field:    "spec.publishNotReadyAddresses",
 		Command:  v.patch(map[string]any{"publishNotReadyAddresses": false}),
 	}}

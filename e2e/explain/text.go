@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// Nothing is what is printed of a Service without a cause.
+// Nothing is printed for a Service without a cause.
 const Nothing = "no cause found: everything is as predicted"
 
-// Text writes what was found out, in lines of at most width columns but for commands, which stay whole. asked says
-// whether traffic was observed; where it was not, nothing can be said of it.
-func Text(w io.Writer, f Finding, width int, asked bool) error {
+// Text prints a finding in lines of at most width columns. It does not break commands. probed reports whether traffic was
+// observed; without it, Text makes no statement about traffic.
+func Text(w io.Writer, f Finding, width int, probed bool) error {
 	var b strings.Builder
 	for i, c := range f.Causes {
 		head := "cause"
@@ -26,10 +26,10 @@ func Text(w io.Writer, f Finding, width int, asked bool) error {
 		fmt.Fprintf(&b, "  see     %s\n\n", c.Doc)
 	}
 	switch {
-	case len(f.Causes) == 0 && asked:
+	case len(f.Causes) == 0 && probed:
 		fmt.Fprintf(&b, "%s\n", Nothing)
 	case len(f.Causes) == 0:
-		fmt.Fprintln(&b, "no cause found in the objects; nothing was asked")
+		fmt.Fprintln(&b, "no cause found in the objects; nothing was probed")
 	}
 	if len(f.Notes) > 0 {
 		fmt.Fprintln(&b, "worth knowing, by design:")
@@ -44,7 +44,7 @@ func Text(w io.Writer, f Finding, width int, asked bool) error {
 	return nil
 }
 
-// paragraph breaks a text between words.
+// paragraph wraps a text between words.
 func paragraph(b *strings.Builder, first, rest, text string, width int) {
 	line, empty := first, true
 	for word := range strings.FieldsSeq(text) {

@@ -74,9 +74,9 @@ func addressKinds() []string {
 	return list
 }
 
-// hopes checks the flags and returns the intent that they state.
-func (f explainFlags) hopes() (explain.Hopes, error) {
-	h := explain.Hopes{From: f.from, At: reach.TargetKind(f.at), Port: f.port, Protocol: reach.Protocol(strings.ToUpper(f.protocol)), Spread: f.spread}
+// intent checks the flags and returns the intent that they state.
+func (f explainFlags) intent() (explain.Intent, error) {
+	h := explain.Intent{From: f.from, At: reach.TargetKind(f.at), Port: f.port, Protocol: reach.Protocol(strings.ToUpper(f.protocol)), Spread: f.spread}
 	kind, _, _ := strings.Cut(f.from, "/")
 	switch {
 	case f.at != "" && !slices.Contains(addressKinds(), f.at):
@@ -104,7 +104,7 @@ func (f explainFlags) qualified(arg string) (string, error) {
 }
 
 func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err error) {
-	hopes, err := f.hopes()
+	intent, err := f.intent()
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err e
 		defer cancel()
 		err = errors.Join(err, c.Close(clean))
 	}()
-	found, err := ask.About(ctx, c, service, hopes, !f.noProbe)
+	found, err := ask.About(ctx, c, service, intent, !f.noProbe)
 	if err != nil {
 		return err
 	}

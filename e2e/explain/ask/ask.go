@@ -39,12 +39,12 @@ const (
 
 // About gathers what there is to know of a Service ("namespace/name"), whether it is there or not. With probing, the
 // table holds what was observed from every vantage; without, the predictions only.
-func About(ctx context.Context, c Cluster, service string, hopes explain.Hopes, probing bool) (explain.Case, error) {
+func About(ctx context.Context, c Cluster, service string, intent explain.Intent, probing bool) (explain.Case, error) {
 	found, err := about(ctx, c, probe.New(c), service, probing)
 	if err != nil {
 		return explain.Case{}, fmt.Errorf("look at service %s: %w", service, err)
 	}
-	found.Hopes = hopes
+	found.Intent = intent
 	return found, nil
 }
 

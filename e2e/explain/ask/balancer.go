@@ -55,5 +55,5 @@ func advertisement(item *unstructured.Unstructured) (explain.Advertisement, erro
 		return explain.Advertisement{}, fmt.Errorf("read %s %s: %w", item.GetKind(), item.GetName(), err)
 	}
 	return explain.Advertisement{Kind: item.GetKind(), Name: item.GetName(), Pools: typed.Spec.IPAddressPools,
-		Choosy: len(typed.Spec.IPAddressPoolSelectors) > 0, Nodes: typed.Spec.NodeSelectors}, nil
+		ByLabel: len(typed.Spec.IPAddressPoolSelectors) > 0, Nodes: typed.Spec.NodeSelectors}, nil
 }
