@@ -47,11 +47,11 @@ verify: build ## Run scenarios on the cluster that is up (ARGS="nodeport --verbo
 	@$(svclab) verify $(ARGS)
 
 .PHONY: fuzz
-fuzz: build ## Try random Services on the cluster that is up (ARGS="--seed 7 --count 200")
+fuzz: build ## Compare random Services on the cluster that is up with the oracle (ARGS="--seed 7 --count 200")
 	@$(svclab) fuzz $(ARGS)
 
 .PHONY: mutants
-mutants: build ## Break the cluster in every known way and see the scenarios notice (ARGS="--list", ARGS="node-deaf")
+mutants: build ## Inject faults into the cluster and check that the scenarios notice each (ARGS="--list", ARGS="node-deaf")
 	@$(svclab) mutants $(ARGS)
 
 .PHONY: upstream
@@ -84,7 +84,7 @@ images: build ## Build or pull the images
 	@eval "$$(scripts/engine.sh up | sed 's/^/export /')"; IMAGES="$(IMAGES)" KUBERNETES="$(KUBERNETES)" scripts/images.sh
 
 .PHONY: image
-image: ## Build the image of svclab itself, for svclab conformance in a cluster (no registry is asked)
+image: ## Build the image of svclab itself, for svclab conformance in a cluster (needs no registry)
 	@scripts/image.sh $(ARGS)
 
 .PHONY: test-pull
@@ -96,7 +96,7 @@ conformance-test: build ## Prove svclab conformance on a kind cluster that svcla
 	@scripts/conformance-test.sh $(svclab) $(ARGS)
 
 .PHONY: bench-e2e
-bench-e2e: build ## Time make e2e beside its floor, kind's own create time (RUNS=3)
+bench-e2e: build ## Time make e2e and its floor, kind alone (RUNS=3)
 	@scripts/bench-e2e.sh $(svclab)
 
 .PHONY: lint

@@ -102,7 +102,7 @@ func TestDiffOfConformanceReports(t *testing.T) {
 	before, after := *conforming().Conformance, *conforming().Conformance
 	before.Started = before.Started.Add(-time.Hour)
 	after.Behaviours = slices.Clone(after.Behaviours)
-	after.Behaviours[0].Result, after.Behaviours[0].Reasons = reach.Fail, []string{"clusterip: nobody answers"}
+	after.Behaviours[0].Result, after.Behaviours[0].Reasons = reach.Fail, []string{"clusterip: no pod answers"}
 	after.Behaviours[1].Result = reach.Pass
 	after.Behaviours[3].Result = reach.Pass
 	changes := Diff(before.Run(), after.Run())

@@ -22,15 +22,15 @@ func single(scenario string, o reach.Outcome, ok bool) reach.Verdict {
 }
 
 func twoRuns() (before, after Run) {
-	before = runOf(single("stays", reach.Refused, true), single("breaks", reach.Refused, true), single("mends", reach.TimedOut, false),
+	before = runOf(single("stays", reach.Refused, true), single("breaks", reach.Refused, true), single("recovers", reach.TimedOut, false),
 		single("turns", reach.Refused, true), single("leaves", reach.Refused, true), single("vanishes", reach.Refused, true), unsure(), skipped())
 	gone := reach.Verdict{Scenario: "leaves", Behaviours: []string{"leaves.behaviour"}, Result: reach.Skipped, Skip: "no load-balancer controller"}
 	sctp := single("sctp", reach.Refused, true)
 	lb := unsure()
 	outside := &lb.Steps[0].Tables[0].Cells[5] // no longer probed
 	outside.Result, outside.Why = reach.Skipped, "outside has no route to the address"
-	lb.Result, lb.Steps[0].Result, lb.Steps[0].Why = reach.Fail, reach.Fail, "nobody announced the address"
-	after = runOf(single("stays", reach.Refused, true), single("breaks", reach.TimedOut, false), single("mends", reach.Unreachable, true),
+	lb.Result, lb.Steps[0].Result, lb.Steps[0].Why = reach.Fail, reach.Fail, "no node announced the address"
+	after = runOf(single("stays", reach.Refused, true), single("breaks", reach.TimedOut, false), single("recovers", reach.Unreachable, true),
 		single("turns", reach.TimedOut, true), gone, lb, sctp)
 	after.Cluster.ProxyMode = "iptables"
 	return before, after
@@ -51,8 +51,8 @@ func TestDiff(t *testing.T) {
 	want := map[key]ChangeKind{
 		{LevelCell, "loadbalancer / probe the address: my-service loadBalancer:80/TCP from outside"}: Gone,
 		{LevelBehaviour, "breaks.behaviour"}: Regression, {LevelScenario, "breaks"}: Regression, {LevelStep, "breaks / probe"}: Regression,
-		{LevelCell, "breaks" + cell}:        Regression,
-		{LevelBehaviour, "mends.behaviour"}: Fix, {LevelScenario, "mends"}: Fix, {LevelStep, "mends / probe"}: Fix, {LevelCell, "mends" + cell}: Fix,
+		{LevelCell, "breaks" + cell}:           Regression,
+		{LevelBehaviour, "recovers.behaviour"}: Fix, {LevelScenario, "recovers"}: Fix, {LevelStep, "recovers / probe"}: Fix, {LevelCell, "recovers" + cell}: Fix,
 		{LevelCell, "turns" + cell}:          Altered,
 		{LevelBehaviour, "leaves.behaviour"}: Gone, {LevelScenario, "leaves"}: Gone, {LevelStep, "leaves / probe"}: Gone,
 		{LevelBehaviour, "vanishes.behaviour"}: Gone, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / probe"}: Gone,

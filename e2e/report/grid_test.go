@@ -58,7 +58,7 @@ func TestBigGrid(t *testing.T) {
 	}
 }
 
-// No line is wider than asked but for commands, which must stay in one piece.
+// No line is wider than the style says, except commands, which must stay in one piece.
 func TestWidthIsKept(t *testing.T) {
 	for _, columns := range []int{60, 80, 100, 110, 120, 200} {
 		for _, plain := range []bool{false, true} {

@@ -116,7 +116,7 @@ func TestPageIsAccessible(t *testing.T) {
 
 // The colour is never the only sign: what is not as expected has a mark and words.
 func TestPageMarksCells(t *testing.T) {
-	table := newPageTable("t1", unsure().Steps[0].Tables[0], "ask")
+	table := newPageTable("t1", unsure().Steps[0].Tables[0], "probe")
 	cells := table.Rows[1].Cells
 	for i, want := range []pageCell{{Class: "reached", Mark: "✓", Word: "2 pods"}, {Class: "unsure", Mark: "?", Word: "no probe"}} {
 		if got := cells[i]; got.Class != want.Class || got.Mark != want.Mark || got.Word != want.Word {
