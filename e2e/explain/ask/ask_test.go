@@ -292,7 +292,7 @@ func TestBalancer(t *testing.T) {
 	}
 	want := &explain.Balancer{Pools: []explain.Pool{{Name: "lab", Ranges: []string{"172.18.255.1-172.18.255.9", "172.18.254.0/28"}}},
 		Advertisements: []explain.Advertisement{{Kind: "L2Advertisement", Name: "l2", Pools: []string{"lab"}, Nodes: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}},
-			{Kind: "BGPAdvertisement", Name: "bgp", Choosy: true}}}
+			{Kind: "BGPAdvertisement", Name: "bgp", ByLabel: true}}}
 	if got, want := fmt.Sprintf("%+v", *found.Balancer), fmt.Sprintf("%+v", *want); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -334,11 +334,11 @@ func TestErrors(t *testing.T) {
 		if name == "prober" {
 			continue
 		}
-		if _, err := About(t.Context(), c, "demo/web", explain.Hopes{}, false); !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "look at service demo/web: ") {
+		if _, err := About(t.Context(), c, "demo/web", explain.Intent{}, false); !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "look at service demo/web: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if found, err := About(t.Context(), newFakeCluster(false), "demo/web", explain.Hopes{Port: 80}, false); err != nil || found.Hopes.Port != 80 {
-		t.Errorf("%+v, %v", found.Hopes, err)
+	if found, err := About(t.Context(), newFakeCluster(false), "demo/web", explain.Intent{Port: 80}, false); err != nil || found.Intent.Port != 80 {
+		t.Errorf("%+v, %v", found.Intent, err)
 	}
 }
