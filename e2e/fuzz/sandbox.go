@@ -3,13 +3,12 @@ package fuzz
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -49,7 +49,7 @@ type namespace struct {
 	facts   world.Facts
 	pods    []corev1.Pod // as planned
 	bound   time.Duration
-	watcher *watcher
+	watched []wait.Objects // what the cases' behaviour depends on
 }
 
 func (n *namespace) client() kubernetes.Interface { return n.cluster.Client() }
@@ -72,11 +72,22 @@ func (n *namespace) open(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("create the backends: %w", err)
 	}
-	if n.watcher, err = watch(ctx, n.cluster, n.name); err != nil {
-		return err
-	}
+	n.watch()
 	_, err = n.settle(ctx, pulling*n.bound)
 	return err
+}
+
+// watch sets what to watch. A resource that is not served is not watched; snapshots show that it is not there.
+func (n *namespace) watch() {
+	for _, resource := range []string{"pods", "services"} {
+		n.watched = append(n.watched, wait.Objects{Resource: corev1.SchemeGroupVersion.WithResource(resource), Namespace: n.name})
+	}
+	n.watched = append(n.watched, wait.Objects{Resource: discoveryv1.SchemeGroupVersion.WithResource("endpointslices"), Namespace: n.name})
+	status := world.L2StatusResource()
+	if list, err := n.client().Discovery().ServerResourcesForGroupVersion(status.GroupVersion().String()); err == nil &&
+		slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == status.Resource }) {
+		n.watched = append(n.watched, wait.Objects{Resource: status})
+	}
 }
 
 // close removes the namespace, Services first because they hold node ports and load-balancer addresses, and waits until it
@@ -94,27 +105,21 @@ func (n *namespace) close(ctx context.Context) error {
 	if err := n.clear(ctx, nil); err != nil {
 		return err
 	}
-	gone, err := n.client().CoreV1().Namespaces().Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + n.name, ResourceVersion: got.ResourceVersion})
-	if err != nil {
-		return fmt.Errorf("watch namespace %s: %w", n.name, err)
-	}
-	defer gone.Stop()
 	if err := n.client().CoreV1().Namespaces().Delete(ctx, n.name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete namespace %s: %w", n.name, err)
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for namespace %s to be gone: %w", n.name, context.Cause(ctx))
-		case event, open := <-gone.ResultChan():
-			if !open {
-				return fmt.Errorf("the watch of namespace %s ended before it was gone", n.name)
-			}
-			if event.Type == "DELETED" {
-				return nil
-			}
+	namespaces := wait.Objects{Resource: corev1.SchemeGroupVersion.WithResource("namespaces"), Name: n.name}
+	return wait.For(ctx, "namespace "+n.name+" to be gone", func(ctx context.Context) (bool, string, error) {
+		left, err := n.client().CoreV1().Namespaces().Get(ctx, n.name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return true, "", nil
+		case err != nil:
+			return false, err.Error(), nil
+		default:
+			return false, string(left.Status.Phase), nil
 		}
-	}
+	}, wait.On(n.cluster.Dynamic(), namespaces))
 }
 
 // apply implements sandbox.
@@ -205,13 +210,11 @@ func (n *namespace) snapshot(ctx context.Context) (world.World, error) {
 	return w, nil
 }
 
-// settle waits until the objects agree. When only load balancers keep it waiting for too long, as when others use up the
-// pool of addresses, it says so and the rest can be asked.
+// settle waits until the objects agree. When only load balancers do not settle in time, as when other users use up the
+// pool of addresses, it says so and the rest can be probed.
 func (n *namespace) settle(ctx context.Context, bound time.Duration) (unsettled string, err error) {
-	bounded, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
 	var last world.World
-	seen, err := n.watcher.await(bounded, func(ctx context.Context) (bool, string, error) {
+	err = wait.For(ctx, "the objects to settle", wait.Retry(func(ctx context.Context) (bool, string, error) {
 		w, err := n.snapshot(ctx)
 		if err != nil {
 			return false, "", err
@@ -222,14 +225,14 @@ func (n *namespace) settle(ctx context.Context, bound time.Duration) (unsettled 
 		}
 		done, waitingFor := world.SettledBut(w, world.Allow{Unready: true}, n.name)
 		return done, waitingFor, nil
-	})
+	}), wait.On(n.cluster.Dynamic(), n.watched...), wait.Timeout(bound))
 	if err == nil || ctx.Err() != nil {
 		return "", err
 	}
-	if done, _ := world.SettledBut(last, world.Allow{Unready: true, Pending: true}, n.name); done && n.unready(last) == "" && bounded.Err() != nil {
-		return fmt.Sprintf("gave up waiting for %s after %s", seen, bound), nil
+	if done, _ := world.SettledBut(last, world.Allow{Unready: true, Pending: true}, n.name); done && n.unready(last) == "" {
+		return err.Error(), nil
 	}
-	return "", fmt.Errorf("wait for the objects to settle, at most %s; last seen: %s: %w", bound, seen, err)
+	return "", err
 }
 
 // unready says which of the pods that are to be ready is not.
@@ -251,20 +254,12 @@ func (n *namespace) unready(w world.World) string {
 	return ""
 }
 
-// each calls do for 0 to count-1, several at once, and joins the errors.
+// each calls do for 0 to count-1, several at once, and returns the first error.
 func each(count int, do func(i int) error) error {
-	var (
-		errs  = make([]error, count)
-		slots = make(chan struct{}, busy)
-		group sync.WaitGroup
-	)
+	var group errgroup.Group
+	group.SetLimit(busy)
 	for i := range count {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			errs[i] = do(i)
-		})
+		group.Go(func() error { return do(i) })
 	}
-	group.Wait()
-	return errors.Join(errs...)
+	return group.Wait()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // unknownSync is how long WaitForKubeProxy waits where a node's kube-proxy does not tell what it has written:
@@ -56,6 +57,6 @@ func WaitForKubeProxy(ctx context.Context, exec probe.Exec, vantages []reach.Van
 	if len(troubles) == 0 {
 		return ""
 	}
-	pause(ctx, unknownSync)
+	_ = wait.Sleep(ctx, unknownSync) // when ctx has ended, the caller sees it
 	return fmt.Sprintf("what kube-proxy has written is not known (%s); observed %s after the objects had settled", strings.Join(troubles, "; "), unknownSync)
 }

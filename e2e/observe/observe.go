@@ -25,6 +25,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -230,20 +231,8 @@ func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
 		}
 		seen := fmt.Sprintf("%d cells are not, first %s", differing, first)
 		e.progress(converging, seen)
-		if !pause(ctx, reprobe) {
-			return p, "", fmt.Errorf("wait for %s (%s): %w", converging, seen, context.Cause(ctx))
+		if err := wait.Sleep(ctx, reprobe); err != nil {
+			return p, "", fmt.Errorf("wait for %s (%s): %w", converging, seen, err)
 		}
-	}
-}
-
-// pause waits for d; it returns false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
