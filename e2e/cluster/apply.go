@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,12 +10,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/e2e-framework/klient/decoder"
+	"sigs.k8s.io/e2e-framework/klient/k8s"
 
 	"github.com/svclab/svclab/e2e/lasting"
 )
@@ -22,25 +23,25 @@ import (
 // fieldManager owns what svclab applies (server-side apply).
 const fieldManager = "svclab"
 
-// decode reads the objects of a YAML file.
-func decode(text []byte) ([]*unstructured.Unstructured, error) {
+// decode reads the objects of a YAML file. Each document is decoded into an unstructured object: decoder.DecodeEach would
+// decode known kinds into Go types, which drops the fields that they do not have before the API server can refuse them.
+func decode(text []byte, options ...decoder.DecodeOption) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 	for {
-		var raw runtime.RawExtension
-		err := decoder.Decode(&raw)
+		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
 			return objects, nil
+		}
+		var object unstructured.Unstructured
+		if err == nil {
+			err = decoder.Decode(bytes.NewReader(document), &object, options...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read objects: %w", err)
 		}
-		if text := bytes.TrimSpace(raw.Raw); len(text) == 0 || string(text) == "null" { // comments only
+		if len(object.Object) == 0 { // a document of comments only
 			continue
-		}
-		var object unstructured.Unstructured
-		if err := object.UnmarshalJSON(raw.Raw); err != nil {
-			return nil, fmt.Errorf("read objects: %w", err)
 		}
 		unstructured.RemoveNestedField(object.Object, "metadata", "creationTimestamp") // null in some generated files
 		objects = append(objects, &object)
@@ -72,11 +73,12 @@ func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructure
 }
 
 func (c *Cluster) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
-	resource, err := c.resource(object)
+	text, err := object.MarshalJSON()
 	if err == nil {
-		asked, answered := lasting.Request(ctx)
+		request, answered := lasting.Request(ctx)
 		defer answered()
-		_, err = resource.Apply(asked, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+		// Patch writes the answer into the object that it is given, and an object with managedFields cannot be applied again.
+		err = c.objects.Patch(request, object.DeepCopy(), k8s.Patch{PatchType: types.ApplyPatchType, Data: text}, serverSide)
 	}
 	if err != nil {
 		return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
@@ -84,21 +86,10 @@ func (c *Cluster) applyOne(ctx context.Context, object *unstructured.Unstructure
 	return nil
 }
 
-// resource is where objects like this one are served.
-func (c *Cluster) resource(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	gvk := object.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if meta.IsNoMatchError(err) { // its definition may be newer than what was read
-		c.mapper.Reset()
-		mapping, err = c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		return c.dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace()), nil
-	}
-	return c.dynamic.Resource(mapping.Resource), nil
+// serverSide are the options of a server-side apply: svclab owns the fields, and fields that the server does not know are refused.
+func serverSide(o *metav1.PatchOptions) {
+	force := true
+	o.FieldManager, o.Force, o.FieldValidation = fieldManager, &force, metav1.FieldValidationStrict
 }
 
 // later reports whether err may go away by itself: a webhook that does not listen yet, a controller that has not made what

@@ -9,9 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // managedLabel marks what svclab put into a cluster.
@@ -64,9 +64,10 @@ func (c *Cluster) ensureClients(ctx context.Context) error {
 
 // allJoined waits until the API server knows every node.
 func (c *Cluster) allJoined(ctx context.Context) error {
-	return watchObjects(ctx, c.waiter, "every node has joined", nodesReadyIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
-		return fmt.Sprintf("%d of %d", len(nodes), len(c.nodeNames())), len(nodes) >= len(c.nodeNames())
-	})
+	return c.await(ctx, "every node to join", nodesJoinedIn, wait.List(c.objects, "", &corev1.NodeList{}, func(nodes *corev1.NodeList) (bool, string) {
+		have, want := len(nodes.Items), len(c.nodeNames())
+		return have >= want, fmt.Sprintf("%d of %d", have, want)
+	}), c.on("", "nodes", "", ""))
 }
 
 func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
@@ -87,12 +88,10 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 		return err
 	}
 	// a new namespace has no ServiceAccount at once
-	if err := c.applyUntilAdmitted(ctx, "the client pods are admitted", objects); err != nil {
+	if err := c.applyUntilAdmitted(ctx, "the client pods to be admitted", objects); err != nil {
 		return err
 	}
-	return watchObjects(ctx, c.waiter, "every client pod is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.Everything()), func(there []*corev1.Pod) (string, bool) {
-		return podsReady(there, pods)
-	})
+	return c.podsReady(ctx, "every client pod to be ready", pods)
 }
 
 // removeEnded removes client pods that will never run again, such as evicted ones, so that they are made anew.
@@ -113,21 +112,28 @@ func (c *Cluster) removeEnded(ctx context.Context) error {
 	return nil
 }
 
-// podsReady judges whether every wanted pod is Ready.
-func podsReady(there []*corev1.Pod, wanted []clientPod) (seen string, done bool) {
+// podsReady waits until the client pods are Ready.
+func (c *Cluster) podsReady(ctx context.Context, what string, pods []clientPod) error {
+	return c.await(ctx, what, clientsReadyIn, wait.List(c.objects, ClientsNamespace, &corev1.PodList{}, func(there *corev1.PodList) (bool, string) {
+		return ready(there.Items, pods)
+	}), c.on("", "pods", ClientsNamespace, ""))
+}
+
+// ready reports whether every wanted pod is Ready.
+func ready(there []corev1.Pod, wanted []clientPod) (done bool, seen string) {
 	var waiting []string
 	for _, want := range wanted {
-		i := slices.IndexFunc(there, func(p *corev1.Pod) bool { return p.Name == want.Name && p.DeletionTimestamp == nil })
+		i := slices.IndexFunc(there, func(p corev1.Pod) bool { return p.Name == want.Name && p.DeletionTimestamp == nil })
 		switch {
 		case i < 0:
 			waiting = append(waiting, want.Name+" is not there")
 		case !slices.ContainsFunc(there[i].Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		}):
-			waiting = append(waiting, want.Name+" is "+podState(there[i]))
+			waiting = append(waiting, want.Name+" is "+podState(&there[i]))
 		}
 	}
-	return strings.Join(waiting, "; "), len(waiting) == 0
+	return len(waiting) == 0, strings.Join(waiting, "; ")
 }
 
 // podState says in a few words why a pod is not ready.

@@ -6,11 +6,10 @@ import (
 	"net/netip"
 	"sync"
 
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
@@ -27,14 +26,14 @@ const clientApp = "svclab-client"
 // Cluster is a cluster that works, with clients in every place. Make one with Up, Attach or Existing; its methods
 // may be called concurrently. It is a probe.Exec and a probe.Prefixer.
 type Cluster struct {
-	*waiter
+	*progress
 	settings Settings
 	// kubeconfig and context name what commands for people use.
 	kubeconfig, context string
 	config              *rest.Config
 	client              kubernetes.Interface
 	dynamic             dynamic.Interface
-	mapper              *restmapper.DeferredDiscoveryRESTMapper
+	objects             *resources.Resources
 
 	// provider and engine are those of a cluster of svclab's own; nil for an existing one.
 	provider *kind.Provider
@@ -105,8 +104,10 @@ func (c *Cluster) connect(config *rest.Config) error {
 	if c.dynamic, err = dynamic.NewForConfig(config); err != nil {
 		return fmt.Errorf("connect to the cluster: %w", err)
 	}
+	if c.objects, err = resources.New(config); err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
 	c.config, c.client = config, client
-	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	return nil
 }
 

@@ -10,11 +10,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // undos are what RestoreAll does, by what was broken.
@@ -151,29 +151,31 @@ func (c *Cluster) bringBack(ctx context.Context, node string) error {
 	if err := c.nodeWorks(ctx, node, nodeBackIn); err != nil {
 		return err
 	}
-	err = watchObjects(ctx, c.waiter, "node "+node+" reports that it is Ready", nodeBackIn, c.listWatch("nodes", "", fields.OneTermEqualSelector("metadata.name", node)),
-		func(nodes []*corev1.Node) (string, bool) { return readySince(nodes, node, began, was == "running") })
+	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}
+	err = c.await(ctx, "node "+node+" to report that it is Ready", nodeBackIn, wait.Object(c.objects, object, func(n *corev1.Node) (bool, string) {
+		return readySince(n, began, was == "running")
+	}), c.on("", "nodes", "", node))
 	if err != nil {
 		return err
 	}
 	if err := c.Repair(ctx); err != nil {
 		return err
 	}
-	return watchObjects(ctx, c.waiter, "the client pod of "+node+" is ready", clientsReadyIn, c.listWatch("pods", ClientsNamespace, fields.OneTermEqualSelector("spec.nodeName", node)),
-		func(pods []*corev1.Pod) (string, bool) { return podsReady(pods, []clientPod{{Name: c.podOf(node)}}) })
+	return c.podsReady(ctx, "the client pod of "+node+" to be ready", []clientPod{{Name: c.podOf(node)}})
 }
 
-// readySince judges whether a node is Ready and has said so after a time; the object of a node that died goes on saying so.
-func readySince(nodes []*corev1.Node, name string, since time.Time, always bool) (seen string, done bool) {
-	if seen, done := kind.Ready(nodes, []string{name}); !done {
-		return seen, false
+// readySince reports whether a node is Ready and, unless always is set, has reported so after a time: the object of a node that
+// died says Ready for another 40 s.
+func readySince(node *corev1.Node, since time.Time, always bool) (done bool, seen string) {
+	if done, seen := kind.Ready([]corev1.Node{*node}, []string{node.Name}); !done {
+		return false, seen
 	}
-	for _, condition := range nodes[0].Status.Conditions {
+	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady && !always && condition.LastHeartbeatTime.Time.Before(since) {
-			return fmt.Sprintf("it has not reported since %s", condition.LastHeartbeatTime.Format(time.TimeOnly)), false
+			return false, fmt.Sprintf("it has not reported since %s", condition.LastHeartbeatTime.Format(time.TimeOnly))
 		}
 	}
-	return "", true
+	return true, ""
 }
 
 // RestartProxy removes a node's kube-proxy pod and waits until the one made in its place has synced.
@@ -181,9 +183,10 @@ func (c *Cluster) RestartProxy(ctx context.Context, node string) error {
 	if err := c.node(node); err != nil {
 		return err
 	}
-	here := fields.OneTermEqualSelector("spec.nodeName", node)
+	const proxies = "k8s-app=kube-proxy"
+	here := "spec.nodeName=" + node
 	pods := c.client.CoreV1().Pods("kube-system")
-	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: here.String()})
+	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: proxies, FieldSelector: here})
 	if err != nil {
 		return fmt.Errorf("restart kube-proxy on %s: %w", node, err)
 	}
@@ -194,15 +197,14 @@ func (c *Cluster) RestartProxy(ctx context.Context, node string) error {
 			return fmt.Errorf("restart kube-proxy on %s: %w", node, err)
 		}
 	}
-	proxy := labels.SelectorFromSet(labels.Set{"k8s-app": "kube-proxy"})
-	err = watchObjects(ctx, c.waiter, "the new kube-proxy pod on "+node+" runs", nodeBackIn, c.listWatch("pods", "kube-system", here), func(there []*corev1.Pod) (string, bool) {
-		for _, pod := range there {
-			if proxy.Matches(labels.Set(pod.Labels)) && !old[string(pod.UID)] {
-				return podsReady([]*corev1.Pod{pod}, []clientPod{{Name: pod.Name}})
+	err = c.await(ctx, "the new kube-proxy pod on "+node+" to run", nodeBackIn, wait.List(c.objects, "kube-system", &corev1.PodList{}, func(there *corev1.PodList) (bool, string) {
+		for _, pod := range there.Items {
+			if !old[string(pod.UID)] {
+				return ready(there.Items, []clientPod{{Name: pod.Name}})
 			}
 		}
-		return "there is none yet", false
-	})
+		return false, "there is none yet"
+	}, resources.WithLabelSelector(proxies), resources.WithFieldSelector(here)), c.on("", "pods", "kube-system", ""))
 	if err != nil {
 		return err
 	}

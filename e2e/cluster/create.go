@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // create makes the cluster from nothing, after removing what is in its place.
@@ -34,14 +35,14 @@ func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
 	if err := os.WriteFile(c.settings.intent(), []byte(want.marker.Summary+"\n"), 0o644); err != nil {
 		return fmt.Errorf("create cluster %s: %w", name, err)
 	}
-	c.say("creating cluster %s: %s", name, want.marker.Summary)
+	c.logf("creating cluster %s: %s", name, want.marker.Summary)
 	if err := c.createNetwork(ctx, want.marker); err != nil {
 		return errors.Join(err, c.abandon(ctx))
 	}
 	if err := c.createAll(ctx, want.marker); err != nil {
 		return errors.Join(err, c.abandon(ctx))
 	}
-	c.say("cluster %s is ready (%.1f s)", name, time.Since(began).Seconds())
+	c.logf("cluster %s is ready (%.1f s)", name, time.Since(began).Seconds())
 	return nil
 }
 
@@ -76,16 +77,16 @@ func (c *Cluster) createAll(ctx context.Context, m marker) error {
 
 // connectEarly connects as soon as the API server answers, while kind still joins the workers.
 func (c *Cluster) connectEarly(ctx context.Context) error {
-	return c.until(ctx, "the API server answers", apiServerIn, func(ctx context.Context) (string, bool, error) {
+	return c.await(ctx, "the API server to answer", apiServerIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		config, err := c.provider.Early(ctx)
 		if err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		if err := c.connect(config); err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		return c.readyz(ctx)
-	})
+	}))
 }
 
 // abandon removes what a failed or cancelled creation left, logs first unless it was cancelled.
@@ -111,7 +112,7 @@ func (c *Cluster) abandon(ctx context.Context) error {
 // right already, so it serves new and old clusters alike.
 func (c *Cluster) furnish(ctx context.Context) error {
 	began := time.Now()
-	say := func(what string) { c.say("  %s (%.1f s)", what, time.Since(began).Seconds()) }
+	say := func(what string) { c.logf("  %s (%.1f s)", what, time.Since(began).Seconds()) }
 	if err := c.loadImages(ctx); err != nil {
 		return err
 	}

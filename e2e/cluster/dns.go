@@ -7,12 +7,13 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // domain is the cluster's DNS domain; kubeadm's default.
@@ -23,32 +24,25 @@ const forwardAnnotation = "svclab.io/forward"
 
 // findDNS reads the address of the cluster's DNS Service.
 func (c *Cluster) findDNS(ctx context.Context) error {
-	return c.until(ctx, "the Service kube-system/kube-dns has an address", dnsAnswersIn, func(ctx context.Context) (string, bool, error) {
-		service, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{})
-		if err != nil {
-			return "", false, err
-		}
-		addr, err := netip.ParseAddr(service.Spec.ClusterIP)
-		if err != nil {
-			return "", false, fmt.Errorf("its address is %q", service.Spec.ClusterIP)
-		}
+	dns := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-dns"}}
+	return c.await(ctx, "the Service kube-system/kube-dns to have an address", dnsAnswersIn, wait.Object(c.objects, dns, func(s *corev1.Service) (bool, string) {
+		addr, err := netip.ParseAddr(s.Spec.ClusterIP)
 		c.dns = netip.AddrPortFrom(addr, 53)
-		return "", true, nil
-	})
+		return err == nil, fmt.Sprintf("its address is %q", s.Spec.ClusterIP)
+	}))
 }
 
 // ensureDNS makes CoreDNS forward to the outside world instead of the machine's resolvers, so that no query leaves the
 // machine, and waits until its pods do.
 func (c *Cluster) ensureDNS(ctx context.Context) error {
-	err := c.until(ctx, "CoreDNS's configuration is written", dnsAnswersIn, func(ctx context.Context) (string, bool, error) {
-		return "", true, c.forwardDNS(ctx)
-	})
+	err := c.await(ctx, "CoreDNS's configuration to be written", dnsAnswersIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
+		return true, "", c.forwardDNS(ctx)
+	}))
 	if err != nil {
 		return err
 	}
-	return watchObjects(ctx, c.waiter, "CoreDNS runs with its new configuration", dnsAnswersIn, c.appsWatch("deployments", "kube-system"), func(d []*appsv1.Deployment) (string, bool) {
-		return deploymentReady("coredns")(d)
-	})
+	return c.await(ctx, "CoreDNS to run with its new configuration", dnsAnswersIn, wait.Deployment(c.objects, "kube-system", "coredns"),
+		c.on("apps", "deployments", "kube-system", "coredns"))
 }
 
 // forwardDNS writes the forwarding, if it is not so yet.
@@ -111,7 +105,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 		return err
 	}
 	client := probe.New(c)
-	return c.until(ctx, "DNS answers every node and client pod, and each pod reaches example.com", dnsAnswersIn, func(ctx context.Context) (string, bool, error) {
+	return c.await(ctx, "DNS to answer every node and client pod, and each pod to reach example.com", dnsAnswersIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		var lookups []probe.Lookup
 		var requests []probe.Request
 		for _, v := range vantages {
@@ -124,11 +118,11 @@ func (c *Cluster) answers(ctx context.Context) error {
 		}
 		found, err := client.Resolve(ctx, lookups)
 		if err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		cells, err := client.Observe(ctx, requests)
 		if err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		var wrong []string
 		for _, f := range found {
@@ -144,6 +138,6 @@ func (c *Cluster) answers(ctx context.Context) error {
 			}
 		}
 		slices.Sort(wrong)
-		return strings.Join(wrong, "; "), len(wrong) == 0, nil
-	})
+		return len(wrong) == 0, strings.Join(wrong, "; "), nil
+	}))
 }

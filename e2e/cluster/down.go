@@ -32,7 +32,7 @@ func (c *Cluster) remove(ctx context.Context, f found) error {
 		err := c.engine.Run(ctx, "network", "rm", network.ID)
 		if err != nil && !docker.Missing(err) {
 			if strings.Contains(err.Error(), "active endpoints") {
-				c.say("the Docker network %s stays: other containers are on it", name)
+				c.logf("the Docker network %s stays: other containers are on it", name)
 				continue
 			}
 			return fmt.Errorf("delete cluster %s: %w", name, err)
@@ -85,6 +85,6 @@ func (c *Cluster) takeDown(ctx context.Context) (existed bool, err error) {
 	if !existed {
 		return false, nil
 	}
-	c.say("deleted cluster %s (%.1f s)", c.settings.Name, time.Since(began).Seconds())
+	c.logf("deleted cluster %s (%.1f s)", c.settings.Name, time.Since(began).Seconds())
 	return true, nil
 }

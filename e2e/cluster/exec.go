@@ -9,10 +9,12 @@ import (
 	"os"
 
 	"al.essio.dev/pkg/shellescape"
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
@@ -101,7 +103,7 @@ func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []str
 		return err
 	}
 	var said bytes.Buffer
-	ctx = quiet(ctx) // it would log the end of a stream that is cancelled as an error
+	ctx = klog.NewContext(ctx, logr.Discard()) // client-go logs the end of every cancelled stream as an error
 	streams := remotecommand.StreamOptions{Stdin: stdin, Stdout: orDiscard(stdout), Stderr: io.MultiWriter(orDiscard(stderr), &said)}
 	if err := executor.StreamWithContext(ctx, streams); err != nil {
 		if said.Len() > 0 {

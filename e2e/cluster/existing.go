@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -63,7 +64,7 @@ func Connect(ctx context.Context, kubeconfig, contextName string, s Settings) (*
 	if err != nil {
 		return nil, badKubeconfig(kubeconfig, err)
 	}
-	c := &Cluster{waiter: &waiter{log: s.Log}, settings: s, kubeconfig: kubeconfig, context: contextName}
+	c := &Cluster{progress: &progress{out: s.Log}, settings: s, kubeconfig: kubeconfig, context: contextName}
 	if err := c.connect(config); err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (c *Cluster) Furnish(ctx context.Context, slots map[string]string, image st
 		return problem(ErrForeignCluster, "remove or rename it: svclab's client pods need that name", "the namespace %s exists, and svclab did not make it", ClientsNamespace)
 	case err == nil && namespace.Labels[labLabel] == "": // of a run before, which was killed
 		if !c.made { // else it is furnished anew
-			c.say("removing the namespace %s, which an earlier run left behind", ClientsNamespace)
+			c.logf("removing the namespace %s, which an earlier run left behind", ClientsNamespace)
 		}
 		if err := c.removeClients(ctx); err != nil {
 			return err
@@ -164,16 +165,16 @@ func (c *Cluster) removeClients(ctx context.Context) error {
 }
 
 func (c *Cluster) clientsGone(ctx context.Context) error {
-	return c.until(ctx, "the namespace "+ClientsNamespace+" is removed", namespaceGoneIn, func(ctx context.Context) (string, bool, error) {
+	return c.await(ctx, "the namespace "+ClientsNamespace+" to be removed", namespaceGoneIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return "", true, nil
+			return true, "", nil
 		}
 		if err != nil {
-			return "", false, err
+			return false, "", err
 		}
-		return "it is " + strings.ToLower(string(namespace.Status.Phase)), false, nil
-	})
+		return false, "it is " + strings.ToLower(string(namespace.Status.Phase)), nil
+	}))
 }
 
 // existingFacts reads what a cluster that svclab did not make says of itself: its proxy mode (see ProxyMode), the pod

@@ -61,9 +61,9 @@ func (c *Cluster) ExportLogs(ctx context.Context, dir string) error {
 // SaveLogs is ExportLogs for a failure that is reported elsewhere: it logs where the files are and which could not be saved.
 func (c *Cluster) SaveLogs(ctx context.Context, dir string) {
 	if err := c.ExportLogs(ctx, dir); err != nil {
-		c.say("not all logs could be saved: %s", shortened(err.Error()))
+		c.logf("not all logs could be saved: %s", shortened(err.Error()))
 	}
-	c.say("the logs are in %s", dir)
+	c.logf("the logs are in %s", dir)
 }
 
 func (c *Cluster) dumpObjects(ctx context.Context, dir string) error {

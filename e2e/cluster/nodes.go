@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // excludeLabel keeps a node out of load balancing. kubeadm puts it on control planes and kind leaves it there when there
@@ -46,28 +45,24 @@ func (c *Cluster) ensureNodes(ctx context.Context) error {
 // nodeNames are the names of the nodes of a cluster of svclab's own.
 func (c *Cluster) nodeNames() []string { return c.settings.kindConfig().Nodes() }
 
-func (c *Cluster) listWatch(resource, namespace string, selector fields.Selector) cache.ListerWatcher {
-	return cache.NewListWatchFromClient(c.client.CoreV1().RESTClient(), resource, namespace, selector)
-}
-
 // includeControlPlane takes the exclude label off the control plane, once kubeadm has put its labels on.
 func (c *Cluster) includeControlPlane(ctx context.Context) error {
 	name := c.settings.Name + "-control-plane"
-	return c.until(ctx, "the label "+excludeLabel+" is off "+name, nodesReadyIn, func(ctx context.Context) (string, bool, error) {
+	return c.await(ctx, "the label "+excludeLabel+" to be removed from "+name, nodesJoinedIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		if _, marked := node.Labels["node-role.kubernetes.io/control-plane"]; !marked { // kubeadm puts both on at once
-			return "kubeadm has not labelled the node yet", false, nil
+			return false, "kubeadm has not labelled the node yet", nil
 		}
 		if _, excluded := node.Labels[excludeLabel]; !excluded {
-			return "", true, nil
+			return true, "", nil
 		}
 		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, excludeLabel)
 		_, err = c.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-		return "", err == nil, err
-	})
+		return err == nil, "", err
+	}))
 }
 
 // Repair writes every node's part of the pod network afresh: the routes to the other nodes' pods, the masquerade, and the
@@ -83,11 +78,11 @@ func (c *Cluster) GuardRanges(ctx context.Context, ranges ...netip.Prefix) error
 
 func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
 	var peers []peer
-	err := watchObjects(ctx, c.waiter, "every node has its pod ranges", podCIDRsIn, c.listWatch("nodes", "", fields.Everything()), func(nodes []*corev1.Node) (string, bool) {
+	err := c.await(ctx, "every node to have its pod ranges", podCIDRsIn, wait.List(c.objects, "", &corev1.NodeList{}, func(nodes *corev1.NodeList) (bool, string) {
 		var seen string
-		peers, seen = peersOf(nodes, c.nodeNames(), len(c.settings.PodRanges()))
-		return seen, seen == ""
-	})
+		peers, seen = peersOf(nodes.Items, c.nodeNames(), len(c.settings.PodRanges()))
+		return seen == "", seen
+	}), c.on("", "nodes", "", ""))
 	if err != nil {
 		return err
 	}
@@ -125,14 +120,14 @@ func (c *Cluster) guardEarly(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, node := range c.nodeNames() {
 		group.Go(func() error {
-			return c.until(ctx, "node "+node+" guards the machine's default route", apiServerIn, func(ctx context.Context) (string, bool, error) {
+			return c.await(ctx, "node "+node+" to guard the machine's default route", apiServerIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 				container, err := c.containerNamed(ctx, node)
 				if err != nil || container.State != "running" {
-					return "its container does not run", false, err
+					return false, "its container does not run", err
 				}
 				err = c.installNetwork(ctx, node, files) // fails until systemd has come up
-				return "", err == nil, err
-			})
+				return err == nil, "", err
+			}))
 		})
 	}
 	return group.Wait()
@@ -145,10 +140,10 @@ type peer struct {
 }
 
 // peersOf reads the nodes' pod ranges, families of them each; seen says whose are missing.
-func peersOf(nodes []*corev1.Node, names []string, families int) (peers []peer, seen string) {
+func peersOf(nodes []corev1.Node, names []string, families int) (peers []peer, seen string) {
 	var missing []string
 	for _, name := range names {
-		i := slices.IndexFunc(nodes, func(n *corev1.Node) bool { return n.Name == name })
+		i := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == name })
 		if i < 0 || len(nodes[i].Spec.PodCIDRs) < families {
 			missing = append(missing, name)
 			continue
@@ -210,15 +205,15 @@ echo "kubelet $(health 10248), kube-proxy $(health 10256), rules for $1: $(rules
 // nodeWorks waits until a node's kubelet and kube-proxy are healthy and its rules are there. The node's own word is asked,
 // as its object still says Ready for 40 s after it died.
 func (c *Cluster) nodeWorks(ctx context.Context, node string, limit time.Duration) error {
-	return c.until(ctx, "kube-proxy has synced on "+node, limit, func(ctx context.Context) (string, bool, error) {
+	return c.await(ctx, "kube-proxy to sync on "+node, limit, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		var out bytes.Buffer
 		argv := []string{"sh", "-c", nodeCheck, "sh", c.dns.Addr().String()}
 		if err := c.engine.Exec(ctx, node, argv, nil, &out, nil); err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		seen := strings.TrimSpace(out.String())
-		return seen, nodeHealthy(seen), nil
-	})
+		return nodeHealthy(seen), seen, nil
+	}))
 }
 
 // nodeHealthy reads the line that nodeCheck prints.
@@ -241,6 +236,6 @@ func (c *Cluster) loadImages(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	c.say("  the images are on every node")
+	c.logf("  the images are on every node")
 	return nil
 }

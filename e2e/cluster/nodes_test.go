@@ -70,10 +70,10 @@ func TestNodeNetworkRules(t *testing.T) {
 }
 
 func TestPeersOf(t *testing.T) {
-	node := func(name string, ranges ...string) *corev1.Node {
-		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDRs: ranges}}
+	node := func(name string, ranges ...string) corev1.Node {
+		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDRs: ranges}}
 	}
-	nodes := []*corev1.Node{node("b", "10.244.1.0/24"), node("a", "10.244.0.0/24", "fd00::/64"), node("stray", "10.9.0.0/24")}
+	nodes := []corev1.Node{node("b", "10.244.1.0/24"), node("a", "10.244.0.0/24", "fd00::/64"), node("stray", "10.9.0.0/24")}
 	if peers, seen := peersOf(nodes, []string{"a", "b"}, 1); seen != "" || len(peers) != 2 || peers[0].Node != "a" {
 		t.Errorf("%v %q", peers, seen)
 	}

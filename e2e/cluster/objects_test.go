@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/e2e-framework/klient/decoder"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
@@ -55,12 +54,14 @@ func TestDecode(t *testing.T) {
 	if _, there, _ := unstructured.NestedFieldNoCopy(objects[0].Object, "metadata", "creationTimestamp"); there || objects[0].GetName() != "x" {
 		t.Errorf("%v", objects[0])
 	}
-	if _, err := decode([]byte("a: [")); err == nil {
-		t.Error("nonsense was read")
+	for _, text := range []string{"a: [", "a: b", "kind: A\n---\n- kind: B\n"} {
+		if _, err := decode([]byte(text)); err == nil {
+			t.Errorf("%q was read", text)
+		}
 	}
 }
 
-func TestLookSooner(t *testing.T) {
+func TestProbeSooner(t *testing.T) {
 	objects, err := decode([]byte(`kind: Deployment
 metadata: {name: controller}
 spec:
@@ -71,11 +72,8 @@ spec:
         readinessProbe: {initialDelaySeconds: 10, periodSeconds: 10, httpGet: {path: /metrics}}
         livenessProbe: {initialDelaySeconds: 10}
       - name: b
-`))
+`), decoder.MutateOption(probeSooner))
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := lookSooner(objects); err != nil {
 		t.Fatal(err)
 	}
 	containers, _, err := unstructured.NestedSlice(objects[0].Object, "spec", "template", "spec", "containers")
@@ -86,40 +84,6 @@ spec:
 	readiness, liveness := first["readinessProbe"].(map[string]any), first["livenessProbe"].(map[string]any)
 	if readiness["initialDelaySeconds"] != int64(1) || readiness["periodSeconds"] != int64(2) || readiness["httpGet"] == nil || liveness["initialDelaySeconds"] != int64(10) {
 		t.Errorf("%v", first)
-	}
-}
-
-func TestDeploymentReady(t *testing.T) {
-	two := int32(2)
-	deployment := func(status appsv1.DeploymentStatus) *appsv1.Deployment {
-		return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "coredns", Generation: 3}, Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: status}
-	}
-	for name, c := range map[string]struct {
-		status appsv1.DeploymentStatus
-		want   bool
-	}{
-		"as declared":            {appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, true},
-		"not seen yet":           {appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, false},
-		"an old pod still there": {appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}, false},
-		"half available":         {appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 1}, false},
-	} {
-		if seen, got := deploymentReady("coredns")([]*appsv1.Deployment{deployment(c.status)}); got != c.want {
-			t.Errorf("%s: %v, %s", name, got, seen)
-		}
-	}
-	if seen, done := deploymentReady("coredns")(nil); done || seen != "there is no Deployment coredns" {
-		t.Error(seen)
-	}
-}
-
-func TestDaemonSetReady(t *testing.T) {
-	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "speaker"}, Status: appsv1.DaemonSetStatus{NumberReady: 2, UpdatedNumberScheduled: 3}}
-	if seen, done := daemonSetReady([]*appsv1.DaemonSet{set}, "speaker", 3); done || seen != "2 of 3 pods ready, 3 updated" {
-		t.Errorf("%q %v", seen, done)
-	}
-	set.Status.NumberReady = 3
-	if seen, done := daemonSetReady([]*appsv1.DaemonSet{set}, "speaker", 3); !done {
-		t.Error(seen)
 	}
 }
 

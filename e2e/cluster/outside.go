@@ -11,6 +11,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // outsideBackend is who the outside world's web server says it is.
@@ -154,12 +155,12 @@ echo "default routes: $(ip -4 route show default | wc -l) $(ip -6 route show def
 // outsideWorks waits until the outside world answers, and has no way beyond its own network.
 func (c *Cluster) outsideWorks(ctx context.Context, container string, addrs []netip.Addr) error {
 	want := fmt.Sprintf("default routes: 0 0, web server 200, example.com is %s", addrs[0])
-	return c.until(ctx, "the outside world answers ("+want+")", outsideIn, func(ctx context.Context) (string, bool, error) {
+	return c.await(ctx, "the outside world to answer ("+want+")", outsideIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		var out bytes.Buffer
 		if err := c.engine.Exec(ctx, container, []string{"sh", "-c", outsideCheck}, nil, &out, nil); err != nil {
-			return "", false, err
+			return false, "", err
 		}
 		seen := strings.TrimSpace(out.String())
-		return seen, seen == want, nil
-	})
+		return seen == want, seen, nil
+	}))
 }

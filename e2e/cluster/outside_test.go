@@ -47,7 +47,7 @@ func outsideCluster(t *testing.T, inspected string) (*Cluster, *fakeEngine) {
 	}
 	s := testSettings(t)
 	s.Engine = fake.engine()
-	return &Cluster{waiter: &waiter{log: s.Log}, settings: s, engine: s.Engine}, fake
+	return &Cluster{progress: &progress{out: s.Log}, settings: s, engine: s.Engine}, fake
 }
 
 func TestEnsureContainer(t *testing.T) {

@@ -48,7 +48,7 @@ func (c *Cluster) Silent(ctx context.Context) (map[string]error, error) {
 		return nil, err
 	}
 	for _, node := range slices.Sorted(maps.Keys(silent)) {
-		c.say("leaving out node %s, on which no exec is answered: %s", node, shortened(silent[node].Error()))
+		c.logf("leaving out node %s, on which no exec is answered: %s", node, shortened(silent[node].Error()))
 	}
 	return silent, nil
 }

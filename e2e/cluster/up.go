@@ -16,6 +16,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // Up returns a cluster as the settings say, working by svclab's own definition: the one that is there when it is the
@@ -65,7 +66,7 @@ func own(s Settings) *Cluster {
 	}
 	provider := kind.New(s.Engine, s.Name, s.Name, s.Kubeconfig(), s.Log)
 	provider.WithVersion(s.Version)
-	return &Cluster{waiter: &waiter{log: s.Log}, settings: s, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
+	return &Cluster{progress: &progress{out: s.Log}, settings: s, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
 }
 
 func (c *Cluster) ping(ctx context.Context) error {
@@ -96,19 +97,19 @@ func (c *Cluster) bringUp(ctx context.Context, want wanted) error {
 		// leftovers of svclab's own, from a creation that was cut off before its first node
 		return c.create(ctx, want, f)
 	case recreate:
-		c.say("cluster %s: %s; making it anew", c.settings.Name, d.Why)
+		c.logf("cluster %s: %s; making it anew", c.settings.Name, d.Why)
 		return c.create(ctx, want, f)
 	case start:
-		c.say("cluster %s does not run (%s); starting it", c.settings.Name, d.Why)
+		c.logf("cluster %s does not run (%s); starting it", c.settings.Name, d.Why)
 		err = c.startContainers(ctx, f)
 	case reuse:
-		c.say("cluster %s is there", c.settings.Name)
+		c.logf("cluster %s is there", c.settings.Name)
 	}
 	if err == nil {
 		err = c.takeOver(ctx)
 	}
 	if err == nil {
-		c.say("cluster %s is ready (%.1f s)", c.settings.Name, time.Since(began).Seconds())
+		c.logf("cluster %s is ready (%.1f s)", c.settings.Name, time.Since(began).Seconds())
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -117,7 +118,7 @@ func (c *Cluster) bringUp(ctx context.Context, want wanted) error {
 	if errors.Is(err, ErrVersion) { // the same image would give the same version again
 		return err
 	}
-	c.say("cluster %s does not work again (%v); making it anew", c.settings.Name, err)
+	c.logf("cluster %s does not work again (%v); making it anew", c.settings.Name, err)
 	return c.create(ctx, want, f)
 }
 
@@ -167,16 +168,16 @@ func (c *Cluster) takeOver(ctx context.Context) error {
 
 // apiReady waits until the API server of a cluster that was made before answers.
 func (c *Cluster) apiReady(ctx context.Context) error {
-	return c.until(ctx, "the API server answers", nodeBackIn, c.readyz)
+	return c.await(ctx, "the API server to answer", nodeBackIn, wait.Retry(c.readyz))
 }
 
-// readyz asks the API server once.
-func (c *Cluster) readyz(ctx context.Context) (seen string, done bool, err error) {
+// readyz sends the API server one request.
+func (c *Cluster) readyz(ctx context.Context) (done bool, seen string, err error) {
 	text, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 	if failing := notOK(string(text)); failing != "" {
-		return failing, false, nil
+		return false, failing, nil
 	}
-	return string(text), err == nil, err
+	return err == nil, string(text), err
 }
 
 // notOK are the checks that a /readyz answer says have failed.

@@ -8,28 +8,29 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/svclab/svclab/e2e/wait"
 )
 
-// watchersBackIn is how long clients of a restarted API server may take to come back: a client-go reflector that was
-// refused asks again after up to 30 s, of which chance makes up to 60 s.
+// watchersBackIn bounds how long clients of a restarted API server take to come back. A client-go reflector that was refused
+// tries again after up to 30 s, and jitter makes that up to 60 s.
 const watchersBackIn = 75 * time.Second
 
-// watchersBack waits until at least so many watch the EndpointSlices of the whole cluster: kube-proxies, the cluster's
-// DNS servers, load-balancer controllers. Until then what changes is heard by some only, and the cluster is not at rest.
-// Who does not come back in time is not waited for any longer: what comes of it is for traffic to show.
+// watchersBack waits until at least atLeast clients watch the EndpointSlices of the whole cluster: kube-proxies, the cluster's
+// DNS servers, load-balancer controllers. Until then only some of them follow a change. A client that does not come back in
+// time is no error here: the traffic shows whether it matters.
 func (c *Cluster) watchersBack(ctx context.Context, atLeast int) error {
-	err := c.loop(ctx, "who watched before watches again", watchersBackIn, time.Tick(time.Second),
-		func(ctx context.Context) (string, bool, error) {
-			n, err := c.watchers(ctx)
-			return fmt.Sprintf("%d of %d watch EndpointSlices", n, atLeast), n >= atLeast, err
-		})
-	if ctx.Err() == nil && errors.As(err, new(*WaitError)) {
+	err := c.await(ctx, "the clients of the API server to watch again", watchersBackIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
+		n, err := c.watchers(ctx)
+		return n >= atLeast, fmt.Sprintf("%d of %d watch EndpointSlices", n, atLeast), err
+	}), wait.Every(time.Second))
+	if ctx.Err() == nil && errors.As(err, new(*wait.Error)) {
 		return nil
 	}
 	return err
 }
 
-// watchers is how many watch the EndpointSlices of the whole cluster, as the API server's metrics say.
+// watchers returns how many clients watch the EndpointSlices of the whole cluster, from the API server's metrics.
 func (c *Cluster) watchers(ctx context.Context) (int, error) {
 	text, err := c.client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/e2e-framework/klient"
-	"sigs.k8s.io/e2e-framework/klient/wait"
 
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -33,24 +33,14 @@ func (p *Provider) WaitForControlPlane(ctx context.Context, client klient.Client
 	if err != nil {
 		return err
 	}
-	seen := "nothing yet"
-	err = wait.For(func(ctx context.Context) (bool, error) {
+	return wait.For(ctx, "the nodes of cluster "+p.name+" to be Ready", func(ctx context.Context) (bool, string, error) {
 		var nodes corev1.NodeList
 		if err := client.Resources().List(ctx, &nodes); err != nil {
-			seen = err.Error() // the API server may be restarting: the next request may succeed
-			return false, nil
+			return false, err.Error(), nil // the API server may be restarting: the next request may succeed
 		}
-		if err := p.checkVersion(nodes.Items); err != nil {
-			return false, err
-		}
-		var ready bool
-		seen, ready = Ready(pointers(nodes.Items), names)
-		return ready, nil
-	}, wait.WithContext(ctx), wait.WithImmediate(), wait.WithInterval(250*time.Millisecond), wait.WithTimeout(nodesReadyIn))
-	if err != nil {
-		return fmt.Errorf("wait until the nodes of cluster %s are Ready: %w; last seen: %s", p.name, err, seen)
-	}
-	return nil
+		done, seen := Ready(nodes.Items, names)
+		return done, seen, p.checkVersion(nodes.Items)
+	}, wait.Timeout(nodesReadyIn))
 }
 
 // CheckVersion returns a *VersionError when a node runs another version than WithVersion set. Without a version set, every
@@ -81,26 +71,18 @@ func hasVersion(version, requested string) bool {
 }
 
 // Ready reports whether all named nodes have joined and are Ready; seen says which are not, and why.
-func Ready(nodes []*corev1.Node, names []string) (seen string, ready bool) {
+func Ready(nodes []corev1.Node, names []string) (done bool, seen string) {
 	var waiting []string
 	for _, name := range names {
-		i := slices.IndexFunc(nodes, func(n *corev1.Node) bool { return n.Name == name })
+		i := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == name })
 		switch {
 		case i < 0:
 			waiting = append(waiting, name+" has not joined")
-		case !world.NodeReady(nodes[i]) || len(nodes[i].Status.Conditions) == 0:
-			waiting = append(waiting, name+" is not Ready"+reason(nodes[i]))
+		case !world.NodeReady(&nodes[i]) || len(nodes[i].Status.Conditions) == 0:
+			waiting = append(waiting, name+" is not Ready"+reason(&nodes[i]))
 		}
 	}
-	return strings.Join(waiting, "; "), len(waiting) == 0
-}
-
-func pointers(nodes []corev1.Node) []*corev1.Node {
-	list := make([]*corev1.Node, len(nodes))
-	for i := range nodes {
-		list[i] = &nodes[i]
-	}
-	return list
+	return len(waiting) == 0, strings.Join(waiting, "; ")
 }
 
 func reason(node *corev1.Node) string {
