@@ -4,15 +4,15 @@ import (
 	"io/fs"
 	"testing"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/dryrun"
-	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
 )
 
 func TestScenariosAreSound(t *testing.T) {
-	if err := scenario.Lint(manifests.FS(), steps.Kinds(runner.CheckNames()...)); err != nil {
+	if err := scenario.Lint(manifests.FS(), steps.Kinds(checks.Names()...)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -23,7 +23,7 @@ var unmodelled = map[string]string{}
 
 // Each cell of each expected table must be covered by exactly one row, and each row must cover a cell.
 func TestTablesCoverEveryCell(t *testing.T) {
-	scenarios, err := scenario.LoadAll(manifests.FS(), steps.Kinds(runner.CheckNames()...))
+	scenarios, err := scenario.LoadAll(manifests.FS(), steps.Kinds(checks.Names()...))
 	if err != nil {
 		t.Fatal(err)
 	}

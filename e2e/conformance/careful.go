@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
@@ -35,7 +36,7 @@ const (
 // Svclab's own clusters drop it; in those of others the cells are left out, with the reason.
 type careful struct {
 	runner.Prober
-	runner.Resolver
+	checks.Resolver
 	mode string
 	pace *pacer
 }

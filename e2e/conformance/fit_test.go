@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
@@ -14,7 +14,7 @@ import (
 
 func all(t *testing.T) []scenario.Scenario {
 	t.Helper()
-	list, err := scenario.LoadAll(manifests.FS(), steps.Kinds(runner.CheckNames()...))
+	list, err := scenario.LoadAll(manifests.FS(), steps.Kinds(checks.Names()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func all(t *testing.T) []scenario.Scenario {
 
 func one(t *testing.T, name string) scenario.Scenario {
 	t.Helper()
-	list, err := scenario.Load(manifests.FS(), []string{name}, steps.Kinds(runner.CheckNames()...))
+	list, err := scenario.Load(manifests.FS(), []string{name}, steps.Kinds(checks.Names()...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
@@ -20,7 +20,7 @@ func loaded(t *testing.T) map[string]scenario.Scenario {
 		names = append(names, m.Scenario)
 	}
 	slices.Sort(names)
-	all, err := scenario.Load(manifests.FS(), slices.Compact(names), steps.Kinds(runner.CheckNames()...))
+	all, err := scenario.Load(manifests.FS(), slices.Compact(names), steps.Kinds(checks.Names()...))
 	if err != nil {
 		t.Fatal(err)
 	}

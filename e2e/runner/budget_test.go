@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
@@ -16,7 +17,7 @@ func TestFalseAlarmsOfAWholeRun(t *testing.T) {
 		allowed = 1e-4
 		cells   = 10_000 // far more than a run has in both IP families
 	)
-	scenarios, err := scenario.LoadAll(manifests.FS(), steps.Kinds(CheckNames()...))
+	scenarios, err := scenario.LoadAll(manifests.FS(), steps.Kinds(checks.Names()...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
@@ -113,7 +114,7 @@ type Runner struct {
 	predict  Predict
 	settings Settings
 	reporter Reporter
-	checks   []Check
+	checks   []checks.Check
 	failed   func(ctx context.Context, scenario, namespace string)
 	before   Before
 }
@@ -141,10 +142,8 @@ func WithSettings(s Settings) Option {
 // WithReporter sends progress to reporter; without it there is none.
 func WithReporter(reporter Reporter) Option { return func(r *Runner) { r.reporter = reporter } }
 
-// WithChecks adds checks to those of Checks.
-func WithChecks(checks ...Check) Option {
-	return func(r *Runner) { r.checks = append(r.checks, checks...) }
-}
+// WithChecks replaces checks.All.
+func WithChecks(list ...checks.Check) Option { return func(r *Runner) { r.checks = list } }
 
 // WithPredict replaces the oracle, for tests.
 func WithPredict(p Predict) Option { return func(r *Runner) { r.predict = p } }
@@ -159,7 +158,7 @@ func WithBefore(f Before) Option { return func(r *Runner) { r.before = f } }
 
 // New returns a runner for a cluster.
 func New(c Cluster, prober Prober, opts ...Option) *Runner {
-	r := &Runner{cluster: c, prober: prober, predict: oracle.Predict, settings: Defaults(), reporter: quiet{}, checks: Checks(),
+	r := &Runner{cluster: c, prober: prober, predict: oracle.Predict, settings: Defaults(), reporter: quiet{}, checks: checks.All(),
 		failed: func(context.Context, string, string) {},
 		before: func(context.Context, string, scenario.Step, string) error { return nil }}
 	for _, opt := range opts {

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -334,22 +333,5 @@ func TestLinesAndHeartbeat(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("missing %q in\n%s", want, out.String())
 		}
-	}
-}
-
-func TestJudgeAnnouncement(t *testing.T) {
-	addr := netip.MustParseAddr("172.18.255.3")
-	owners := map[string]string{"mac1": "worker", "mac2": "worker2"}
-	for want, answers := range map[string][]string{
-		"": {"mac1"}, "nobody answers for 172.18.255.3": {}, "2 answer for": {"mac1", "mac2"},
-		"mac9, which is no node's answers": {"mac9"}, "worker2 answers for 172.18.255.3, but MetalLB says that worker": {"mac2"},
-	} {
-		_, err := judgeAnnouncement(addr, answers, owners, map[netip.Addr]string{addr: "worker"})
-		if (err == nil) != (want == "") || err != nil && (resultOf(err) != reach.Fail || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%v: %v, want %q", answers, err, want)
-		}
-	}
-	if _, err := judgeAnnouncement(addr, []string{"mac2"}, owners, nil); err != nil {
-		t.Errorf("nobody says who announces: %v", err)
 	}
 }

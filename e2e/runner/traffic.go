@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +65,9 @@ func (s *session) only(ctx context.Context, from string, to scenario.To) (reach.
 	return v, found[0], nil
 }
 
+// flowPoll is the time between two looks at a flow, which announces nothing.
+const flowPoll = 200 * time.Millisecond
+
 // awaitTraffic waits until every request that was started in so long a time was answered, the whole of it after the
 // step began. A request under way is not known of; with a time that is the flow's timeout at least, what was hanging when
 // the step began has failed by then.
@@ -93,7 +95,7 @@ func (s *session) awaitTraffic(ctx context.Context, t steps.TrafficAwait) (stepR
 			return stepReport{lines: []string{fmt.Sprintf("from %s on every request was answered, for %s", since.UTC().Format(time.TimeOnly), round(lasted))}}, nil
 		}
 		s.progress.say(what, seen)
-		if !pause(ctx, reprobe) {
+		if !pause(ctx, flowPoll) {
 			return stepReport{}, s.ranOut(ctx, what, seen)
 		}
 	}
@@ -131,7 +133,7 @@ func (s *session) stopTraffic(t steps.TrafficStop) (stepReport, error) {
 	}
 	lost := r.Sent - r.Answered
 	report := stepReport{lines: []string{fmt.Sprintf("%d requests, %d answered, %d lost; longest gap %s; answers by %s",
-		r.Sent, r.Answered, lost, round(r.LongestGap), counts(r.Backends))}}
+		r.Sent, r.Answered, lost, round(r.LongestGap), reach.Counts(r.Backends))}}
 	if n := len(r.Outages); n > 0 {
 		report.lines = append(report.lines, outages(n, slices.MaxFunc(r.Outages, func(a, b probe.Outage) int { return cmp.Compare(a.Lost, b.Lost) })))
 	}
@@ -151,15 +153,4 @@ func (s *session) stopTraffic(t steps.TrafficStop) (stepReport, error) {
 		return report, failf("traffic %s: no answer for %s, at most %s is allowed", t.Name, round(r.LongestGap), time.Duration(t.MaxGap))
 	}
 	return report, nil
-}
-
-func counts(backends map[string]int) string {
-	if len(backends) == 0 {
-		return "nobody"
-	}
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(backends)) {
-		parts = append(parts, fmt.Sprintf("%s (%d)", name, backends[name]))
-	}
-	return strings.Join(parts, ", ")
 }

@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/reach"
@@ -53,7 +54,7 @@ var (
 )
 
 func mustLoad() []scenario.Scenario {
-	all, err := scenario.LoadAll(manifests.FS(), steps.Kinds(runner.CheckNames()...))
+	all, err := scenario.LoadAll(manifests.FS(), steps.Kinds(checks.Names()...))
 	if err != nil {
 		panic(err) // the specs are made from them; make test finds the same
 	}

@@ -7,6 +7,7 @@
 package table
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -93,6 +94,47 @@ func (s Site) Selects(to scenario.To, v reach.Vantage, t reach.Target) bool {
 	default:
 		return node != "" && node == s.World.Facts.Slots[to.Node]
 	}
+}
+
+// Pair is a vantage and a target of it.
+type Pair struct {
+	Vantage reach.Vantage
+	Target  reach.Target
+}
+
+// Pairs returns the selected vantages, each with the targets of a Service that to selects. It is an error if there are none.
+func (s Site) Pairs(service string, from scenario.Strings, to scenario.To) ([]Pair, error) {
+	var pairs []Pair
+	for _, v := range s.Vantages {
+		if !scenario.MatchVantage(from, v) {
+			continue
+		}
+		for _, target := range s.World.Targets(s.Namespace + "/" + service) {
+			if world.Applicable(v, target) && s.Selects(to, v, target) {
+				pairs = append(pairs, Pair{v, target})
+			}
+		}
+	}
+	if len(pairs) == 0 {
+		return nil, fmt.Errorf("no target of service %s is selected from %s to %s", service, strings.Join(from, ", "), to)
+	}
+	return pairs, nil
+}
+
+// ReadyPods returns the identities of the namespace's ready pods that a label selector selects, sorted.
+func (s Site) ReadyPods(selector string) ([]string, error) {
+	selected, err := labels.Parse(selector)
+	if err != nil {
+		return nil, fmt.Errorf("pods %q: %w", selector, err)
+	}
+	var names []string
+	for i := range s.World.Pods {
+		if pod := &s.World.Pods[i]; pod.Namespace == s.Namespace && selected.Matches(labels.Set(pod.Labels)) && InState(pod, nil) {
+			names = append(names, world.Identity(pod))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // familyOf is the IP family of a target in the words of tables; empty where the client may use either.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
@@ -25,7 +25,7 @@ func TestScenarioNew(t *testing.T) {
 		}
 	}
 	load := func() error {
-		_, err := scenario.Load(os.DirFS(filepath.Join(root, "manifests")), []string{"topology-hints"}, steps.Kinds(runner.CheckNames()...))
+		_, err := scenario.Load(os.DirFS(filepath.Join(root, "manifests")), []string{"topology-hints"}, steps.Kinds(checks.Names()...))
 		return err
 	}
 	if err := load(); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `behaviour "TODO"`) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/report"
@@ -128,7 +129,7 @@ func (a *app) publish(run report.Run, verbose, plain bool) error {
 
 // scenarios loads the named scenarios, all when none is named.
 func (a *app) scenarios(wanted []string) ([]scenario.Scenario, error) {
-	known := steps.Kinds(runner.CheckNames()...)
+	known := steps.Kinds(checks.Names()...)
 	if len(wanted) == 0 {
 		return scenario.LoadAll(a.Manifests, known)
 	}

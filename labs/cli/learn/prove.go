@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/course"
@@ -23,7 +23,7 @@ import (
 
 // source is where the exercises come from that are built into the program.
 func source(a *console.App) course.Source {
-	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Kinds: steps.Kinds(runner.CheckNames()...)}
+	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Kinds: steps.Kinds(checks.Names()...)}
 }
 
 func proveVerb(a *console.App) *cobra.Command {

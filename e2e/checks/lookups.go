@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"cmp"
@@ -17,13 +17,9 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/table"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
-
-// Resolver is implemented by a Prober that can ask the DNS for records; the one of ForClient is one.
-type Resolver interface {
-	Resolve(ctx context.Context, lookups []probe.Lookup) ([]probe.Found, error)
-}
 
 // lookupArgs are those of the check dns.
 type lookupArgs struct {
@@ -73,7 +69,7 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := judgeLookups(found, wants); err == nil || !pause(ctx, reprobe) {
+		if _, err := judgeLookups(found, wants); err == nil || wait.Sleep(ctx, reprobe) != nil {
 			break
 		}
 	}
@@ -201,7 +197,7 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 		}
 	}
 	if len(wrong) > 0 {
-		return lines, Failed("%s", strings.Join(wrong, "; "))
+		return lines, reach.Failf("%s", strings.Join(wrong, "; "))
 	}
 	return lines, nil
 }

@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"strings"
@@ -34,8 +34,8 @@ func TestConnections(t *testing.T) {
 				return []reach.Observation{{Outcome: reach.Reached}}
 			}}
 			_, err := connections(t.Context(), asked(prober), args)
-			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
-				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
+			if reach.ResultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
+				t.Fatalf("got %v (%v), want %s: %s", reach.ResultOf(err), err, tc.want, tc.why)
 			}
 			for _, r := range prober.asked {
 				if r.Max != 1 || r.Length != 20_000 || r.Hold != 2*time.Second || r.Timeout != 3*time.Second {
@@ -52,7 +52,7 @@ func TestConnections(t *testing.T) {
 	} {
 		wrong := args
 		change(&wrong)
-		if _, err := connections(t.Context(), asked(&forEach{}), wrong); resultOf(err) != reach.Inconclusive {
+		if _, err := connections(t.Context(), asked(&forEach{}), wrong); reach.ResultOf(err) != reach.Inconclusive {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

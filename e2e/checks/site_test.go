@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"net/netip"

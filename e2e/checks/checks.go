@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -12,11 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Checks are the checks every runner has.
-func Checks() []Check {
+// All are the checks, each with its name and, in a line, what it proves and its arguments.
+func All() []Check {
 	return []Check{
 		define("node-port-in-range", "every node port of the service is within from…to: {service, from, to}", nodePortInRange),
 		define("no-endpoint-slices", "no EndpointSlice belongs to the service: {service}", noEndpointSlices),
@@ -61,11 +62,11 @@ func nodePortInRange(_ context.Context, env Env, args struct {
 	for _, port := range service.Spec.Ports {
 		lines = append(lines, fmt.Sprintf("port %d has node port %d", port.Port, port.NodePort))
 		if port.NodePort < args.From || port.NodePort > args.To {
-			return lines, Failed("port %d has node port %d, want one of %d–%d", port.Port, port.NodePort, args.From, args.To)
+			return lines, reach.Failf("port %d has node port %d, want one of %d–%d", port.Port, port.NodePort, args.From, args.To)
 		}
 	}
 	if len(lines) == 0 {
-		return nil, Failed("service %s has no ports", args.Service)
+		return nil, reach.Failf("service %s has no ports", args.Service)
 	}
 	return lines, nil
 }
@@ -80,7 +81,7 @@ func noEndpointSlices(ctx context.Context, env Env, args serviceArgs) ([]string,
 		return nil, fmt.Errorf("list endpointslices: %w", err)
 	}
 	if len(list.Items) > 0 {
-		return nil, Failed("service %s has %d EndpointSlices, first %s", args.Service, len(list.Items), list.Items[0].Name)
+		return nil, reach.Failf("service %s has %d EndpointSlices, first %s", args.Service, len(list.Items), list.Items[0].Name)
 	}
 	return []string{"no EndpointSlice belongs to service " + args.Service}, nil
 }
@@ -98,7 +99,7 @@ func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, 
 	}
 	addresses := world.Ingresses(&service)
 	if len(addresses) == 0 {
-		return nil, Failed("service %s has no load-balancer address", args.Service)
+		return nil, reach.Failf("service %s has no load-balancer address", args.Service)
 	}
 	var lines, ranges []string
 	for _, ingress := range addresses {
@@ -115,7 +116,7 @@ func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, 
 			}
 		}
 		if !found {
-			return lines, Failed("%s is of no pool: there are %s", ingress.Addr, strings.Join(ranges, ", "))
+			return lines, reach.Failf("%s is of no pool: there are %s", ingress.Addr, strings.Join(ranges, ", "))
 		}
 	}
 	return lines, nil

@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/svclab/svclab/e2e/reach"
 )
 
 // collectionArgs are those of the check delete-collection.
@@ -37,7 +40,7 @@ func deleteCollection(ctx context.Context, env Env, args collectionArgs) ([]stri
 		}
 	}
 	if slices.Sort(listed); !slices.Equal(listed, want) {
-		return nil, Failed("listed across namespaces: %v, want %v", listed, want)
+		return nil, reach.Failf("listed across namespaces: %v, want %v", listed, want)
 	}
 	services := env.Client.CoreV1().Services(env.Namespace)
 	selected.ResourceVersion = everywhere.ResourceVersion
@@ -47,7 +50,7 @@ func deleteCollection(ctx context.Context, env Env, args collectionArgs) ([]stri
 	}
 	defer watching.Stop()
 	// client-go's typed client of Services has no such call
-	if err := env.Dynamic.Resource(corev1Resource("services")).Namespace(env.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{},
+	if err := env.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("services")).Namespace(env.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{},
 		metav1.ListOptions{LabelSelector: args.Selector}); err != nil {
 		return nil, fmt.Errorf("delete services with %s: %w", args.Selector, err)
 	}
@@ -56,14 +59,14 @@ func deleteCollection(ctx context.Context, env Env, args collectionArgs) ([]stri
 		return nil, err
 	}
 	if slices.Sort(told); !slices.Equal(told, want) {
-		return nil, Failed("the watch told of the deletion of %v, want %v", told, want)
+		return nil, reach.Failf("the watch told of the deletion of %v, want %v", told, want)
 	}
 	left, err := services.List(ctx, metav1.ListOptions{LabelSelector: args.Selector})
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
 	if len(left.Items) > 0 {
-		return nil, Failed("%d services are left after all were deleted, first %s", len(left.Items), left.Items[0].Name)
+		return nil, reach.Failf("%d services are left after all were deleted, first %s", len(left.Items), left.Items[0].Name)
 	}
 	return []string{"listed across namespaces, deleted in one request, and told of by the watch: " + strings.Join(want, ", ")}, nil
 }
@@ -74,7 +77,7 @@ func deletions(ctx context.Context, events <-chan watch.Event, n int) ([]string,
 	for len(names) < n {
 		select {
 		case <-ctx.Done():
-			return nil, Failed("the watch told of %d of %d deletions: %v", len(names), n, names)
+			return nil, reach.Failf("the watch told of %d of %d deletions: %v", len(names), n, names)
 		case event, open := <-events:
 			if !open {
 				return nil, fmt.Errorf("the watch ended after %d of %d deletions", len(names), n)

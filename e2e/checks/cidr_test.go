@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -49,11 +49,11 @@ func TestDeletions(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := deletions(ended, events, 1); resultOf(err) != reach.Fail {
+	if _, err := deletions(ended, events, 1); reach.ResultOf(err) != reach.Fail {
 		t.Errorf("a deletion that nobody is told of: %v", err)
 	}
 	close(events)
-	if _, err := deletions(context.Background(), events, 1); resultOf(err) != reach.Inconclusive {
+	if _, err := deletions(context.Background(), events, 1); reach.ResultOf(err) != reach.Inconclusive {
 		t.Errorf("a watch that ends: %v", err)
 	}
 }

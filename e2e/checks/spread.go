@@ -1,17 +1,13 @@
-package runner
+package checks
 
 import (
 	"context"
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/table"
-	"github.com/svclab/svclab/e2e/world"
 )
 
 // spreadArgs are those of the check spread.
@@ -32,16 +28,13 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	if args.FalseAlarm <= 0 || args.FalseAlarm > 0.01 {
 		return nil, fmt.Errorf("falseAlarm %g: want more than 0, and 0.01 at most", args.FalseAlarm)
 	}
-	selector, err := labels.Parse(args.Pods)
+	pods, err := env.site().ReadyPods(args.Pods)
 	if err != nil {
-		return nil, fmt.Errorf("pods: %w", err)
+		return nil, err
 	}
-	tally := map[string]int{}
-	for i := range env.World.Pods {
-		pod := &env.World.Pods[i]
-		if pod.Namespace == env.Namespace && selector.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
-			tally[world.Identity(pod)] = 0
-		}
+	tally := map[string]int{} // a pod without an answer counts too
+	for _, pod := range pods {
+		tally[pod] = 0
 	}
 	if len(tally) < 2 || args.Connections < 5*len(tally) {
 		return nil, fmt.Errorf("%d connections to %d pods prove nothing: want two pods and five connections for each", args.Connections, len(tally))
@@ -68,7 +61,7 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
 			return nil, fmt.Errorf("could not ask: %s", o.Detail)
 		case o.Outcome != reach.Reached || !known:
-			return nil, Failed("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
+			return nil, reach.Failf("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
 		}
 		tally[o.Backend]++
 	}
@@ -89,9 +82,9 @@ func judgeSpread(tally map[string]int, falseAlarm float64) ([]string, error) {
 	}
 	chance := chiSquareTail(statistic, len(tally)-1)
 	line := fmt.Sprintf("%s; chi-square %.2f with %d degrees of freedom, chance %.3g, false alarm %g",
-		counts(tally), statistic, len(tally)-1, chance, falseAlarm)
+		reach.Counts(tally), statistic, len(tally)-1, chance, falseAlarm)
 	if chance < falseAlarm {
-		return []string{line}, Failed("connections do not spread evenly: %s", line)
+		return []string{line}, reach.Failf("connections do not spread evenly: %s", line)
 	}
 	return []string{line}, nil
 }

@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"fmt"
@@ -101,8 +101,8 @@ func TestJudgeLookups(t *testing.T) {
 		"an error is no none": {found(probe.A, reach.WrongAnswer, nil), nil, reach.Fail},
 		"could not ask":       {found(probe.A, reach.ProbeFailed, nil), nil, reach.Inconclusive},
 	} {
-		if _, err := judgeLookups([]probe.Found{c.found}, [][]string{c.want}); resultOf(err) != c.as {
-			t.Errorf("%s: %v (%v), want %s", name, resultOf(err), err, c.as)
+		if _, err := judgeLookups([]probe.Found{c.found}, [][]string{c.want}); reach.ResultOf(err) != c.as {
+			t.Errorf("%s: %v (%v), want %s", name, reach.ResultOf(err), err, c.as)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -38,7 +39,7 @@ func endpointSlices(_ context.Context, env Env, args sliceArgs) ([]string, error
 		list := env.World.SlicesOf(env.Namespace+"/"+args.Service, family)
 		for i := range list {
 			if !ownedBy(&list[i], &service) {
-				return nil, Failed("EndpointSlice %s is not owned by service %s, so it would outlive it", list[i].Name, args.Service)
+				return nil, reach.Failf("EndpointSlice %s is not owned by service %s, so it would outlive it", list[i].Name, args.Service)
 			}
 			got = append(got, listedLines(&list[i], family)...)
 		}
@@ -73,11 +74,11 @@ func compareLines(got, want []string) ([]string, error) {
 	}
 	switch missing, extra := differ(want, got), differ(got, want); {
 	case missing == "":
-		return got, Failed("listed beside what should be: %s", extra)
+		return got, reach.Failf("listed beside what should be: %s", extra)
 	case extra == "":
-		return got, Failed("not listed: %s", missing)
+		return got, reach.Failf("not listed: %s", missing)
 	default:
-		return got, Failed("listed as %s; want %s", extra, missing)
+		return got, reach.Failf("listed as %s; want %s", extra, missing)
 	}
 }
 
@@ -132,7 +133,7 @@ func (e endpointWant) line(env Env, family corev1.IPFamily) (string, error) {
 		}
 		return "", fmt.Errorf("pod %s has no %s address", e.Pod, family)
 	}
-	return "", Failed("there is no pod %q", e.Pod)
+	return "", reach.Failf("there is no pod %q", e.Pod)
 }
 
 func endpointLine(pod string, family corev1.IPFamily, addr, node string, conditions, ports []string) string {

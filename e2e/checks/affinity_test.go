@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -30,8 +30,6 @@ func (l *lineUp) Observe(_ context.Context, requests []probe.Request) ([]reach.C
 	return []reach.Cell{cell}, nil
 }
 
-func (l *lineUp) Flow(context.Context, probe.FlowRequest) (Flow, error) { panic("not asked for") }
-
 func TestAffinityExpires(t *testing.T) {
 	remembering := func(seconds *int32) *corev1.SessionAffinityConfig {
 		return &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: seconds}}
@@ -60,8 +58,8 @@ func TestAffinityExpires(t *testing.T) {
 			where.World.Services = []corev1.Service{service}
 			_, err := affinityExpires(context.Background(), Env{Namespace: "ns", World: where.World, Vantages: []reach.Vantage{onPod}, Prober: prober},
 				affinityArgs{Service: "my-service", Pods: "app=my-app", From: scenario.Strings{"pod/worker"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}})
-			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
-				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
+			if reach.ResultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
+				t.Fatalf("got %v (%v), want %s: %s", reach.ResultOf(err), err, tc.want, tc.why)
 			}
 			for _, r := range prober.asked {
 				if r.Interval <= time.Second || r.Max != observe.MaxProbes(2) || strings.Join(r.Until, " ") != "a b" {
@@ -86,8 +84,6 @@ func (f *forEach) Observe(_ context.Context, requests []probe.Request) ([]reach.
 	}
 	return cells, nil
 }
-
-func (f *forEach) Flow(context.Context, probe.FlowRequest) (Flow, error) { panic("not asked for") }
 
 // asked is an Env with one Service, three vantages, and the prober.
 func asked(prober Prober) Env {
@@ -127,14 +123,14 @@ func TestAffinityLasts(t *testing.T) {
 			}}
 			args := lastingArgs{Service: "my-service", From: scenario.Strings{"pod"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}, Pause: scenario.Duration(6 * time.Second)}
 			_, err := affinityLasts(t.Context(), asked(prober), args)
-			if resultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
-				t.Fatalf("got %v (%v), want %s: %s", resultOf(err), err, tc.want, tc.why)
+			if reach.ResultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
+				t.Fatalf("got %v (%v), want %s: %s", reach.ResultOf(err), err, tc.want, tc.why)
 			}
 			if len(prober.asked) != 2 || prober.asked[0].Min != 2 || prober.asked[0].Max != 2 || prober.asked[0].Interval != 6*time.Second {
 				t.Errorf("asked %+v", prober.asked)
 			}
 			args.Pause = 0
-			if _, err := affinityLasts(t.Context(), asked(prober), args); resultOf(err) != reach.Inconclusive {
+			if _, err := affinityLasts(t.Context(), asked(prober), args); reach.ResultOf(err) != reach.Inconclusive {
 				t.Errorf("without a pause: %v", err)
 			}
 		})

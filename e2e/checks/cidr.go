@@ -1,11 +1,10 @@
-package runner
+package checks
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,13 +12,12 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/svclab/svclab/e2e/lasting"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/table"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -31,20 +29,20 @@ func ipAddresses(ctx context.Context, env Env, args serviceArgs) ([]string, erro
 	}
 	addresses := world.ClusterIPs(&service)
 	if len(addresses) == 0 {
-		return nil, Failed("service %s has no virtual address", args.Service)
+		return nil, reach.Failf("service %s has no virtual address", args.Service)
 	}
 	var lines []string
 	for _, addr := range addresses {
 		object, err := env.Client.NetworkingV1().IPAddresses().Get(ctx, addr.String(), metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
-			return lines, Failed("there is no IPAddress %s, though service %s has it", addr, args.Service)
+			return lines, reach.Failf("there is no IPAddress %s, though service %s has it", addr, args.Service)
 		case err != nil:
 			return lines, fmt.Errorf("get ipaddress %s: %w", addr, err)
 		}
 		parent := object.Spec.ParentRef
 		if parent == nil || parent.Resource != "services" || parent.Namespace != service.Namespace || parent.Name != service.Name {
-			return lines, Failed("the parent of IPAddress %s is %+v, want service %s/%s", addr, parent, service.Namespace, service.Name)
+			return lines, reach.Failf("the parent of IPAddress %s is %+v, want service %s/%s", addr, parent, service.Namespace, service.Name)
 		}
 		lines = append(lines, fmt.Sprintf("IPAddress %s belongs to service %s", addr, service.Name))
 	}
@@ -79,7 +77,7 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 	services, ranges := env.Client.CoreV1().Services(env.Namespace), env.Client.NetworkingV1().ServiceCIDRs()
 	switch _, err := services.Create(ctx, want, metav1.CreateOptions{}); {
 	case err == nil:
-		return nil, Failed("service %s got %s, which is of no ServiceCIDR yet", args.Name, addr)
+		return nil, reach.Failf("service %s got %s, which is of no ServiceCIDR yet", args.Name, addr)
 	case !apierrors.IsInvalid(err):
 		return nil, fmt.Errorf("create service %s: %w", args.Name, err)
 	}
@@ -87,7 +85,7 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 	asked, answered := lasting.Request(ctx)
 	defer answered()
 	made, err := ranges.Create(asked, &networkingv1.ServiceCIDR{
-		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace, Labels: map[string]string{ManagedByLabel: ManagedBy}},
+		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace, Labels: env.Labels},
 		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{added.String()}}}, metav1.CreateOptions{})
 	if err != nil {
 		return lines, fmt.Errorf("create a servicecidr: %w", err)
@@ -106,8 +104,8 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 		if _, err = services.Create(ctx, want, metav1.CreateOptions{}); err == nil {
 			break
 		}
-		if !apierrors.IsInvalid(err) || !pause(ctx, reprobe) {
-			return lines, Failed("service %s is not admitted in the added range %s: %v", args.Name, added, err)
+		if !apierrors.IsInvalid(err) || wait.Sleep(ctx, reprobe) != nil {
+			return lines, reach.Failf("service %s is not admitted in the added range %s: %v", args.Name, added, err)
 		}
 	}
 	lines = append(lines, fmt.Sprintf("ServiceCIDR %s with %s admits it", made.Name, added))
@@ -130,8 +128,8 @@ func removeRange(ctx context.Context, env Env, service, name string, addr netip.
 		if apierrors.IsNotFound(address) && apierrors.IsNotFound(given) {
 			return []string{fmt.Sprintf("IPAddress %s went with its Service, and the range after it", addr)}, nil
 		}
-		if !pause(ctx, reprobe) {
-			return nil, Failed("after service %s was deleted: IPAddress %s: %v, ServiceCIDR %s: %v (nil: still there)", service, addr, address, name, given)
+		if wait.Sleep(ctx, reprobe) != nil {
+			return nil, reach.Failf("after service %s was deleted: IPAddress %s: %v, ServiceCIDR %s: %v (nil: still there)", service, addr, address, name, given)
 		}
 	}
 }
@@ -162,20 +160,15 @@ func spareRange(w world.World) (netip.Prefix, error) {
 // servesFrom wants the oracle and the plain expectation that every pod answers to be right about the added Service's
 // address, from every pod and node.
 func servesFrom(ctx context.Context, env Env, args cidrArgs) ([]string, error) {
-	selector, err := labels.Parse(args.Pods)
-	if err != nil {
-		return nil, fmt.Errorf("pods: %w", err)
-	}
 	var backends []string
 	tables := func(w world.World) ([]observe.Table, error) {
-		expected := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Reason: "an added range serves like the first"}
-		for i := range w.Pods {
-			if pod := &w.Pods[i]; selector.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
-				expected.Backends = append(expected.Backends, world.Identity(pod))
-			}
+		site := env.site()
+		site.World = w
+		var err error
+		if backends, err = site.ReadyPods(args.Pods); err != nil {
+			return nil, err
 		}
-		slices.Sort(expected.Backends)
-		backends = expected.Backends
+		expected := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: backends, Reason: "an added range serves like the first"}
 		var t observe.Table
 		for _, v := range env.Vantages {
 			for _, target := range w.Targets(env.Namespace + "/" + args.Name) {
@@ -202,7 +195,7 @@ func servesFrom(ctx context.Context, env Env, args cidrArgs) ([]string, error) {
 		case reach.Inconclusive:
 			return nil, fmt.Errorf("from %s: %s", c.Cell.Vantage.Name, c.Why)
 		case reach.Fail:
-			return nil, Failed("from %s to %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Why)
+			return nil, reach.Failf("from %s to %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Why)
 		}
 	}
 	return []string{fmt.Sprintf("%s answer at the added address, from %d pods and nodes", strings.Join(backends, ", "), len(result.Tables[0].Cells))}, nil

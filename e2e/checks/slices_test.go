@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -54,8 +54,8 @@ func TestEndpointSlices(t *testing.T) {
 		s.World.Services[0].Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 		s.World.Slices = []discoveryv1.EndpointSlice{c.slice}
 		_, err := endpointSlices(context.Background(), Env{Namespace: "ns", World: s.World}, sliceArgs{Service: "my-service", Endpoints: c.want})
-		if resultOf(err) != c.as {
-			t.Errorf("%s: %v (%v), want %s", test, resultOf(err), err, c.as)
+		if reach.ResultOf(err) != c.as {
+			t.Errorf("%s: %v (%v), want %s", test, reach.ResultOf(err), err, c.as)
 		}
 	}
 }

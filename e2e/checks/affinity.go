@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -8,14 +8,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/table"
-	"github.com/svclab/svclab/e2e/world"
 )
 
 // affinityArgs are those of the check affinity-expires.
@@ -51,20 +48,23 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 	if timeout > longestAffinity {
 		return nil, fmt.Errorf("the affinity of service %s lasts %s, too long to wait for; want %s at most", args.Service, timeout, longestAffinity)
 	}
-	pods, err := readyPods(env, args.Pods)
+	pods, err := env.site().ReadyPods(args.Pods)
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := pairs(env.site(), args.Service, args.From, args.To)
+	if len(pods) < 2 {
+		return nil, fmt.Errorf("%d pods are ready with %q; want two at least", len(pods), args.Pods)
+	}
+	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
 	var requests []probe.Request
 	for i, p := range pairs {
-		if i > 0 && pairs[i-1].vantage.Name == p.vantage.Name { // asked by two ways, the client would be remembered for both
-			return nil, fmt.Errorf("want one target from %s, %s are more", p.vantage.Name, args.To)
+		if i > 0 && pairs[i-1].Vantage.Name == p.Vantage.Name { // asked by two ways, the client would be remembered for both
+			return nil, fmt.Errorf("want one target from %s, %s are more", p.Vantage.Name, args.To)
 		}
-		requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 1, Max: observe.MaxProbes(len(pods)),
+		requests = append(requests, probe.Request{Vantage: p.Vantage, Target: p.Target, Min: 1, Max: observe.MaxProbes(len(pods)),
 			Until: pods, Timeout: env.Timeouts.Answered, Interval: timeout + affinitySlack})
 	}
 	cells, err := env.Prober.Observe(ctx, requests)
@@ -104,13 +104,13 @@ func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, er
 	if args.Pause <= 0 {
 		return nil, errors.New("pause: want some time")
 	}
-	pairs, err := pairs(env.site(), args.Service, args.From, args.To)
+	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
 	var requests []probe.Request
 	for _, p := range pairs {
-		requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 2, Max: 2,
+		requests = append(requests, probe.Request{Vantage: p.Vantage, Target: p.Target, Min: 2, Max: 2,
 			Timeout: env.Timeouts.Answered, Interval: time.Duration(args.Pause)})
 	}
 	cells, err := env.Prober.Observe(ctx, requests)
@@ -141,7 +141,7 @@ func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
 	}
 	line := fmt.Sprintf("%d of %d clients were given the pod they had %s before", clients-len(strayed), clients, pause)
 	if len(strayed) > 0 {
-		return []string{line}, Failed("%s, first %s", line, strayed[0])
+		return []string{line}, reach.Failf("%s, first %s", line, strayed[0])
 	}
 	return []string{line}, nil
 }
@@ -154,32 +154,13 @@ func judgeExpiry(observations []reach.Observation, pods []string, timeout time.D
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
 			return nil, fmt.Errorf("could not ask: %s", o.Detail)
 		case o.Outcome != reach.Reached || !slices.Contains(pods, o.Backend):
-			return nil, Failed("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
+			return nil, reach.Failf("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
 		}
 		tally[o.Backend]++
 	}
-	line := fmt.Sprintf("%d connections, each more than %s after the last: %s", len(observations), timeout, counts(tally))
+	line := fmt.Sprintf("%d connections, each more than %s after the last: %s", len(observations), timeout, reach.Counts(tally))
 	if len(tally) < len(pods) {
-		return []string{line}, Failed("the client was not forgotten after %s: %s", timeout, line)
+		return []string{line}, reach.Failf("the client was not forgotten after %s: %s", timeout, line)
 	}
 	return []string{line}, nil
-}
-
-// readyPods are the identities of the scenario's ready pods that a label selector selects, two at least.
-func readyPods(env Env, selector string) ([]string, error) {
-	selected, err := labels.Parse(selector)
-	if err != nil {
-		return nil, fmt.Errorf("pods: %w", err)
-	}
-	var names []string
-	for i := range env.World.Pods {
-		pod := &env.World.Pods[i]
-		if pod.Namespace == env.Namespace && selected.Matches(labels.Set(pod.Labels)) && table.InState(pod, nil) {
-			names = append(names, world.Identity(pod))
-		}
-	}
-	if len(names) < 2 {
-		return nil, fmt.Errorf("%d pods are ready with %q; want two at least", len(names), selector)
-	}
-	return names, nil
 }

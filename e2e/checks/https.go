@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func asksByHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error)
 	config, err := env.Client.CoreV1().ConfigMaps(env.Namespace).Get(ctx, args.ConfigMap, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, Failed("there is no configmap %s", args.ConfigMap)
+		return nil, reach.Failf("there is no configmap %s", args.ConfigMap)
 	case err != nil:
 		return nil, fmt.Errorf("read configmap %s: %w", args.ConfigMap, err)
 	}
@@ -58,17 +58,17 @@ func asksByHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error)
 func secureTarget(text string) (reach.Target, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" {
-		return reach.Target{}, Failed("%q is no URL of a server", text)
+		return reach.Target{}, reach.Failf("%q is no URL of a server", text)
 	}
 	if u.Scheme != "https" {
-		return reach.Target{}, Failed("%s does not ask for a certificate: its scheme is %s", text, cmp.Or(u.Scheme, "missing"))
+		return reach.Target{}, reach.Failf("%s does not ask for a certificate: its scheme is %s", text, cmp.Or(u.Scheme, "missing"))
 	}
 	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
-		return reach.Target{}, Failed("%s names an address, and the server's certificate is for names", text)
+		return reach.Target{}, reach.Failf("%s names an address, and the server's certificate is for names", text)
 	}
 	port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16)
 	if err != nil {
-		return reach.Target{}, Failed("%s has a port that is none", text)
+		return reach.Target{}, reach.Failf("%s has a port that is none", text)
 	}
 	return reach.Target{Kind: reach.ExternalName, Host: u.Hostname(), Port: uint16(port), Protocol: reach.TCP}, nil
 }
@@ -98,7 +98,7 @@ func judgeHTTPS(text string, cells []reach.Cell) (lines []string, err error) {
 			case reach.ProbeFailed, reach.Unprobed:
 				return lines, fmt.Errorf("could not ask %s: %s", text, o.Detail)
 			default:
-				return lines, Failed("%s: %s: %s", text, o.Outcome, o.Detail)
+				return lines, reach.Failf("%s: %s: %s", text, o.Outcome, o.Detail)
 			}
 		}
 	}

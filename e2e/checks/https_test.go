@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ func TestSecureTarget(t *testing.T) {
 		got := fmt.Sprint(target.Host, " ", target.Port)
 		if err != nil {
 			got = err.Error()
-			if resultOf(err) != reach.Fail {
+			if reach.ResultOf(err) != reach.Fail {
 				t.Errorf("%q: %v is not the cluster's fault", text, err)
 			}
 		}
@@ -44,7 +44,7 @@ func TestJudgeHTTPS(t *testing.T) {
 			for _, o := range observed {
 				cell.Observations = append(cell.Observations, reach.Observation{Outcome: o, Detail: "why"})
 			}
-			if _, err := judgeHTTPS("https://example.com", []reach.Cell{cell}); resultOf(err) != want {
+			if _, err := judgeHTTPS("https://example.com", []reach.Cell{cell}); reach.ResultOf(err) != want {
 				t.Errorf("%v: %v, want %s", observed, err, want)
 			}
 		}

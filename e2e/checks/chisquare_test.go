@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"math"
@@ -24,7 +24,7 @@ func TestJudgeSpread(t *testing.T) {
 	if lines, err := judgeSpread(map[string]int{"a": 98, "b": 102}, 1e-6); err != nil || len(lines) != 1 {
 		t.Errorf("even: %v", err)
 	}
-	if _, err := judgeSpread(map[string]int{"a": 150, "b": 50}, 1e-6); resultOf(err) != reach.Fail {
+	if _, err := judgeSpread(map[string]int{"a": 150, "b": 50}, 1e-6); reach.ResultOf(err) != reach.Fail {
 		t.Errorf("three to one of 200: %v", err)
 	}
 }

@@ -1,19 +1,16 @@
-package runner
+package checks
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/probe/wire"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/table"
-	"github.com/svclab/svclab/e2e/world"
 )
 
 // connectionsArgs are those of the check connections.
@@ -32,8 +29,7 @@ type connectionsArgs struct {
 // connections makes connections as a table never does: all at once, each carrying more than one packet holds, left alone
 // for a while, used again, and closed by the client before the last answer has come.
 func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, error) {
-	where := env.site()
-	pairs, err := pairs(where, args.Service, args.From, args.To)
+	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
@@ -44,12 +40,12 @@ func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, 
 	var requests []probe.Request
 	for _, p := range pairs {
 		for range args.Connections {
-			requests = append(requests, probe.Request{Vantage: p.vantage, Target: p.target, Min: 1, Max: 1, Length: args.Length,
+			requests = append(requests, probe.Request{Vantage: p.Vantage, Target: p.Target, Min: 1, Max: 1, Length: args.Length,
 				Hold: time.Duration(args.Hold), Timeout: env.Timeouts.Answered + time.Duration(args.Hold)})
 		}
-		each[p.vantage.Name] += args.Connections
-		if each[p.vantage.Name] > wire.DefaultConcurrency {
-			return nil, fmt.Errorf("%s is to have %d connections open, %d are its most", p.vantage.Name, each[p.vantage.Name], wire.DefaultConcurrency)
+		each[p.Vantage.Name] += args.Connections
+		if each[p.Vantage.Name] > wire.DefaultConcurrency {
+			return nil, fmt.Errorf("%s is to have %d connections open, %d are its most", p.Vantage.Name, each[p.Vantage.Name], wire.DefaultConcurrency)
 		}
 	}
 	cells, err := env.Prober.Observe(ctx, requests)
@@ -57,31 +53,6 @@ func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, 
 		return nil, err
 	}
 	return judgeConnections(cells)
-}
-
-// pair is a vantage and what it asks.
-type pair struct {
-	vantage reach.Vantage
-	target  reach.Target
-}
-
-// pairs are the vantages and targets of a service that are meant, one at least.
-func pairs(s table.Site, service string, from scenario.Strings, to scenario.To) ([]pair, error) {
-	var pairs []pair
-	for _, v := range s.Vantages {
-		if !scenario.MatchVantage(from, v) {
-			continue
-		}
-		for _, target := range s.World.Targets(s.Namespace + "/" + service) {
-			if world.Applicable(v, target) && s.Selects(to, v, target) {
-				pairs = append(pairs, pair{v, target})
-			}
-		}
-	}
-	if len(pairs) == 0 {
-		return nil, fmt.Errorf("from %s to %s of service %s is nothing", strings.Join(from, ", "), to, service)
-	}
-	return pairs, nil
 }
 
 // judgeConnections wants every connection answered. Those that are left out on purpose do not count, but all cannot be.
@@ -112,7 +83,7 @@ func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 	lines = append(lines, fmt.Sprintf("%d connections, %d answered as they should be", made, made-len(wrong)))
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		return lines, Failed("%d of %d connections failed, first %s", len(wrong), made, wrong[0])
+		return lines, reach.Failf("%d of %d connections failed, first %s", len(wrong), made, wrong[0])
 	}
 	return lines, nil
 }

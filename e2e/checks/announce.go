@@ -1,4 +1,4 @@
-package runner
+package checks
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 	}
 	addresses := world.Ingresses(&service)
 	if len(addresses) == 0 {
-		return nil, Failed("service %s has no load-balancer address", args.Service)
+		return nil, reach.Failf("service %s has no load-balancer address", args.Service)
 	}
 	owners, err := hardware(ctx, exec, env.Vantages)
 	if err != nil {
@@ -52,16 +52,15 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 }
 
 // outsider is the place outside the cluster, and how programs are run there.
-func outsider(env Env) (Commander, reach.Vantage, error) {
-	exec, ok := env.Cluster.(Commander)
-	if !ok {
+func outsider(env Env) (probe.Exec, reach.Vantage, error) {
+	if env.Exec == nil {
 		return nil, reach.Vantage{}, errors.New("no program can be run at this cluster's vantages")
 	}
 	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Kind == reach.Outside && v.Unusable == "" })
 	if i < 0 {
 		return nil, reach.Vantage{}, errors.New("there is no place outside the cluster to ask from")
 	}
-	return exec, env.Vantages[i], nil
+	return env.Exec, env.Vantages[i], nil
 }
 
 // hardware maps the hardware addresses of every usable node vantage to its node.
@@ -96,16 +95,16 @@ func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]stri
 	slices.Sort(who)
 	who = slices.Compact(who)
 	if len(who) == 0 {
-		return fmt.Sprintf("nobody answers for %s", addr), Failed("nobody answers for %s, want exactly one node", addr)
+		return fmt.Sprintf("nobody answers for %s", addr), reach.Failf("nobody answers for %s, want exactly one node", addr)
 	}
 	line = fmt.Sprintf("%s is answered for by %s", addr, strings.Join(who, " and "))
 	switch announcer := said[addr]; {
 	case len(answers) > 1:
-		return line, Failed("%d answer for %s, want exactly one node: %s", len(answers), addr, strings.Join(who, " and "))
+		return line, reach.Failf("%d answer for %s, want exactly one node: %s", len(answers), addr, strings.Join(who, " and "))
 	case owners[answers[0]] == "":
-		return line, Failed("%s answers for %s, want a node", who[0], addr)
+		return line, reach.Failf("%s answers for %s, want a node", who[0], addr)
 	case announcer != "" && announcer != who[0]:
-		return line, Failed("%s answers for %s, but MetalLB says that %s announces it", who[0], addr, announcer)
+		return line, reach.Failf("%s answers for %s, but MetalLB says that %s announces it", who[0], addr, announcer)
 	}
 	return line, nil
 }
