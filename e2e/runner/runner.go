@@ -73,7 +73,7 @@ func (c client) Flow(ctx context.Context, r probe.FlowRequest) (Flow, error) {
 
 // Settings bound what a runner does. Begin with Defaults.
 type Settings struct {
-	// StepTimeout bounds each step that does not say otherwise.
+	// StepTimeout bounds each step that does not say otherwise. The probes of an expect come on top of it.
 	StepTimeout time.Duration
 	// Convergence is how long after the objects have settled the traffic may still be otherwise than predicted:
 	// kube-proxy, DNS and load balancers follow the objects, and no object tells when they have.
