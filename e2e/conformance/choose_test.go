@@ -109,7 +109,7 @@ func TestFitObjects(t *testing.T) {
 	if name, err := manifestImage(all(t)); err != nil || !isApp(name) {
 		t.Fatalf("the manifests' image is %q, %v", name, err)
 	}
-	after := fitObjects(before, "mine:1", []string{"n1", "n2"})
+	after := adaptObjects(before, "mine:1", []string{"n1", "n2"})
 	app := after.Objects["app/my-app.yaml"][0].Object
 	pod := app["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 	if got := pod["containers"].([]any)[0].(map[string]any)["image"]; got != "mine:1" {

@@ -1,10 +1,10 @@
-// Package conformance holds a cluster, whoever made it, to what Services promise: it runs the scenarios that the cluster
-// can be asked, and says of each behaviour whether it holds, fails, could not be judged, or was not verified, and why.
+// Package conformance checks any cluster against the promises of Services. It runs the scenarios that apply to the cluster,
+// and reports for each behaviour whether it holds, fails, could not be judged, or was not verified, and why.
 //
-// It goes in two stages. Survey looks and makes nothing: may the user do what is needed, which nodes are there, what does
-// the cluster have. Run then makes namespaces, all of them labelled, and runs. What is made is removed by whoever closes
-// the cluster, after Ctrl-C too; what a run that was killed has left behind is removed by the next.
+// It has two stages. Survey only reads: the user's permissions, the nodes, the cluster's features. Run creates labelled
+// namespaces and runs the scenarios. Closing the cluster removes what was created, after Ctrl-C too. The next run removes what
+// a killed run left.
 //
-// A cluster of others has no vantage outside of it and no nodes to stop. What needs those is left out, step by step, with
-// the reason, and never counted as a pass.
+// A cluster that svclab did not create has no vantage outside of it and no nodes that svclab may stop. Steps that need them
+// are omitted with the reason, and never count as a pass.
 package conformance

@@ -22,13 +22,13 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Declared are the features that a user says the cluster has (true) or lacks (false).
+// Declared are the features that the user declares present (true) or absent (false).
 type Declared map[scenario.Feature]bool
 
-// ErrContradiction is a declaration that another one, or the cluster, contradicts.
+// ErrContradiction reports a declaration that contradicts another one or the cluster.
 var ErrContradiction = errors.New("contradictory features")
 
-// ParseFeatures reads "loadBalancer,-dualStack": what is declared to be there, and behind a minus what is not.
+// ParseFeatures parses "loadBalancer,-dualStack": present features, and absent ones after a minus.
 func ParseFeatures(text string) (Declared, error) {
 	declared := Declared{}
 	for _, word := range strings.Split(text, ",") {
@@ -42,18 +42,18 @@ func ParseFeatures(text string) (Declared, error) {
 			return nil, fmt.Errorf("there is no feature %q; the features are %v", name, scenario.Features())
 		}
 		if feature == scenario.SingleStack {
-			return nil, fmt.Errorf("feature %s is the lack of %s: declare that, with a minus before it or without", feature, scenario.DualStack)
+			return nil, fmt.Errorf("feature %s is the absence of %s: declare %[2]s, with or without a minus", feature, scenario.DualStack)
 		}
 		if before, twice := declared[feature]; twice && before == absent {
-			return nil, fmt.Errorf("%w: %s is declared to be there and not to be there", ErrContradiction, feature)
+			return nil, fmt.Errorf("%w: %s is declared both present and absent", ErrContradiction, feature)
 		}
 		declared[feature] = !absent
 	}
 	return declared, nil
 }
 
-// check refuses what can never be so: features that a cluster which svclab did not make cannot have, and features that
-// the profile has nothing to do with.
+// check rejects impossible declarations: features that a cluster which svclab did not create cannot have, and features that the
+// profile does not use.
 func (d Declared) check(profile scenario.Profile) error {
 	for _, feature := range scenario.Features() {
 		if !d[feature] {
@@ -61,21 +61,20 @@ func (d Declared) check(profile scenario.Profile) error {
 		}
 		switch {
 		case feature == scenario.Outside:
-			return fmt.Errorf("%w: %s is declared, but svclab has no machine on the network of a cluster that it did not make", ErrContradiction, feature)
+			return fmt.Errorf("%w: %s is declared, but svclab has no machine on the network of a cluster that it did not create", ErrContradiction, feature)
 		case feature == scenario.NodeControl:
-			return fmt.Errorf("%w: %s is declared, but svclab does not stop nodes of a cluster that it did not make", ErrContradiction, feature)
+			return fmt.Errorf("%w: %s is declared, but svclab does not stop nodes of a cluster that it did not create", ErrContradiction, feature)
 		case profile == scenario.Core:
-			return fmt.Errorf("%w: %s is declared, but profile core is about no feature; use --profile extended", ErrContradiction, feature)
+			return fmt.Errorf("%w: %s is declared, but profile core uses no features; use --profile extended", ErrContradiction, feature)
 		}
 	}
 	return nil
 }
 
-// features decides what the cluster has, in the order of scenario.Features: what is declared, else what is detected. A
-// declaration that what was detected disproves is ErrContradiction.
+// features are the cluster's features in the order of scenario.Features: declared, else detected.
 type features []report.Feature
 
-// lacks says why the cluster does not have a feature; empty: it has it.
+// lacks returns why the cluster does not have a feature; empty: it has it.
 func (f features) lacks(name scenario.Feature) string {
 	if name == scenario.SingleStack {
 		if f.lacks(scenario.DualStack) == "" {
@@ -93,15 +92,15 @@ func (f features) lacks(name scenario.Feature) string {
 	return fmt.Sprintf("svclab does not know the feature %q", name)
 }
 
-// noFeature are the two that a cluster of others never has.
+// noFeature returns the two features that a cluster which svclab did not create never has.
 func noFeature(declared Declared) features {
 	var list features
 	for _, f := range []struct {
 		name scenario.Feature
 		why  string
 	}{
-		{scenario.Outside, "svclab has no machine on the network of a cluster that it did not make"},
-		{scenario.NodeControl, "svclab does not stop nodes, or change cluster-wide objects, of a cluster that it did not make"},
+		{scenario.Outside, "svclab has no machine on the network of a cluster that it did not create"},
+		{scenario.NodeControl, "svclab does not stop nodes, or change cluster-wide objects, of a cluster that it did not create"},
 	} {
 		source := report.Detected
 		if _, said := declared[f.name]; said {
@@ -112,7 +111,7 @@ func noFeature(declared Declared) features {
 	return list
 }
 
-// dualStack is decided by the ranges that ClusterIPs come from and, before there were objects for these, by the nodes'
+// dualStack detects dual-stack by the ranges of ClusterIPs or, in versions without ServiceCIDR objects, by the nodes'
 // addresses.
 func dualStack(declared Declared, ranges []netip.Prefix, nodes []corev1.Node) (report.Feature, error) {
 	families := map[bool]bool{}
@@ -137,14 +136,14 @@ func dualStack(declared Declared, ranges []netip.Prefix, nodes []corev1.Node) (r
 	case said && want && !found.Present:
 		return found, fmt.Errorf("%w: dualStack is declared, but %s", ErrContradiction, found.Detail)
 	case said && !want:
-		return report.Feature{Name: found.Name, Source: report.Declared, Detail: "declared not to be there"}, nil
+		return report.Feature{Name: found.Name, Source: report.Declared, Detail: "declared absent"}, nil
 	case said:
 		found.Source = report.Declared
 	}
 	return found, nil
 }
 
-// serviceRanges are the ranges of the ServiceCIDR objects; none before Kubernetes 1.33.
+// serviceRanges returns the ranges of the ServiceCIDR objects; none before Kubernetes 1.33.
 func serviceRanges(ctx context.Context, client kubernetes.Interface) ([]netip.Prefix, error) {
 	list, err := client.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) {
@@ -164,22 +163,22 @@ func serviceRanges(ctx context.Context, client kubernetes.Interface) ([]netip.Pr
 	return ranges, nil
 }
 
-// notLookedFor is why profile core does not know whether there is a load balancer.
-const notLookedFor = "not looked for: profile core is about no load balancer"
+// notDetected is why profile core does not detect a load balancer.
+const notDetected = "not detected: profile core needs no load balancer"
 
-// tried is the Service by which a load-balancer controller is looked for.
+// tried is the Service that detects a load-balancer controller.
 const tried = "svclab-probe"
 
-// loadBalancer is decided by asking for an address, unless it is declared: a Service of type LoadBalancer is made in the
-// clients' namespace, and taken away again.
+// loadBalancer detects a load balancer, unless it is declared: it creates a Service of type LoadBalancer in the clients'
+// namespace, waits for an address, and deletes the Service.
 func loadBalancer(ctx context.Context, client kubernetes.Interface, profile scenario.Profile, declared Declared, within time.Duration) (report.Feature, error) {
 	if profile == scenario.Core {
-		return report.Feature{Name: string(scenario.LoadBalancer), Source: report.Detected, Detail: notLookedFor}, nil
+		return report.Feature{Name: string(scenario.LoadBalancer), Source: report.Detected, Detail: notDetected}, nil
 	}
-	feature := report.Feature{Name: string(scenario.LoadBalancer), Source: report.Declared, Detail: "declared to be there"}
+	feature := report.Feature{Name: string(scenario.LoadBalancer), Source: report.Declared, Detail: "declared present"}
 	if want, said := declared[scenario.LoadBalancer]; said {
 		if feature.Present = want; !want {
-			feature.Detail = "declared not to be there"
+			feature.Detail = "declared absent"
 		}
 		return feature, nil
 	}
@@ -190,13 +189,13 @@ func loadBalancer(ctx context.Context, client kubernetes.Interface, profile scen
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"svclab.io/nobody": "here"}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return feature, fmt.Errorf("look for a load balancer: create service %s: %w", tried, err)
+		return feature, fmt.Errorf("detect a load balancer: create service %s: %w", tried, err)
 	}
 	given, err := awaitAddress(ctx, client, within)
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if gone := services.Delete(cleaning, tried, metav1.DeleteOptions{}); gone != nil && !apierrors.IsNotFound(gone) {
-		err = errors.Join(err, fmt.Errorf("look for a load balancer: delete service %s: %w", tried, gone))
+		err = errors.Join(err, fmt.Errorf("detect a load balancer: delete service %s: %w", tried, gone))
 	}
 	if err != nil {
 		return feature, err
@@ -205,13 +204,13 @@ func loadBalancer(ctx context.Context, client kubernetes.Interface, profile scen
 	return feature, nil
 }
 
-// awaitAddress watches the Service until a load balancer gave it something, or the time is over.
+// awaitAddress watches the Service until a load balancer assigns it an address or a name, or the time is over.
 func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.Duration) ([]corev1.LoadBalancerIngress, error) {
 	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	watching, err := client.CoreV1().Services(cluster.ClientsNamespace).Watch(waiting, metav1.ListOptions{FieldSelector: "metadata.name=" + tried})
 	if err != nil {
-		return nil, fmt.Errorf("look for a load balancer: watch service %s: %w", tried, err)
+		return nil, fmt.Errorf("detect a load balancer: watch service %s: %w", tried, err)
 	}
 	defer watching.Stop()
 	for {
@@ -221,12 +220,12 @@ func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.
 				return service.Status.LoadBalancer.Ingress, nil
 			}
 			if !open && ctx.Err() == nil {
-				return nil, nil // the time is over, or the server ended the watch: the Service had nothing until then
+				return nil, nil // the time is over, or the server ended the watch: the Service has nothing so far
 			}
 		case <-waiting.Done():
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("look for a load balancer: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("detect a load balancer: %w", context.Cause(ctx))
 		}
 		if waiting.Err() != nil {
 			return nil, nil
@@ -237,9 +236,9 @@ func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.
 func judgeAddress(given []corev1.LoadBalancerIngress, within time.Duration) (present bool, detail string) {
 	switch {
 	case len(given) == 0:
-		return false, fmt.Sprintf("no controller gave a Service of type LoadBalancer an address within %s", within)
+		return false, fmt.Sprintf("no controller assigned an address to a Service of type LoadBalancer within %s", within)
 	case given[0].IP == "":
-		return false, fmt.Sprintf("the controller gives names (%s), not addresses, and the scenarios ask addresses", given[0].Hostname)
+		return false, fmt.Sprintf("the controller assigns names (%s), not addresses, and the scenarios probe addresses", given[0].Hostname)
 	}
 	return true, "a Service of type LoadBalancer got an address"
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// appImage is how the scenarios' manifests name the sample app's image, but for the tag.
+// appImage is the sample app's image in the scenarios' manifests, without the tag.
 const appImage = "registry.k8s.io/e2e-test-images/agnhost"
 
-// Image is what the sample app and the clients run.
+// Image is the image of the sample app and the clients.
 type Image struct {
-	// Name is the whole reference, Source who chose it.
+	// Name is the complete reference, Source why it was chosen.
 	Name, Source string
 }
 
-// manifestImage is the image that the manifests name; every scenario names the same.
+// manifestImage returns the image in the manifests, which must be the same in all scenarios.
 func manifestImage(scenarios []scenario.Scenario) (string, error) {
 	found := map[string]bool{}
 	for _, s := range scenarios {
@@ -48,8 +48,8 @@ func manifestImage(scenarios []scenario.Scenario) (string, error) {
 
 func isApp(text string) bool { return strings.HasPrefix(text, appImage+":") }
 
-// chooseImage takes the image that was named; else the manifests' one from another registry; else the manifests' one, but
-// another agnhost where every chosen node has that and not every one has the manifests'. The nodes say which they have.
+// chooseImage returns the named image; else the manifests' image from the named registry; else the manifests' image. Instead
+// of the latter it returns another agnhost if all chosen nodes report that they have it and some do not have the manifests'.
 func chooseImage(manifest, named, registry string, nodes []corev1.Node) Image {
 	switch {
 	case named != "":
@@ -79,7 +79,7 @@ func chooseImage(manifest, named, registry string, nodes []corev1.Node) Image {
 	return Image{Name: manifest, Source: "to be pulled by the nodes; --image-registry and --image name another"}
 }
 
-// cutTag cuts "host:5000/name:tag" before the tag. A reference by digest has none.
+// cutTag cuts "host:5000/name:tag" before the tag. A reference by digest has no tag.
 func cutTag(name string) (repository, tag string, tagged bool) {
 	if strings.Contains(name, "@") {
 		return name, "", false
@@ -91,9 +91,9 @@ func cutTag(name string) (repository, tag string, tagged bool) {
 	return name[:i], name[i+1:], true
 }
 
-// fitObjects returns the scenario with its pods running the image, on nodes of the sample only and on whatever taints these
-// have: what stands elsewhere nobody knows the facts of, and it may be no machine. The scenario given is not changed.
-func fitObjects(s scenario.Scenario, image string, nodes []string) scenario.Scenario {
+// adaptObjects returns a copy of the scenario whose pods run the image, tolerate all taints, and run only on nodes of the
+// sample: svclab does not know the facts of other nodes, which may be simulated.
+func adaptObjects(s scenario.Scenario, image string, nodes []string) scenario.Scenario {
 	files := map[string][]*unstructured.Unstructured{}
 	for file, objects := range s.Objects {
 		for _, object := range objects {
@@ -104,7 +104,7 @@ func fitObjects(s scenario.Scenario, image string, nodes []string) scenario.Scen
 				}
 				return text
 			})
-			place(object, nodes)
+			restrict(object, nodes)
 			files[file] = append(files[file], object)
 		}
 	}
@@ -112,8 +112,8 @@ func fitObjects(s scenario.Scenario, image string, nodes []string) scenario.Scen
 	return s
 }
 
-// place lets the pods of an object stand on the nodes, tainted or not, and on no others.
-func place(object *unstructured.Unstructured, nodes []string) {
+// restrict makes the pods of an object run only on the nodes and tolerate their taints.
+func restrict(object *unstructured.Unstructured, nodes []string) {
 	spec, isMap := object.Object["spec"].(map[string]any)
 	if !isMap {
 		return
@@ -136,7 +136,7 @@ func place(object *unstructured.Unstructured, nodes []string) {
 	if len(terms) == 0 {
 		terms = []any{map[string]any{}}
 	}
-	for _, term := range terms { // one of the terms has to hold, so each is narrowed
+	for _, term := range terms { // the terms are alternatives, so each is narrowed
 		if term, isMap := term.(map[string]any); isMap {
 			expressions, _ := term["matchExpressions"].([]any)
 			term["matchExpressions"] = append(expressions, map[string]any{"key": corev1.LabelHostname, "operator": "In", "values": values})

@@ -10,8 +10,8 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// judged makes the conformance report of a run.
-func (p Plan) judged(run report.Run, proxySource string, found features, fits []fitted) report.Conformance {
+// judged returns the conformance report of a run.
+func (p Plan) judged(run report.Run, proxySource string, found features, scenarios []adapted) report.Conformance {
 	totals := run.Totals()
 	c := report.Conformance{Started: run.Started.UTC(), Elapsed: run.Elapsed.Round(1e8).String(), Profile: string(p.Profile), Only: p.Only,
 		Result: run.Result(), Cluster: run.Cluster, ProxySource: proxySource, Features: found, Image: p.Image.Name,
@@ -19,7 +19,7 @@ func (p Plan) judged(run report.Run, proxySource string, found features, fits []
 			Left: maps.Clone(p.Sample.Left), Unusable: map[string]string{string(reach.Outside): found.lacks(scenario.Outside)}},
 		Reproduce: []string{p.Reproduce}}
 	if totals.Run == 0 {
-		c.Result = reach.Inconclusive // nothing was found wrong either
+		c.Result = reach.Inconclusive // no scenario ran, so nothing was found wrong either
 	}
 	if p.host != "" {
 		c.Vantages.Unusable[string(reach.Host)] = p.host
@@ -27,7 +27,7 @@ func (p Plan) judged(run report.Run, proxySource string, found features, fits []
 	c.Statistics.Probes = totals.Probes
 	c.Statistics.Cells = report.CellCount{Total: totals.Cells.Cells, AsExpected: totals.Cells.AsExpected, Differ: totals.Cells.Differ,
 		Unknown: totals.Cells.Unknown, Unprobed: totals.Cells.Unprobed}
-	c.Scenarios = scenarioRows(run, fits)
+	c.Scenarios = scenarioRows(run, scenarios)
 	for _, s := range c.Scenarios {
 		c.Statistics.Scenarios.Add(s.Result)
 	}
@@ -38,10 +38,10 @@ func (p Plan) judged(run report.Run, proxySource string, found features, fits []
 	return c
 }
 
-// scenarioRows are one for each scenario of the plan. One that the run ended without is Inconclusive.
-func scenarioRows(run report.Run, fits []fitted) []report.ScenarioResult {
+// scenarioRows returns one row for each scenario of the plan. A scenario that did not run before the end is Inconclusive.
+func scenarioRows(run report.Run, scenarios []adapted) []report.ScenarioResult {
 	var rows []report.ScenarioResult
-	for _, f := range fits {
+	for _, f := range scenarios {
 		row := report.ScenarioResult{Name: f.scenario.Name, Title: f.scenario.Title, Result: reach.Inconclusive, Reason: "the run ended without it"}
 		for _, v := range run.Verdicts {
 			if v.Scenario == row.Name {
@@ -60,7 +60,7 @@ func scenarioRows(run report.Run, fits []fitted) []report.ScenarioResult {
 	return rows
 }
 
-// behaviourRows are one for each behaviour of the profile: the worst of the scenarios that ran and verify it.
+// behaviourRows returns one row for each behaviour of the profile, with the worst result of its scenarios.
 func behaviourRows(o Options, verdicts []reach.Verdict, scenarios []report.ScenarioResult) []report.BehaviourResult {
 	verifies := map[string][]string{} // behaviour: scenarios
 	for _, v := range verdicts {
@@ -75,7 +75,7 @@ func behaviourRows(o Options, verdicts []reach.Verdict, scenarios []report.Scena
 		}
 		row := report.BehaviourResult{ID: b.ID, Text: b.Text, Profile: string(b.Profile), Result: reach.Skipped, Scenarios: verifies[b.ID]}
 		if len(row.Scenarios) == 0 {
-			row.Reasons = []string{"no scenario that was run, or skipped, verifies it"}
+			row.Reasons = []string{"no planned scenario verifies it"}
 		}
 		for _, s := range scenarios {
 			if !slices.Contains(row.Scenarios, s.Name) {

@@ -26,18 +26,18 @@ import (
 	"github.com/svclab/svclab/e2e/runner"
 )
 
-// LockNamespace holds the Lease by which one run keeps others off the cluster. It has no scenario's label, so that no
-// sweep of leftovers removes it.
+// LockNamespace holds the Lease with which one run excludes others from the cluster. It has no scenario's label, so that the
+// removal of leftovers does not delete it.
 const LockNamespace = "svclab-lock"
 
 const lockName = "conformance"
 
-// lockTimes are the bounds of a lock. A holder renews each retry, and gives up when it could not for renew. Who sees no
-// renewal for lease takes over; that is measured by its own clock from when it looked first, so clocks need not agree. The
-// elector tells renewals apart by the second, and its lease is of whole seconds.
+// lockTimes are the intervals of a lock. A holder renews it after each retry, and gives up after renew without success. A
+// candidate that observes no renewal for lease takes over. It measures that by its own clock from its first observation, so
+// clocks need not agree. The elector distinguishes renewals by the second, and its lease is in whole seconds.
 type lockTimes struct {
 	lease, renew, retry time.Duration
-	// gone is how long the lock's namespace may take to go, poll how often it is looked for meanwhile.
+	// gone bounds the deletion of the lock's namespace. poll is how often its state is read.
 	gone, poll time.Duration
 }
 
@@ -50,8 +50,8 @@ func defaultLockTimes() lockTimes {
 type Release func(ctx context.Context, remove func(context.Context) error) error
 
 // Lock keeps other runs off the cluster until release is called. The context returned ends with ctx, and when the lock is
-// lost, with the reason. The error is cluster.ErrLocked where a run holds the lock that is alive; the lock of one that was
-// killed is taken over, which log is told of.
+// lost, with the reason. The error is cluster.ErrLocked if a live run holds the lock. The lock of a killed run
+// is taken over, which log reports.
 func Lock(ctx context.Context, client kubernetes.Interface, log io.Writer) (locked context.Context, release Release, err error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -61,7 +61,7 @@ func Lock(ctx context.Context, client kubernetes.Interface, log io.Writer) (lock
 	return lockCandidate{client: client, log: log, id: id, times: defaultLockTimes()}.take(ctx)
 }
 
-// lockCandidate is a run that wants the lock, or has it.
+// lockCandidate is a run that wants the lock or holds it.
 type lockCandidate struct {
 	client kubernetes.Interface
 	log    io.Writer
@@ -91,7 +91,7 @@ func (l lockCandidate) take(ctx context.Context) (context.Context, Release, erro
 	}
 }
 
-// namespace returns the UID of the lock's namespace, which it makes; one that is going is waited for.
+// namespace creates the lock's namespace and returns its UID. It waits for the end of one that is being deleted.
 func (l lockCandidate) namespace(ctx context.Context) (uid types.UID, err error) {
 	namespaces := l.client.CoreV1().Namespaces()
 	ended := wait.PollUntilContextCancel(ctx, l.times.poll, true, func(ctx context.Context) (bool, error) {
@@ -104,10 +104,10 @@ func (l lockCandidate) namespace(ctx context.Context) (uid types.UID, err error)
 		case apierrors.IsNotFound(err):
 			return false, nil
 		case err != nil:
-			return false, fmt.Errorf("make the namespace of the cluster's lock: %w", err)
+			return false, fmt.Errorf("create the namespace of the cluster's lock: %w", err)
 		case there.Labels[runner.ManagedByLabel] != runner.ManagedBy:
 			return false, &cluster.Problem{Kind: cluster.ErrForeignCluster, Fix: "remove or rename it: the lock of a run needs that name",
-				What: fmt.Sprintf("the namespace %s exists, and svclab did not make it", LockNamespace)}
+				What: fmt.Sprintf("the namespace %s exists, and svclab did not create it", LockNamespace)}
 		}
 		uid = there.UID
 		return there.DeletionTimestamp == nil, nil
@@ -118,7 +118,7 @@ func (l lockCandidate) namespace(ctx context.Context) (uid types.UID, err error)
 	return uid, ended
 }
 
-// elect waits until the lock is taken, or cannot be.
+// elect waits until this candidate holds the lock or cannot get it.
 func (l lockCandidate) elect(ctx, trying context.Context, namespace types.UID) (context.Context, Release, error) {
 	electing, stop := context.WithCancelCause(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
 	lease := &watchedLease{stop: stop, log: l.log, times: l.times, Interface: &resourcelock.LeaseLock{
@@ -144,7 +144,7 @@ func (l lockCandidate) elect(ctx, trying context.Context, namespace types.UID) (
 	case <-trying.Done():
 		stop(context.Cause(trying))
 		<-ended
-		if !elector.IsLeader() { // it may have been taken meanwhile
+		if !elector.IsLeader() { // it may have got the lock in the meantime
 			return nil, nil, errors.Join(context.Cause(electing), lease.failed)
 		}
 	}
@@ -157,9 +157,9 @@ func (l lockCandidate) elect(ctx, trying context.Context, namespace types.UID) (
 	}
 	return locked, func(ctx context.Context, remove func(context.Context) error) error {
 		select {
-		case <-ended: // not renewed for a while, but nobody may have taken it
+		case <-ended: // the lock was not renewed for a while, but no other run may have taken it
 			if err := l.renew(ctx, lease.Interface); err != nil {
-				return fmt.Errorf("what this run made is left to the next: %w", err)
+				return fmt.Errorf("the next run must remove what this run created: %w", err)
 			}
 		default:
 		}
@@ -173,7 +173,7 @@ func (l lockCandidate) elect(ctx, trying context.Context, namespace types.UID) (
 	}, nil
 }
 
-// renew renews the lock once, after the elector has ended. The error says who else has it.
+// renew renews the lock once, after the elector has ended. Its error names another holder.
 func (l lockCandidate) renew(ctx context.Context, lease resourcelock.Interface) error {
 	record, _, err := lease.Get(ctx)
 	if err != nil {
@@ -189,8 +189,8 @@ func (l lockCandidate) renew(ctx context.Context, lease resourcelock.Interface) 
 	return nil
 }
 
-// drop removes the lock, its namespace and all, and waits until it is gone. The Lease is not deleted before: in a namespace
-// that is going nobody can make another, so that none is removed that is somebody else's.
+// drop deletes the lock with its namespace and waits for the end of the deletion. It does not delete the Lease first: nothing
+// can be created in a terminating namespace, so the deletion cannot remove the Lease of another run.
 func (l lockCandidate) drop(ctx context.Context, namespace types.UID) error {
 	namespaces := l.client.CoreV1().Namespaces()
 	err := namespaces.Delete(ctx, LockNamespace, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &namespace}})
@@ -209,19 +209,20 @@ func (l lockCandidate) drop(ctx context.Context, namespace types.UID) error {
 	return nil
 }
 
-// watchedLease is a Lease of which stop is told why there is no use in waiting for it.
+// watchedLease is a Lease that calls stop with the reason when waiting for it is useless.
 type watchedLease struct {
 	resourcelock.Interface
 	stop  context.CancelCauseFunc
 	log   io.Writer
 	times lockTimes
-	// other is somebody else's record as seen last, mine that it was ours before, failed the last error.
+	// other is the last observed record of another run. mine reports that this run held the lock before. failed is the last
+	// error.
 	other  *resourcelock.LeaderElectionRecord
 	mine   bool
 	failed error
 }
 
-// Get is as resourcelock.Interface says. A record of somebody else that changes is of one who is alive.
+// Get implements resourcelock.Interface. If another run's record changes, that run is alive.
 func (w *watchedLease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := w.Interface.Get(ctx)
 	switch {
@@ -232,7 +233,7 @@ func (w *watchedLease) Get(ctx context.Context) (*resourcelock.LeaderElectionRec
 	case w.mine:
 		w.stop(fmt.Errorf("%w: %w", errLockLost, heldBy(*record, w.times)))
 	case w.other == nil:
-		_, _ = fmt.Fprintf(w.log, "svclab: %s; its lock is taken over unless it shows a sign of life within %s\n", claim(*record), w.times.lease)
+		_, _ = fmt.Fprintf(w.log, "svclab: %s; its lock is taken over unless it is renewed within %s\n", claim(*record), w.times.lease)
 		w.other = record
 	case w.other.HolderIdentity != record.HolderIdentity || !w.other.RenewTime.Equal(&record.RenewTime):
 		w.stop(heldBy(*record, w.times))
@@ -240,7 +241,7 @@ func (w *watchedLease) Get(ctx context.Context) (*resourcelock.LeaderElectionRec
 	return record, raw, err
 }
 
-// Create is as resourcelock.Interface says.
+// Create implements resourcelock.Interface.
 func (w *watchedLease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	err := w.Interface.Create(ctx, record)
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) || apierrors.IsNotFound(err) {
@@ -251,7 +252,7 @@ func (w *watchedLease) Create(ctx context.Context, record resourcelock.LeaderEle
 	return err
 }
 
-// Update is as resourcelock.Interface says.
+// Update implements resourcelock.Interface.
 func (w *watchedLease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	err := w.Interface.Update(ctx, record)
 	w.mine = w.mine || err == nil
@@ -269,17 +270,17 @@ func (w *watchedLease) note(err error) {
 	}
 }
 
-// heldBy says that a run has the cluster.
+// heldBy returns the error that another run holds the cluster.
 func heldBy(record resourcelock.LeaderElectionRecord, times lockTimes) error {
 	return &cluster.Problem{Kind: cluster.ErrLocked, What: claim(record), Fix: fmt.Sprintf(
-		"wait until it has ended, or end it there; if it is killed its lock is taken over after %s", times.lease)}
+		"wait until it has ended, or stop it there; after a kill its lock is taken over after %s", times.lease)}
 }
 
-// claim says who has the lock, and since when.
+// claim describes the holder of the lock and since when it holds it.
 func claim(record resourcelock.LeaderElectionRecord) string {
 	who := record.HolderIdentity
 	if parts := strings.Split(who, "/"); len(parts) == 3 {
 		who = fmt.Sprintf("process %s on %s", parts[1], parts[0])
 	}
-	return fmt.Sprintf("another run of svclab has this cluster: %s, since %s by its clock", who, record.AcquireTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+	return fmt.Sprintf("another run of svclab holds this cluster: %s, since %s by its clock", who, record.AcquireTime.UTC().Format("2006-01-02 15:04:05 UTC"))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -87,47 +88,49 @@ func leftOf(t *testing.T, client *fake.Clientset) (names []string) {
 
 // A second run is refused soon, is told who has the cluster, and takes nothing from the first.
 func TestLockKeepsASecondRunOut(t *testing.T) {
-	client := lockServer()
-	first, release, err := candidate(client, "build-1").take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	_, _, err = candidate(client, "build-2").take(t.Context())
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("it was refused after %s", took)
-	}
-	var problem *cluster.Problem
-	if !errors.Is(err, cluster.ErrLocked) || !errors.As(err, &problem) || problem.ExitCode() != 2 {
-		t.Fatalf("got %v", err)
-	}
-	for _, want := range []string{"process 7 on build-1", time.Now().UTC().Format("since 2006-01-02"), "fix: wait until it has ended"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in %q", want, err)
+	synctest.Test(t, func(t *testing.T) {
+		client := lockServer()
+		first, release, err := candidate(client, "build-1").take(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if first.Err() != nil {
-		t.Errorf("the first run ended: %v", context.Cause(first))
-	}
-	removed := false
-	if err := release(t.Context(), func(ctx context.Context) error {
-		removed = true
-		if _, _, err := candidate(client, "build-3").take(ctx); !errors.Is(err, cluster.ErrLocked) {
-			t.Errorf("while the first removes what it made, a third run gets %v", err)
+		began := time.Now()
+		_, _, err = candidate(client, "build-2").take(t.Context())
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("it was refused after %s", took)
 		}
-		return nil
-	}); err != nil || !removed {
-		t.Errorf("released: %v, removed %v", err, removed)
-	}
-	if left := leftOf(t, client); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-	if _, release, err = candidate(client, "build-2").take(t.Context()); err != nil {
-		t.Fatalf("the next run: %v", err)
-	}
-	if err := release(t.Context(), nothing); err != nil {
-		t.Error(err)
-	}
+		var problem *cluster.Problem
+		if !errors.Is(err, cluster.ErrLocked) || !errors.As(err, &problem) || problem.ExitCode() != 2 {
+			t.Fatalf("got %v", err)
+		}
+		for _, want := range []string{"process 7 on build-1", time.Now().UTC().Format("since 2006-01-02"), "fix: wait until it has ended"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is not in %q", want, err)
+			}
+		}
+		if first.Err() != nil {
+			t.Errorf("the first run ended: %v", context.Cause(first))
+		}
+		removed := false
+		if err := release(t.Context(), func(ctx context.Context) error {
+			removed = true
+			if _, _, err := candidate(client, "build-3").take(ctx); !errors.Is(err, cluster.ErrLocked) {
+				t.Errorf("while the first removes what it made, a third run gets %v", err)
+			}
+			return nil
+		}); err != nil || !removed {
+			t.Errorf("released: %v, removed %v", err, removed)
+		}
+		if left := leftOf(t, client); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+		if _, release, err = candidate(client, "build-2").take(t.Context()); err != nil {
+			t.Fatalf("the next run: %v", err)
+		}
+		if err := release(t.Context(), nothing); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // kill leaves a Lease as a killed run does: with a time of renewal far ahead, as of a machine whose clock is wrong.
@@ -146,139 +149,147 @@ func kill(t *testing.T, client *fake.Clientset) {
 
 // The lock of a run that was killed is taken over, whatever its clock was, by one run of those that want it.
 func TestLockOfAKilledRunIsTakenOverOnce(t *testing.T) {
-	client := lockServer()
-	kill(t, client)
-	const rivals = 5
-	var (
-		all      sync.WaitGroup
-		mu       sync.Mutex
-		releases []Release
-		refused  int
-		began    = time.Now()
-	)
-	for i := range rivals {
-		all.Go(func() {
-			c := candidate(client, fmt.Sprintf("build-%d", i))
-			_, release, err := c.take(t.Context())
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				releases = append(releases, release)
-				if said := c.log.(*bytes.Buffer).String(); !strings.Contains(said, "process 1 on dead") || !strings.Contains(said, "unless it shows a sign of life within") {
-					t.Errorf("it said %q", said)
+	synctest.Test(t, func(t *testing.T) {
+		client := lockServer()
+		kill(t, client)
+		const rivals = 5
+		var (
+			all      sync.WaitGroup
+			mu       sync.Mutex
+			releases []Release
+			refused  int
+			began    = time.Now()
+		)
+		for i := range rivals {
+			all.Go(func() {
+				c := candidate(client, fmt.Sprintf("build-%d", i))
+				_, release, err := c.take(t.Context())
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					releases = append(releases, release)
+					if said := c.log.(*bytes.Buffer).String(); !strings.Contains(said, "process 1 on dead") || !strings.Contains(said, "unless it is renewed within") {
+						t.Errorf("it said %q", said)
+					}
+				case errors.Is(err, cluster.ErrLocked):
+					refused++
+				default:
+					t.Error(err)
 				}
-			case errors.Is(err, cluster.ErrLocked):
-				refused++
-			default:
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	if took := time.Since(began); took < 3*time.Second {
-		t.Errorf("it was taken over after %s already", took)
-	}
-	if len(releases) != 1 || refused != rivals-1 {
-		t.Fatalf("%d runs have the lock, %d were refused", len(releases), refused)
-	}
-	if err := releases[0](t.Context(), nothing); err != nil {
-		t.Error(err)
-	}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took < 3*time.Second {
+			t.Errorf("it was taken over after %s already", took)
+		}
+		if len(releases) != 1 || refused != rivals-1 {
+			t.Fatalf("%d runs have the lock, %d were refused", len(releases), refused)
+		}
+		if err := releases[0](t.Context(), nothing); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A run that has lost its lock, as after its machine slept, ends, and removes nothing that the other run may have made.
 func TestLockThatIsLostEndsTheRun(t *testing.T) {
-	client := lockServer()
-	locked, release, err := candidate(client, "asleep").take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		lease, err := client.CoordinationV1().Leases(LockNamespace).Get(t.Context(), lockName, metav1.GetOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		client := lockServer()
+		locked, release, err := candidate(client, "asleep").take(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		who := "awake/9/00000000"
-		lease.Spec.HolderIdentity = &who
-		if _, err = client.CoordinationV1().Leases(LockNamespace).Update(t.Context(), lease, metav1.UpdateOptions{}); err == nil {
-			break
-		} else if !apierrors.IsConflict(err) {
-			t.Fatal(err)
+		for {
+			lease, err := client.CoordinationV1().Leases(LockNamespace).Get(t.Context(), lockName, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			who := "awake/9/00000000"
+			lease.Spec.HolderIdentity = &who
+			if _, err = client.CoordinationV1().Leases(LockNamespace).Update(t.Context(), lease, metav1.UpdateOptions{}); err == nil {
+				break
+			} else if !apierrors.IsConflict(err) {
+				t.Fatal(err)
+			}
 		}
-	}
-	select {
-	case <-locked.Done():
-	case <-time.After(5 * time.Second):
-		t.Fatal("the run goes on")
-	}
-	err = release(t.Context(), func(context.Context) error {
-		t.Error("it removed what is the other's")
-		return nil
+		select {
+		case <-locked.Done():
+		case <-time.After(5 * time.Second):
+			t.Fatal("the run goes on")
+		}
+		err = release(t.Context(), func(context.Context) error {
+			t.Error("it removed what is the other's")
+			return nil
+		})
+		if !errors.Is(err, errLockLost) || !strings.Contains(err.Error(), "process 9 on awake") {
+			t.Errorf("got %v", err)
+		}
+		if left := leftOf(t, client); len(left) != 1 {
+			t.Errorf("the other's lock is gone: %v", left)
+		}
 	})
-	if !errors.Is(err, errLockLost) || !strings.Contains(err.Error(), "process 9 on awake") {
-		t.Errorf("got %v", err)
-	}
-	if left := leftOf(t, client); len(left) != 1 {
-		t.Errorf("the other's lock is gone: %v", left)
-	}
 }
 
 // Where only the API server was away for a while, the run ends and still removes what it made.
 func TestLockThatCouldNotBeRenewedForAWhile(t *testing.T) {
-	client := lockServer()
-	var mu sync.Mutex
-	away := false
-	client.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return away, nil, errors.New("nobody answers")
+	synctest.Test(t, func(t *testing.T) {
+		client := lockServer()
+		var mu sync.Mutex
+		away := false
+		client.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return away, nil, errors.New("nobody answers")
+		})
+		set := func(to bool) { mu.Lock(); away = to; mu.Unlock() }
+		locked, release, err := candidate(client, "build-1").take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		set(true)
+		select {
+		case <-locked.Done():
+		case <-time.After(5 * time.Second):
+			t.Fatal("the run goes on")
+		}
+		if cause := context.Cause(locked); !errors.Is(cause, errLockLost) || !strings.Contains(cause.Error(), "nobody answers") {
+			t.Errorf("it ended by %v", cause)
+		}
+		set(false)
+		removed := false
+		if err := release(t.Context(), func(context.Context) error { removed = true; return nil }); err != nil || !removed {
+			t.Errorf("got %v, removed %v", err, removed)
+		}
+		if left := leftOf(t, client); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
 	})
-	set := func(to bool) { mu.Lock(); away = to; mu.Unlock() }
-	locked, release, err := candidate(client, "build-1").take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	set(true)
-	select {
-	case <-locked.Done():
-	case <-time.After(5 * time.Second):
-		t.Fatal("the run goes on")
-	}
-	if cause := context.Cause(locked); !errors.Is(cause, errLockLost) || !strings.Contains(cause.Error(), "nobody answers") {
-		t.Errorf("it ended by %v", cause)
-	}
-	set(false)
-	removed := false
-	if err := release(t.Context(), func(context.Context) error { removed = true; return nil }); err != nil || !removed {
-		t.Errorf("got %v, removed %v", err, removed)
-	}
-	if left := leftOf(t, client); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
 }
 
 // A run that is ending is waited for: nobody is refused by a lock that is being removed.
 func TestLockThatIsGoingIsWaitedFor(t *testing.T) {
-	client := lockServer()
-	now := metav1.Now()
-	going := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LockNamespace, UID: "old", DeletionTimestamp: &now, Finalizers: []string{"kubernetes"},
-		Labels: map[string]string{"app.kubernetes.io/managed-by": "svclab"}}}
-	if err := client.Tracker().Add(going); err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(100*time.Millisecond, func() {
-		if err := client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("namespaces"), "", LockNamespace); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		client := lockServer()
+		now := metav1.Now()
+		going := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LockNamespace, UID: "old", DeletionTimestamp: &now, Finalizers: []string{"kubernetes"},
+			Labels: map[string]string{"app.kubernetes.io/managed-by": "svclab"}}}
+		if err := client.Tracker().Add(going); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(100*time.Millisecond, func() {
+			if err := client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("namespaces"), "", LockNamespace); err != nil {
+				t.Error(err)
+			}
+		})
+		_, release, err := candidate(client, "next").take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := release(t.Context(), nothing); err != nil {
 			t.Error(err)
 		}
 	})
-	_, release, err := candidate(client, "next").take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := release(t.Context(), nothing); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestLockNamespaceOfSomebodyElse(t *testing.T) {
@@ -290,15 +301,17 @@ func TestLockNamespaceOfSomebodyElse(t *testing.T) {
 
 // A run that is cancelled while it looks at a dead run's lock does not wait on.
 func TestLockIsNotWaitedForAfterCtrlC(t *testing.T) {
-	client := lockServer()
-	kill(t, client)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	pressed := errors.New("Ctrl-C")
-	time.AfterFunc(50*time.Millisecond, func() { cancel(pressed) })
-	began := time.Now()
-	if _, _, err := candidate(client, "build-1").take(ctx); !errors.Is(err, pressed) || time.Since(began) > 2*time.Second {
-		t.Errorf("after %s: %v", time.Since(began), err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		client := lockServer()
+		kill(t, client)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		pressed := errors.New("Ctrl-C")
+		time.AfterFunc(50*time.Millisecond, func() { cancel(pressed) })
+		began := time.Now()
+		if _, _, err := candidate(client, "build-1").take(ctx); !errors.Is(err, pressed) || time.Since(began) > 2*time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
 }
 
 // Whoever cannot renew must have given up before another may take over, and a living holder must renew well within the

@@ -14,17 +14,17 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Permission is what a run's user must be allowed to do with one resource, in all namespaces: those that scenarios live in
-// have no names before they are made.
+// Permission is what a run's user must be allowed to do with one resource in all namespaces, because the scenarios' namespaces
+// get their names when they are created.
 type Permission struct {
-	// Group is empty for the core API. Resource has its subresource behind a slash: "pods/exec".
+	// Group is empty for the core API. Resource has its subresource after a slash: "pods/exec".
 	Group, Resource string
 	Verbs           []string
-	// Optional: only where the cluster serves the group at all.
+	// Optional: required only if the cluster serves the group.
 	Optional bool
 }
 
-// Permissions lists what a run needs, and nothing that it could do without.
+// Permissions returns exactly the permissions that a run needs.
 func Permissions() []Permission {
 	all := []string{"get", "list", "watch", "create", "patch", "delete"}
 	return []Permission{
@@ -47,7 +47,7 @@ func Permissions() []Permission {
 	}
 }
 
-// String is the permission as a person would say it: "create, get pods/exec".
+// String returns the permission as text: "create, get pods/exec".
 func (p Permission) String() string {
 	resource := p.Resource
 	if p.Group != "" {
@@ -56,14 +56,14 @@ func (p Permission) String() string {
 	return strings.Join(p.Verbs, ", ") + " " + resource
 }
 
-// MissingError says what the user may not do that a run needs. Nothing was made.
+// MissingError lists the permissions that the user lacks. Nothing was created.
 type MissingError struct {
-	// Context is whose user it is.
+	// Context is the kubeconfig context of the user.
 	Context string
 	Missing []Permission
 }
 
-// Error names each missing permission on a line of its own.
+// Error names each missing permission on a separate line.
 func (e *MissingError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the user of context %s may not do, in all namespaces, what a run needs; nothing was made. Missing:", e.Context)
@@ -74,11 +74,11 @@ func (e *MissingError) Error() string {
 	return b.String()
 }
 
-// ExitCode is what a program that ends with the error exits with.
+// ExitCode is the exit code of a program that ends with this error.
 func (e *MissingError) ExitCode() int { return 2 }
 
-// Allowed asks the API server about every permission (SelfSubjectAccessReview) before anything is made. The error is a
-// *MissingError when some are missing.
+// Allowed checks every permission with a SelfSubjectAccessReview, before svclab creates anything. It returns a *MissingError
+// if some are missing.
 func Allowed(ctx context.Context, client kubernetes.Interface, contextName string) error {
 	groups, err := client.Discovery().ServerGroups()
 	if err != nil {
@@ -130,7 +130,7 @@ func may(ctx context.Context, client kubernetes.Interface, p Permission, verb st
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: p.Group, Resource: resource, Subresource: subresource}}}
 	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("ask whether the user may %s %s: %w", verb, p.Resource, err)
+		return false, fmt.Errorf("check whether the user may %s %s: %w", verb, p.Resource, err)
 	}
 	return answer.Status.Allowed, nil
 }

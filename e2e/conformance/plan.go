@@ -24,59 +24,57 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Options are what a user can say of a run.
+// Options are the settings of a run.
 type Options struct {
 	Profile scenario.Profile
-	// Features are declared; what is not is detected.
+	// Features are the declared features. The others are detected.
 	Features Declared
-	// Image is what the sample app runs, whole; Registry where its image is pulled from instead of registry.k8s.io. Both
-	// empty: the manifests' image, or an agnhost that the nodes have.
+	// Image is the sample app's complete image reference. Registry replaces registry.k8s.io for its image. Both empty: the
+	// manifests' image, or an agnhost that the nodes have.
 	Image, Registry string
-	// Sample is how many nodes are stood on and asked at most, Seed what they are chosen by.
+	// Sample is the maximum number of nodes that get clients and are probed. Seed chooses them.
 	Sample int
 	Seed   uint64
-	// AddressWithin is how long a load balancer may take to give an address when it is looked for.
+	// AddressWithin is how long detection waits for a load balancer to assign an address.
 	AddressWithin time.Duration
-	// NodesFromHere: this machine may ask the nodes' addresses, whatever way leads there. InPod: this machine is a pod of
-	// the cluster itself, and so no vantage of its own.
+	// NodesFromHere: this machine may send requests to the nodes' addresses by any route. InPod: svclab runs in a pod of the
+	// cluster, so this machine is not a vantage.
 	NodesFromHere, InPod bool
-	// Only, when not empty, are the behaviours that a run is limited to.
+	// Only, if not empty, limits a run to these behaviours.
 	Only []string
 	// Kubectl is the program that scenarios with commands run.
 	Kubectl string
-	// Reproduce is the command that does the same again.
+	// Reproduce is the command that repeats the run.
 	Reproduce string
 }
 
-// DefaultSample is how many nodes are asked where nobody says otherwise. Three are the least for most scenarios; the rest
-// give chance more nodes to differ on.
+// DefaultSample is the default size of the sample. Most scenarios need three nodes; more nodes find more differences.
 const DefaultSample = 6
 
-// Plan is what a run will do, known before anything is made.
+// Plan is what a run will do. Survey makes it before svclab creates anything.
 type Plan struct {
 	Options
 	Sample   Sample
 	Cluster  report.Cluster
 	Server   string
 	Image    Image
-	features features // all but the load balancer, which is looked for by asking
-	// guard is what this machine's probes pass, host why it asks nothing, hostAddrs its addresses towards the nodes.
+	features features // all but the load balancer, which Run detects by creating a Service
+	// guard checks this machine's probes. host is why it makes none. hostAddrs are its addresses towards the nodes.
 	guard     probe.Guard
 	host      string
 	hostAddrs []netip.Addr
 	kubectl   string
 	scenarios []scenario.Scenario
-	// nodes are all of the cluster's, silent those that turned out not to answer, with the reason.
-	nodes    []corev1.Node
-	silent   map[string]string
-	version  string
-	manifest string // the image that the manifests name
-	ranges   []netip.Prefix
+	// nodes are all nodes of the cluster. unresponsive has the reason for each node that does not answer.
+	nodes        []corev1.Node
+	unresponsive map[string]string
+	version      string
+	manifest     string // the image that the manifests name
+	ranges       []netip.Prefix
 }
 
-// Survey looks at the cluster and plans a run of the scenarios that are about the profile. Nothing is made. The error is
-// a *MissingError where the user may not do what a run needs, and ErrContradiction where features were declared that
-// cannot be so.
+// Survey reads the cluster and plans a run of the scenarios that are about the profile. It creates nothing. It returns a
+// *MissingError if the user lacks permissions, and ErrContradiction if declared features are impossible.
 func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o Options) (Plan, error) {
 	p := Plan{Options: o}
 	if err := o.Features.check(o.Profile); err != nil {
@@ -92,13 +90,13 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 	}
 	version, err := c.Client().Discovery().ServerVersion()
 	if err != nil {
-		return p, fmt.Errorf("ask the cluster's version: %w", err)
+		return p, fmt.Errorf("get the cluster's version: %w", err)
 	}
 	nodes, err := c.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return p, fmt.Errorf("list the nodes: %w", err)
 	}
-	p.nodes, p.silent, p.version = nodes.Items, map[string]string{}, version.GitVersion
+	p.nodes, p.unresponsive, p.version = nodes.Items, map[string]string{}, version.GitVersion
 	if p.ranges, err = serviceRanges(ctx, c.Client()); err != nil {
 		return p, err
 	}
@@ -106,7 +104,7 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 		return p, err
 	}
 	p.Server = c.RESTConfig().Host
-	if err := p.stand(ctx, c.Context()); err != nil {
+	if err := p.chooseNodes(ctx, c.Context()); err != nil {
 		return p, err
 	}
 	if _, err := exec.LookPath(o.Kubectl); err != nil {
@@ -120,11 +118,11 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 	return p, nil
 }
 
-// stand chooses the nodes, and decides all that depends on which they are.
-func (p *Plan) stand(ctx context.Context, contextName string) error {
-	p.Sample = choose(p.nodes, p.Options.Sample, p.Seed, p.silent)
+// chooseNodes chooses the sample and decides everything that depends on it.
+func (p *Plan) chooseNodes(ctx context.Context, contextName string) error {
+	p.Sample = choose(p.nodes, p.Options.Sample, p.Seed, p.unresponsive)
 	if len(p.Sample.Slots) == 0 {
-		return fmt.Errorf("no client can stand on any of the cluster's %d nodes: %s", len(p.nodes), counted(p.Sample.Left))
+		return fmt.Errorf("no client can run on any of the cluster's %d nodes: %s", len(p.nodes), counted(p.Sample.Left))
 	}
 	names := slices.Collect(maps.Values(p.Sample.Slots))
 	var chosen []corev1.Node
@@ -140,11 +138,11 @@ func (p *Plan) stand(ctx context.Context, contextName string) error {
 	p.features = append(noFeature(p.Features), families)
 	p.Image = chooseImage(p.manifest, p.Options.Image, p.Registry, chosen)
 	p.Cluster = describe(contextName, p.version, p.Sample, chosen, families.Present || len(p.ranges) == 2, p.ranges)
-	p.standHere(ctx, chosen)
+	p.checkHost(ctx, chosen)
 	return p.probers(ctx, chosen)
 }
 
-// behaviours are the IDs of those that the profile holds a cluster to.
+// behaviours returns the IDs of the profile's behaviours.
 func (o Options) behaviours() []string {
 	var ids []string
 	for _, b := range scenario.Behaviours() {
@@ -155,8 +153,8 @@ func (o Options) behaviours() []string {
 	return ids
 }
 
-// about reports whether a scenario verifies a behaviour that the run is about. Core is about no feature: what needs one is
-// not part of it, though it verifies a behaviour of core as well.
+// about reports whether a scenario verifies a behaviour of the run. Profile core requires no feature, so it excludes scenarios
+// that need one even if they verify a behaviour of core.
 func (o Options) about(s scenario.Scenario) bool {
 	if o.Profile == scenario.Core && slices.ContainsFunc(s.Needs.Features, func(f scenario.Feature) bool { return f != scenario.Outside }) {
 		return false
@@ -168,7 +166,7 @@ func (o Options) about(s scenario.Scenario) bool {
 	return slices.ContainsFunc(s.Behaviours, func(id string) bool { return slices.Contains(wanted, id) })
 }
 
-// probers makes sure that there is a prober for every platform it is to run on, before anything is made.
+// probers makes sure that there is a prober for every platform before svclab creates anything.
 func (p *Plan) probers(ctx context.Context, chosen []corev1.Node) error {
 	platforms := map[[2]string]bool{}
 	for i := range chosen {
@@ -213,9 +211,9 @@ func describe(name, version string, sample Sample, chosen []corev1.Node, dual bo
 	return d
 }
 
-// standHere finds out whether this machine can be a vantage: whether its packets to every chosen node's address stay on
-// bridges of its own, or may go further because the user said so.
-func (p *Plan) standHere(ctx context.Context, chosen []corev1.Node) {
+// checkHost decides whether this machine can be a vantage: its packets to every chosen node's address must stay on its own
+// bridges, unless the user permits any route.
+func (p *Plan) checkHost(ctx context.Context, chosen []corev1.Node) {
 	guard := nodesGuard{Guard: &probe.RouteGuard{}, nodes: map[netip.Addr]bool{}}
 	p.guard, p.host, p.hostAddrs = guard, "", nil
 	if p.InPod {
@@ -237,7 +235,7 @@ func (p *Plan) standHere(ctx context.Context, chosen []corev1.Node) {
 	}
 }
 
-// source is the address with which this machine would send to another. Nothing is sent.
+// source returns the address from which this machine would send to another. It sends nothing.
 func source(ctx context.Context, to netip.Addr) netip.Addr {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "udp", netip.AddrPortFrom(to, 9).String())
@@ -251,7 +249,7 @@ func source(ctx context.Context, to netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// Text writes what the run will make, where, and from where it will ask.
+// Text prints what the run will create, where, and from which vantages it will probe.
 func (p Plan) Text(w io.Writer) error {
 	var b strings.Builder
 	row := func(label, format string, args ...any) {
@@ -259,12 +257,12 @@ func (p Plan) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "svclab conformance, profile %s, will run %d scenarios\n", p.Profile, len(p.scenarios))
 	row("cluster", "context %s at %s, Kubernetes %s", p.Cluster.Name, p.Server, p.Cluster.Kubernetes)
-	row("makes", "namespace %s with %d pods, two on each chosen node, one of them in the node's network;", cluster.ClientsNamespace, 2*len(p.Sample.Slots))
-	row("", "namespace %s with a Lease, by which a second run is kept out; and", LockNamespace)
+	row("creates", "namespace %s with %d pods, two on each chosen node, one of them in the node's network;", cluster.ClientsNamespace, 2*len(p.Sample.Slots))
+	row("", "namespace %s with a Lease, which excludes a second run; and", LockNamespace)
 	row("", "a namespace svclab-SCENARIO-… for each scenario, with Services, pods and EndpointSlices, at most 4 at once")
 	row("", "all labelled app.kubernetes.io/managed-by=svclab; all removed at the end, after Ctrl-C too")
-	row("changes", "nothing that is not its own")
-	sampled := "all of them that can be"
+	row("changes", "nothing that it did not create")
+	sampled := "all usable ones"
 	if !p.Sample.Whole() {
 		sampled = fmt.Sprintf("a sample by --seed %d, --sample %d", p.Seed, p.Options.Sample)
 	}
@@ -276,9 +274,9 @@ func (p Plan) Text(w io.Writer) error {
 		row("not chosen", "%s", counted(p.Sample.Left))
 	}
 	row("image", "%s (%s)", p.Image.Name, p.Image.Source)
-	host := "asks the nodes' addresses"
+	host := "probes the nodes' addresses"
 	if p.host != "" {
-		host = "asks nothing: " + p.host
+		host = "makes no probes: " + p.host
 	}
 	row("here", "%s", host)
 	for _, f := range p.features {
@@ -298,11 +296,11 @@ func (p Plan) balancerLine() string {
 	want, said := p.Features[scenario.LoadBalancer]
 	switch {
 	case p.Profile == scenario.Core:
-		return "loadBalancer: " + notLookedFor
+		return "loadBalancer: " + notDetected
 	case said && want:
-		return "loadBalancer: declared to be there"
+		return "loadBalancer: declared present"
 	case said:
-		return "loadBalancer: declared not to be there"
+		return "loadBalancer: declared absent"
 	}
 	return fmt.Sprintf("loadBalancer: to be detected by a Service of type LoadBalancer, which has %s to get an address", p.AddressWithin)
 }
@@ -315,7 +313,7 @@ func featureLine(f report.Feature) string {
 	return fmt.Sprintf("%s: %s, %s: %s", f.Name, has, f.Source, f.Detail)
 }
 
-// counted joins reasons with how often each was found.
+// counted joins reasons, each with its count.
 func counted(reasons map[string]int) string {
 	var parts []string
 	for _, why := range slices.Sorted(maps.Keys(reasons)) {

@@ -19,11 +19,11 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// stepIn bounds a step that does not say otherwise: refusals are asked slowly, see careful.
+// stepIn bounds a step without its own timeout. It is long because rejections are rate-limited; see rateLimited.
 const stepIn = 5 * time.Minute
 
-// Run does what the plan says and reports it. The caller closes the cluster, whatever came of the run. The error says why
-// nothing, or not all, could be run; a report with verdicts may come with it.
+// Run carries out the plan and returns the report. The caller closes the cluster in every case. Run returns an error if
+// scenarios could not be run; the report then has the verdicts of the others.
 func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Reporter) (report.Run, error) {
 	began := time.Now()
 	run := report.Run{Started: began, Cluster: p.Cluster}
@@ -32,7 +32,7 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	if err := runner.New(site{Cluster: c, plan: p, features: p.features}, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}
-	if err := p.furnish(ctx, c); err != nil {
+	if err := p.deployClients(ctx, c); err != nil {
 		return run, err
 	}
 	run.Cluster = p.Cluster
@@ -46,30 +46,30 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 		return run, err
 	}
 	run.Cluster.ProxyMode = mode.Mode
-	fits, err := p.fitAll(ctx, c)
+	adaptations, err := p.adaptAll(ctx, c)
 	if err != nil {
 		return run, err
 	}
 	var able []scenario.Scenario
-	for _, f := range fits {
+	for _, f := range adaptations {
 		if f.skip == "" {
 			able = append(able, f.scenario)
 		}
 	}
-	outcome, err := runner.New(here, newCareful(c, p.guard, mode.Mode), runner.WithSettings(settings), runner.WithReporter(reporter)).Run(ctx, able)
-	run.Verdicts = told(fits, outcome.Verdicts)
-	planned := make([]string, len(fits))
-	for i, f := range fits {
+	outcome, err := runner.New(here, newRateLimited(c, p.guard, mode.Mode), runner.WithSettings(settings), runner.WithReporter(reporter)).Run(ctx, able)
+	run.Verdicts = told(adaptations, outcome.Verdicts)
+	planned := make([]string, len(adaptations))
+	for i, f := range adaptations {
 		planned[i] = f.scenario.Name
 	}
 	run.Plan = report.PlanFor(planned, run.Verdicts)
 	run.Elapsed = time.Since(began)
-	conformance := p.judged(run, mode.Source, here.features, fits)
+	conformance := p.judged(run, mode.Source, here.features, adaptations)
 	run.Conformance = &conformance
 	return run, err
 }
 
-// ordered sorts features as scenario.Features lists them.
+// ordered sorts features in the order of scenario.Features.
 func ordered(list features) features {
 	slices.SortFunc(list, func(a, b report.Feature) int {
 		return slices.Index(scenario.Features(), scenario.Feature(a.Name)) - slices.Index(scenario.Features(), scenario.Feature(b.Name))
@@ -77,27 +77,27 @@ func ordered(list features) features {
 	return list
 }
 
-// fitAll fits every scenario of the plan to the cluster.
-func (p Plan) fitAll(ctx context.Context, c *cluster.Cluster) ([]fitted, error) {
+// adaptAll adaptations every scenario of the plan to the cluster.
+func (p Plan) adaptAll(ctx context.Context, c *cluster.Cluster) ([]adapted, error) {
 	groups, err := c.Client().Discovery().ServerGroups()
 	if err != nil {
 		return nil, fmt.Errorf("list the server's API groups: %w", errors.Join(err, ctx.Err()))
 	}
-	on := terrain{outside: p.features.lacks(scenario.Outside), host: p.host, kubectl: p.kubectl,
+	env := environment{outside: p.features.lacks(scenario.Outside), host: p.host, kubectl: p.kubectl,
 		metalLB: slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == world.MetalLBGroup })}
 	nodes := slices.Sorted(maps.Values(p.Sample.Slots))
-	fits := make([]fitted, len(p.scenarios))
+	adaptations := make([]adapted, len(p.scenarios))
 	for i, s := range p.scenarios {
-		fits[i] = fit(fitObjects(s, p.Image.Name, nodes), on)
+		adaptations[i] = adapt(adaptObjects(s, p.Image.Name, nodes), env)
 	}
-	return fits, nil
+	return adaptations, nil
 }
 
-// told puts the verdicts together: those of the run, with the steps that were left out, and those of what was skipped as
-// a whole, in the order of the plan.
-func told(fits []fitted, ran []reach.Verdict) []reach.Verdict {
+// told returns all verdicts in the order of the plan: those of the run, with the omitted steps, and those of skipped
+// scenarios.
+func told(adaptations []adapted, ran []reach.Verdict) []reach.Verdict {
 	var verdicts []reach.Verdict
-	for _, f := range fits {
+	for _, f := range adaptations {
 		s := f.scenario
 		if f.skip != "" {
 			verdicts = append(verdicts, reach.Verdict{Scenario: s.Name, Title: s.Title, Behaviours: s.Behaviours, Result: reach.Skipped, Skip: f.skip})

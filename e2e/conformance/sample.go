@@ -12,20 +12,20 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Sample is the nodes that a run stands on and asks.
+// Sample is the nodes that a run deploys clients on and probes.
 type Sample struct {
 	// Slots maps the short names that scenarios use, "control-plane", "worker", "worker2", …, to nodes.
 	Slots map[string]string
 	// Order lists the slots: control-plane, worker, worker2, worker3, …
 	Order []string
-	// Total is how many nodes the cluster has, Seed what those of the sample were chosen by. Left says why nodes could not
-	// be chosen, with how many that is so of; those that merely were not chosen are not in it.
+	// Total is the number of the cluster's nodes. Seed chose the sample. Left counts the nodes that could not be chosen, by
+	// reason; it does not contain usable nodes outside the sample.
 	Total int
 	Seed  uint64
 	Left  map[string]int
 }
 
-// Whole reports whether every node that could be chosen was.
+// Whole reports whether the sample has every usable node.
 func (s Sample) Whole() bool {
 	left := 0
 	for _, n := range s.Left {
@@ -34,16 +34,16 @@ func (s Sample) Whole() bool {
 	return len(s.Slots)+left == s.Total
 }
 
-// choose takes at most most of the nodes by the seed: the same nodes, in whatever order, and the same seed give the same
-// sample. Those that silent has are left out for the reason it gives. Scenarios put no pod of theirs on the slot control-plane but a few, so a node that keeps pods off (a control
-// plane, another tainted one) stands there where the sample has one; the workers are nodes that take any pod as long as
-// there are enough of them.
-func choose(nodes []corev1.Node, most int, seed uint64, silent map[string]string) Sample {
+// choose returns a sample of at most most nodes. The same nodes, in any order, and the same seed give the same sample. Nodes in
+// unresponsive are left out with its reason. Only a few scenarios run pods on the slot control-plane, so that slot gets a node
+// with taints (a control plane or another) if the sample has one. The worker slots get nodes without taints as long as there
+// are enough.
+func choose(nodes []corev1.Node, most int, seed uint64, unresponsive map[string]string) Sample {
 	s := Sample{Slots: map[string]string{}, Total: len(nodes), Seed: seed, Left: map[string]int{}}
 	var open, kept []string
 	for i := range nodes {
 		node := &nodes[i]
-		switch why := unfit(node); {
+		switch why := unusable(node); {
 		case why != "":
 			s.Left[why]++
 		case keepsOff(node):
@@ -57,10 +57,10 @@ func choose(nodes []corev1.Node, most int, seed uint64, silent map[string]string
 		slices.Sort(names)
 		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	}
-	// after they were shuffled, so that the others stay chosen
+	// after the shuffle, so that the responsive nodes of an earlier sample remain chosen
 	for _, names := range []*[]string{&open, &kept} {
 		*names = slices.DeleteFunc(*names, func(name string) bool {
-			why := silent[name]
+			why := unresponsive[name]
 			if why != "" {
 				s.Left[why]++
 			}
@@ -87,7 +87,7 @@ func choose(nodes []corev1.Node, most int, seed uint64, silent map[string]string
 	return s
 }
 
-// slotName is the i-th slot, as kind names nodes.
+// slotName returns the i-th slot, named like kind's nodes.
 func slotName(i int) string {
 	switch i {
 	case 0:
@@ -98,8 +98,8 @@ func slotName(i int) string {
 	return fmt.Sprintf("worker%d", i)
 }
 
-// unfit says why no client can stand on a node; empty where one can.
-func unfit(node *corev1.Node) string {
+// unusable returns why no client can run on a node; empty: one can.
+func unusable(node *corev1.Node) string {
 	switch os := cmp.Or(node.Labels[corev1.LabelOSStable], "linux"); {
 	case os != "linux":
 		return "runs " + os
@@ -110,14 +110,14 @@ func unfit(node *corev1.Node) string {
 	case node.Labels[corev1.LabelHostname] != node.Name:
 		return "has a kubernetes.io/hostname label that is not its name, by which scenarios choose nodes"
 	case node.Labels["type"] == "virtual-kubelet" || node.Labels["type"] == "kwok":
-		return "is no machine (label type=" + node.Labels["type"] + ")"
-	case !strings.Contains(node.Status.NodeInfo.ContainerRuntimeVersion, "://"): // a kubelet says TYPE://VERSION
-		return "is no machine (it names no container runtime)"
+		return "is simulated (label type=" + node.Labels["type"] + ")"
+	case !strings.Contains(node.Status.NodeInfo.ContainerRuntimeVersion, "://"): // a kubelet reports TYPE://VERSION
+		return "is simulated (it has no container runtime)"
 	}
 	return ""
 }
 
-// keepsOff reports whether a taint keeps pods off the node that do not tolerate it.
+// keepsOff reports whether the node has a taint that repels pods.
 func keepsOff(node *corev1.Node) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
 		return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute

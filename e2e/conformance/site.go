@@ -10,7 +10,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// site is the cluster as scenarios are run on it: with what was found out, or declared, about it.
+// site is the cluster that scenarios run on, with its detected and declared features.
 type site struct {
 	*cluster.Cluster
 	plan     Plan
@@ -19,10 +19,10 @@ type site struct {
 
 var _ runner.Cluster = site{}
 
-// Lacks is as runner.Cluster says.
+// Lacks implements runner.Cluster.
 func (s site) Lacks(f scenario.Feature) string { return s.features.lacks(f) }
 
-// Vantages are the cluster's, with what is known of this machine.
+// Vantages returns the cluster's vantages, with the host's addresses and usability.
 func (s site) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	vantages, err := s.Cluster.Vantages(ctx)
 	for i := range vantages {
@@ -33,7 +33,7 @@ func (s site) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	return vantages, err
 }
 
-// Facts are the cluster's. What svclab puts into its namespaces declares its ports.
+// Facts returns the cluster's facts. All pods in svclab's namespaces declare their ports.
 func (s site) Facts(ctx context.Context) (world.Facts, error) {
 	facts, err := s.Cluster.Facts(ctx)
 	facts.PortsDeclared = true

@@ -12,42 +12,42 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// stageOf is a cluster on whose nodes pods run, as it says; only the true ones take an exec.
-type stageOf struct {
+// fakeDeployer is a cluster whose nodes all report running pods. Only the true nodes execute commands.
+type fakeDeployer struct {
 	true   map[string]bool
 	stood  []string
-	asked  int // nodes that were asked in all
+	execs  int // commands on all nodes together
 	rounds int
 }
 
-func (s *stageOf) Context() string { return "c" }
+func (s *fakeDeployer) Context() string { return "c" }
 
-func (s *stageOf) Furnish(_ context.Context, slots map[string]string, _ string) error {
+func (s *fakeDeployer) Furnish(_ context.Context, slots map[string]string, _ string) error {
 	s.stood, s.rounds = slices.Sorted(maps.Values(slots)), s.rounds+1
 	return nil
 }
 
-func (s *stageOf) Silent(context.Context) (map[string]error, error) {
-	silent := map[string]error{}
+func (s *fakeDeployer) Silent(context.Context) (map[string]error, error) {
+	unresponsive := map[string]error{}
 	for _, name := range s.stood {
-		if s.asked++; !s.true[name] {
-			silent[name] = errors.New("no answer in 15s")
+		if s.execs++; !s.true[name] {
+			unresponsive[name] = errors.New("no answer in 15s")
 		}
 	}
-	return silent, nil
+	return unresponsive, nil
 }
 
 // planOn is a plan for a cluster of true nodes and of simulated ones that look like them.
-func planOn(t *testing.T, machines, simulated int) (Plan, *stageOf) {
+func planOn(t *testing.T, machines, simulated int) (Plan, *fakeDeployer) {
 	t.Helper()
-	p := Plan{Options: Options{Sample: 6, Seed: 1, InPod: true}, silent: map[string]string{}, manifest: appImage + ":1"}
-	s := &stageOf{true: map[string]bool{}}
+	p := Plan{Options: Options{Sample: 6, Seed: 1, InPod: true}, unresponsive: map[string]string{}, manifest: appImage + ":1"}
+	s := &fakeDeployer{true: map[string]bool{}}
 	for i := range machines + simulated {
 		n := node(fmt.Sprintf("n%03d", i), func(n *corev1.Node) { n.Status.NodeInfo.Architecture = "amd64" })
 		p.nodes = append(p.nodes, n)
 		s.true[n.Name] = i < machines
 	}
-	if err := p.stand(t.Context(), "c"); err != nil {
+	if err := p.chooseNodes(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}
 	return p, s
@@ -55,16 +55,16 @@ func planOn(t *testing.T, machines, simulated int) (Plan, *stageOf) {
 
 func TestFurnishReplacesNodesThatDoNotAnswer(t *testing.T) {
 	p, s := planOn(t, 12, 4)
-	if err := p.furnish(t.Context(), s); err != nil {
+	if err := p.deployClients(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.stood) != 6 || slices.ContainsFunc(s.stood, func(name string) bool { return !s.true[name] }) {
-		t.Errorf("it stands on %v", s.stood)
+		t.Errorf("the clients run on %v", s.stood)
 	}
 	if !slices.Equal(slices.Sorted(maps.Values(p.Sample.Slots)), s.stood) || len(p.Cluster.Nodes) != 6 {
 		t.Errorf("the plan is of %v, the report's nodes are %v", p.Sample.Slots, p.Cluster.Nodes)
 	}
-	if s.rounds == 1 || p.Sample.Left[noAnswer] == 0 || p.Sample.Left[noAnswer] > 4 {
+	if s.rounds == 1 || p.Sample.Left[noExec] == 0 || p.Sample.Left[noExec] > 4 {
 		t.Errorf("after %d rounds, left out: %v; the test is no test where all answered", s.rounds, p.Sample.Left)
 	}
 }
@@ -74,23 +74,23 @@ func TestFurnishIsContentWithThoseThatAnswer(t *testing.T) {
 	for seed := range uint64(200) {
 		p, s := planOn(t, 10, 90)
 		p.Seed = seed
-		if err := p.stand(t.Context(), "c"); err != nil {
+		if err := p.chooseNodes(t.Context(), "c"); err != nil {
 			t.Fatal(err)
 		}
-		err := p.furnish(t.Context(), s)
-		if s.asked > 6*(trials+1) || s.rounds > trials+1 {
-			t.Fatalf("seed %d: %d nodes were asked in %d rounds", seed, s.asked, s.rounds)
+		err := p.deployClients(t.Context(), s)
+		if s.execs > 6*(trials+1) || s.rounds > trials+1 {
+			t.Fatalf("seed %d: %d commands in %d rounds", seed, s.execs, s.rounds)
 		}
 		if err != nil { // chance chose none that answers
-			if !strings.Contains(err.Error(), noAnswer) || slices.ContainsFunc(s.stood, func(name string) bool { return s.true[name] }) {
+			if !strings.Contains(err.Error(), noExec) || slices.ContainsFunc(s.stood, func(name string) bool { return s.true[name] }) {
 				t.Errorf("seed %d: on %v: %v", seed, s.stood, err)
 			}
 			continue
 		}
 		if len(s.stood) == 0 || slices.ContainsFunc(s.stood, func(name string) bool { return !s.true[name] }) {
-			t.Errorf("seed %d: it stands on %v", seed, s.stood)
+			t.Errorf("seed %d: the clients run on %v", seed, s.stood)
 		}
-		if accounted := p.Sample.Left[noAnswer] + p.Sample.Left[notTried] + len(s.stood); accounted != 100 && p.Sample.Left[notTried] > 0 {
+		if accounted := p.Sample.Left[noExec] + p.Sample.Left[notTried] + len(s.stood); accounted != 100 && p.Sample.Left[notTried] > 0 {
 			t.Errorf("seed %d: %d nodes are accounted for: %v", seed, accounted, p.Sample.Left)
 		}
 	}
@@ -98,8 +98,8 @@ func TestFurnishIsContentWithThoseThatAnswer(t *testing.T) {
 
 func TestFurnishWhereNobodyAnswers(t *testing.T) {
 	p, s := planOn(t, 0, 30)
-	err := p.furnish(t.Context(), s)
-	if err == nil || !strings.Contains(err.Error(), "18 that "+noAnswer) || !strings.Contains(err.Error(), "12 that "+notTried) {
+	err := p.deployClients(t.Context(), s)
+	if err == nil || !strings.Contains(err.Error(), "18 that "+noExec) || !strings.Contains(err.Error(), "12 that "+notTried) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -30,14 +30,14 @@ func one(t *testing.T, name string) scenario.Scenario {
 	return list[0]
 }
 
-var foreign = terrain{outside: "no machine outside"}
+var foreign = environment{outside: "no machine outside"}
 
-// Every scenario that a foreign cluster is asked must be one in which nothing is asked from outside only, nothing waits
+// Every scenario that runs on a foreign cluster must be one in which nothing is probed from outside only, nothing waits
 // for the world outside, and no step is about a flow that was never started.
 func TestFitLeavesNothingThatCannotBeAsked(t *testing.T) {
 	whole, narrowed, skipped := 0, 0, 0
 	for _, s := range all(t) {
-		f := fit(s, foreign)
+		f := adapt(s, foreign)
 		if f.skip != "" {
 			skipped++
 			continue
@@ -56,8 +56,8 @@ func TestFitLeavesNothingThatCannotBeAsked(t *testing.T) {
 			}
 			switch action := step.Action.(type) {
 			case steps.Check:
-				if foreign.lacks(asking(action.Args)) != "" {
-					t.Errorf("%s: check %s stays, and there is nowhere to ask it from", s.Name, action.Name)
+				if foreign.lacks(vantagesOf(action.Args)) != "" {
+					t.Errorf("%s: check %s stays, and no vantage can run it", s.Name, action.Name)
 				}
 			case steps.Traffic:
 				if action.Start != nil {
@@ -81,7 +81,7 @@ func TestFitLeavesNothingThatCannotBeAsked(t *testing.T) {
 
 func TestFitOfWhatIsThereChangesNothing(t *testing.T) {
 	for _, s := range all(t) {
-		f := fit(s, terrain{metalLB: true})
+		f := adapt(s, environment{metalLB: true})
 		if f.skip != "" || len(f.left) > 0 || len(f.scenario.Steps) != len(s.Steps) {
 			t.Errorf("%s: %q, left out %v", s.Name, f.skip, f.left)
 		}
@@ -91,20 +91,20 @@ func TestFitOfWhatIsThereChangesNothing(t *testing.T) {
 func TestFitScenarios(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		on   terrain
+		on   environment
 		left []string
 		skip string
 	}{
 		{"terminating", foreign, []string{"it is left out, but where it is the only one (one-going-local-outside)", "both are used while they still answer (all-going-local-outside)"}, ""},
 		{"spread", foreign, []string{"those that come to a node from outside"}, ""},
 		{"nodeport", foreign, nil, ""},
-		{"nodeport", terrain{outside: "no machine outside", host: "it runs in a pod"}, []string{"connections from outside carry much, last, and are many at once"}, ""},
+		{"nodeport", environment{outside: "no machine outside", host: "it runs in a pod"}, []string{"connections from outside carry much, last, and are many at once"}, ""},
 		{"source-ranges", foreign, nil, "names the address of a client outside"},
 		{"shared-address", foreign, nil, "about MetalLB"},
-		{"externalname", foreign, nil, "no traffic of it can be asked here"},
-		{"expose", terrain{kubectl: "kubectl is missing"}, nil, "runs kubectl"},
+		{"externalname", foreign, nil, "none of its traffic can be sent here"},
+		{"expose", environment{kubectl: "kubectl is missing"}, nil, "runs kubectl"},
 	} {
-		f := fit(one(t, c.name), c.on)
+		f := adapt(one(t, c.name), c.on)
 		if c.skip != "" {
 			if !strings.Contains(f.skip, c.skip) {
 				t.Errorf("%s: skipped for %q, want %q", c.name, f.skip, c.skip)
@@ -123,7 +123,7 @@ func TestFitScenarios(t *testing.T) {
 }
 
 func TestToldPutsWhatWasLeftOutInItsPlace(t *testing.T) {
-	f := fit(one(t, "spread"), foreign)
+	f := adapt(one(t, "spread"), foreign)
 	v := reach.Verdict{Scenario: "spread", Result: reach.Fail}
 	for _, step := range f.scenario.Steps {
 		v.Steps = append(v.Steps, reach.Step{Name: step.Name, Result: reach.Pass})
@@ -150,7 +150,7 @@ func TestCoreNeedsNoFeature(t *testing.T) {
 	core := Options{Profile: scenario.Core}
 	verified := map[string]bool{}
 	for _, s := range all(t) {
-		if f := fit(s, foreign); f.skip == "" && core.about(s) {
+		if f := adapt(s, foreign); f.skip == "" && core.about(s) {
 			for _, id := range s.Behaviours {
 				verified[id] = true
 			}
