@@ -99,6 +99,6 @@ func (r *Runner) Rest(ctx context.Context, at Place) error {
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, r.settings.StepTimeout, errTimeout)
 	defer cancel()
-	_, err = s.calm(bounded)
+	_, err = s.quiesce(bounded)
 	return err
 }

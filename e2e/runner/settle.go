@@ -7,11 +7,10 @@ import (
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -21,25 +20,34 @@ func (s *session) settle(ctx context.Context, allow []string) (world.World, erro
 	but := world.Allow{Unready: slices.Contains(allow, "unready"), Terminating: slices.Contains(allow, "terminating"),
 		Pending: slices.Contains(allow, "pending")}
 	if s.policy.AcceptIdle {
-		return s.calm(ctx)
+		return s.quiesce(ctx)
 	}
 	var (
-		settled world.World
-		claims  = reminder{bound: time.Now().Add(remindAfter)}
+		settled   world.World
+		condition = wait.Settled(&settled, s.snapshot, s.namespace, but)
+		claims    = reminder{bound: time.Now().Add(remindAfter)}
 	)
-	err := s.await(ctx, "the objects to settle", s.sources(), 0, func(ctx context.Context) (bool, string, error) {
-		w, err := s.snapshot(ctx)
-		if err != nil {
-			return false, err.Error(), nil
-		}
-		done, missing := world.SettledBut(w, but, s.namespace)
-		settled = w
-		if !done && !but.Pending && claims.due() {
-			err = claims.remind(ctx, s, w.Unannounced(s.namespace))
+	err := s.wait(ctx, "the objects to settle", func(ctx context.Context) (bool, string, error) {
+		done, missing, err := condition(ctx)
+		if !done && err == nil && !but.Pending && claims.due() {
+			err = claims.remind(ctx, s, settled.Unannounced(s.namespace))
 		}
 		return done, missing, err
-	})
+	}, s.onObjects())
 	return settled, err
+}
+
+// quiesce is settle for a goal: objects that do not settle are taken as they are when they are idle.
+func (s *session) quiesce(ctx context.Context) (world.World, error) {
+	var idle world.World
+	err := s.wait(ctx, "the objects to settle or to become idle", wait.Idle(&idle, s.snapshot, s.namespace), s.onObjects(), wait.Every(wait.IdleEvery))
+	return idle, err
+}
+
+// onObjects wakes a wait when an object changes that decides whether the namespace has settled.
+func (s *session) onObjects() wait.Option {
+	cluster := s.runner.cluster
+	return wait.On(cluster.Dynamic(), wait.Deciding(cluster.Client().Discovery(), s.namespace)...)
 }
 
 // remindAfter is how long MetalLB may take to report that a node announces a Service: far more than it does. The bound of a
@@ -77,22 +85,6 @@ func (r *reminder) remind(ctx context.Context, s *session, unannounced []string)
 	return nil
 }
 
-// sources are the objects whose changes bear on whether all has settled.
-func (s *session) sources() []watched {
-	var sources []watched
-	for _, resource := range []string{"pods", "services"} {
-		sources = append(sources, watched{resource: corev1Resource(resource), namespace: s.namespace})
-	}
-	for _, resource := range []string{"deployments", "statefulsets", "daemonsets"} {
-		sources = append(sources, watched{resource: appsv1.SchemeGroupVersion.WithResource(resource), namespace: s.namespace})
-	}
-	sources = append(sources, watched{resource: discoveryv1.SchemeGroupVersion.WithResource("endpointslices"), namespace: s.namespace})
-	if status := world.L2StatusResource(); s.served(status.GroupVersion().String(), status.Resource) {
-		sources = append(sources, watched{resource: status})
-	}
-	return sources
-}
-
 // snapshot takes the world as it is now.
 func (s *session) snapshot(ctx context.Context) (world.World, error) {
 	c := s.runner.cluster
@@ -115,19 +107,4 @@ func (s *session) noteAddresses(w world.World) {
 			s.former[service.Name] = addrs
 		}
 	}
-}
-
-// served reports whether the API server has a resource. One that cannot be asked about is not watched; the
-// snapshots show its objects all the same.
-func (s *session) served(groupVersion, resource string) bool {
-	list, err := s.runner.cluster.Client().Discovery().ServerResourcesForGroupVersion(groupVersion)
-	if err != nil {
-		return false
-	}
-	for _, r := range list.APIResources {
-		if r.Name == resource {
-			return true
-		}
-	}
-	return false
 }

@@ -2,47 +2,41 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/tools/cache"
+
+	"github.com/svclab/svclab/e2e/wait"
 )
 
-const (
-	// coalesce is the least time between two looks: objects change in bursts, and one look sees a whole burst.
-	coalesce = 50 * time.Millisecond
-	// relook is the longest time between two looks, for what cannot be watched.
-	relook = 5 * time.Second
-)
+// relook is the longest time between two evaluations of what a step waits for.
+const relook = 5 * time.Second
 
-// progress is what a step is waiting for, for the heartbeat and for the error of a wait that runs out.
+// progress is what a step is waiting for, for the heartbeat.
 type progress struct {
-	mu         sync.Mutex
-	what, seen string
+	mu    sync.Mutex
+	state wait.State
 }
 
-func (p *progress) say(what, seen string) {
+func (p *progress) say(what, seen string) { p.set(wait.State{What: what, Seen: seen}) }
+
+func (p *progress) set(state wait.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.what, p.seen = what, seen
+	p.state = state
 }
 
-// String says what is waited for and what was last seen; empty while nothing is.
+// String says what is waited for and what was seen last; empty while nothing is waited for.
 func (p *progress) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.what == "":
+	if p.state.What == "" {
 		return ""
-	case p.seen == "":
-		return "waiting for " + p.what
-	default:
-		return "waiting for " + p.what + "; last seen: " + p.seen
 	}
+	return p.state.String()
 }
 
 // watched names objects whose changes wake a wait.
@@ -52,71 +46,39 @@ type watched struct {
 	name      string // empty: all
 }
 
-// await looks, and looks again whenever a watched object changes, until look is done, and stays done for the
-// time holds. look returns in a few words what it saw. An error of look ends the wait at once: transient
-// errors of the API are for look to tell as something seen. When the step's time is up the error says what was
-// waited for and what was seen last.
-func (s *session) await(ctx context.Context, what string, sources []watched, holds time.Duration, look func(context.Context) (done bool, seen string, err error)) error {
-	s.progress.say(what, "")
-	defer s.progress.say("", "")
+// await waits until look is met and has been for the time holds, and evaluates it whenever a watched object changes. A goal's
+// step that only looks does not wait: what is not so now is a failure.
+func (s *session) await(ctx context.Context, what string, sources []watched, holds time.Duration, look wait.Condition) error {
 	if s.once && holds == 0 {
+		s.progress.say(what, "")
+		defer s.progress.say("", "")
 		return once(ctx, what, look)
 	}
-	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	changed := make(chan struct{}, 1)
-	if err := s.watch(watching, sources, changed); err != nil {
+	var objects []wait.Objects
+	for _, source := range sources {
+		objects = append(objects, wait.Objects{Resource: source.resource, Namespace: source.namespace, Name: source.name})
+	}
+	return s.wait(ctx, what, look, wait.Hold(holds), wait.Every(relook), wait.On(s.runner.cluster.Dynamic(), objects...))
+}
+
+// wait is wait.For in a step: the heartbeat tells what is waited for, and it is a failure when the step's time is up or
+// the condition did not hold.
+func (s *session) wait(ctx context.Context, what string, condition wait.Condition, with ...wait.Option) error {
+	defer s.progress.say("", "")
+	err := wait.For(ctx, what, condition, append(with, wait.Progress(s.progress.set))...)
+	var ended *wait.Error
+	switch {
+	case !errors.As(err, &ended):
 		return err
-	}
-	var (
-		seen string
-		held *time.Timer
-	)
-	expiry := func() <-chan time.Time {
-		if held == nil {
-			return nil
-		}
-		return held.C
-	}
-	again := time.NewTicker(relook)
-	defer again.Stop()
-	for {
-		done, now, err := look(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			return fmt.Errorf("wait for %s: %w", what, err)
-		case ctx.Err() != nil:
-		case done && holds == 0:
-			return nil
-		case done && held == nil:
-			held = time.NewTimer(holds)
-			defer held.Stop()
-		case !done && held != nil:
-			return failf("%s did not last %s: %s", what, holds, now)
-		}
-		if ctx.Err() == nil {
-			seen = now
-			s.progress.say(what, seen)
-		}
-		select {
-		case <-ctx.Done():
-			return s.ranOut(ctx, what, seen)
-		case <-expiry():
-			if done, now, err = look(ctx); err == nil && done {
-				return nil
-			}
-			return failf("%s did not last %s: %s", what, holds, now)
-		case <-changed:
-			if !pause(ctx, coalesce) {
-				return s.ranOut(ctx, what, seen)
-			}
-		case <-again.C:
-		}
+	case errors.Is(err, wait.ErrNotHeld):
+		return failf("%s", ended)
+	default:
+		return s.ranOut(ctx, what, ended.Seen)
 	}
 }
 
-// once is await where nobody is to wait: what is not so now is a failure.
-func once(ctx context.Context, what string, look func(context.Context) (done bool, seen string, err error)) error {
+// once evaluates a condition once.
+func once(ctx context.Context, what string, look wait.Condition) error {
 	done, seen, err := look(ctx)
 	switch {
 	case err != nil:
@@ -138,38 +100,5 @@ func (s *session) ranOut(ctx context.Context, what, seen string) error {
 	return failf("gave up waiting for %s; last seen: %s", what, seen)
 }
 
-// watch sends to changed, without blocking, whenever one of the sources' objects changes, until ctx ends.
-func (s *session) watch(ctx context.Context, sources []watched, changed chan<- struct{}) error {
-	signal := func(any) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
-	for _, source := range sources {
-		informer := dynamicinformer.NewFilteredDynamicInformer(s.runner.cluster.Dynamic(), source.resource, source.namespace, 0,
-			cache.Indexers{}, func(o *metav1.ListOptions) {
-				if source.name != "" {
-					o.FieldSelector = "metadata.name=" + source.name
-				}
-			}).Informer()
-		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: signal, UpdateFunc: func(_, o any) { signal(o) }, DeleteFunc: signal}); err != nil {
-			return fmt.Errorf("watch %s: %w", source.resource.Resource, err)
-		}
-		go informer.RunWithContext(ctx)
-	}
-	return nil
-}
-
 // pause waits for d; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
+func pause(ctx context.Context, d time.Duration) bool { return wait.Sleep(ctx, d) == nil }
