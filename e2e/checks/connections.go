@@ -60,19 +60,22 @@ func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 	var (
 		asked, made int
 		wrong       []string
+		unsent      error // a failure that was observed goes before it
 	)
 	for _, cell := range cells {
-		ok, unprobed, failed := cell.Asked()
-		switch {
-		case failed != "":
-			return lines, fmt.Errorf("from %s to %s: could not ask: %s", cell.Vantage.Name, cell.Target.Name(), failed)
-		case unprobed != "" || !ok:
+		_, unprobed, failed := cell.Asked()
+		if unprobed != "" {
 			continue
+		}
+		if failed != "" && unsent == nil {
+			unsent = fmt.Errorf("from %s to %s: could not ask: %s", cell.Vantage.Name, cell.Target.Name(), failed)
 		}
 		asked++
 		for _, o := range cell.Observations {
-			made++
-			if o.Outcome != reach.Reached {
+			if o.Outcome == reach.ProbeFailed {
+				continue
+			}
+			if made++; o.Outcome != reach.Reached {
 				wrong = append(wrong, fmt.Sprintf("from %s to %s: %s: %s", cell.Vantage.Name, cell.Target.Name(), o.Outcome, o.Detail))
 			}
 		}
@@ -85,5 +88,5 @@ func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 		slices.Sort(wrong)
 		return lines, reach.Failf("%d of %d connections failed, first %s", len(wrong), made, wrong[0])
 	}
-	return lines, nil
+	return lines, unsent
 }

@@ -10,6 +10,28 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
+// A connection that failed counts, whatever could not be probed before or after it.
+func TestJudgeConnectionsCutShort(t *testing.T) {
+	cell := func(outcomes ...reach.Outcome) reach.Cell {
+		var c reach.Cell
+		for _, o := range outcomes {
+			c.Observations = append(c.Observations, reach.Observation{Outcome: o, Detail: "why"})
+		}
+		return c
+	}
+	for want, cases := range map[reach.Result][][]reach.Cell{
+		reach.Fail:         {{cell(reach.TimedOut, reach.ProbeFailed)}, {cell(reach.ProbeFailed), cell(reach.TimedOut)}, {cell(reach.TimedOut), cell(reach.Unprobed)}},
+		reach.Inconclusive: {{cell(reach.Reached, reach.ProbeFailed)}, {cell(reach.ProbeFailed), cell(reach.Reached)}, {cell()}, {cell(reach.Unprobed)}},
+		reach.Pass:         {{cell(reach.Reached), cell(reach.Unprobed)}},
+	} {
+		for i, cells := range cases {
+			if _, err := judgeConnections(cells); reach.ResultOf(err) != want {
+				t.Errorf("%s, case %d: %v", want, i, err)
+			}
+		}
+	}
+}
+
 func TestConnections(t *testing.T) {
 	args := connectionsArgs{Service: "my-service", From: scenario.Strings{"pod"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}},
 		Connections: 30, Length: 20_000, Hold: scenario.Duration(2 * time.Second)}

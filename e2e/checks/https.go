@@ -88,7 +88,10 @@ func outsideAuthority(ctx context.Context, env Env) (string, error) {
 
 // judgeHTTPS wants every observation to be an answer.
 func judgeHTTPS(text string, cells []reach.Cell) (lines []string, err error) {
-	asked := 0
+	var (
+		asked  int
+		unsent error // a failure that was observed goes before it
+	)
 	for _, cell := range cells {
 		for _, o := range cell.Observations {
 			asked++
@@ -96,7 +99,7 @@ func judgeHTTPS(text string, cells []reach.Cell) (lines []string, err error) {
 			switch o.Outcome {
 			case reach.Reached:
 			case reach.ProbeFailed, reach.Unprobed:
-				return lines, fmt.Errorf("could not ask %s: %s", text, o.Detail)
+				unsent = fmt.Errorf("could not ask %s: %s", text, o.Detail)
 			default:
 				return lines, reach.Failf("%s: %s: %s", text, o.Outcome, o.Detail)
 			}
@@ -105,5 +108,5 @@ func judgeHTTPS(text string, cells []reach.Cell) (lines []string, err error) {
 	if asked == 0 {
 		return lines, fmt.Errorf("nobody asked %s", text)
 	}
-	return lines, nil
+	return lines, unsent
 }

@@ -36,7 +36,7 @@ func TestSecureTarget(t *testing.T) {
 func TestJudgeHTTPS(t *testing.T) {
 	for want, outcomes := range map[reach.Result][][]reach.Outcome{
 		reach.Pass:         {{reach.Reached}},
-		reach.Fail:         {{reach.WrongAnswer}, {reach.Reached, reach.Refused}},
+		reach.Fail:         {{reach.WrongAnswer}, {reach.Reached, reach.Refused}, {reach.ProbeFailed, reach.Refused}},
 		reach.Inconclusive: {{reach.ProbeFailed}, {}},
 	} {
 		for _, observed := range outcomes {

@@ -180,7 +180,10 @@ func held(record probe.Record) func(netip.Addr) bool {
 
 // judgeLookups compares the answers with what is wanted. A DNS that did not answer, or with an error, is wrong too.
 func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err error) {
-	var wrong []string
+	var (
+		wrong  []string
+		unsent error // a wrong answer that was observed goes before it
+	)
 	for i, f := range found {
 		question := fmt.Sprintf("%s %s from %s%s", cmp.Or(string(f.Record), "A and AAAA"), f.Name, f.Vantage.Name, way(f.Lookup))
 		got := answers(f)
@@ -189,7 +192,7 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 		}
 		switch o := f.Observation; {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
-			return lines, fmt.Errorf("could not ask for %s: %s", question, o.Detail)
+			unsent = fmt.Errorf("could not ask for %s: %s", question, o.Detail)
 		case o.Outcome != reach.Reached && o.Outcome != reach.NoSuchHost:
 			wrong = append(wrong, fmt.Sprintf("%s: %s (%s)", question, o.Outcome, o.Detail))
 		case !slices.Equal(got, wants[i]):
@@ -199,7 +202,7 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 	if len(wrong) > 0 {
 		return lines, reach.Failf("%s", strings.Join(wrong, "; "))
 	}
-	return lines, nil
+	return lines, unsent
 }
 
 // way is how a lookup was asked, where that is not as any program does.

@@ -105,6 +105,13 @@ func TestJudgeLookups(t *testing.T) {
 			t.Errorf("%s: %v (%v), want %s", name, reach.ResultOf(err), err, c.as)
 		}
 	}
+	unsent := found(probe.A, reach.ProbeFailed, nil)
+	if _, err := judgeLookups([]probe.Found{unsent, two}, [][]string{nil, {"10.0.0.1"}}); reach.ResultOf(err) != reach.Fail {
+		t.Errorf("a wrong answer after a lookup that could not be sent: %v", err)
+	}
+	if _, err := judgeLookups([]probe.Found{unsent, two}, [][]string{nil, {"10.0.0.1", "10.0.0.2"}}); reach.ResultOf(err) != reach.Inconclusive {
+		t.Errorf("a right answer after a lookup that could not be sent: %v", err)
+	}
 }
 
 // A question about every address is asked of those that its record can hold, and of none where there are none.
