@@ -218,7 +218,28 @@ func TestReason(t *testing.T) {
 	}
 }
 
-func TestPaperKeepsTheWidth(t *testing.T) {
+func TestJoin(t *testing.T) {
+	for _, c := range []struct{ a, b, want string }{
+		{"", "b", "b"},
+		{"a", "", "a"},
+		{"a", "b", "a b"},
+		{"一个", "端点", "一个端点"},
+		{"端点", "pod", "端点 pod"},
+		{"pod", "端点", "pod 端点"},
+		{"就绪。", "pod", "就绪。pod"}, // wide punctuation
+		{"and so on…", "pod", "and so on… pod"},
+		{"café", "über", "café über"}, // neither ASCII nor wide
+		{"pod,", "端点", "pod, 端点"},
+		{"café", "端点", "café端点"}, // one of the two is wide
+		{"端点", "über", "端点über"},
+	} {
+		if got := join(c.a, c.b); got != c.want {
+			t.Errorf("join(%q, %q) = %q, want %q", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestRendererKeepsTheWidth(t *testing.T) {
 	for _, l := range course.Languages() {
 		for _, columns := range []int{60, 80} {
 			var out strings.Builder
@@ -241,7 +262,7 @@ func TestPaperKeepsTheWidth(t *testing.T) {
 	}
 }
 
-func TestPaperPaintsOnTerminalsOnly(t *testing.T) {
+func TestRendererPaintsOnTerminalsOnly(t *testing.T) {
 	for _, tc := range []struct {
 		style report.Style
 		want  string
@@ -259,7 +280,7 @@ func TestPaperPaintsOnTerminalsOnly(t *testing.T) {
 	}
 }
 
-func TestPaperNeverBreaksCode(t *testing.T) {
+func TestRendererNeverBreaksCode(t *testing.T) {
 	var out strings.Builder
 	command := "$ kubectl patch service my-service --patch '" + strings.Repeat("x", 100) + "'"
 	p := Renderer{W: &out, Style: report.Style{Width: 60, Plain: true}}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"al.essio.dev/pkg/shellescape"
 )
 
 // Version is that of the file. A reader refuses any other.
@@ -102,21 +104,30 @@ func read(path string) (Progress, error) {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return p, fmt.Errorf("your progress in %s is damaged (%w); mend the file, or move it away to begin anew: mv %s %s.damaged", path, err, path, path)
+		return p, damaged(path, err)
 	}
 	if head.Version != Version {
-		return p, fmt.Errorf("your progress in %s is of version %d and this svclab knows version %d; use a newer svclab, or move the file away to begin anew: mv %s %s.v%d",
-			path, head.Version, Version, path, path, head.Version)
+		return p, fmt.Errorf("your progress in %s has version %d and this svclab knows version %d; use a newer svclab, or move the file away to start over: %s",
+			path, head.Version, Version, moveAway(path, fmt.Sprintf(".v%d", head.Version)))
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&p); err != nil {
-		return p, fmt.Errorf("your progress in %s is damaged (%w); mend the file, or move it away to begin anew: mv %s %s.damaged", path, err, path, path)
+		return p, damaged(path, err)
 	}
 	if p.Exercises == nil {
 		p.Exercises = map[string]Exercise{}
 	}
 	return p, nil
+}
+
+func damaged(path string, err error) error {
+	return fmt.Errorf("your progress in %s is damaged (%w); repair the file, or move it away to start over: %s", path, err, moveAway(path, ".damaged"))
+}
+
+// moveAway returns the command that renames a file.
+func moveAway(path, suffix string) string {
+	return shellescape.QuoteCommand([]string{"mv", path, path + suffix})
 }
 
 // Save replaces the file in a folder, which it makes if need be. A crash leaves the old file or the new one.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/cluster"
@@ -87,7 +88,7 @@ func GivenClusterFlags(cmd *cobra.Command) string {
 	var b strings.Builder
 	for _, f := range clusterFlags() {
 		if flag := cmd.Flags().Lookup(f.name); flag != nil && flag.Changed {
-			b.WriteString(" --" + f.name + "=" + flag.Value.String())
+			b.WriteString(" --" + f.name + "=" + shellescape.Quote(flag.Value.String()))
 		}
 	}
 	return b.String()

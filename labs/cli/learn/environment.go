@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -169,8 +170,10 @@ func (s *session) sound(ctx context.Context, e course.Exercise) error {
 // kubeconfigFile is the learner's own: always at one place, so that a shell once wired stays so.
 func (s *session) kubeconfigFile() string { return filepath.Join(s.folder, "kubeconfig") }
 
-// wiring shows how to wire a shell; as code, since a command must not be broken.
-func (s *session) wiring() { s.Markdown("```\n$ export KUBECONFIG=" + s.kubeconfigFile() + "\n```") }
+// wiring shows how to connect a shell to the exercise.
+func (s *session) wiring() {
+	s.commandLine("export KUBECONFIG=" + shellescape.Quote(s.kubeconfigFile()))
+}
 
 // wire writes the learner's kubeconfig: the lab's, in the exercise's namespace.
 func (s *session) wire(e course.Exercise) error {

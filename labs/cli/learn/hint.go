@@ -1,13 +1,16 @@
 package learn
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/scenario"
@@ -113,39 +116,44 @@ func (s *session) reveal(e course.Exercise) error {
 	return s.Done()
 }
 
-// way shows what a step of a solution does, as a learner would do it.
+// way shows what a step of a solution does, as the command that a learner would use.
 func (s *session) way(way course.Answer, step scenario.Step) {
 	switch action := step.Action.(type) {
 	case steps.Run:
-		s.Markdown("```\n$ " + strings.TrimSpace(action.Command) + "\n```")
+		s.commandLine(strings.TrimSpace(action.Command))
 	case steps.Apply:
 		for _, name := range action {
 			s.Say(coach.SolutionFile, name)
 			if data, own := way.Files[name]; own {
-				s.Markdown("```\n" + strings.TrimSpace(data) + "\n```")
+				s.code(strings.TrimSpace(data))
 			}
 		}
 	case steps.Patch:
-		ref, namespace := action.Object, ""
-		if ref.Namespace != "" {
-			namespace = " -n " + ref.Namespace
-		}
-		kind := action.Type
-		if kind == "" {
-			kind = "merge"
-		}
 		body, err := yaml.YAMLToJSON(action.Body)
 		if err != nil {
 			body = action.Body
 		}
-		s.Markdown("```\n$ kubectl patch " + ref.Kind + " " + ref.Name + namespace + " --type=" + kind + " -p '" + string(body) + "'\n```")
+		s.kubectl("patch", action.Object, "--type="+cmp.Or(action.Type, "merge"), "-p", string(body))
 	case steps.Delete:
 		for _, ref := range action {
-			s.Markdown("```\n$ kubectl delete " + ref.Kind + " " + ref.Name + "\n```")
+			s.kubectl("delete", ref)
 		}
 	case steps.Scale:
-		s.Markdown("```\n$ kubectl scale " + action.Object.Kind + " " + action.Object.Name + " --replicas=" + strconv.Itoa(int(action.Replicas)) + "\n```")
+		s.kubectl("scale", action.Object, fmt.Sprintf("--replicas=%d", action.Replicas))
 	case steps.Restore, steps.Withhold, steps.ReplacePods:
 		s.Raw("    " + step.Name)
 	}
 }
+
+// kubectl shows a kubectl command about an object.
+func (s *session) kubectl(verb string, ref scenario.Ref, args ...string) {
+	words := []string{"kubectl", verb, ref.Kind, ref.Name}
+	if ref.Namespace != "" {
+		words = append(words, "-n", ref.Namespace)
+	}
+	s.commandLine(shellescape.QuoteCommand(append(words, args...)))
+}
+
+// commandLine shows a command; code shows text that is never wrapped.
+func (s *session) commandLine(command string) { s.code("$ " + command) }
+func (s *session) code(text string)           { s.Markdown("```\n" + text + "\n```") }

@@ -36,7 +36,7 @@ func (s *session) allDone() error {
 	return s.Done()
 }
 
-// start begins an exercise, or goes on with one that was begun.
+// start starts an exercise, or continues one that was started and not passed.
 func (s *session) start(ctx context.Context, wanted string) error {
 	name, err := s.chosen(wanted)
 	if err != nil {
@@ -45,32 +45,49 @@ func (s *session) start(ctx context.Context, wanted string) error {
 	if name == "" {
 		return s.allDone()
 	}
-	e, begun, err := s.open(ctx, name)
-	if err != nil {
-		return err
-	}
-	if lacks, err := s.env.Lacks(ctx, e); err != nil {
-		return s.repair(coach.ClusterHalf, err)
-	} else if lacks != "" {
-		return errors.New(coach.Say(s.Language, coach.Unsuited, e.ID, lacks))
-	}
-	missing, err := s.env.Missing(ctx, e, lesson.Namespace(e))
-	if err != nil {
-		return err
-	}
-	resumed := s.progress.Current == e.ID && missing == "" && !s.progress.Done(e.ID)
-	if resumed {
-		err = s.sound(ctx, e)
-	} else {
-		err = s.begin(ctx, e, begun, false)
-	}
+	e, resumed, err := s.enter(ctx, name, false)
 	if err != nil {
 		return err
 	}
 	return errors.Join(s.introduce(e, resumed), s.predict(e))
 }
 
-// open enters the room with an exercise. begun are the namespaces of exercises that are there.
+// reset sets the current exercise up again, and restores what belongs to the cluster.
+func (s *session) reset(ctx context.Context) error {
+	name, err := s.current()
+	if err != nil {
+		return err
+	}
+	e, _, err := s.enter(ctx, name, true)
+	if err != nil {
+		return err
+	}
+	s.Say(coach.ResetDone)
+	return s.introduce(e, false)
+}
+
+// enter sets an exercise up in the cluster. Without again, one that is under way stays as it is: resumed.
+func (s *session) enter(ctx context.Context, name string, again bool) (e course.Exercise, resumed bool, err error) {
+	e, begun, err := s.open(ctx, name)
+	if err != nil {
+		return e, false, err
+	}
+	if lacks, err := s.env.Lacks(ctx, e); err != nil {
+		return e, false, s.repair(coach.ClusterHalf, err)
+	} else if lacks != "" {
+		return e, false, errors.New(coach.Say(s.Language, coach.Unsuited, e.ID, lacks))
+	}
+	missing, err := s.env.Missing(ctx, e, lesson.Namespace(e))
+	if err != nil {
+		return e, false, err
+	}
+	if !again && s.progress.Current == e.ID && missing == "" && !s.progress.Done(e.ID) {
+		return e, true, s.sound(ctx, e)
+	}
+	return e, false, s.begin(ctx, e, begun, again)
+}
+
+// open connects to the cluster and loads an exercise for it. begun are the namespaces of exercises that are there.
 func (s *session) open(ctx context.Context, name string) (e course.Exercise, begun []string, err error) {
 	if _, err := s.load(name, course.Sample()); err != nil { // before anything is changed
 		return e, nil, err
@@ -93,7 +110,7 @@ func (s *session) chosen(wanted string) (string, error) {
 	return s.following("")
 }
 
-// begin sets an exercise up anew, or again. What there is of exercises is removed before.
+// begin sets an exercise up, again if it was started before. It first removes every exercise from the cluster.
 func (s *session) begin(ctx context.Context, e course.Exercise, begun []string, again bool) error {
 	if err := s.update(func(p *progress.Progress) {
 		p.Current = e.ID
@@ -191,23 +208,6 @@ func kindID(k course.Kind) coach.ID {
 	default:
 		return coach.KindPredict
 	}
-}
-
-// reset brings the exercise back to its start, and the cluster with it.
-func (s *session) reset(ctx context.Context) error {
-	name, err := s.current()
-	if err != nil {
-		return err
-	}
-	e, begun, err := s.open(ctx, name)
-	if err != nil {
-		return err
-	}
-	if err := s.begin(ctx, e, begun, true); err != nil {
-		return err
-	}
-	s.Say(coach.ResetDone)
-	return s.introduce(e, false)
 }
 
 // next goes on to the next exercise that is not passed.
