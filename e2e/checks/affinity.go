@@ -26,15 +26,15 @@ type affinityArgs struct {
 }
 
 const (
-	// affinitySlack is how much longer than the timeout the client waits: both proxy modes keep time in the kernel.
+	// affinitySlack is added to the timeout before each connection: in both proxy modes the kernel measures the timeout.
 	affinitySlack = 500 * time.Millisecond
-	// longestAffinity bounds the timeouts that are waited for.
+	// longestAffinity is the longest timeout that the check waits for.
 	longestAffinity = 5 * time.Second
 )
 
-// affinityExpires makes one connection after the other, each later than the affinity's timeout after the last, until
-// every pod has answered. Each connection is then free to go to any pod, so a service that forgets its clients fails
-// with chance observe.MissChance at most. That it remembers them meanwhile is for a table to say.
+// affinityExpires opens one connection after the other until every pod has answered, each later than the affinity's timeout
+// after the one before. Each may then go to any pod, so a Service that forgets its clients fails with a chance of at most
+// observe.MissChance. That it remembers them before is for a table to show.
 func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string, error) {
 	service, err := serviceArgs{args.Service}.find(env)
 	if err != nil {
@@ -42,7 +42,7 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 	}
 	config := service.Spec.SessionAffinityConfig
 	if service.Spec.SessionAffinity != corev1.ServiceAffinityClientIP || config == nil || config.ClientIP == nil || config.ClientIP.TimeoutSeconds == nil {
-		return nil, fmt.Errorf("service %s has no session affinity that ends", args.Service)
+		return nil, fmt.Errorf("service %s has no session affinity with a timeout", args.Service)
 	}
 	timeout := time.Duration(*config.ClientIP.TimeoutSeconds) * time.Second
 	if timeout > longestAffinity {
@@ -61,7 +61,7 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 	}
 	var requests []probe.Request
 	for i, p := range pairs {
-		if i > 0 && pairs[i-1].Vantage.Name == p.Vantage.Name { // asked by two ways, the client would be remembered for both
+		if i > 0 && pairs[i-1].Vantage.Name == p.Vantage.Name { // the Service would remember the client of one target for the other too
 			return nil, fmt.Errorf("want one target from %s, %s are more", p.Vantage.Name, args.To)
 		}
 		requests = append(requests, probe.Request{Vantage: p.Vantage, Target: p.Target, Min: 1, Max: observe.MaxProbes(len(pods)),
@@ -76,8 +76,8 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 		errs  []error
 	)
 	for _, cell := range cells {
-		told, err := judgeExpiry(cell.Observations, pods, timeout)
-		for _, line := range told {
+		found, err := judgeExpiry(cell.Observations, pods, timeout)
+		for _, line := range found {
 			lines = append(lines, "from "+cell.Vantage.Name+": "+line)
 		}
 		if err != nil {
@@ -93,16 +93,16 @@ type lastingArgs struct {
 	// From are vantages as a table's row has them; To selects the service's targets.
 	From scenario.Strings `json:"from"`
 	To   scenario.To      `json:"to"`
-	// Pause is how long each client is silent before it comes back.
+	// Pause is the time between the two connections of a client.
 	Pause scenario.Duration `json:"pause"`
 }
 
-// affinityLasts has every client come back once after a pause. A service that forgot it gives it another of two pods
-// every second time; each client that is told apart so halves the chance that this is not seen, which a table, whose
-// connections follow each other at once, cannot see at all.
+// affinityLasts lets every client connect, pause, and connect again. A Service that has forgotten a client chooses between
+// two pods again, so each client halves the chance that a loss of affinity is not seen. A table cannot see it: its
+// connections follow each other without a pause.
 func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, error) {
 	if args.Pause <= 0 {
-		return nil, errors.New("pause: want some time")
+		return nil, errors.New("pause: want more than 0")
 	}
 	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
 	if err != nil {
@@ -120,14 +120,14 @@ func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, er
 	return judgeLasting(cells, time.Duration(args.Pause))
 }
 
-// judgeLasting wants each client answered by one pod.
+// judgeLasting returns an error unless both connections of each client were answered by one pod.
 func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
 	if lines, err := judgeConnections(cells); err != nil {
 		return lines, err
 	}
 	var (
 		clients int
-		strayed []string
+		moved   []string
 	)
 	for _, cell := range cells {
 		if ok, _, _ := cell.Asked(); !ok {
@@ -136,23 +136,23 @@ func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
 		clients++
 		first, last := cell.Observations[0].Backend, cell.Observations[len(cell.Observations)-1].Backend
 		if first != last {
-			strayed = append(strayed, fmt.Sprintf("from %s to %s: %s at first, %s later", cell.Vantage.Name, cell.Target.Name(), first, last))
+			moved = append(moved, fmt.Sprintf("from %s to %s: %s at first, %s later", cell.Vantage.Name, cell.Target.Name(), first, last))
 		}
 	}
-	line := fmt.Sprintf("%d of %d clients were given the pod they had %s before", clients-len(strayed), clients, pause)
-	if len(strayed) > 0 {
-		return []string{line}, reach.Failf("%s, first %s", line, strayed[0])
+	line := fmt.Sprintf("%d of %d clients were given the pod they had %s before", clients-len(moved), clients, pause)
+	if len(moved) > 0 {
+		return []string{line}, reach.Failf("%s, first %s", line, moved[0])
 	}
 	return []string{line}, nil
 }
 
-// judgeExpiry wants an answer from each of the pods, and from nobody else.
+// judgeExpiry returns an error unless each of the pods answered, and no other backend.
 func judgeExpiry(observations []reach.Observation, pods []string, timeout time.Duration) ([]string, error) {
 	tally := map[string]int{}
 	for _, o := range observations {
 		switch {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
-			return nil, fmt.Errorf("could not ask: %s", o.Detail)
+			return nil, fmt.Errorf("a probe could not be sent: %s", o.Detail)
 		case o.Outcome != reach.Reached || !slices.Contains(pods, o.Backend):
 			return nil, reach.Failf("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
 		}

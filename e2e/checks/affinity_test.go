@@ -15,7 +15,7 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// lineUp answers each request with one connection to each of its backends, in order, and notes what it was asked.
+// lineUp answers each request with one connection to each of its backends, in order, and records the requests.
 type lineUp struct {
 	backends []string
 	asked    []probe.Request
@@ -110,8 +110,8 @@ func TestAffinityLasts(t *testing.T) {
 	}{
 		"the same pod again": {by("b", "b"), reach.Pass, ""},
 		"another pod":        {by("b", "a"), reach.Fail, "1 of 2 clients were given the pod they had 6s before, first from pod/worker2"},
-		"nobody":             {[]reach.Observation{{Outcome: reach.Reached, Backend: "b"}, {Outcome: reach.TimedOut}}, reach.Fail, "1 of 4 connections failed"},
-		"could not ask":      {[]reach.Observation{{Outcome: reach.ProbeFailed, Detail: "oh no"}}, reach.Inconclusive, "oh no"},
+		"no reply":           {[]reach.Observation{{Outcome: reach.Reached, Backend: "b"}, {Outcome: reach.TimedOut}}, reach.Fail, "1 of 4 connections failed"},
+		"not sent":           {[]reach.Observation{{Outcome: reach.ProbeFailed, Detail: "oh no"}}, reach.Inconclusive, "oh no"},
 		"left out":           {[]reach.Observation{{Outcome: reach.Unprobed, Detail: "no route"}}, reach.Pass, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

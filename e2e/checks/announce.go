@@ -14,11 +14,11 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// listen is how long answers to an ARP or NDP request are waited for. On one machine they come in microseconds.
+// listen is how long the check waits for answers to an ARP or NDP request. On one machine they arrive in microseconds.
 const listen = 600 * time.Millisecond
 
-// oneNodeAnnounces asks on the wire, not MetalLB: whoever answers gets the traffic. The request goes out from
-// beyond the cluster, and the answers' hardware addresses are compared with those the nodes have.
+// oneNodeAnnounces sends ARP or NDP requests instead of reading MetalLB's status, because the node that answers receives the
+// traffic. A host outside the cluster sends them; the check maps the hardware addresses in the answers to nodes.
 func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string, error) {
 	service, err := args.find(env)
 	if err != nil {
@@ -51,14 +51,14 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 	return lines, nil
 }
 
-// outsider is the place outside the cluster, and how programs are run there.
+// outsider returns the vantage outside the cluster, and what runs programs there.
 func outsider(env Env) (probe.Exec, reach.Vantage, error) {
 	if env.Exec == nil {
-		return nil, reach.Vantage{}, errors.New("no program can be run at this cluster's vantages")
+		return nil, reach.Vantage{}, errors.New("this cluster cannot run programs at its vantages")
 	}
 	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Kind == reach.Outside && v.Unusable == "" })
 	if i < 0 {
-		return nil, reach.Vantage{}, errors.New("there is no place outside the cluster to ask from")
+		return nil, reach.Vantage{}, errors.New("there is no usable vantage outside the cluster")
 	}
 	return env.Exec, env.Vantages[i], nil
 }
@@ -81,24 +81,24 @@ func hardware(ctx context.Context, exec probe.Exec, vantages []reach.Vantage) (m
 	return owners, nil
 }
 
-// judgeAnnouncement says whether exactly one node answers for the address, and the one MetalLB names, where it
-// names one.
-func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]string, said map[netip.Addr]string) (line string, err error) {
+// judgeAnnouncement returns an error unless exactly one node answers for the address. Where MetalLB's status names a node,
+// it must be that one.
+func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]string, announcers map[netip.Addr]string) (line string, err error) {
 	var who []string
 	for _, mac := range answers {
 		node := owners[mac]
 		if node == "" {
-			node = mac + ", which is no node's"
+			node = mac + ", which no node has,"
 		}
 		who = append(who, node)
 	}
 	slices.Sort(who)
 	who = slices.Compact(who)
 	if len(who) == 0 {
-		return fmt.Sprintf("nobody answers for %s", addr), reach.Failf("nobody answers for %s, want exactly one node", addr)
+		return fmt.Sprintf("no node answers for %s", addr), reach.Failf("no node answers for %s, want exactly one node", addr)
 	}
-	line = fmt.Sprintf("%s is answered for by %s", addr, strings.Join(who, " and "))
-	switch announcer := said[addr]; {
+	line = fmt.Sprintf("%s is announced by %s", addr, strings.Join(who, " and "))
+	switch announcer := announcers[addr]; {
 	case len(answers) > 1:
 		return line, reach.Failf("%d answer for %s, want exactly one node: %s", len(answers), addr, strings.Join(who, " and "))
 	case owners[answers[0]] == "":

@@ -12,8 +12,8 @@ func TestJudgeAnnouncement(t *testing.T) {
 	addr := netip.MustParseAddr("172.18.255.3")
 	owners := map[string]string{"mac1": "worker", "mac2": "worker2"}
 	for want, answers := range map[string][]string{
-		"": {"mac1"}, "nobody answers for 172.18.255.3": {}, "2 answer for": {"mac1", "mac2"},
-		"mac9, which is no node's answers": {"mac9"}, "worker2 answers for 172.18.255.3, but MetalLB says that worker": {"mac2"},
+		"": {"mac1"}, "no node answers for 172.18.255.3": {}, "2 answer for": {"mac1", "mac2"},
+		"mac9, which no node has, answers": {"mac9"}, "worker2 answers for 172.18.255.3, but MetalLB says that worker": {"mac2"},
 	} {
 		_, err := judgeAnnouncement(addr, answers, owners, map[netip.Addr]string{addr: "worker"})
 		if (err == nil) != (want == "") || err != nil && (reach.ResultOf(err) != reach.Fail || !strings.Contains(err.Error(), want)) {
@@ -21,6 +21,6 @@ func TestJudgeAnnouncement(t *testing.T) {
 		}
 	}
 	if _, err := judgeAnnouncement(addr, []string{"mac2"}, owners, nil); err != nil {
-		t.Errorf("nobody says who announces: %v", err)
+		t.Errorf("without an announcer: %v", err)
 	}
 }

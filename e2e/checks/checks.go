@@ -21,14 +21,14 @@ func All() []Check {
 	return []Check{
 		define("node-port-in-range", "every node port of the service is within from…to: {service, from, to}", nodePortInRange),
 		define("no-endpoint-slices", "no EndpointSlice belongs to the service: {service}", noEndpointSlices),
-		define("address-from-pool", "the load-balancer address is of a MetalLB pool: {service}", addressFromPool),
+		define("address-from-pool", "the load-balancer address is in a MetalLB pool: {service}", addressFromPool),
 		define("one-node-announces", "exactly one node answers ARP or NDP for each of the service's load-balancer addresses: {service}", oneNodeAnnounces),
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
-		define("affinity-expires", "a client is given another pod once its affinity has ended: {service, pods, from, to}", affinityExpires),
-		define("affinity-lasts", "a client that comes back after a pause is given the pod it had: {service, from, to, pause}", affinityLasts),
-		define("connections", "so many connections at once each carry a long echo, are held, and used again: {service, from, to, connections, length, hold}", connections),
-		define("dns", "the DNS answers exactly this, each of its pods too, and over TCP: {from, lookups: [{name, record, want}]}", lookUp),
-		define("https", "the outside server has a certificate for the host of a client's URL: {from, configMap, key}", asksByHTTPS),
+		define("affinity-expires", "a client reaches other pods after its affinity has timed out: {service, pods, from, to}", affinityExpires),
+		define("affinity-lasts", "a client that reconnects after a pause reaches the same pod: {service, from, to, pause}", affinityLasts),
+		define("connections", "many connections open at once each carry a long echo, stay idle, and are used again: {service, from, to, connections, length, hold}", connections),
+		define("dns", "the DNS Service, over UDP and TCP, and each of its pods answer exactly with these records: {from, lookups: [{name, record, want}]}", lookUp),
+		define("https", "the outside server has a certificate for the host of a client's URL: {from, configMap, key}", outsideHTTPS),
 		define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices),
 		define("delete-collection", "services are listed across namespaces and deleted in one request: {selector, names}", deleteCollection),
 		define("ip-addresses", "each of the service's ClusterIPs is an IPAddress object: {service}", ipAddresses),
@@ -36,7 +36,7 @@ func All() []Check {
 	}
 }
 
-// serviceArgs name a Service of the scenario.
+// serviceArgs names a Service of the scenario.
 type serviceArgs struct {
 	Service string `json:"service"`
 }
@@ -86,7 +86,7 @@ func noEndpointSlices(ctx context.Context, env Env, args serviceArgs) ([]string,
 	return []string{"no EndpointSlice belongs to service " + args.Service}, nil
 }
 
-// addressFromPool reads MetalLB's pools, which may list prefixes and ranges.
+// addressFromPool compares the Service's addresses with MetalLB's pools, which may list prefixes and ranges.
 func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, error) {
 	service, err := args.find(env)
 	if err != nil {
@@ -112,11 +112,11 @@ func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, 
 			ranges = append(ranges, blocks...)
 			if slices.ContainsFunc(blocks, func(block string) bool { return inBlock(ingress.Addr, block) }) {
 				found = true
-				lines = append(lines, fmt.Sprintf("%s is of pool %s (%s)", ingress.Addr, pool.GetName(), strings.Join(blocks, ", ")))
+				lines = append(lines, fmt.Sprintf("%s is in pool %s (%s)", ingress.Addr, pool.GetName(), strings.Join(blocks, ", ")))
 			}
 		}
 		if !found {
-			return lines, reach.Failf("%s is of no pool: there are %s", ingress.Addr, strings.Join(ranges, ", "))
+			return lines, reach.Failf("%s is in no pool; the pools have %s", ingress.Addr, strings.Join(ranges, ", "))
 		}
 	}
 	return lines, nil

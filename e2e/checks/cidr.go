@@ -21,7 +21,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// ipAddresses holds the API to having an IPAddress object for each ClusterIP, with the Service as its parent (KEP-1880).
+// ipAddresses returns an error unless each ClusterIP has an IPAddress object whose parent is the Service (KEP-1880).
 func ipAddresses(ctx context.Context, env Env, args serviceArgs) ([]string, error) {
 	service, err := args.find(env)
 	if err != nil {
@@ -51,21 +51,21 @@ func ipAddresses(ctx context.Context, env Env, args serviceArgs) ([]string, erro
 
 // cidrArgs are those of the check added-service-cidr.
 type cidrArgs struct {
-	// Like is a Service to make another like, called Name, at an address of the added range.
+	// Like is the Service that is copied, under the name Name, to an address of the added range.
 	Like string `json:"like"`
 	Name string `json:"name"`
-	// Pods selects those that must answer there.
+	// Pods selects the pods that must answer there.
 	Pods string `json:"pods"`
 }
 
-// addedServiceCIDR adds a range to those of ClusterIPs, has a Service served from it, and takes both away again.
+// addedServiceCIDR adds a range for ClusterIPs, creates a Service in it, sends requests to it, and removes both again.
 func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []string, err error) {
 	like, err := serviceArgs{args.Like}.find(env)
 	if err != nil {
 		return nil, err
 	}
 	if !env.World.Facts.DropsStrays {
-		return nil, errors.New("packets to a range that nobody serves could leave this cluster")
+		return nil, errors.New("packets to a range that no Service has could leave this cluster")
 	}
 	added, err := spareRange(env.World)
 	if err != nil {
@@ -77,29 +77,29 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 	services, ranges := env.Client.CoreV1().Services(env.Namespace), env.Client.NetworkingV1().ServiceCIDRs()
 	switch _, err := services.Create(ctx, want, metav1.CreateOptions{}); {
 	case err == nil:
-		return nil, reach.Failf("service %s got %s, which is of no ServiceCIDR yet", args.Name, addr)
+		return nil, reach.Failf("service %s got %s, which is in no ServiceCIDR yet", args.Name, addr)
 	case !apierrors.IsInvalid(err):
 		return nil, fmt.Errorf("create service %s: %w", args.Name, err)
 	}
-	lines = append(lines, fmt.Sprintf("%s is refused before its range is added", addr))
-	asked, answered := lasting.Request(ctx)
-	defer answered()
-	made, err := ranges.Create(asked, &networkingv1.ServiceCIDR{
+	lines = append(lines, fmt.Sprintf("%s is rejected before its range is added", addr))
+	request, done := lasting.Request(ctx) // a cancelled create may have succeeded; without its response the range would leak
+	defer done()
+	made, err := ranges.Create(request, &networkingv1.ServiceCIDR{
 		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace, Labels: env.Labels},
 		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{added.String()}}}, metav1.CreateOptions{})
 	if err != nil {
 		return lines, fmt.Errorf("create a servicecidr: %w", err)
 	}
 	defer func() {
-		// the controller lets ten seconds pass before it gives a range free, so that every API server has seen it go
+		// the controller waits ten seconds before it releases a range, so that every API server has seen the deletion
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		gone, undone := removeRange(cleaning, env, args.Name, made.Name, addr)
-		if lines = append(lines, gone...); err == nil {
-			err = undone
+		removed, removeErr := removeRange(cleaning, env, args.Name, made.Name, addr)
+		if lines = append(lines, removed...); err == nil {
+			err = removeErr
 		}
 	}()
-	// the API server's allocators follow the object in their own time
+	// the API server's allocators watch the object, so they know of the range a moment later
 	for {
 		if _, err = services.Create(ctx, want, metav1.CreateOptions{}); err == nil {
 			break
@@ -113,7 +113,7 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 	return append(lines, served...), err
 }
 
-// removeRange deletes the Service and the range, and holds the API to forgetting the address and the range with them.
+// removeRange deletes the Service and the range, and waits until the API server has removed the address and the range.
 func removeRange(ctx context.Context, env Env, service, name string, addr netip.Addr) ([]string, error) {
 	ranges := env.Client.NetworkingV1().ServiceCIDRs()
 	if err := env.Client.CoreV1().Services(env.Namespace).Delete(ctx, service, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -126,7 +126,7 @@ func removeRange(ctx context.Context, env Env, service, name string, addr netip.
 		_, address := env.Client.NetworkingV1().IPAddresses().Get(ctx, addr.String(), metav1.GetOptions{})
 		_, given := ranges.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(address) && apierrors.IsNotFound(given) {
-			return []string{fmt.Sprintf("IPAddress %s went with its Service, and the range after it", addr)}, nil
+			return []string{fmt.Sprintf("IPAddress %s was deleted with its Service, and the range after it", addr)}, nil
 		}
 		if wait.Sleep(ctx, reprobe) != nil {
 			return nil, reach.Failf("after service %s was deleted: IPAddress %s: %v, ServiceCIDR %s: %v (nil: still there)", service, addr, address, name, given)
@@ -134,11 +134,11 @@ func removeRange(ctx context.Context, env Env, service, name string, addr netip.
 	}
 }
 
-// spareRange is the last sixteen addresses of the first pod range, which is as big as a cluster can grow, where no
-// node has them.
+// spareRange is the last sixteen addresses of the cluster's first pod range. A cluster of few nodes does not use them; if a
+// node does, it is an error.
 func spareRange(w world.World) (netip.Prefix, error) {
 	if len(w.Facts.PodCIDRs) == 0 {
-		return netip.Prefix{}, errors.New("the pods' range is not known")
+		return netip.Prefix{}, errors.New("the cluster's pod range is not known")
 	}
 	pods := w.Facts.PodCIDRs[0].Masked()
 	bytes := pods.Addr().AsSlice()

@@ -21,8 +21,8 @@ type collectionArgs struct {
 	Names []string `json:"names"`
 }
 
-// deleteCollection lists Services across namespaces, deletes them in one request, and holds the API server to telling
-// whoever watches of each.
+// deleteCollection lists Services across namespaces, deletes them in one request, and returns an error unless a watch reports
+// each deletion.
 func deleteCollection(ctx context.Context, env Env, args collectionArgs) ([]string, error) {
 	if len(args.Names) == 0 {
 		return nil, errors.New("names are missing")
@@ -49,17 +49,17 @@ func deleteCollection(ctx context.Context, env Env, args collectionArgs) ([]stri
 		return nil, fmt.Errorf("watch services: %w", err)
 	}
 	defer watching.Stop()
-	// client-go's typed client of Services has no such call
+	// client-go's typed client of Services has no DeleteCollection
 	if err := env.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("services")).Namespace(env.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{},
 		metav1.ListOptions{LabelSelector: args.Selector}); err != nil {
 		return nil, fmt.Errorf("delete services with %s: %w", args.Selector, err)
 	}
-	told, err := deletions(ctx, watching.ResultChan(), len(want))
+	deleted, err := deletions(ctx, watching.ResultChan(), len(want))
 	if err != nil {
 		return nil, err
 	}
-	if slices.Sort(told); !slices.Equal(told, want) {
-		return nil, reach.Failf("the watch told of the deletion of %v, want %v", told, want)
+	if slices.Sort(deleted); !slices.Equal(deleted, want) {
+		return nil, reach.Failf("the watch reported the deletion of %v, want %v", deleted, want)
 	}
 	left, err := services.List(ctx, metav1.ListOptions{LabelSelector: args.Selector})
 	if err != nil {
@@ -68,16 +68,16 @@ func deleteCollection(ctx context.Context, env Env, args collectionArgs) ([]stri
 	if len(left.Items) > 0 {
 		return nil, reach.Failf("%d services are left after all were deleted, first %s", len(left.Items), left.Items[0].Name)
 	}
-	return []string{"listed across namespaces, deleted in one request, and told of by the watch: " + strings.Join(want, ", ")}, nil
+	return []string{"listed across namespaces, deleted in one request, and reported by the watch: " + strings.Join(want, ", ")}, nil
 }
 
-// deletions reads a watch until it told of n deletions.
+// deletions reads a watch until it has reported n deletions.
 func deletions(ctx context.Context, events <-chan watch.Event, n int) ([]string, error) {
 	var names []string
 	for len(names) < n {
 		select {
 		case <-ctx.Done():
-			return nil, reach.Failf("the watch told of %d of %d deletions: %v", len(names), n, names)
+			return nil, reach.Failf("the watch reported %d of %d deletions: %v", len(names), n, names)
 		case event, open := <-events:
 			if !open {
 				return nil, fmt.Errorf("the watch ended after %d of %d deletions", len(names), n)

@@ -19,22 +19,22 @@ type connectionsArgs struct {
 	// From are vantages as a table's row has them; To selects the service's targets.
 	From scenario.Strings `json:"from"`
 	To   scenario.To      `json:"to"`
-	// Connections is how many each vantage has open to each target at the same time.
+	// Connections is how many connections each vantage opens to each target at the same time.
 	Connections int `json:"connections"`
-	// Length is how many bytes are echoed over each, Hold how long it is then left alone. UDP knows no Hold.
+	// Length is how many bytes each of them echoes, Hold how long it is idle afterwards. UDP has no Hold.
 	Length int               `json:"length"`
 	Hold   scenario.Duration `json:"hold"`
 }
 
-// connections makes connections as a table never does: all at once, each carrying more than one packet holds, left alone
-// for a while, used again, and closed by the client before the last answer has come.
+// connections opens connections as no table does: all at the same time. Each carries more than fits into one packet, is left
+// idle, is used again, and is closed by the client before the last answer has arrived.
 func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, error) {
 	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
 	if err != nil {
 		return nil, err
 	}
 	if args.Connections < 1 {
-		return nil, errors.New("connections: want one at least")
+		return nil, errors.New("connections: want at least 1")
 	}
 	each := map[string]int{}
 	var requests []probe.Request
@@ -45,7 +45,7 @@ func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, 
 		}
 		each[p.Vantage.Name] += args.Connections
 		if each[p.Vantage.Name] > wire.DefaultConcurrency {
-			return nil, fmt.Errorf("%s is to have %d connections open, %d are its most", p.Vantage.Name, each[p.Vantage.Name], wire.DefaultConcurrency)
+			return nil, fmt.Errorf("%s would open %d connections, at most %d are possible", p.Vantage.Name, each[p.Vantage.Name], wire.DefaultConcurrency)
 		}
 	}
 	cells, err := env.Prober.Observe(ctx, requests)
@@ -55,12 +55,13 @@ func connections(ctx context.Context, env Env, args connectionsArgs) ([]string, 
 	return judgeConnections(cells)
 }
 
-// judgeConnections wants every connection answered. Those that are left out on purpose do not count, but all cannot be.
+// judgeConnections returns an error unless every connection was answered. Cells that are left out on purpose do not count,
+// but some cell must be probed.
 func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 	var (
-		asked, made int
-		wrong       []string
-		unsent      error // a failure that was observed goes before it
+		probed, made int
+		wrong        []string
+		unsent       error // a failure that was observed goes before it
 	)
 	for _, cell := range cells {
 		_, unprobed, failed := cell.Asked()
@@ -68,9 +69,9 @@ func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 			continue
 		}
 		if failed != "" && unsent == nil {
-			unsent = fmt.Errorf("from %s to %s: could not ask: %s", cell.Vantage.Name, cell.Target.Name(), failed)
+			unsent = fmt.Errorf("from %s to %s: a probe could not be sent: %s", cell.Vantage.Name, cell.Target.Name(), failed)
 		}
-		asked++
+		probed++
 		for _, o := range cell.Observations {
 			if o.Outcome == reach.ProbeFailed {
 				continue
@@ -80,7 +81,7 @@ func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 			}
 		}
 	}
-	if asked == 0 {
+	if probed == 0 {
 		return nil, errors.New("no connection could be made from these vantages")
 	}
 	lines = append(lines, fmt.Sprintf("%d connections, %d answered as they should be", made, made-len(wrong)))

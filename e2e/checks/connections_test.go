@@ -44,7 +44,7 @@ func TestConnections(t *testing.T) {
 		"all answered":     {reach.Observation{Outcome: reach.Reached}, false, reach.Pass, ""},
 		"one is lost":      {reach.Observation{Outcome: reach.TimedOut, Detail: "silence"}, false, reach.Fail, "1 of 60 connections failed, first from pod/worker2"},
 		"all are":          {reach.Observation{Outcome: reach.WrongAnswer, Detail: "reset"}, true, reach.Fail, "60 of 60 connections failed"},
-		"could not ask":    {reach.Observation{Outcome: reach.ProbeFailed, Detail: "oh no"}, false, reach.Inconclusive, "oh no"},
+		"not sent":         {reach.Observation{Outcome: reach.ProbeFailed, Detail: "oh no"}, false, reach.Inconclusive, "oh no"},
 		"all are left out": {reach.Observation{Outcome: reach.Unprobed, Detail: "no route"}, true, reach.Inconclusive, "no connection could be made"},
 	} {
 		t.Run(name, func(t *testing.T) {

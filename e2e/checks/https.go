@@ -16,16 +16,16 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// httpsArgs name a vantage, and where a client's URL is written down: a key of a ConfigMap of the scenario's.
+// httpsArgs names a vantage, and where the client's URL is: a key of a ConfigMap of the scenario.
 type httpsArgs struct {
 	From      string `json:"from"`
 	ConfigMap string `json:"configMap"`
 	Key       string `json:"key"`
 }
 
-// asksByHTTPS asks the outside world's server as a client does that is given a URL: it looks the host up, and verifies
-// that the server's certificate is for that host and issued by the outside world's authority.
-func asksByHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error) {
+// outsideHTTPS sends a request to the server outside the cluster, as a client does that has a URL: it looks up the host, and
+// verifies that the server's certificate is for that host and issued by the outside authority.
+func outsideHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error) {
 	from, found := env.site().Client(args.From)
 	if !found {
 		return nil, fmt.Errorf("there is no vantage %q", args.From)
@@ -53,27 +53,27 @@ func asksByHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error)
 	return judgeHTTPS(config.Data[args.Key], cells)
 }
 
-// secureTarget is what a URL leads to. An address is not asked: nobody has promised that it stays on this machine, and
-// no certificate of the lab's is for one.
+// secureTarget is the target of a URL. A URL with an address instead of a name is refused: a request to it could leave this
+// machine, and no certificate of the lab is for an address.
 func secureTarget(text string) (reach.Target, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" {
-		return reach.Target{}, reach.Failf("%q is no URL of a server", text)
+		return reach.Target{}, reach.Failf("%q is not the URL of a server", text)
 	}
 	if u.Scheme != "https" {
-		return reach.Target{}, reach.Failf("%s does not ask for a certificate: its scheme is %s", text, cmp.Or(u.Scheme, "missing"))
+		return reach.Target{}, reach.Failf("%s does not use TLS: its scheme is %s", text, cmp.Or(u.Scheme, "missing"))
 	}
 	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return reach.Target{}, reach.Failf("%s names an address, and the server's certificate is for names", text)
 	}
 	port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16)
 	if err != nil {
-		return reach.Target{}, reach.Failf("%s has a port that is none", text)
+		return reach.Target{}, reach.Failf("%s has an invalid port", text)
 	}
 	return reach.Target{Kind: reach.ExternalName, Host: u.Hostname(), Port: uint16(port), Protocol: reach.TCP}, nil
 }
 
-// outsideAuthority are the certificates, PEM, that the outside world's server is verified by.
+// outsideAuthority returns the certificates, in PEM, that verify the server outside the cluster.
 func outsideAuthority(ctx context.Context, env Env) (string, error) {
 	exec, outside, err := outsider(env)
 	if err != nil {
@@ -81,32 +81,32 @@ func outsideAuthority(ctx context.Context, env Env) (string, error) {
 	}
 	var out, complaint bytes.Buffer
 	if err := exec.Exec(ctx, outside, []string{"cat", probe.OutsideAuthority}, nil, &out, &complaint); err != nil {
-		return "", fmt.Errorf("read the outside world's authority: %w %s", err, bytes.TrimSpace(complaint.Bytes()))
+		return "", fmt.Errorf("read the outside authority: %w %s", err, bytes.TrimSpace(complaint.Bytes()))
 	}
 	return out.String(), nil
 }
 
-// judgeHTTPS wants every observation to be an answer.
+// judgeHTTPS returns an error unless every request was answered.
 func judgeHTTPS(text string, cells []reach.Cell) (lines []string, err error) {
 	var (
-		asked  int
+		probed int
 		unsent error // a failure that was observed goes before it
 	)
 	for _, cell := range cells {
 		for _, o := range cell.Observations {
-			asked++
+			probed++
 			lines = append(lines, fmt.Sprintf("%s from %s: %s", text, cell.Vantage.Name, o.Outcome))
 			switch o.Outcome {
 			case reach.Reached:
 			case reach.ProbeFailed, reach.Unprobed:
-				unsent = fmt.Errorf("could not ask %s: %s", text, o.Detail)
+				unsent = fmt.Errorf("a probe of %s could not be sent: %s", text, o.Detail)
 			default:
 				return lines, reach.Failf("%s: %s: %s", text, o.Outcome, o.Detail)
 			}
 		}
 	}
-	if asked == 0 {
-		return lines, fmt.Errorf("nobody asked %s", text)
+	if probed == 0 {
+		return lines, fmt.Errorf("no request was sent to %s", text)
 	}
 	return lines, unsent
 }

@@ -13,11 +13,11 @@ func TestSecureTarget(t *testing.T) {
 		"https://example.com":           "example.com 443",
 		"https://example.com:8443/path": "example.com 8443",
 		"http://example.com":            "its scheme is http",
-		"example.com":                   "is no URL",
-		"":                              "is no URL",
+		"example.com":                   "is not the URL",
+		"":                              "is not the URL",
 		"https://192.0.2.1":             "names an address",
 		"https://[2001:db8::1]:443":     "names an address",
-		"https://example.com:99999":     "has a port that is none",
+		"https://example.com:99999":     "has an invalid port",
 	} {
 		target, err := secureTarget(text)
 		got := fmt.Sprint(target.Host, " ", target.Port)

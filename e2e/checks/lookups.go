@@ -28,32 +28,31 @@ type lookupArgs struct {
 	Lookups []lookupWant `json:"lookups"`
 }
 
-// lookupWant is one question and the whole of its answer, in any order. Placeholders are filled in; one for all
-// addresses, such as {clusterIPs:SERVICE}, stands for those that a record of its type can hold: IPv4 for A, IPv6 for
-// AAAA, which may be none. In the name it makes as many questions, none of them in a cluster without that IP family. An
-// SRV record is written "PRIORITY PORT TARGET"; its weight is left out: CoreDNS shares 100 among the targets. No answer:
-// there is no such record.
+// lookupWant is one query and its complete answer, in any order. A placeholder for all addresses, such as
+// {clusterIPs:SERVICE}, stands for those that a record of the type can hold: IPv4 for A, IPv6 for AAAA; there may be none.
+// In the name it makes one query for each address. An SRV record is "PRIORITY PORT TARGET", without the weight, because
+// CoreDNS divides 100 among the targets. An empty Want: there is no such record.
 type lookupWant struct {
 	Name   string       `json:"name"`
 	Record probe.Record `json:"record"`
 	Want   []string     `json:"want"`
 }
 
-// follows is how long the DNS and kube-proxy may take to follow the objects in a check: they watch them, and tell
-// nobody when they have.
+// follows is how long the DNS and kube-proxy may take to follow the objects. They watch the objects, and report to no one
+// when they are done.
 const follows = 10 * time.Second
 
-// reprobe is the pause between two rounds of probes: what is waited for is in kernels and DNS caches, where nothing can be
+// reprobe is the time between two rounds of probes. The check waits for kernels and DNS caches, where nothing can be
 // watched.
 const reprobe = 200 * time.Millisecond
 
-// lookUp asks until every answer is as wanted or follows has passed, and then asks all once more: that is judged. All is
-// asked of the servers that the vantage has, of these over TCP, and of each pod of the cluster's DNS: of several behind
-// one address, a client is given any.
+// lookUp repeats the queries until every answer is as wanted or follows has passed, then sends all once more and judges
+// those answers. It sends each query to the vantage's own servers, over UDP and over TCP, and to each pod of the cluster's
+// DNS: behind one address a client reaches any of them, so one wrong pod would often stay unseen.
 func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	resolver, ok := env.Prober.(Resolver)
 	if !ok {
-		return nil, errors.New("this prober cannot ask for DNS records")
+		return nil, errors.New("this prober cannot send DNS queries")
 	}
 	lookups, wants, err := args.prepare(env.site(), env.Timeouts.Answered)
 	if err != nil {
@@ -80,28 +79,28 @@ func lookUp(ctx context.Context, env Env, args lookupArgs) ([]string, error) {
 	return judgeLookups(found, wants)
 }
 
-// multiplied are the lookups, then the same over TCP, then the same asked of each server. A name that is not to be found by
-// the search path is asked of the world outside in the end, which need not answer over TCP; so it is not asked.
+// multiplied returns the lookups, then the same over TCP, then the same to each server. It leaves a name out over TCP that no
+// domain of the search path must have: its last query goes to a server outside the cluster, which may not answer over TCP.
 func multiplied(lookups []probe.Lookup, wants [][]string, servers []netip.AddrPort) ([]probe.Lookup, [][]string) {
-	asked, all := slices.Clone(lookups), slices.Clone(wants)
+	queries, all := slices.Clone(lookups), slices.Clone(wants)
 	for i, l := range lookups {
 		if len(wants[i]) == 0 && !strings.HasSuffix(l.Name, ".") {
 			continue
 		}
 		l.TCP = true
-		asked, all = append(asked, l), append(all, wants[i])
+		queries, all = append(queries, l), append(all, wants[i])
 	}
 	for _, server := range servers {
 		for _, l := range lookups {
 			l.Server = server
-			asked = append(asked, l)
+			queries = append(queries, l)
 		}
 		all = append(all, wants...)
 	}
-	return asked, all
+	return queries, all
 }
 
-// dnsPods are where the ready pods of the cluster's DNS are asked over UDP; none where there is no such Service.
+// dnsPods returns the addresses at which the ready pods of the cluster's DNS answer over UDP; none without such a Service.
 func dnsPods(ctx context.Context, env Env) ([]netip.AddrPort, error) {
 	service, found := env.World.DNSService()
 	if !found {
@@ -126,14 +125,14 @@ func dnsPods(ctx context.Context, env Env) ([]netip.AddrPort, error) {
 	return pods, nil
 }
 
-// prepare fills in what only the run knows.
+// prepare fills in the placeholders and returns the queries with their wanted answers.
 func (a lookupArgs) prepare(where table.Site, timeout time.Duration) (lookups []probe.Lookup, wants [][]string, err error) {
 	from, found := where.Client(a.From)
 	if !found {
 		return nil, nil, fmt.Errorf("there is no vantage %q", a.From)
 	}
 	if len(a.Lookups) == 0 {
-		return nil, nil, errors.New("lookups are missing")
+		return nil, nil, errors.New("there are no lookups")
 	}
 	for _, l := range a.Lookups {
 		names, err := where.FillEach(l.Name, held(l.Record))
@@ -152,7 +151,7 @@ func (a lookupArgs) prepare(where table.Site, timeout time.Duration) (lookups []
 	return lookups, wants, nil
 }
 
-// wanted are the answers with all filled in, sorted.
+// wanted returns the sorted answers with the placeholders filled in.
 func wanted(s table.Site, l lookupWant) ([]string, error) {
 	var want []string
 	for _, text := range l.Want {
@@ -166,7 +165,7 @@ func wanted(s table.Site, l lookupWant) ([]string, error) {
 	return want, nil
 }
 
-// held says which addresses a record of a type is about; nil: any.
+// held returns which addresses a record of a type can hold; nil: any.
 func held(record probe.Record) func(netip.Addr) bool {
 	switch record {
 	case probe.A:
@@ -178,7 +177,7 @@ func held(record probe.Record) func(netip.Addr) bool {
 	}
 }
 
-// judgeLookups compares the answers with what is wanted. A DNS that did not answer, or with an error, is wrong too.
+// judgeLookups compares the answers with what is wanted. No reply and an error of the DNS are wrong too.
 func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err error) {
 	var (
 		wrong  []string
@@ -187,16 +186,16 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 	for i, f := range found {
 		question := fmt.Sprintf("%s %s from %s%s", cmp.Or(string(f.Record), "A and AAAA"), f.Name, f.Vantage.Name, way(f.Lookup))
 		got := answers(f)
-		if way(f.Lookup) == "" { // the others say the same, or are told below
-			lines = append(lines, question+": "+orNobody(got))
+		if way(f.Lookup) == "" { // the other ways give the same answer, or are listed as wrong
+			lines = append(lines, question+": "+orNoRecord(got))
 		}
 		switch o := f.Observation; {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
-			unsent = fmt.Errorf("could not ask for %s: %s", question, o.Detail)
+			unsent = fmt.Errorf("the query %s could not be sent: %s", question, o.Detail)
 		case o.Outcome != reach.Reached && o.Outcome != reach.NoSuchHost:
 			wrong = append(wrong, fmt.Sprintf("%s: %s (%s)", question, o.Outcome, o.Detail))
 		case !slices.Equal(got, wants[i]):
-			wrong = append(wrong, fmt.Sprintf("%s: got %s, want %s; ask again by: %s", question, orNobody(got), orNobody(wants[i]), f.Repeat))
+			wrong = append(wrong, fmt.Sprintf("%s: got %s, want %s; repeat it with: %s", question, orNoRecord(got), orNoRecord(wants[i]), f.Repeat))
 		}
 	}
 	if len(wrong) > 0 {
@@ -205,11 +204,11 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 	return lines, unsent
 }
 
-// way is how a lookup was asked, where that is not as any program does.
+// way says how a lookup was sent; empty for the way in which every program sends it.
 func way(l probe.Lookup) string {
 	switch {
 	case l.Server.IsValid():
-		return ", of " + l.Server.Addr().String()
+		return ", to " + l.Server.Addr().String()
 	case l.TCP:
 		return ", over TCP"
 	default:
@@ -217,7 +216,7 @@ func way(l probe.Lookup) string {
 	}
 }
 
-// answers are a lookup's answers as lookupWant writes them, sorted.
+// answers returns a lookup's sorted answers in the form of lookupWant.
 func answers(f probe.Found) []string {
 	texts := slices.Clone(f.Names)
 	switch f.Record {
@@ -236,7 +235,7 @@ func answers(f probe.Found) []string {
 	return texts
 }
 
-func orNobody(texts []string) string {
+func orNoRecord(texts []string) string {
 	if len(texts) == 0 {
 		return "no such record"
 	}

@@ -35,8 +35,8 @@ func TestWantedAddressesAreOfTheRecordsFamily(t *testing.T) {
 	}
 }
 
-// One pod of the DNS that answers otherwise is found, whichever of them a client is given.
-func TestEachPodOfTheDNSIsAsked(t *testing.T) {
+// A pod of the DNS whose answer differs is found, whichever pod a client reaches.
+func TestLookupsGoToEachPodOfTheDNS(t *testing.T) {
 	service := corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "kube-dns", Namespace: "kube-system", Labels: map[string]string{"k8s-app": "kube-dns"}},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.10", ClusterIPs: []string{"10.96.0.10"}, Ports: []corev1.ServicePort{
 			{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", Port: 53, Protocol: corev1.ProtocolTCP}, {Name: "metrics", Port: 9153, Protocol: corev1.ProtocolTCP}}}}
@@ -62,12 +62,12 @@ func TestEachPodOfTheDNSIsAsked(t *testing.T) {
 	for i, l := range lookups {
 		ways = append(ways, l.Name+strings.Join(wants[i], "")+way(l))
 	}
-	if got := strings.Join(ways, "; "); got != "x1; y.; z; x1, over TCP; y., over TCP; x1, of 10.244.0.2; y., of 10.244.0.2; z, of 10.244.0.2; x1, of 10.244.0.3; y., of 10.244.0.3; z, of 10.244.0.3" {
+	if got := strings.Join(ways, "; "); got != "x1; y.; z; x1, over TCP; y., over TCP; x1, to 10.244.0.2; y., to 10.244.0.2; z, to 10.244.0.2; x1, to 10.244.0.3; y., to 10.244.0.3; z, to 10.244.0.3" {
 		t.Error(got)
 	}
 	found := []probe.Found{{Lookup: probe.Lookup{Name: "x", Record: probe.A, Vantage: onPod, Server: pods[1]}, Observation: reach.Observation{Outcome: reach.NoSuchHost}}}
-	if _, err := judgeLookups(found, [][]string{{"10.0.0.1"}}); err == nil || !strings.Contains(err.Error(), "A x from pod/worker, of 10.244.0.3: got no such record") {
-		t.Errorf("which of them answered is not told: %v", err)
+	if _, err := judgeLookups(found, [][]string{{"10.0.0.1"}}); err == nil || !strings.Contains(err.Error(), "A x from pod/worker, to 10.244.0.3: got no such record") {
+		t.Errorf("the error does not say which pod answered: %v", err)
 	}
 }
 
@@ -97,9 +97,9 @@ func TestJudgeLookups(t *testing.T) {
 		"srv of another port": {srv, []string{"0 8080 a.b"}, reach.Fail},
 		"none, as wanted":     {found(probe.A, reach.NoSuchHost, nil), nil, reach.Pass},
 		"none":                {found(probe.A, reach.NoSuchHost, nil), []string{"10.0.0.1"}, reach.Fail},
-		"silence is no none":  {found(probe.A, reach.TimedOut, nil), nil, reach.Fail},
-		"an error is no none": {found(probe.A, reach.WrongAnswer, nil), nil, reach.Fail},
-		"could not ask":       {found(probe.A, reach.ProbeFailed, nil), nil, reach.Inconclusive},
+		"no reply":            {found(probe.A, reach.TimedOut, nil), nil, reach.Fail},
+		"an error":            {found(probe.A, reach.WrongAnswer, nil), nil, reach.Fail},
+		"not sent":            {found(probe.A, reach.ProbeFailed, nil), nil, reach.Inconclusive},
 	} {
 		if _, err := judgeLookups([]probe.Found{c.found}, [][]string{c.want}); reach.ResultOf(err) != c.as {
 			t.Errorf("%s: %v (%v), want %s", name, reach.ResultOf(err), err, c.as)

@@ -13,13 +13,13 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// sliceArgs are those of the check endpoint-slices: all that the Service's EndpointSlices list.
+// sliceArgs are the arguments of endpoint-slices: the complete content of the Service's EndpointSlices.
 type sliceArgs struct {
 	Service   string         `json:"service"`
 	Endpoints []endpointWant `json:"endpoints"`
 }
 
-// endpointWant is a pod as it must be listed, once in each IP family of the Service, with the pod's own address.
+// endpointWant is a pod as each IP family of the Service must list it once, with the pod's own address.
 type endpointWant struct {
 	Pod string `json:"pod"`
 	// Conditions are those that are true, of ready, serving and terminating.
@@ -28,7 +28,7 @@ type endpointWant struct {
 	Ports []string `json:"ports"`
 }
 
-// endpointSlices compares the slices that settling found with what the scenario says, both as lines.
+// endpointSlices compares the settled slices with what the scenario wants, both as lines.
 func endpointSlices(_ context.Context, env Env, args sliceArgs) ([]string, error) {
 	service, err := serviceArgs{args.Service}.find(env)
 	if err != nil {
@@ -54,7 +54,7 @@ func endpointSlices(_ context.Context, env Env, args sliceArgs) ([]string, error
 	return compareLines(got, want)
 }
 
-// compareLines fails unless both hold the same lines, each as often.
+// compareLines returns an error unless both have the same lines, each the same number of times.
 func compareLines(got, want []string) ([]string, error) {
 	slices.Sort(got)
 	slices.Sort(want)
@@ -74,7 +74,7 @@ func compareLines(got, want []string) ([]string, error) {
 	}
 	switch missing, extra := differ(want, got), differ(got, want); {
 	case missing == "":
-		return got, reach.Failf("listed beside what should be: %s", extra)
+		return got, reach.Failf("listed but not wanted: %s", extra)
 	case extra == "":
 		return got, reach.Failf("not listed: %s", missing)
 	default:
@@ -91,7 +91,7 @@ func ownedBy(slice *discoveryv1.EndpointSlice, service *corev1.Service) bool {
 	return false
 }
 
-// listedLines are a slice's endpoints, a line for each address.
+// listedLines returns a slice's endpoints, one line each.
 func listedLines(slice *discoveryv1.EndpointSlice, family corev1.IPFamily) []string {
 	var ports, lines []string
 	for _, p := range slice.Ports {
@@ -104,12 +104,12 @@ func listedLines(slice *discoveryv1.EndpointSlice, family corev1.IPFamily) []str
 			is   *bool
 		}{{"ready", e.Conditions.Ready}, {"serving", e.Conditions.Serving}, {"terminating", e.Conditions.Terminating}} {
 			if c.is == nil {
-				conditions = append(conditions, c.name+" not said")
+				conditions = append(conditions, c.name+" not set")
 			} else if *c.is {
 				conditions = append(conditions, c.name)
 			}
 		}
-		pod := "nobody"
+		pod := "no pod"
 		if e.TargetRef != nil {
 			pod = fmt.Sprintf("%s %s (%s)", e.TargetRef.Kind, e.TargetRef.Name, e.TargetRef.UID)
 		}
@@ -118,7 +118,7 @@ func listedLines(slice *discoveryv1.EndpointSlice, family corev1.IPFamily) []str
 	return lines
 }
 
-// line is how the pod must be listed.
+// line returns how a slice of the family must list the pod.
 func (e endpointWant) line(env Env, family corev1.IPFamily) (string, error) {
 	for i := range env.World.Pods {
 		pod := &env.World.Pods[i]
@@ -142,9 +142,9 @@ func endpointLine(pod string, family corev1.IPFamily, addr, node string, conditi
 		orText(conditions, "neither ready nor serving nor terminating"), orText(ports, "none"))
 }
 
-func orText(texts []string, otherwise string) string {
+func orText(texts []string, empty string) string {
 	if len(texts) == 0 {
-		return otherwise
+		return empty
 	}
 	return strings.Join(texts, ", ")
 }

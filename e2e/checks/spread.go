@@ -24,6 +24,7 @@ type spreadArgs struct {
 	FalseAlarm float64 `json:"falseAlarm"`
 }
 
+// spread opens the connections one after the other from one vantage, and tests how they spread over the pods.
 func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	if args.FalseAlarm <= 0 || args.FalseAlarm > 0.01 {
 		return nil, fmt.Errorf("falseAlarm %g: want more than 0, and 0.01 at most", args.FalseAlarm)
@@ -37,7 +38,7 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 		tally[pod] = 0
 	}
 	if len(tally) < 2 || args.Connections < 5*len(tally) {
-		return nil, fmt.Errorf("%d connections to %d pods prove nothing: want two pods and five connections for each", args.Connections, len(tally))
+		return nil, fmt.Errorf("%d connections to %d pods are too few: want two pods at least, and five connections for each", args.Connections, len(tally))
 	}
 	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Name == args.From })
 	if i < 0 {
@@ -59,7 +60,7 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 		_, known := tally[o.Backend]
 		switch {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
-			return nil, fmt.Errorf("could not ask: %s", o.Detail)
+			return nil, fmt.Errorf("a probe could not be sent: %s", o.Detail)
 		case o.Outcome != reach.Reached || !known:
 			return nil, reach.Failf("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
 		}
@@ -68,7 +69,7 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	return judgeSpread(tally, args.FalseAlarm)
 }
 
-// judgeSpread tests whether the counts are those of an even choice.
+// judgeSpread tests by chi-square whether each backend was chosen with the same chance.
 func judgeSpread(tally map[string]int, falseAlarm float64) ([]string, error) {
 	total := 0
 	for _, n := range tally {
