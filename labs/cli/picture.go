@@ -13,7 +13,7 @@ func (a *app) picture() *cobra.Command {
 		Long: `Reads a result.json and writes the tables of one step as one SVG picture: a row for each target, a column for each
 vantage. The picture is complete in itself, follows light and dark colours, and describes itself to screen readers.
 A step that does not exist is an error that names the steps that do.`,
-		Example: `  svclab picture _output/result.json "nodeport/who reaches it" > reach.svg`,
+		Example: `  svclab picture _output/result.json "loadbalancer/who reaches it" > reach.svg`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			run, err := readRun(args[0])
