@@ -27,7 +27,7 @@ type clientPod struct {
 	HostNetwork bool
 }
 
-// slot is the short name of a node: without the cluster's name, or what an existing cluster was furnished with.
+// slot is the short name of a node: without the cluster's name, or the slot that DeployClients was given.
 func (c *Cluster) slot(node string) string {
 	switch {
 	case c.engine != nil:
@@ -50,7 +50,7 @@ func (c *Cluster) podOf(node string) string {
 // hostPodOf is the name of the pod that stands in for a node whose container cannot be entered.
 func (c *Cluster) hostPodOf(node string) string { return "node-" + node }
 
-// ensureClients sees to it that a client pod runs on every node.
+// ensureClients makes sure that a client pod runs on every node.
 func (c *Cluster) ensureClients(ctx context.Context) error {
 	if err := c.allJoined(ctx); err != nil { // the pod garbage collector may delete a pod that is bound to an unknown node
 		return err
@@ -94,7 +94,7 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 	return c.podsReady(ctx, "every client pod to be ready", pods)
 }
 
-// removeEnded removes client pods that will never run again, such as evicted ones, so that they are made anew.
+// removeEnded removes client pods that will never run again, such as evicted ones, so that they are created again.
 func (c *Cluster) removeEnded(ctx context.Context) error {
 	pods, err := c.client.CoreV1().Pods(ClientsNamespace).List(ctx, metav1.ListOptions{LabelSelector: managedLabel + "=svclab"})
 	if err != nil {

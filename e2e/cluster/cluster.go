@@ -42,7 +42,7 @@ type Cluster struct {
 	// made: this process made the client pods of an existing cluster, and is to remove them; inLab: that cluster is one of
 	// svclab's own, whose other client pods stay.
 	made, inLab bool
-	// slots are the slots of an existing cluster's nodes, by name, where it was furnished with some.
+	// slots are the slots of an existing cluster's nodes, by name, where DeployClients was given some.
 	slots map[string]string
 	// learned is what an existing cluster was found to be.
 	learned learned
@@ -134,7 +134,7 @@ func (c *Cluster) Name() string {
 	return c.settings.Name
 }
 
-// DNS is the address of the cluster's DNS Service, to be asked where a vantage's own resolver is another.
+// DNS is the address of the cluster's DNS Service, for vantages whose own resolver is another.
 func (c *Cluster) DNS() netip.AddrPort { return c.dns }
 
 // OutsideAddrs are the addresses of the outside world, IPv4 first; none where there is no such world.
@@ -164,7 +164,7 @@ type programs struct {
 	have   map[string]*placed
 }
 
-// placed is one vantage's prober: put there once, by the first who asks.
+// placed is one vantage's prober: copied there once, on the first request.
 type placed struct {
 	mu   sync.Mutex
 	path string

@@ -17,10 +17,10 @@ import (
 )
 
 // create makes the cluster from nothing, after removing what is in its place.
-func (c *Cluster) create(ctx context.Context, want wanted, f found) error {
+func (c *Cluster) create(ctx context.Context, want desired, have actual) error {
 	began := time.Now()
 	name := c.settings.Name
-	if err := c.remove(ctx, f); err != nil {
+	if err := c.remove(ctx, have); err != nil {
 		return err
 	}
 	if err := checkPort(ctx, c.engine, c.settings.HostPort); err != nil {
@@ -60,7 +60,7 @@ func (c *Cluster) createAll(ctx context.Context, m marker) error {
 		if err := c.connectEarly(both); err != nil {
 			return err
 		}
-		return c.furnish(both)
+		return c.deploy(both)
 	})
 	if err := group.Wait(); err != nil {
 		return err
@@ -96,21 +96,21 @@ func (c *Cluster) abandon(ctx context.Context) error {
 	if ctx.Err() == nil {
 		c.SaveLogs(cleaning, filepath.Join(c.settings.Output, "logs", "create"))
 	}
-	for range 3 { // the engine may end what a cancelled command began only after the first look
-		f, err := c.look(cleaning)
+	for range 3 { // the engine may end what a cancelled command began only after the first inspection
+		have, err := c.inspect(cleaning)
 		if err == nil {
-			err = c.remove(cleaning, f)
+			err = c.remove(cleaning, have)
 		}
-		if err != nil || f.empty() {
+		if err != nil || have.empty() {
 			return err
 		}
 	}
 	return nil
 }
 
-// furnish puts everything besides Kubernetes in place and waits until all of it works. It changes nothing that is
-// right already, so it serves new and old clusters alike.
-func (c *Cluster) furnish(ctx context.Context) error {
+// deploy deploys everything that kind does not, and waits until all of it works. It changes nothing that is right already, so
+// new and existing clusters take the same path.
+func (c *Cluster) deploy(ctx context.Context) error {
 	began := time.Now()
 	say := func(what string) { c.logf("  %s (%.1f s)", what, time.Since(began).Seconds()) }
 	if err := c.loadImages(ctx); err != nil {

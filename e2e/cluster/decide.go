@@ -31,38 +31,38 @@ type marker struct {
 	Summary string `json:"summary"`
 }
 
-// found is what there is in the engine under a cluster's name.
-type found struct {
-	// Nodes are the containers that carry kind's label with the name, Others svclab's beside them.
+// actual is what the engine has under a cluster's name.
+type actual struct {
+	// Nodes are the containers that carry kind's label with the name, Others svclab's own next to them.
 	Nodes, Others []docker.Container
 	// Networks are those with the name.
 	Networks []docker.Network
 	// Marker is the control plane's, nil where it has none.
 	Marker *marker
-	// Intent: svclab noted on this machine that it began to make a cluster of that name.
+	// Intent: a file on this machine says that svclab began to make a cluster of that name.
 	Intent bool
 }
 
-// look finds what there is, changing nothing.
-func (c *Cluster) look(ctx context.Context) (found, error) {
+// inspect reads what the engine has. It changes nothing.
+func (c *Cluster) inspect(ctx context.Context) (actual, error) {
 	var (
-		f            found
+		have         actual
 		err          error
 		engine, name = c.engine, c.settings.Name
 	)
 	if _, err := os.Stat(c.settings.intent()); err == nil {
-		f.Intent = true
+		have.Intent = true
 	}
-	if f.Nodes, err = engine.Containers(ctx, "label="+kind.Label+"="+name); err != nil {
-		return f, fmt.Errorf("look for cluster %s: %w", name, err)
+	if have.Nodes, err = engine.Containers(ctx, "label="+kind.Label+"="+name); err != nil {
+		return have, fmt.Errorf("inspect cluster %s: %w", name, err)
 	}
-	if f.Others, err = engine.Containers(ctx, "label="+ownerLabel+"="+name); err != nil {
-		return f, fmt.Errorf("look for cluster %s: %w", name, err)
+	if have.Others, err = engine.Containers(ctx, "label="+ownerLabel+"="+name); err != nil {
+		return have, fmt.Errorf("inspect cluster %s: %w", name, err)
 	}
-	if f.Networks, err = engine.Networks(ctx, name); err != nil {
-		return f, fmt.Errorf("look for cluster %s: %w", name, err)
+	if have.Networks, err = engine.Networks(ctx, name); err != nil {
+		return have, fmt.Errorf("inspect cluster %s: %w", name, err)
 	}
-	for _, node := range f.Nodes {
+	for _, node := range have.Nodes {
 		if node.Name != name+"-control-plane" {
 			continue
 		}
@@ -71,19 +71,19 @@ func (c *Cluster) look(ctx context.Context) (found, error) {
 			break
 		}
 		if err != nil {
-			return f, fmt.Errorf("look for cluster %s: %w", name, err)
+			return have, fmt.Errorf("inspect cluster %s: %w", name, err)
 		}
-		f.Marker = &marker{}
-		if err := json.Unmarshal(text, f.Marker); err != nil {
-			return f, fmt.Errorf("read %s on %s: %w", markerPath, node.Name, err)
+		have.Marker = &marker{}
+		if err := json.Unmarshal(text, have.Marker); err != nil {
+			return have, fmt.Errorf("read %s on %s: %w", markerPath, node.Name, err)
 		}
 	}
-	return f, nil
+	return have, nil
 }
 
 // ours is the network of that name that svclab made.
-func (f found) ours(name string) (docker.Network, bool) {
-	for _, n := range f.Networks {
+func (have actual) ours(name string) (docker.Network, bool) {
+	for _, n := range have.Networks {
 		if n.Labels[ownerLabel] == name {
 			return n, true
 		}
@@ -92,16 +92,16 @@ func (f found) ours(name string) (docker.Network, bool) {
 }
 
 // empty reports whether nothing of a cluster is there.
-func (f found) empty() bool { return len(f.Nodes)+len(f.Others)+len(f.Networks) == 0 }
+func (have actual) empty() bool { return len(have.Nodes)+len(have.Others)+len(have.Networks) == 0 }
 
 // action is what is to be done about a cluster.
 type action string
 
 const (
-	create   action = "create"   // there is none
-	reuse    action = "reuse"    // it is the wanted one and runs
-	start    action = "start"    // it is the wanted one but does not run
-	recreate action = "recreate" // it is svclab's, but not the wanted one or not whole
+	create   action = "create"   // no cluster exists
+	reuse    action = "reuse"    // it is as configured and runs
+	start    action = "start"    // it is as configured but does not run
+	recreate action = "recreate" // it is svclab's, but not as configured or not whole
 	refuse   action = "refuse"   // it is not svclab's
 )
 
@@ -111,28 +111,28 @@ type decision struct {
 	Why    string
 }
 
-// decide says what is to be done when f was found and want, with those nodes, is wanted. A cluster is svclab's when each
+// decide says what to do when the engine has have and the settings describe want, with those nodes. A cluster is svclab's when each
 // of its nodes stands on the network that svclab labelled before it made the first of them. Where that network
 // is gone (docker network prune takes it while the nodes are stopped; nodes that the engine was still making when svclab
-// was killed outlive it) the marker on the control plane says it, or the intent noted on this machine.
-func decide(f found, want marker, nodes []string) decision {
-	_, ours := f.ours(want.Name)
-	if len(f.Nodes) == 0 {
-		if len(f.Networks) > 0 && !ours {
+// was killed outlive it) the marker on the control plane says it, or the intent file on this machine.
+func decide(have actual, want marker, nodes []string) decision {
+	_, ours := have.ours(want.Name)
+	if len(have.Nodes) == 0 {
+		if len(have.Networks) > 0 && !ours {
 			return decision{refuse, fmt.Sprintf("a Docker network called %s exists, and svclab did not make it", want.Name)}
 		}
-		return decision{create, "there is none"}
+		return decision{create, "no cluster exists"}
 	}
-	marked := f.Marker != nil && f.Marker.Name == want.Name
-	for _, node := range f.Nodes {
+	marked := have.Marker != nil && have.Marker.Name == want.Name
+	for _, node := range have.Nodes {
 		_, attached := node.Networks[want.Name]
-		begun := ours || f.Intent && len(f.Networks) == 0
+		begun := ours || have.Intent && len(have.Networks) == 0
 		if !marked && (!begun || !attached) {
 			return decision{refuse, fmt.Sprintf("a kind cluster called %s exists (node %s), and svclab did not make it", want.Name, node.Name)}
 		}
 	}
 	var names, stopped []string
-	for _, node := range f.Nodes {
+	for _, node := range have.Nodes {
 		names = append(names, node.Name)
 		if node.State != "running" {
 			stopped = append(stopped, fmt.Sprintf("%s is %s", node.Name, node.State))
@@ -146,14 +146,14 @@ func decide(f found, want marker, nodes []string) decision {
 		return decision{recreate, "its creation was interrupted"}
 	case !ours:
 		return decision{recreate, "its Docker network is gone"}
-	case f.Marker.Config != want.Config:
-		return decision{recreate, fmt.Sprintf("its configuration changed from (%s) to (%s)", f.Marker.Summary, want.Summary)}
+	case have.Marker.Config != want.Config:
+		return decision{recreate, fmt.Sprintf("its configuration changed from (%s) to (%s)", have.Marker.Summary, want.Summary)}
 	case !slices.Equal(names, nodes):
 		return decision{recreate, fmt.Sprintf("its nodes are %s, not %s", strings.Join(names, " "), strings.Join(nodes, " "))}
 	case len(stopped) > 0:
 		return decision{start, strings.Join(stopped, ", ")}
 	}
-	return decision{reuse, "it is the one wanted"}
+	return decision{reuse, "it is as configured"}
 }
 
 // foreign is the error for a refusal.

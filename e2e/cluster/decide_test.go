@@ -24,33 +24,33 @@ func TestDecide(t *testing.T) {
 	others := []docker.Network{{Name: "lab", Labels: map[string]string{"x": "y"}}}
 	whole := &marker{Name: "lab", Config: "new"}
 	for name, c := range map[string]struct {
-		found found
-		want  action
-		why   string
+		have actual
+		want action
+		why  string
 	}{
-		"nothing":                                   {found{}, create, "none"},
-		"our network without nodes":                 {found{Networks: own}, create, "none"},
-		"another's network":                         {found{Networks: others}, refuse, "a Docker network called lab"},
-		"whole":                                     {found{Nodes: both("running", "lab"), Networks: own, Marker: whole}, reuse, "wanted"},
-		"one stopped":                               {found{Nodes: both("exited", "lab"), Networks: own, Marker: whole}, start, "lab-worker is exited"},
-		"one paused":                                {found{Nodes: both("paused", "lab"), Networks: own, Marker: whole}, start, "lab-worker is paused"},
-		"cut off while it was made":                 {found{Nodes: both("running", "lab"), Networks: own}, recreate, "interrupted"},
-		"cut off after the first node":              {found{Nodes: both("running", "lab")[:1], Networks: own}, recreate, "interrupted"},
-		"other configuration":                       {found{Nodes: both("running", "lab"), Networks: older, Marker: &marker{Name: "lab", Config: "old", Summary: "2 nodes"}}, recreate, "from (2 nodes) to (3 nodes)"},
-		"other configuration, stopped":              {found{Nodes: both("exited", "lab"), Networks: older, Marker: &marker{Name: "lab", Config: "old"}}, recreate, "configuration changed"},
-		"a node is missing":                         {found{Nodes: both("running", "lab")[1:], Networks: own, Marker: whole}, recreate, "its nodes are lab-control-plane, not"},
-		"network pruned":                            {found{Nodes: both("exited", "lab"), Marker: whole}, recreate, "network is gone"},
-		"kind's own cluster":                        {found{Nodes: both("running", "kind")}, refuse, "kind cluster called lab"},
-		"kind's own, stopped":                       {found{Nodes: both("exited", "kind")}, refuse, "kind cluster called lab"},
-		"kind's own beside our network":             {found{Nodes: both("running", "kind"), Networks: own}, refuse, "kind cluster called lab"},
-		"on a network that we did not make":         {found{Nodes: both("running", "lab"), Networks: others}, refuse, "kind cluster called lab"},
-		"killed while it was made, network removed": {found{Nodes: both("created", "lab"), Intent: true}, recreate, "interrupted"},
-		"pruned, and not noted here":                {found{Nodes: both("created", "lab")}, refuse, "kind cluster called lab"},
-		"kind's own though svclab began":            {found{Nodes: both("running", "kind"), Intent: true}, refuse, "kind cluster called lab"},
-		"on another's though svclab began":          {found{Nodes: both("running", "lab"), Networks: others, Intent: true}, refuse, "kind cluster called lab"},
-		"another's marker":                          {found{Nodes: both("running", "kind"), Marker: &marker{Name: "other"}}, refuse, "kind cluster called lab"},
+		"nothing":                                   {actual{}, create, "no cluster"},
+		"our network without nodes":                 {actual{Networks: own}, create, "no cluster"},
+		"another's network":                         {actual{Networks: others}, refuse, "a Docker network called lab"},
+		"whole":                                     {actual{Nodes: both("running", "lab"), Networks: own, Marker: whole}, reuse, "as configured"},
+		"one stopped":                               {actual{Nodes: both("exited", "lab"), Networks: own, Marker: whole}, start, "lab-worker is exited"},
+		"one paused":                                {actual{Nodes: both("paused", "lab"), Networks: own, Marker: whole}, start, "lab-worker is paused"},
+		"cut off while it was made":                 {actual{Nodes: both("running", "lab"), Networks: own}, recreate, "interrupted"},
+		"cut off after the first node":              {actual{Nodes: both("running", "lab")[:1], Networks: own}, recreate, "interrupted"},
+		"other configuration":                       {actual{Nodes: both("running", "lab"), Networks: older, Marker: &marker{Name: "lab", Config: "old", Summary: "2 nodes"}}, recreate, "from (2 nodes) to (3 nodes)"},
+		"other configuration, stopped":              {actual{Nodes: both("exited", "lab"), Networks: older, Marker: &marker{Name: "lab", Config: "old"}}, recreate, "configuration changed"},
+		"a node is missing":                         {actual{Nodes: both("running", "lab")[1:], Networks: own, Marker: whole}, recreate, "its nodes are lab-control-plane, not"},
+		"network pruned":                            {actual{Nodes: both("exited", "lab"), Marker: whole}, recreate, "network is gone"},
+		"kind's own cluster":                        {actual{Nodes: both("running", "kind")}, refuse, "kind cluster called lab"},
+		"kind's own, stopped":                       {actual{Nodes: both("exited", "kind")}, refuse, "kind cluster called lab"},
+		"kind's own beside our network":             {actual{Nodes: both("running", "kind"), Networks: own}, refuse, "kind cluster called lab"},
+		"on a network that we did not make":         {actual{Nodes: both("running", "lab"), Networks: others}, refuse, "kind cluster called lab"},
+		"killed while it was made, network removed": {actual{Nodes: both("created", "lab"), Intent: true}, recreate, "interrupted"},
+		"pruned, and not noted here":                {actual{Nodes: both("created", "lab")}, refuse, "kind cluster called lab"},
+		"kind's own though svclab began":            {actual{Nodes: both("running", "kind"), Intent: true}, refuse, "kind cluster called lab"},
+		"on another's though svclab began":          {actual{Nodes: both("running", "lab"), Networks: others, Intent: true}, refuse, "kind cluster called lab"},
+		"another's marker":                          {actual{Nodes: both("running", "kind"), Marker: &marker{Name: "other"}}, refuse, "kind cluster called lab"},
 	} {
-		got := decide(c.found, want, nodes)
+		got := decide(c.have, want, nodes)
 		if got.Action != c.want || !strings.Contains(got.Why, c.why) {
 			t.Errorf("%s: %s because %q, want %s because …%s…", name, got.Action, got.Why, c.want, c.why)
 		}

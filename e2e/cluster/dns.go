@@ -127,14 +127,14 @@ func (c *Cluster) answers(ctx context.Context) error {
 		var wrong []string
 		for _, f := range found {
 			if f.Observation.Outcome != reach.Reached {
-				wrong = append(wrong, fmt.Sprintf("%s asks for %s: %s %s", f.Vantage.Name, f.Name, f.Observation.Outcome, f.Observation.Detail))
+				wrong = append(wrong, fmt.Sprintf("%s looks up %s: %s %s", f.Vantage.Name, f.Name, f.Observation.Outcome, f.Observation.Detail))
 			}
 		}
 		for _, cell := range cells {
 			i := slices.IndexFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome != reach.Reached || o.Backend != outsideBackend })
 			if i >= 0 {
 				o := cell.Observations[i]
-				wrong = append(wrong, fmt.Sprintf("%s asks example.com: %s %s %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
+				wrong = append(wrong, fmt.Sprintf("%s probes example.com: %s %s %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
 			}
 		}
 		slices.Sort(wrong)

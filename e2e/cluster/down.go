@@ -15,7 +15,7 @@ import (
 )
 
 // remove removes the cluster and all that belongs to it, without asking whose it is.
-func (c *Cluster) remove(ctx context.Context, f found) error {
+func (c *Cluster) remove(ctx context.Context, have actual) error {
 	name := c.settings.Name
 	ctx, cancel := context.WithTimeout(ctx, deleteIn)
 	defer cancel()
@@ -25,7 +25,7 @@ func (c *Cluster) remove(ctx context.Context, f found) error {
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("delete cluster %s: %w", name, err)
 	}
-	for _, network := range f.Networks {
+	for _, network := range have.Networks {
 		if network.Labels[ownerLabel] != name {
 			continue
 		}
@@ -65,18 +65,18 @@ func (c *Cluster) Delete(ctx context.Context) error {
 }
 
 func (c *Cluster) takeDown(ctx context.Context) (existed bool, err error) {
-	f, err := c.look(ctx)
+	have, err := c.inspect(ctx)
 	if err != nil {
 		return false, err
 	}
-	d := decide(f, marker{Name: c.settings.Name}, nil)
-	_, network := f.ours(c.settings.Name)
+	d := decide(have, marker{Name: c.settings.Name}, nil)
+	_, network := have.ours(c.settings.Name)
 	if d.Action == refuse {
 		return false, foreign(c.settings.Name, d.Why)
 	}
-	existed = network || len(f.Nodes)+len(f.Others) > 0
+	existed = network || len(have.Nodes)+len(have.Others) > 0
 	began := time.Now()
-	if err := c.remove(ctx, f); err != nil { // also where nothing existed: a kubeconfig may be left
+	if err := c.remove(ctx, have); err != nil { // also where nothing existed: a kubeconfig may be left
 		return existed, err
 	}
 	if err := os.Remove(c.settings.intent()); err != nil && !os.IsNotExist(err) {

@@ -136,8 +136,8 @@ func (c *Cluster) Command(v reach.Vantage, argv []string) string {
 	return shellescape.QuoteCommand(argv)
 }
 
-// Prober puts the prober program at the vantage, once, and returns its path there. A pod that was made anew, or whose
-// container was, gets it again.
+// Prober puts the prober program at the vantage, once, and returns its path there. It does so again for a pod or a
+// container that was created again.
 func (c *Cluster) Prober(ctx context.Context, v reach.Vantage) (path string, err error) {
 	if v.Unusable != "" {
 		return "", errors.New(v.Unusable)

@@ -22,18 +22,18 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// connectIn bounds the first question to an existing cluster, so that an unreachable one is said soon.
+// connectIn bounds the first request to an existing cluster, so that an unreachable one is reported soon.
 const connectIn = 10 * time.Second
 
-// Existing returns the cluster that a kubeconfig names, whoever made it. The vantages are a pod and a host-network pod on
-// every Ready node, in the namespace ClientsNamespace, and this machine; there is no outside. Close removes them. Of
+// Existing returns the cluster that a kubeconfig names, no matter who created it. The vantages are a pod and a host-network
+// pod on every Ready node, in the namespace ClientsNamespace, and this machine; there is no outside. Close removes them. Of
 // settings it uses Manifests, Images.Agnhost, Program and Log.
 func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
 	c, err := Connect(ctx, kubeconfig, contextName, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Furnish(ctx, nil, ""); err != nil {
+	if err := c.DeployClients(ctx, nil, ""); err != nil {
 		cleaning, cancel := detached(ctx)
 		defer cancel()
 		return nil, errors.Join(err, c.Close(cleaning))
@@ -42,7 +42,7 @@ func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (
 }
 
 // Connect returns the cluster that a kubeconfig names without making anything in it: it has no vantage but this machine
-// until Furnish. The cluster is asked one question, whether it is there; where it does not answer within ten seconds the
+// until DeployClients. It sends the cluster one request; where that is not answered within ten seconds the
 // error is ErrNoCluster. Settings are as for Existing.
 func Connect(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
 	if kubeconfig == "" {
@@ -89,12 +89,12 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), namespaceGoneIn)
 }
 
-// Furnish puts clients into a cluster that Connect returned: on the nodes named, by slot, or where slots is nil on every
-// Ready node. Nodes that are not named are from then on not there for whoever asks the Cluster's clients: tables, targets
+// DeployClients deploys the client pods to a cluster that Connect returned: on the nodes named, by slot, or where slots is nil
+// on every Ready node. Nodes that are not named are from then on not there for users of the Cluster's clients: tables, targets
 // and snapshots are of the named ones only, however many nodes there are. The clients run image; where that is empty, that
 // of the settings. What an earlier run left in the clients' namespace is removed first. It may be called
-// again, with other nodes. Close removes all; it is to be called though Furnish failed.
-func (c *Cluster) Furnish(ctx context.Context, slots map[string]string, image string) error {
+// again, with other nodes. Close removes all; it is to be called even when DeployClients failed.
+func (c *Cluster) DeployClients(ctx context.Context, slots map[string]string, image string) error {
 	c.settings.Images.Agnhost = cmp.Or(image, c.settings.Images.Agnhost)
 	if slots != nil {
 		c.slots = map[string]string{}
@@ -117,7 +117,7 @@ func (c *Cluster) Furnish(ctx context.Context, slots map[string]string, image st
 	case err == nil && namespace.Labels[managedLabel] != "svclab":
 		return problem(ErrForeignCluster, "remove or rename it: svclab's client pods need that name", "the namespace %s exists, and svclab did not make it", ClientsNamespace)
 	case err == nil && namespace.Labels[labLabel] == "": // of a run before, which was killed
-		if !c.made { // else it is furnished anew
+		if !c.made { // else DeployClients is called again
 			c.logf("removing the namespace %s, which an earlier run left behind", ClientsNamespace)
 		}
 		if err := c.removeClients(ctx); err != nil {

@@ -43,7 +43,7 @@ type ProxyMode struct {
 }
 
 // ProxyMode is the mode in which the nodes' kube-proxies work: what they say themselves, else what their ConfigMap says.
-// It is known once the cluster is furnished.
+// It is known after DeployClients.
 func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
 	if c.engine != nil {
 		return ProxyMode{Mode: c.settings.ProxyMode, Source: "the cluster was made so"}, nil
@@ -52,7 +52,7 @@ func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
 	return found.mode, err
 }
 
-// learn asks an existing cluster what its objects do not say, the first time it is called.
+// learn queries an existing cluster, on its first call, for what its objects do not say.
 func (c *Cluster) learn(ctx context.Context) (finding, error) {
 	c.learned.mu.Lock()
 	defer c.learned.mu.Unlock()
@@ -72,12 +72,12 @@ func (c *Cluster) learn(ctx context.Context) (finding, error) {
 		}
 		f.mode, f.podRanges = ProxyMode{Mode: mode, Source: "ConfigMap kube-system/kube-proxy"}, ranges
 	}
-	asked, err := c.askNodes(ctx)
+	answers, err := c.queryNodes(ctx)
 	if err != nil {
 		return finding{}, err
 	}
 	said := map[string][]string{}
-	for _, a := range asked {
+	for _, a := range answers {
 		f.addrs[a.node] = a.addrs
 		if a.mode != "" {
 			said[a.mode] = append(said[a.mode], a.node)
@@ -108,7 +108,7 @@ func agreed(said map[string][]string) (mode ProxyMode, ok bool) {
 	case !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, mode.Mode):
 		return ProxyMode{Mode: world.ModeUnknown, Source: "the kube-proxies say " + mode.Mode}, true
 	}
-	mode.Source = fmt.Sprintf("said by the kube-proxy of %d of the nodes asked", nodes)
+	mode.Source = fmt.Sprintf("said by the kube-proxy of %d of the nodes queried", nodes)
 	return mode, true
 }
 
@@ -118,8 +118,8 @@ type answer struct {
 	addrs      []netip.Prefix
 }
 
-// askNodes asks every node that has a client in its network, all at once, for its addresses and its kube-proxy's mode.
-func (c *Cluster) askNodes(ctx context.Context) ([]answer, error) {
+// queryNodes reads, through each host-network client pod, the addresses of its node and the mode of its kube-proxy.
+func (c *Cluster) queryNodes(ctx context.Context) ([]answer, error) {
 	pods, err := c.client.CoreV1().Pods(ClientsNamespace).List(ctx, metav1.ListOptions{LabelSelector: managedLabel + "=svclab"})
 	if err != nil {
 		return nil, fmt.Errorf("list the client pods: %w", err)
@@ -144,16 +144,16 @@ func (c *Cluster) askNodes(ctx context.Context) ([]answer, error) {
 			for _, addr := range localAddrs(tables.String()) {
 				answers[i].addrs = append(answers[i].addrs, netip.PrefixFrom(addr, addr.BitLen()))
 			}
-			answers[i].mode = c.askProxy(ctx, node)
+			answers[i].mode = c.queryProxy(ctx, node)
 			return nil
 		})
 	}
 	return answers, group.Wait()
 }
 
-// askProxy is the mode that the node's kube-proxy says it works in; empty where none answers, which is no error: there
+// queryProxy is the mode that the node's kube-proxy says it works in; empty where none answers, which is no error: there
 // may be another proxy in its place, or none.
-func (c *Cluster) askProxy(ctx context.Context, node string) string {
+func (c *Cluster) queryProxy(ctx context.Context, node string) string {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	var mode bytes.Buffer

@@ -109,18 +109,18 @@ func (c *Cluster) dumpContainers(ctx context.Context, dir string) error {
 			failed = errors.Join(failed, fmt.Errorf("save %s: %w", name, err))
 		}
 	}
-	f, err := c.look(ctx)
+	have, err := c.inspect(ctx)
 	if err != nil {
 		return err
 	}
-	for _, node := range f.Nodes {
+	for _, node := range have.Nodes {
 		if node.State == "running" {
 			save(node.Name+"-network.txt", func(out *os.File) error {
 				return c.engine.Exec(ctx, node.Name, []string{"sh", "-c", nodeDump + "\ntrue"}, nil, out, out)
 			})
 		}
 	}
-	for _, other := range f.Others {
+	for _, other := range have.Others {
 		save(other.Name+".log", func(out *os.File) error { return c.engine.Stream(ctx, nil, out, out, "logs", other.Name) })
 	}
 	return failed

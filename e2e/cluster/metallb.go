@@ -25,7 +25,7 @@ const metalLBNamespace = "metallb-system"
 // PoolSize is how many addresses of each IP family Services of type LoadBalancer can have.
 const PoolSize = 20
 
-// ensureMetalLB sees to it that MetalLB runs in layer-2 mode and has a pool of the nodes' network.
+// ensureMetalLB makes sure that MetalLB runs in layer-2 mode and has a pool of the nodes' network.
 func (c *Cluster) ensureMetalLB(ctx context.Context) error {
 	text, err := os.ReadFile(c.settings.Images.MetalLBManifest)
 	if err != nil {
@@ -98,7 +98,7 @@ func probeSooner(o k8s.Object) error {
 	return unstructured.SetNestedSlice(object.Object, containers, "spec", "template", "spec", "containers")
 }
 
-// SetPool sees to it that MetalLB has its pool and announces it: after Up, or after a test took it away.
+// SetPool makes sure that MetalLB has its pool and announces it: after Up, or after a test took it away.
 func (c *Cluster) SetPool(ctx context.Context) error {
 	ranges, err := c.Pool(ctx)
 	if err != nil {

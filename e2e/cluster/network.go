@@ -70,7 +70,7 @@ func (c *Cluster) dockerNetwork(ctx context.Context) (docker.Network, error) {
 	if err != nil {
 		return docker.Network{}, fmt.Errorf("find the Docker network %s: %w", c.settings.Name, err)
 	}
-	network, ours := found{Networks: networks}.ours(c.settings.Name)
+	network, ours := actual{Networks: networks}.ours(c.settings.Name)
 	if !ours {
 		return docker.Network{}, fmt.Errorf("the Docker network %s is gone", c.settings.Name)
 	}

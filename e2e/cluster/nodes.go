@@ -65,13 +65,13 @@ func (c *Cluster) includeControlPlane(ctx context.Context) error {
 	}))
 }
 
-// Repair writes every node's part of the pod network afresh: the routes to the other nodes' pods, the masquerade, and the
+// Repair writes every node's part of the pod network again: the routes to the other nodes' pods, the masquerade, and the
 // drop of Service- and pod-range packets that would leave the machine. Nodes follow changed addresses by themselves
 // within seconds; after Repair they have.
 func (c *Cluster) Repair(ctx context.Context) error { return c.guard(ctx) }
 
 // GuardRanges adds ranges to those whose packets never leave a node by its default route: that of a ServiceCIDR
-// object made for a test, before its first Service. The next Up forgets them.
+// object created for a test, before its first Service. The next Up forgets them.
 func (c *Cluster) GuardRanges(ctx context.Context, ranges ...netip.Prefix) error {
 	return c.guard(ctx, ranges...)
 }
@@ -97,7 +97,7 @@ func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
 	return group.Wait()
 }
 
-// installNetwork puts svclab-network.service on a node and starts it afresh.
+// installNetwork puts svclab-network.service on a node and restarts it.
 func (c *Cluster) installNetwork(ctx context.Context, node string, files []docker.File) error {
 	if err := c.engine.CopyTo(ctx, node, files...); err != nil {
 		return fmt.Errorf("give node %s its routes: %w", node, err)

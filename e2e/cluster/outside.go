@@ -25,7 +25,7 @@ func outsideNames() []string { return []string{"@", "www", "api", "ns"} }
 
 func (c *Cluster) outsideName() string { return c.settings.Name + "-outside" }
 
-// ensureOutside sees to it that the outside world runs: a container on the nodes' network, without a way beyond it, that
+// ensureOutside makes sure that the outside world runs: a container on the nodes' network, without a way beyond it, that
 // serves HTTP and HTTPS and is a vantage, and a DNS server in the same network namespace. It returns their addresses.
 func (c *Cluster) ensureOutside(ctx context.Context) ([]netip.Addr, error) {
 	program, err := c.engineProgram(ctx)
@@ -94,8 +94,8 @@ func (c *Cluster) zoneFiles(addrs []netip.Addr) ([]docker.File, error) {
 	}, nil
 }
 
-// ensureContainer sees to it that a container runs that was made by `docker create args…` with files in it. One that was
-// made otherwise is replaced. The second of args is its name; also are further words that what it is depends on.
+// ensureContainer makes sure that a container runs that was made by `docker create args…` with files in it. One that was
+// made in another way is replaced. The second of args is its name; also are further words that what it is depends on.
 func (c *Cluster) ensureContainer(ctx context.Context, args []string, files []docker.File, also ...string) (docker.Container, error) {
 	name := args[1]
 	parts := [][]byte{[]byte(strings.Join(args, " ")), []byte(strings.Join(also, " "))}

@@ -33,7 +33,7 @@ func checkPort(ctx context.Context, engine *docker.Engine, port uint16) error {
 		dialer := net.Dialer{Timeout: time.Second}
 		conn, err := dialer.DialContext(ctx, "tcp", address)
 		if err != nil {
-			return nil // nobody answers: it is free
+			return nil // no process answers: the port is free
 		}
 		_ = conn.Close()
 	}

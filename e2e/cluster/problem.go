@@ -7,7 +7,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
 
-// What a user can mend. Errors of this package are one of these (errors.Is) when they are a *Problem.
+// What a user can fix. Errors of this package are one of these (errors.Is) when they are a *Problem.
 var (
 	// ErrNoEngine: no Docker engine answers.
 	ErrNoEngine = docker.ErrNoEngine
@@ -27,7 +27,7 @@ var (
 	ErrNoDNS = errors.New("no cluster DNS")
 )
 
-// Problem is an error that the user can mend; programs end with ExitCode on it.
+// Problem is an error that the user can fix; programs end with ExitCode on it.
 type Problem struct {
 	// Kind is one of the Err values above.
 	Kind error
@@ -41,7 +41,7 @@ func problem(kind error, fix, format string, args ...any) *Problem {
 	return &Problem{Kind: kind, What: fmt.Sprintf(format, args...), Fix: fix}
 }
 
-// Error says what is wrong and how to mend it.
+// Error says what is wrong and how to fix it.
 func (p *Problem) Error() string {
 	text := p.What
 	if p.Cause != nil {

@@ -23,7 +23,7 @@ const (
 	Dual     = "dual"
 )
 
-// Settings say which cluster is wanted. Begin with Defaults.
+// Settings describe a cluster. Begin with Defaults.
 type Settings struct {
 	// Name of the kind cluster, of its Docker network, and the first part of its containers' names.
 	Name string

@@ -19,11 +19,11 @@ import (
 	"github.com/svclab/svclab/e2e/wait"
 )
 
-// Up returns a cluster as the settings say, working by svclab's own definition: the one that is there when it is the
-// wanted one, a new one otherwise. It is locked against other processes until Close or the process's end. When
+// Up returns a cluster as the settings describe it, working by svclab's own definition: the one that
+// exists when it is as configured, else a new one. It is locked against other processes until Close or the process's end. When
 // creation fails or ctx ends, what was created is removed; logs are kept below the output folder.
 func Up(ctx context.Context, s Settings) (*Cluster, error) {
-	c, wanted, err := prepare(s)
+	c, want, err := prepare(s)
 	if err != nil {
 		return nil, err
 	}
@@ -33,29 +33,29 @@ func Up(ctx context.Context, s Settings) (*Cluster, error) {
 	if c.lock, err = Acquire(s.RuntimeDir, s.Engine.Host(), s.Name); err != nil {
 		return nil, err
 	}
-	if err := c.bringUp(ctx, wanted); err != nil {
+	if err := c.bringUp(ctx, want); err != nil {
 		return nil, errors.Join(err, c.lock.Release())
 	}
 	return c, nil
 }
 
-// wanted is the cluster that the settings describe.
-type wanted struct {
+// desired is the cluster that the settings describe.
+type desired struct {
 	kind   kind.Config
 	config []byte // rendered
 	marker marker
 }
 
-func prepare(s Settings) (*Cluster, wanted, error) {
+func prepare(s Settings) (*Cluster, desired, error) {
 	if err := s.Validate(); err != nil {
-		return nil, wanted{}, err
+		return nil, desired{}, err
 	}
 	config := s.kindConfig()
 	text, err := config.Render(s.Manifests)
 	if err != nil {
-		return nil, wanted{}, err
+		return nil, desired{}, err
 	}
-	w := wanted{kind: config, config: text, marker: marker{Name: s.Name, Config: fingerprint(text), Summary: s.Summary()}}
+	w := desired{kind: config, config: text, marker: marker{Name: s.Name, Config: fingerprint(text), Summary: s.Summary()}}
 	return own(s), w, nil
 }
 
@@ -83,25 +83,25 @@ func (c *Cluster) ping(ctx context.Context) error {
 }
 
 // bringUp makes the cluster what it should be, whatever it is now.
-func (c *Cluster) bringUp(ctx context.Context, want wanted) error {
+func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 	began := time.Now()
-	f, err := c.look(ctx)
+	have, err := c.inspect(ctx)
 	if err != nil {
 		return err
 	}
-	d := decide(f, want.marker, want.kind.Nodes())
+	d := decide(have, want.marker, want.kind.Nodes())
 	switch d.Action {
 	case refuse:
 		return foreign(c.settings.Name, d.Why)
 	case create:
 		// leftovers of svclab's own, from a creation that was cut off before its first node
-		return c.create(ctx, want, f)
+		return c.create(ctx, want, have)
 	case recreate:
-		c.logf("cluster %s: %s; making it anew", c.settings.Name, d.Why)
-		return c.create(ctx, want, f)
+		c.logf("cluster %s: %s; creating it again", c.settings.Name, d.Why)
+		return c.create(ctx, want, have)
 	case start:
 		c.logf("cluster %s does not run (%s); starting it", c.settings.Name, d.Why)
-		err = c.startContainers(ctx, f)
+		err = c.startContainers(ctx, have)
 	case reuse:
 		c.logf("cluster %s is there", c.settings.Name)
 	}
@@ -118,15 +118,15 @@ func (c *Cluster) bringUp(ctx context.Context, want wanted) error {
 	if errors.Is(err, ErrVersion) { // the same image would give the same version again
 		return err
 	}
-	c.logf("cluster %s does not work again (%v); making it anew", c.settings.Name, err)
-	return c.create(ctx, want, f)
+	c.logf("cluster %s does not work again (%v); creating it again", c.settings.Name, err)
+	return c.create(ctx, want, have)
 }
 
 // startContainers starts what an engine or a machine that ended left stopped.
-func (c *Cluster) startContainers(ctx context.Context, f found) error {
-	for _, container := range append(f.Nodes, f.Others...) {
+func (c *Cluster) startContainers(ctx context.Context, have actual) error {
+	for _, container := range append(have.Nodes, have.Others...) {
 		if err := c.startContainer(ctx, container); err != nil && container.Labels[ownerLabel] == "" {
-			return err // a node; the outside world is made anew when it does not start
+			return err // a node; the outside world is created again when it does not start
 		}
 	}
 	return nil
@@ -142,7 +142,7 @@ func (c *Cluster) startContainer(ctx context.Context, container docker.Container
 	return c.engine.Run(ctx, "start", container.Name)
 }
 
-// takeOver connects to the cluster that runs and sees to it that all of it works.
+// takeOver connects to the cluster that runs and makes sure that all of it works.
 func (c *Cluster) takeOver(ctx context.Context) error {
 	if err := c.freshKubeconfig(); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (c *Cluster) takeOver(ctx context.Context) error {
 	}
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.wrongVersion(c.provider.WaitForControlPlane(both, client)) })
-	group.Go(func() error { return c.furnish(both) }) // a node is Ready only after it has its part of the pod network
+	group.Go(func() error { return c.deploy(both) }) // a node is Ready only after it has its part of the pod network
 	return group.Wait()
 }
 
@@ -201,7 +201,7 @@ func (c *Cluster) freshKubeconfig() error {
 }
 
 // Attach returns the cluster that Up made and that runs, changing nothing and taking no lock: for the other processes
-// of a run, and for whoever only looks. It is an error that is ErrNoCluster when there is none as the settings say.
+// of a run, and for readers. The error is ErrNoCluster when no cluster is as the settings describe.
 func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 	c, want, err := prepare(s)
 	if err != nil {
@@ -210,11 +210,11 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 	if err := c.ping(ctx); err != nil {
 		return nil, err
 	}
-	f, err := c.look(ctx)
+	have, err := c.inspect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	switch d := decide(f, want.marker, want.kind.Nodes()); d.Action {
+	switch d := decide(have, want.marker, want.kind.Nodes()); d.Action {
 	case reuse:
 	case refuse:
 		return nil, foreign(s.Name, d.Why)
@@ -233,7 +233,7 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 	if err := c.connect(c.provider.KubernetesRestConfig()); err != nil {
 		return nil, err
 	}
-	for _, container := range f.Others {
+	for _, container := range have.Others {
 		if container.Name == c.outsideName() {
 			c.outside = container.Networks[s.Name].Addrs
 		}
@@ -242,7 +242,7 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 		return nil, err
 	}
 	if _, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); apierrors.IsNotFound(err) {
-		return c, problem(ErrNoDNS, "svclab learn reset, or to make the cluster anew: svclab down && svclab up",
+		return c, problem(ErrNoDNS, "svclab learn reset, or to create the cluster again: svclab down && svclab up",
 			"cluster %s has lost its Service kube-system/kube-dns", s.Name)
 	}
 	return c, c.findDNS(ctx)

@@ -20,9 +20,9 @@ const (
 
 // clientDeployer is the part of a cluster that deployClients needs.
 type clientDeployer interface {
-	// Furnish deploys clients on the nodes, by slot. Silent returns the unresponsive ones of these nodes, with the reason.
-	Furnish(ctx context.Context, slots map[string]string, image string) error
-	Silent(ctx context.Context) (map[string]error, error)
+	// DeployClients deploys clients on the nodes, by slot. Unresponsive returns the unresponsive ones of these nodes, with the reason.
+	DeployClients(ctx context.Context, slots map[string]string, image string) error
+	Unresponsive(ctx context.Context) (map[string]error, error)
 	Context() string
 }
 
@@ -31,10 +31,10 @@ var _ clientDeployer = (*cluster.Cluster)(nil)
 // deployClients deploys clients on responsive nodes. It replaces unresponsive ones, which changes the plan's sample.
 func (p *Plan) deployClients(ctx context.Context, c clientDeployer) error {
 	for trial := 1; ; trial++ {
-		if err := c.Furnish(ctx, p.Sample.Slots, p.Image.Name); err != nil {
+		if err := c.DeployClients(ctx, p.Sample.Slots, p.Image.Name); err != nil {
 			return err
 		}
-		unresponsive, err := c.Silent(ctx)
+		unresponsive, err := c.Unresponsive(ctx)
 		if err != nil || len(unresponsive) == 0 {
 			return err
 		}

@@ -22,12 +22,12 @@ type fakeDeployer struct {
 
 func (s *fakeDeployer) Context() string { return "c" }
 
-func (s *fakeDeployer) Furnish(_ context.Context, slots map[string]string, _ string) error {
+func (s *fakeDeployer) DeployClients(_ context.Context, slots map[string]string, _ string) error {
 	s.stood, s.rounds = slices.Sorted(maps.Values(slots)), s.rounds+1
 	return nil
 }
 
-func (s *fakeDeployer) Silent(context.Context) (map[string]error, error) {
+func (s *fakeDeployer) Unresponsive(context.Context) (map[string]error, error) {
 	unresponsive := map[string]error{}
 	for _, name := range s.stood {
 		if s.execs++; !s.true[name] {

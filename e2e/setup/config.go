@@ -76,7 +76,7 @@ func (c Config) options() Options {
 	return Options{Root: c.Root, Kubernetes: strings.TrimPrefix(c.Kubernetes, "v"), Images: c.Images, Progress: c.Log}
 }
 
-// Check reports what is wrong with the configuration as far as that can be told without a machine made ready.
+// Check reports what is wrong with the configuration as far as that is possible before the machine is prepared.
 func (c Config) Check() error {
 	s := c.settings()
 	s.Program = func(string) ([]byte, error) { return nil, errors.New("nothing is run") }
@@ -99,9 +99,9 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 		return cluster.Settings{}, err
 	}
 	s := c.settings()
-	lasting := context.WithoutCancel(ctx) // the prober is asked for as long as the cluster is used
+	forever := context.WithoutCancel(ctx) // the prober is read for as long as the cluster is used
 	s.Program = func(arch string) ([]byte, error) {
-		path, err := probe.Binary(lasting, "linux", arch)
+		path, err := probe.Binary(forever, "linux", arch)
 		if err != nil {
 			return nil, err
 		}

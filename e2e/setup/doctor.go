@@ -17,7 +17,7 @@ import (
 // State says how a machine stands with one thing that svclab needs.
 type State string
 
-// The states: there; not there, but svclab up sees to it; to be mended by the user first.
+// The states: there; not there, but svclab up provides it; to be fixed by the user first.
 const (
 	OK      State = "ok"
 	Later   State = "later"
@@ -178,7 +178,7 @@ func examineInotify() Finding {
 	const path, least = "/proc/sys/fs/inotify/max_user_instances", 256
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Finding{What: "inotify", State: OK, Found: "no limit is told"}
+		return Finding{What: "inotify", State: OK, Found: "no limit is known"}
 	}
 	value, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {

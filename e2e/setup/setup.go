@@ -109,7 +109,7 @@ func EngineDown(ctx context.Context, o Options) error {
 	return err
 }
 
-// ScriptError is a script that ended with an error. The script has said on Progress what is wrong and how to mend it.
+// ScriptError is a script that ended with an error. The script has said on Progress what is wrong and how to fix it.
 type ScriptError struct {
 	Script string
 	Code   int

@@ -15,17 +15,17 @@ import (
 // answersIn is how long a pod on a node may take to run a program that ends at once.
 const answersIn = 15 * time.Second
 
-// Silent asks every node that Furnish put clients on to run a program in both of its pods, and returns those that do not,
-// with the reason. That a pod is said to be Ready proves nothing: a node can be simulated, or its kubelet out of reach.
-func (c *Cluster) Silent(ctx context.Context) (map[string]error, error) {
+// Unresponsive runs a program in both pods of every node that DeployClients used, and returns the nodes on which that fails,
+// with the reason. A Ready pod proves nothing: a node can be simulated, or its kubelet out of reach.
+func (c *Cluster) Unresponsive(ctx context.Context) (map[string]error, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
 	var (
-		mu     sync.Mutex
-		silent = map[string]error{}
-		group  errgroup.Group
+		mu           sync.Mutex
+		unresponsive = map[string]error{}
+		group        errgroup.Group
 	)
 	for _, pod := range existingPods(c, nodes.Items) {
 		group.Go(func() error {
@@ -40,15 +40,15 @@ func (c *Cluster) Silent(ctx context.Context) (map[string]error, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			silent[pod.Node] = err
+			unresponsive[pod.Node] = err
 			return context.Cause(ctx)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	for _, node := range slices.Sorted(maps.Keys(silent)) {
-		c.logf("leaving out node %s, on which no exec is answered: %s", node, shortened(silent[node].Error()))
+	for _, node := range slices.Sorted(maps.Keys(unresponsive)) {
+		c.logf("leaving out node %s, on which exec gets no answer: %s", node, shortened(unresponsive[node].Error()))
 	}
-	return silent, nil
+	return unresponsive, nil
 }
