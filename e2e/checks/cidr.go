@@ -13,7 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/svclab/svclab/e2e/lasting"
+	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
@@ -82,7 +82,7 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 		return nil, fmt.Errorf("create service %s: %w", args.Name, err)
 	}
 	lines = append(lines, fmt.Sprintf("%s is rejected before its range is added", addr))
-	request, done := lasting.Request(ctx) // a cancelled create may have succeeded; without its response the range would leak
+	request, done := grace.Context(ctx) // a cancelled create may have succeeded; without its response the range would leak
 	defer done()
 	made, err := ranges.Create(request, &networkingv1.ServiceCIDR{
 		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace, Labels: env.Labels},

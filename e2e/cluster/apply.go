@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/decoder"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 
-	"github.com/svclab/svclab/e2e/lasting"
+	"github.com/svclab/svclab/e2e/grace"
 )
 
 // fieldManager owns what svclab applies (server-side apply).
@@ -75,7 +75,7 @@ func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructure
 func (c *Cluster) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
 	text, err := object.MarshalJSON()
 	if err == nil {
-		request, answered := lasting.Request(ctx)
+		request, answered := grace.Context(ctx)
 		defer answered()
 		// Patch writes the answer into the object that it is given, and an object with managedFields cannot be applied again.
 		err = c.objects.Patch(request, object.DeepCopy(), k8s.Patch{PatchType: types.ApplyPatchType, Data: text}, serverSide)

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/svclab/svclab/e2e/lasting"
+	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/reach"
 )
 
@@ -44,7 +44,7 @@ func (s *session) setUp(ctx context.Context) error {
 			return fmt.Errorf("remove what an earlier run left behind: %w", err)
 		}
 	}
-	asked, answered := lasting.Request(ctx)
+	asked, answered := grace.Context(ctx)
 	defer answered()
 	name := fmt.Sprintf("svclab-%s-%s", s.scenario.Name, suffix())
 	_, err = namespaces.Create(asked, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
