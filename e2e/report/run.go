@@ -139,7 +139,7 @@ func (r Run) Skips() []Skip {
 	return skips
 }
 
-// Result is the worst of the verdicts. A run in which no scenario ran is Fail, whatever was skipped; one
+// Result is the worst of the verdicts. A run in which no scenario ran is Inconclusive, whatever was skipped; one
 // that lost a planned scenario is at best Inconclusive.
 func (r Run) Result() reach.Result {
 	result := reach.Skipped
@@ -147,7 +147,7 @@ func (r Run) Result() reach.Result {
 		result = reach.Worse(result, v.Result)
 	}
 	if result == reach.Skipped {
-		return reach.Fail
+		return reach.Inconclusive
 	}
 	if len(r.Lost()) > 0 {
 		result = reach.Worse(result, reach.Inconclusive)

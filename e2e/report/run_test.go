@@ -25,11 +25,11 @@ func TestResult(t *testing.T) {
 		"one skipped":               {runOf(pass, skipped()), reach.Pass},
 		"one failed":                {runOf(pass, fail, unsure()), reach.Fail},
 		"one inconclusive":          {runOf(pass, unsure()), reach.Inconclusive},
-		"nothing planned":           {runOf(), reach.Fail},
-		"all skipped":               {runOf(skipped()), reach.Fail},
+		"nothing planned":           {runOf(), reach.Inconclusive},
+		"all skipped":               {runOf(skipped()), reach.Inconclusive},
 		"one lost":                  {lost, reach.Inconclusive},
 		"one lost, another failed":  {lostAndFailed, reach.Fail},
-		"planned, but nothing came": {Run{Plan: Plan{Planned: []string{"x"}}}, reach.Fail},
+		"planned, but nothing came": {Run{Plan: Plan{Planned: []string{"x"}}}, reach.Inconclusive},
 	} {
 		if got := c.run.Result(); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)

@@ -21,7 +21,7 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 		step      reach.Step
 		want, not []string
 	}{
-		"no table":             {reach.Step{Why: row}, []string{"from outside, pod at clusterIP, dns:80"}, []string{"Seen:"}},
+		"no table":             {reach.Step{Why: row}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Seen:"}},
 		"two rows":             {reach.Step{Why: row + "; " + strings.Replace(row, "dns", "nodePort", 1)}, []string{"dns:80", "nodePort:80"}, nil},
 		"beside a table":       {reach.Step{Why: row, Tables: table(reach.Fail)}, []string{"dns:80", "wanted otherwise"}, []string{"Seen:"}},
 		"nothing in the table": {reach.Step{Why: `there is no Service "second"`, Tables: table(reach.Pass)}, []string{"Seen:", `"second"`}, nil},

@@ -33,15 +33,15 @@ const (
 	Heading     ID = "heading"
 	PassedOf    ID = "passed"
 
-	Setting      ID = "clock/setting up"
-	Checking     ID = "clock/checking"
-	Clearing     ID = "clock/clearing"
-	Connecting   ID = "clock/connecting"
-	Raising      ID = "clock/raising"
-	Seconds      ID = "clock/seconds"
-	WaitingFor   ID = "clock/waiting for"
+	Setting      ID = "spinner/setting up"
+	Checking     ID = "spinner/checking"
+	Clearing     ID = "spinner/clearing"
+	Connecting   ID = "spinner/connecting"
+	Raising      ID = "spinner/raising"
+	Seconds      ID = "spinner/seconds"
+	WaitingFor   ID = "spinner/waiting for"
 	FirstGrid    ID = "start/grid"
-	Nothing      ID = "start/nothing to ask"
+	Nothing      ID = "start/nothing to probe"
 	Prerequisite ID = "start/prerequisite"
 	Resumed      ID = "start/resumed"
 	Files        ID = "start/files"
@@ -151,17 +151,17 @@ func messages() map[ID]said {
 		PassedOf:    {"%d of %d passed", "已通过 %d / %d"},
 
 		Setting:    {"setting up the exercise", "正在布置练习"},
-		Checking:   {"asking from every place", "正在从各处发请求检查"},
-		Clearing:   {"clearing away what was there", "正在清理原来的环境"},
+		Checking:   {"sending requests from every vantage", "正在从各个位置发送请求"},
+		Clearing:   {"removing what was there", "正在清理原来的环境"},
 		Connecting: {"looking for the cluster", "正在连接集群"},
 		Raising:    {"bringing the cluster up", "正在启动集群"},
 		Seconds:    {"%s … %d s", "%s……已 %d 秒"},
 		WaitingFor: {"%s … %d s; %s", "%s……已 %d 秒（%s）"},
 
 		FirstGrid:    {"What answers now, before you change anything:", "动手之前，现在的可达情况："},
-		Nothing:      {"Nothing can be asked yet: there is no Service with an address.", "现在还没有可以访问的目标：还没有带地址的 Service。"},
+		Nothing:      {"There is nothing to probe yet: no Service has an address.", "现在还没有可以访问的目标：还没有带地址的 Service。"},
 		Prerequisite: {"This exercise builds on %s, which you have not passed yet. You can go on all the same.", "本题以 %s 为基础，你还没有通过它；也可以直接往下做。"},
-		Resumed:      {"You have begun this exercise before; everything is as you left it. To begin anew: svclab learn reset", "这道练习你已经开始过，环境还是你离开时的样子。想从头来：svclab learn reset"},
+		Resumed:      {"You have begun this exercise before; everything is as you left it. To start over: svclab learn reset", "这道练习你已经开始过，环境还是你离开时的样子。想从头来：svclab learn reset"},
 		Files:        {"The manifests it was set up with are in %s", "布置本题所用的清单文件在 %s"},
 		Wire:         {"Do it with kubectl. `svclab learn shell` opens a shell wired to this exercise; or, in a shell of your own:", "用 kubectl 来做。`svclab learn shell` 会打开一个已经接好本题环境的 shell；也可以在自己的 shell 里执行："},
 		Then:         {"Then: svclab learn check. Stuck: svclab learn hint", "做完后：svclab learn check。卡住了：svclab learn hint"},
@@ -175,7 +175,7 @@ func messages() map[ID]said {
 		BadAnswer:  {"--answer %s fits no question of this exercise; those are: %s", "--answer %s 与本题的问题不符；本题的问题和选项：%s"},
 		Predicted:  {"You predicted: %s", "你的预测：%s"},
 		PredictOK:  {"Your prediction was right.", "预测正确。"},
-		PredictBad: {"The cluster does otherwise than you predicted.", "集群的实际表现与你的预测不同。"},
+		PredictBad: {"The cluster behaves differently from your prediction.", "集群的实际表现与你的预测不同。"},
 
 		Before:     {"Before:", "之前："},
 		Now:        {"Now:", "现在："},
@@ -184,7 +184,7 @@ func messages() map[ID]said {
 		Why:        {"Why:", "原因："},
 		Detail:     {"Seen:", "所见（英文原文）："},
 		Legend:     {"A mark ✗ or X: not as the exercise wants it.", "reached 有应答，refused 被拒绝，timed out 超时无应答，no such host 域名解析不到，unreachable 不可达；带 ✗ 或 X 的与要求不符。"},
-		NoTarget:   {"There is nothing to ask from %s at %s: no Service offers that.", "没有可问的目标：从 %s 到 %s，没有哪个 Service 提供它。"},
+		NoTarget:   {"There is nothing to probe from %s to %s: no Service offers that.", "从 %s 到 %s 没有可以发送请求的目标：没有哪个 Service 提供它。"},
 		Met:        {"Passed: %s", "通过：%s"},
 		NotYet:     {"Not yet: %s", "还没有达到：%s"},
 		NotRun:     {"Not tried yet: %s", "还没有试：%s"},
@@ -209,7 +209,7 @@ func messages() map[ID]said {
 		SolutionPick: {"Answer of %s: %s", "%s 的答案：%s"},
 		Debrief:      {"What happened", "回顾"},
 
-		ResetDone:   {"The exercise is as it was at its beginning. Your progress is kept.", "练习已恢复到开始时的样子，进度保留。"},
+		ResetDone:   {"The exercise is as it was at its start. Your progress is kept.", "练习已恢复到开始时的样子，进度保留。"},
 		NotPassed:   {"Exercise %s is not passed yet; it stays on your list.", "练习 %s 还没有通过，会留在列表里。"},
 		NoCurrent:   {"no exercise is under way; begin one: svclab learn start", "现在没有正在做的练习；开始一题：svclab learn start"},
 		Course:      {"Kubernetes Services by doing", "动手学 Kubernetes Service"},
@@ -218,7 +218,7 @@ func messages() map[ID]said {
 		UsedAnswer:  {"solution seen", "看过答案"},
 		Here:        {"you are here", "正在做"},
 		StatusNone:  {"Nothing is under way. Begin: svclab learn", "还没有开始。开始：svclab learn"},
-		StatusAt:    {"Under way: exercise %s, %s. Checks: %d, hints: %d, new beginnings: %d.", "正在做：练习 %s，%s。检查 %d 次，提示 %d 条，重来 %d 次。"},
+		StatusAt:    {"Under way: exercise %s, %s. Checks: %d, hints: %d, resets: %d.", "正在做：练习 %s，%s。检查 %d 次，提示 %d 条，重来 %d 次。"},
 		StatusDone:  {"Passed on %s.", "已于 %s 通过。"},
 		StatusSeen:  {"Misconceptions met here: %s", "在本题遇到过的误解：%s"},
 		StatusKept:  {"Your progress is kept in %s", "进度保存在 %s"},
@@ -236,7 +236,7 @@ func messages() map[ID]said {
 		Unsuited:      {"this cluster cannot hold exercise %s: %s; the next one: svclab learn next", "这个集群做不了练习 %s：%s；做下一题：svclab learn next"},
 		UnknownVerb:   {"svclab learn knows no %q; svclab learn --help shows what it knows, svclab learn start %s begins an exercise", "svclab learn 没有 %q 这个命令；用 svclab learn --help 查看全部命令，用 svclab learn start %s 开始练习"},
 		UnknownLang:   {"--lang %q: want en or zh", "--lang %q：只能是 en 或 zh"},
-		NeedTerminal:  {"to be asked takes a terminal; say it with --yes", "这里无法询问你；确定的话请加 --yes"},
+		NeedTerminal:  {"there is no terminal to ask you at; confirm with --yes", "这里无法询问你；确定的话请加 --yes"},
 
 		WatchOn:      {"Watching exercise %s (%s). Change something with kubectl, and it is checked again by itself.", "正在跟踪练习 %s（%s）。用 kubectl 一做改动，就会自动重新检查。"},
 		WatchLines:   {"Keys, each followed by Enter: h hint, s solution, r reset, c check now, n next, q quit.", "按键（每个之后按回车）：h 提示，s 答案，r 重来，c 立即检查，n 下一题，q 退出。"},
@@ -246,7 +246,7 @@ func messages() map[ID]said {
 		WatchChanged: {"%s  Changed: %s", "%s  有变化：%s"},
 		WatchSame:    {"The check finds what it found before: %s.", "检查结果与之前一样：%s。"},
 		WatchPassed:  {"The exercise is passed. On to the next: n. You can also go on trying things here.", "本题已通过。做下一题：n。也可以留在这里继续试。"},
-		WatchAnew:    {"To answer anew: c.", "重新作答：c。"},
+		WatchAnew:    {"To answer again: c.", "重新作答：c。"},
 		WatchHints:   {"%s, hints %d/%d", "%s，提示 %d/%d"},
 		WatchIdle:    {"waiting for a change", "等待改动"},
 		WatchMet:     {"passed", "已通过"},

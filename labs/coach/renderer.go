@@ -12,8 +12,8 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// Paper is where a learner reads: it breaks text at the width, counts wide characters as two columns, and shows the
-// Markdown of messages. Write errors are kept; see Done.
+// Renderer writes what a learner reads: it wraps text, counts wide characters as two columns, and renders the Markdown of
+// messages. It keeps the first write error; see Done.
 type Renderer struct {
 	W        io.Writer
 	Style    report.Style
@@ -57,7 +57,7 @@ func (p *Renderer) Blank() { p.line("") }
 // Say writes a message of the verbs as a paragraph.
 func (p *Renderer) Say(id ID, args ...any) { p.para(0, 0, plain, Say(p.Language, id, args...)) }
 
-// Quiet writes a message that is of less weight.
+// Quiet writes a less important message, dimmed.
 func (p *Renderer) Quiet(id ID, args ...any) { p.para(0, 0, dim, Say(p.Language, id, args...)) }
 
 // Head writes a heading, underlined except in plain style.
@@ -68,7 +68,7 @@ func (p *Renderer) Head(text string) {
 	}
 }
 
-// Field writes a label and a text beside it, of which further lines are aligned.
+// Field writes a label and a text next to it. Further lines of the text are aligned with the first.
 func (p *Renderer) Field(label, text string) {
 	room := report.Width(label) + 1
 	lines := report.Wrap(text, max(20, p.columns()-room))

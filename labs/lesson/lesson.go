@@ -1,4 +1,4 @@
-// Package lesson puts an exercise on a cluster, judges it there, and brings back what it was. It keeps no state of its own
+// Package lesson sets an exercise up on a cluster, judges it there, and restores the cluster. It keeps no state of its own
 // but one file: the cluster-wide objects as they were before an exercise touched them.
 package lesson
 

@@ -127,7 +127,7 @@ func TestLearnPredictions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wants(t, out.String(), "otherwise than you predicted")
+	wants(t, out.String(), "differently from your prediction")
 	if got := d.progress.Exercises["07"]; !slices.Equal(got.Misconceptions, []string{"target-port-needs-container-port"}) || got.First["number"] != "refused" {
 		t.Errorf("%+v", got)
 	}

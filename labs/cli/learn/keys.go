@@ -12,10 +12,10 @@ import (
 type ending int
 
 const (
-	stay ending = iota
+	watchOn ending = iota
 	quit
-	// anew: there is another exercise to be watched, or the same from its start.
-	anew
+	// restart: another exercise is to be watched, or the same one from its start.
+	restart
 )
 
 // press does what a key says.
@@ -28,7 +28,7 @@ func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 		return quit, console.ErrInterrupted
 	}
 	if other, err := w.elsewhere(); other || err != nil {
-		return anew, err
+		return restart, err
 	}
 	switch key {
 	case 'h':
@@ -43,19 +43,19 @@ func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 	case 'r':
 		w.stop()
 		if w.aside(ctx, func() error { return w.reset(ctx) }) {
-			return anew, nil
+			return restart, nil
 		}
 	case 'n':
 		w.stop()
 		if w.aside(ctx, func() error { return w.next(ctx) }) && w.progress.Current != w.e.ID {
-			return anew, nil
+			return restart, nil
 		}
 	default:
 		if w.keys.terminal < 0 {
 			w.Quiet(coach.WatchLines)
 		}
 	}
-	return stay, nil
+	return watchOn, nil
 }
 
 // aside does what a verb does, on the terminal as it always is, and reports whether it was done. What kept it from that is

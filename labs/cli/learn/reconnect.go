@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// goneAfter is how long a cluster may not answer: an API server that is begun anew takes about that long.
-	goneAfter = 20 * time.Second
-	askAgain  = time.Second
-	answersIn = 3 * time.Second
+	// goneAfter is how long a cluster may not answer: an API server that restarts takes about that long.
+	goneAfter      = 20 * time.Second
+	retryEvery     = time.Second
+	requestTimeout = 3 * time.Second
 )
 
-// inquiry finds out whether a cluster that did not answer answers again.
+// inquiry waits for a cluster that stopped answering.
 type inquiry struct{ found chan error }
 
-// inquire begins an inquiry, unless one is under way. why is what was the matter with the cluster first.
+// inquire starts an inquiry unless one is running. why is the error that started it.
 func (w *watcher) inquire(ctx context.Context, why error) {
 	if w.away != nil {
 		return
@@ -28,7 +28,7 @@ func (w *watcher) inquire(ctx context.Context, why error) {
 	go func() {
 		defer w.keys.rescue()
 		for bound := time.Now().Add(goneAfter); ; {
-			asked, cancel := context.WithTimeout(ctx, answersIn)
+			asked, cancel := context.WithTimeout(ctx, requestTimeout)
 			_, err := w.env.Begun(asked)
 			cancel()
 			if err == nil || ctx.Err() != nil {
@@ -41,7 +41,7 @@ func (w *watcher) inquire(ctx context.Context, why error) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(askAgain):
+			case <-time.After(retryEvery):
 			}
 		}
 	}()

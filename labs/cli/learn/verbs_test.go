@@ -111,7 +111,7 @@ func TestLearnListWithADamagedExercise(t *testing.T) {
 func TestLearnStatus(t *testing.T) {
 	folder := stateOf(t, midway())
 	out, _, code := learn(t, nil, "status")
-	wants(t, out, "1 of 3 passed", "Under way: exercise 04", "Checks: 3, hints: 1, new beginnings: 2", "endpoints-mean-working", folder)
+	wants(t, out, "1 of 3 passed", "Under way: exercise 04", "Checks: 3, hints: 1, resets: 2", "endpoints-mean-working", folder)
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -133,8 +133,8 @@ func (w *watcher) run(ctx context.Context, idle bool) (again bool, err error) {
 			w.burst.more()
 		case chunk := <-w.keys.chunks:
 			for _, key := range w.keys.keys(chunk) {
-				if end, err := w.press(ctx, key); end != stay || err != nil {
-					return end == anew, err
+				if end, err := w.press(ctx, key); end != watchOn || err != nil {
+					return end == restart, err
 				}
 			}
 		}

@@ -187,7 +187,7 @@ func TestWatchBeginsACheckAnewThatAChangeHasOvertaken(t *testing.T) {
 	_ = watchFor(t, func(_ *session, r *fakeEnvironment) { r.check = slow }, func(w *watched) {
 		w.said()
 		time.Sleep(12 * time.Second)
-		wants(t, w.said(), "asking from every place … 10 s")
+		wants(t, w.said(), "sending requests from every vantage … 10 s")
 		w.env.mu.Lock()
 		w.env.check = sees(seen(reach.Pass, ""))
 		w.env.mu.Unlock()
@@ -243,7 +243,7 @@ func TestWatchResetsAndGoesOn(t *testing.T) {
 	_ = watchFor(t, nothing, func(w *watched) {
 		w.said()
 		w.press("r")
-		wants(t, w.said(), "as it was at its beginning", "Watching exercise 04")
+		wants(t, w.said(), "as it was at its start", "Watching exercise 04")
 		if w.env.begins != 1 || w.progress.Exercises["04"].Resets != 1 {
 			t.Errorf("begun %d times, %+v", w.env.begins, w.progress.Exercises["04"])
 		}
