@@ -9,7 +9,7 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// Comparison is upstream's run beside svclab's own on the same cluster.
+// Comparison has upstream's run and svclab's own on the same cluster.
 type Comparison struct {
 	Cluster  report.Cluster `json:"cluster"`
 	Upstream Outcome        `json:"upstream"`
@@ -45,7 +45,7 @@ type Side struct {
 	Names []string `json:"names,omitempty"`
 	// Result is the worst of theirs; Skipped when none ran.
 	Result reach.Result `json:"result"`
-	// Elapsed is theirs together: what is about several behaviours counts whole for each.
+	// Elapsed is their total time. A spec or scenario about several behaviours counts completely for each.
 	Elapsed time.Duration `json:"elapsedNs"`
 }
 
@@ -59,7 +59,7 @@ func (s *Side) add(name string, result reach.Result, elapsed time.Duration) {
 	s.Names, s.Result, s.Elapsed = append(s.Names, name), reach.Worse(s.Result, result), s.Elapsed+elapsed
 }
 
-// Compare sets upstream's outcome beside a run of svclab's scenarios; nil when there was none.
+// Compare compares upstream's outcome with a run of svclab's scenarios; ours is nil without one.
 func Compare(described report.Cluster, theirs Outcome, ours *report.Run) Comparison {
 	c := Comparison{Cluster: described, Upstream: theirs}
 	for _, b := range scenario.Behaviours() {

@@ -94,7 +94,7 @@ func read(r io.Reader, specs []Spec) ([]SpecResult, error) {
 			name := strings.Join(append(slices.Clone(ran.ContainerHierarchyTexts), ran.LeafNodeText), " ")
 			at := slices.IndexFunc(specs, func(s Spec) bool { return s.Name == name })
 			if at < 0 {
-				return results, fmt.Errorf("a spec ran that was not asked for: %s", name)
+				return results, fmt.Errorf("an unrequested spec ran: %s", name)
 			}
 			result := SpecResult{Spec: specs[at], Elapsed: ran.RunTime, Why: firstLine(ran.Failure.Message)}
 			switch ran.State {

@@ -55,7 +55,7 @@ func TestRead(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for name, tc := range map[string]struct{ report, want string }{
 		"no JSON":                {"it crashed", "read Ginkgo's report"},
-		"a spec nobody asked":    {ginkgoReport, "was not asked for: [sig-network] Services a [Conformance]"},
+		"an unrequested spec":    {ginkgoReport, "an unrequested spec ran: [sig-network] Services a [Conformance]"},
 		"a suite that fell over": {strings.Replace(ginkgoReport, `"State":"passed","RunTime":1200000000`, `"State":"failed","Failure":{"Message":"no nodes"}`, 1), "SynchronizedBeforeSuite: no nodes"},
 	} {
 		if _, err := read(strings.NewReader(tc.report), nil); err == nil || !strings.Contains(err.Error(), tc.want) {

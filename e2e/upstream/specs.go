@@ -1,5 +1,5 @@
-// Package upstream runs the end-to-end specs of Services that Kubernetes itself is released with, and sets what they
-// cover and how long they take beside svclab's own scenarios.
+// Package upstream runs the end-to-end specs of Services of a Kubernetes release, and compares their coverage and their
+// duration with svclab's own scenarios.
 package upstream
 
 import (
@@ -18,7 +18,7 @@ type Spec struct {
 	Name string `json:"name"`
 	// Behaviours are svclab's IDs of what it is about, in part at least.
 	Behaviours []string `json:"behaviours,omitempty"`
-	// Else says what it is about where that is no behaviour of svclab's.
+	// Else is what it is about if svclab has no such behaviour.
 	Else string `json:"else,omitempty"`
 }
 
@@ -32,7 +32,7 @@ func Specs(minor string) ([]Spec, error) {
 	case "1.35", "1.36", "1.37":
 		own = since135()
 	default:
-		return nil, fmt.Errorf("which specs of Services Kubernetes %s has is not known; e2e/upstream/specs.go says it for 1.34 to 1.37", minor)
+		return nil, fmt.Errorf("the specs of Services in Kubernetes %s are unknown; e2e/upstream/specs.go lists those of 1.34 to 1.37", minor)
 	}
 	specs := append(common(), own...)
 	slices.SortFunc(specs, func(a, b Spec) int { return strings.Compare(a.Name, b.Name) })
@@ -73,7 +73,7 @@ func common() []Spec {
 		network("Services should be able to change the type from ExternalName to ClusterIP", "type.change"),
 		network("Services should be able to change the type from ExternalName to NodePort", "type.change"),
 		network("Services should be able to change the type from NodePort to ExternalName", "type.change"),
-		other("Services should be able to create a functioning NodePort service", "node ports asked from a pod, not from outside"),
+		other("Services should be able to create a functioning NodePort service", "node ports probed from a pod, not from outside"),
 		network("Services should be able to switch session affinity for NodePort service [LinuxOnly]", "affinity.clientip"),
 		network("Services should be able to switch session affinity for service with type clusterIP [LinuxOnly]", "affinity.clientip"),
 		network("Services should complete a service status lifecycle", "status"),
