@@ -51,7 +51,7 @@ var below = map[string][]string{
 	"labs/progress":       {"e2e/reach", "e2e/report"},
 	"labs/course":         {"e2e/reach", "e2e/scenario", "e2e/steps"},
 	"labs/coach":          {"e2e/reach", "e2e/report", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course"},
-	"labs/lesson":         {"e2e/reach", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},
+	"labs/lesson":         {"e2e/wait", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},
 	"labs/proof":          {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
 	"labs/cli/console":    {"e2e/reach", "e2e/report", "e2e/cluster", "e2e/setup"},
 	"labs/cli/learn":      {"e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},

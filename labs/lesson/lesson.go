@@ -17,6 +17,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 )
@@ -154,38 +155,23 @@ func (r Environment) Leave(ctx context.Context, namespaces []string, wait bool) 
 	if err := errors.Join(r.Runner.Vacate(ctx, namespaces, wait), r.restore(ctx)); err != nil || len(broken) == 0 || !wait {
 		return err
 	}
-	return r.nameServer(ctx)
+	return r.waitForDNS(ctx)
 }
 
-// nameServer returns when the cluster's DNS runs.
-func (r Environment) nameServer(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, dnsRunsIn)
-	defer cancel()
-	deployments := r.Cluster.Client().AppsV1().Deployments(metav1.NamespaceSystem)
-	changes, err := deployments.Watch(bounded, metav1.SingleObject(metav1.ObjectMeta{Name: "coredns"}))
+// waitForDNS returns when CoreDNS runs.
+func (r Environment) waitForDNS(ctx context.Context) error {
+	err := wait.For(ctx, "CoreDNS to run", wait.Retry(func(ctx context.Context) (bool, string, error) {
+		d, err := r.Cluster.Client().AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0,
+			fmt.Sprintf("%d of its pods are available", d.Status.AvailableReplicas), nil
+	}), wait.Timeout(dnsRunsIn))
 	if err != nil {
-		return fmt.Errorf("watch the cluster's DNS: %w", err)
+		return fmt.Errorf("the cluster's DNS does not run again: %w; to create the cluster again: svclab down && svclab up", err)
 	}
-	defer changes.Stop()
-	seen := "nothing"
-	for {
-		if d, err := deployments.Get(bounded, "coredns", metav1.GetOptions{}); err == nil {
-			if d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0 {
-				return nil
-			}
-			seen = fmt.Sprintf("%d of its pods run", d.Status.AvailableReplicas)
-		}
-		select {
-		case <-bounded.Done():
-			return fmt.Errorf("the cluster's DNS does not run again (%s): %w; to make the cluster anew: svclab down && svclab up", seen, context.Cause(bounded))
-		case _, open := <-changes.ResultChan():
-			if !open { // the API server ends watches now and then
-				if changes, err = deployments.Watch(bounded, metav1.SingleObject(metav1.ObjectMeta{Name: "coredns"})); err != nil {
-					return fmt.Errorf("watch the cluster's DNS: %w", err)
-				}
-			}
-		}
-	}
+	return nil
 }
 
 // Begun lists the namespaces of exercises that are there.

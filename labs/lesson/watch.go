@@ -2,24 +2,18 @@ package lesson
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
@@ -28,92 +22,39 @@ import (
 // syncsIn bounds the first look at what is watched.
 const syncsIn = 20 * time.Second
 
-// Watched are objects whose changes are told.
-type Watched struct {
-	Resource schema.GroupVersionResource
-	// Namespace is empty for all, and for cluster-scoped objects; Name for all.
-	Namespace, Name string
-}
+// Watched are objects whose changes are reported.
+type Watched = wait.Objects
 
-// Watch tells of changes in a cluster. It ends with the context that it was made with.
+// Watch reports changes in a cluster. It ends with the context that it was made with.
 type Watch struct {
-	home    string
-	stores  []cache.Store
-	changed chan struct{}
-	lost    chan error
+	wait.Watch
+	home string
 }
 
-// Follow watches objects and returns when it has seen all that are there. home is the namespace that a Print does not
-// name.
+// Follow watches objects and returns when all of them have been listed. home is the namespace that a Print does not name.
 func Follow(ctx context.Context, client dynamic.Interface, home string, objects []Watched) (*Watch, error) {
-	w := &Watch{home: home, changed: make(chan struct{}, 1), lost: make(chan error, 1)}
-	signal := func(any) {
-		select {
-		case w.changed <- struct{}{}:
-		default:
-		}
-	}
-	var synced []cache.InformerSynced
-	for _, o := range objects {
-		informer := dynamicinformer.NewFilteredDynamicInformer(client, o.Resource, o.Namespace, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
-			if o.Name != "" {
-				options.FieldSelector = "metadata.name=" + o.Name
-			}
-		}).Informer()
-		err := informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { w.broke(err) })
-		if err != nil {
-			return nil, fmt.Errorf("watch %s: %w", o.Resource.Resource, err)
-		}
-		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: signal, UpdateFunc: func(_, o any) { signal(o) }, DeleteFunc: signal}); err != nil {
-			return nil, fmt.Errorf("watch %s: %w", o.Resource.Resource, err)
-		}
-		w.stores = append(w.stores, informer.GetStore())
-		synced = append(synced, informer.HasSynced)
-		go informer.RunWithContext(ctx)
+	watch, err := wait.Follow(ctx, client, objects...)
+	if err != nil {
+		return nil, fmt.Errorf("watch the exercise: %w", err)
 	}
 	bounded, cancel := context.WithTimeout(ctx, syncsIn)
 	defer cancel()
-	if !cache.WaitForCacheSync(bounded.Done(), synced...) {
-		select {
-		case err := <-w.lost:
-			return nil, fmt.Errorf("watch the exercise: %w", err)
-		default:
-			return nil, fmt.Errorf("watch the exercise: %w", context.Cause(bounded))
-		}
+	if err := watch.Listed(bounded); err != nil {
+		return nil, fmt.Errorf("watch the exercise: %w", err)
 	}
-	return w, nil
+	return &Watch{Watch: *watch, home: home}, nil
 }
-
-// broke tells that a watch broke off, but not when that is how watches end.
-func (w *Watch) broke(err error) {
-	if errors.Is(err, io.EOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
-		return
-	}
-	select {
-	case w.lost <- err:
-	default:
-	}
-}
-
-// Changed tells that something may have changed since the last time.
-func (w *Watch) Changed() <-chan struct{} { return w.changed }
-
-// Lost tells that the cluster did not answer. It is asked again all the same.
-func (w *Watch) Lost() <-chan error { return w.lost }
 
 // Print is the fingerprint of what is watched, as it is known now.
 func (w *Watch) Print() (Print, error) {
+	objects, err := w.List()
+	if err != nil {
+		return nil, fmt.Errorf("watch the exercise: %w", err)
+	}
 	p := Print{}
-	for _, store := range w.stores {
-		for _, item := range store.List() {
-			object, ok := item.(*unstructured.Unstructured)
-			if !ok {
-				return nil, fmt.Errorf("watch the exercise: %T is no object", item)
-			}
-			if err := p.add(object, w.home); err != nil {
-				return nil, fmt.Errorf("watch the exercise: %w", err)
-			}
+	for _, object := range objects {
+		if err := p.add(object, w.home); err != nil {
+			return nil, fmt.Errorf("watch the exercise: %w", err)
 		}
 	}
 	return p, nil

@@ -3,12 +3,10 @@ package lesson
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -88,26 +86,5 @@ func TestFollowTellsOfAClusterThatDoesNotAnswer(t *testing.T) {
 	_, err := Follow(ctx, client, "learn-04", []Watched{{Resource: services, Namespace: "learn-04"}})
 	if err == nil || !errors.Is(err, down) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestHowWatchesEndIsNoLoss(t *testing.T) {
-	w := &Watch{lost: make(chan error, 1)}
-	for _, err := range []error{io.EOF, apierrors.NewResourceExpired("too old")} {
-		w.broke(err)
-	}
-	select {
-	case err := <-w.Lost():
-		t.Errorf("lost: %v", err)
-	default:
-	}
-	w.broke(errors.New("connection refused"))
-	select {
-	case err := <-w.Lost():
-		if err.Error() != "connection refused" {
-			t.Error(err)
-		}
-	default:
-		t.Error("a cluster that does not answer was not told of")
 	}
 }
