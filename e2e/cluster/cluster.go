@@ -114,6 +114,9 @@ func (c *Cluster) connect(config *rest.Config) error {
 // Client is the typed client.
 func (c *Cluster) Client() kubernetes.Interface { return c.client }
 
+// Resources is e2e-framework's client for typed objects. Its WithNamespace changes it for all callers: see wait.List.
+func (c *Cluster) Resources() *resources.Resources { return c.objects }
+
 // Dynamic is the client for objects of any type.
 func (c *Cluster) Dynamic() dynamic.Interface { return c.dynamic }
 

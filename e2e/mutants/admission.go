@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
 
-// admissionAgain is the pause before the API server is tried again: nothing tells when it heeds a policy, or does not any more.
-const admissionAgain = 200 * time.Millisecond
+	"github.com/svclab/svclab/e2e/wait"
+)
 
 // admitted has the API server change a Service that it is to refuse while it is created, by a MutatingAdmissionPolicy, so
 // that it has nothing to refuse. The policy is about Services of the example's name; change is its JSON patch. It labels
@@ -24,23 +22,15 @@ func admitted(example corev1.Service, change string) Break {
 	// until has the API server try to make the Service, without doing it, until it is changed, or is not. Whether it is
 	// refused does not tell: a dry run admits node ports of any number.
 	until := func(ctx context.Context, lab Lab, changed bool) error {
-		for {
+		return wait.For(ctx, "the API server to apply, or to forget, policy "+name, func(ctx context.Context) (bool, string, error) {
 			made, err := lab.Client().CoreV1().Services(metav1.NamespaceDefault).Create(ctx, example.DeepCopy(),
 				metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: mutantMark})
-			switch {
-			case err != nil && !apierrors.IsInvalid(err):
-				return fmt.Errorf("try to make service %s: %w", example.Name, err)
-			case (err == nil && made.Labels[mutantLabel] != "") == changed:
-				return nil
+			if err != nil && !apierrors.IsInvalid(err) {
+				return false, "", fmt.Errorf("try to make service %s: %w", example.Name, err)
 			}
-			timer := time.NewTimer(admissionAgain)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-				return fmt.Errorf("wait for the API server to heed policy %s: %w", name, context.Cause(ctx))
-			case <-timer.C:
-			}
-		}
+			applied := err == nil && made.Labels[mutantLabel] != ""
+			return applied == changed, fmt.Sprintf("applied: %t", applied), nil
+		})
 	}
 	return Break{
 		Do: func(ctx context.Context, lab Lab, _ Scene) error {

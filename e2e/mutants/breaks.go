@@ -38,7 +38,7 @@ func stranger(slot string, share int) Break {
 			if _, err := lab.Client().CoreV1().Pods(scene.Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 				return fmt.Errorf("make the stranger: %w", err)
 			}
-			pod, err := podReady(ctx, lab.Client(), scene.Namespace, mutantLabel)
+			pod, err := podReady(ctx, lab, scene.Namespace, mutantLabel)
 			if err != nil {
 				return fmt.Errorf("make the stranger: %w", err)
 			}
@@ -242,7 +242,7 @@ func speakersRun(ctx context.Context, lab Lab) error {
 	if err != nil {
 		return err
 	}
-	return daemonSetRuns(ctx, lab.Client(), metalLB, "speaker", len(facts.Slots))
+	return waitForDaemonSet(ctx, lab, metalLB, "speaker", len(facts.Slots))
 }
 
 // metalLB is MetalLB's namespace.
@@ -259,7 +259,7 @@ func speakersGone() Break {
 			if err := selector(ctx, lab, `"nowhere"`); err != nil {
 				return err
 			}
-			return daemonSetRuns(ctx, lab.Client(), metalLB, "speaker", 0)
+			return waitForDaemonSet(ctx, lab, metalLB, "speaker", 0)
 		},
 		Mend: func(ctx context.Context, lab Lab) error {
 			if err := selector(ctx, lab, "null"); err != nil {

@@ -48,7 +48,7 @@ func dnsDown() Break {
 			if err := pods.DeleteCollection(ctx, *metav1.NewDeleteOptions(0), metav1.ListOptions{LabelSelector: dnsLabels}); err != nil {
 				return fmt.Errorf("end CoreDNS: %w", err)
 			}
-			return podsGone(ctx, lab.Client(), dnsNamespace, dnsLabels)
+			return podsGone(ctx, lab, dnsNamespace, dnsLabels)
 		},
 		Mend: func(ctx context.Context, lab Lab) error {
 			deployments := lab.Client().AppsV1().Deployments(dnsNamespace)
@@ -75,10 +75,10 @@ func dnsDown() Break {
 // dnsRuns waits until CoreDNS runs as it is now declared, and no pod of before answers any more: one that is told to end
 // does for some seconds, and a question on its way to it when it does is lost.
 func dnsRuns(ctx context.Context, lab Lab) error {
-	if err := deploymentRuns(ctx, lab.Client(), dnsNamespace, dnsName); err != nil {
+	if err := waitForDeployment(ctx, lab, dnsNamespace, dnsName); err != nil {
 		return err
 	}
-	return podsStay(ctx, lab.Client(), dnsNamespace, dnsLabels)
+	return noPodTerminating(ctx, lab, dnsNamespace, dnsLabels)
 }
 
 // The lines between which a Corefile is a mutant's.

@@ -45,7 +45,7 @@ func dnsPod(lines string) Break {
 			if _, err := lab.Client().CoreV1().Pods(dnsNamespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 				return fmt.Errorf("make another pod of CoreDNS: %w", err)
 			}
-			_, err = podReady(ctx, lab.Client(), dnsNamespace, labels)
+			_, err = podReady(ctx, lab, dnsNamespace, labels)
 			return err
 		},
 		Mend: func(ctx context.Context, lab Lab) error {
@@ -70,7 +70,7 @@ func dnsPod(lines string) Break {
 					}
 				}
 			}
-			return errors.Join(append(errs, podsGone(ctx, lab.Client(), dnsNamespace, labels))...)
+			return errors.Join(append(errs, podsGone(ctx, lab, dnsNamespace, labels))...)
 		},
 	}
 }

@@ -127,7 +127,7 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 
 // Sweep mends whatever mutants of an earlier process left broken.
 func Sweep(ctx context.Context, lab Lab) error {
-	ctx, cancel := context.WithTimeout(ctx, mendIn)
+	ctx, cancel := context.WithTimeout(ctx, revertIn)
 	defer cancel()
 	vantages, err := lab.Vantages(ctx)
 	if err != nil {
@@ -194,7 +194,7 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 	if errors.Is(err, runner.ErrNothingRan) { // the cluster lacks what this scenario needs, and the next may be run
 		err = nil
 	}
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendIn)
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), revertIn)
 	defer cancel()
 	err = errors.Join(err, b.mendAll(clean)) // of one whose run ended while it lived
 	if len(outcome.Verdicts) == 0 {
@@ -241,7 +241,7 @@ func (b *breaker) before(ctx context.Context, _ string, step scenario.Step, name
 			return err
 		}
 		now := b.lab.OnRestore("mutant "+mutant.Name, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, mendIn)
+			ctx, cancel := context.WithTimeout(ctx, revertIn)
 			defer cancel()
 			return mutant.Break.Mend(ctx, b.lab)
 		})

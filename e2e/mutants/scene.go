@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -19,6 +20,8 @@ import (
 // Lab is what mutants need of the cluster; *cluster.Cluster is one.
 type Lab interface {
 	Client() kubernetes.Interface
+	// Resources is e2e-framework's client, for its conditions.
+	Resources() *resources.Resources
 	Facts(ctx context.Context) (world.Facts, error)
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
 	// Exec runs a program at a vantage, Prober gives the path of the prober there; see probe.Exec.

@@ -109,7 +109,7 @@ func addressOfNoPool() Break {
 		Mend: func(ctx context.Context, lab Lab) error {
 			err := unedit(ctx, lab) // first: what the controller finds then is as it left it
 			err = errors.Join(err, everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact controller || test $? = 1"))
-			return errors.Join(err, deploymentRuns(ctx, lab.Client(), metalLB, "controller"))
+			return errors.Join(err, waitForDeployment(ctx, lab, metalLB, "controller"))
 		},
 	}
 }
