@@ -41,7 +41,7 @@ var reserved = map[string]map[string]string{
 	},
 	"k8s.io/apimachinery/pkg/types.ApplyPatchType": {
 		"e2e/cluster": "klient/k8s/resources has no Apply, so its Patch gets a server-side apply",
-		"e2e/runner":  "a scenario's objects are applied through the client that a test can replace, and the Resources of klient/k8s/resources cannot be replaced",
+		"e2e/steps":   "a scenario's objects are applied through the client that a test can replace, and the Resources of klient/k8s/resources cannot be replaced",
 	},
 	"k8s.io/apimachinery/pkg/apis/meta/v1.ApplyOptions": {}, // the dynamic client's Apply: resources.Patch does the same
 }

@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // sweepClusterScoped removes the cluster-scoped objects that carry a runner's label: what a scenario that was killed has
@@ -32,8 +34,8 @@ func (s *session) sweepClusterScoped(ctx context.Context) error {
 		if len(list.Items) == 0 {
 			continue
 		}
-		if err := s.await(ctx, fmt.Sprintf("the %s of scenarios to be gone", resource),
-			[]watched{{resource: networkingv1.SchemeGroupVersion.WithResource(resource)}}, 0, func(ctx context.Context) (bool, string, error) {
+		if err := s.Await(ctx, fmt.Sprintf("the %s of scenarios to be gone", resource),
+			[]wait.Objects{{Resource: networkingv1.SchemeGroupVersion.WithResource(resource)}}, 0, func(ctx context.Context) (bool, string, error) {
 				left, err := objects.List(ctx, ours)
 				if err != nil {
 					return false, err.Error(), nil

@@ -289,9 +289,6 @@ func TestManifestsAreRewrittenForTheCluster(t *testing.T) {
 	if !slices.Equal(nodes, []string{"lab-worker"}) {
 		t.Errorf("applied to nodes %v, want lab-worker", nodes)
 	}
-	if _, err := renamed(map[string]any{"a": []any{"svclab-worker9"}}, map[string]string{"worker": "x"}); err == nil {
-		t.Error("a node that this cluster does not have is taken")
-	}
 }
 
 func TestUnknownCheckIsRefusedBeforeAnythingIsDone(t *testing.T) {

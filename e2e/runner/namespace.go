@@ -10,18 +10,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/restmapper"
 
 	"github.com/svclab/svclab/e2e/grace"
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // The labels of every namespace a runner makes.
 const (
-	ManagedByLabel = "app.kubernetes.io/managed-by"
-	ManagedBy      = "svclab"
+	ManagedByLabel = steps.ManagedByLabel
+	ManagedBy      = steps.ManagedBy
 	ScenarioLabel  = "svclab.io/scenario"
 )
 
@@ -29,13 +30,11 @@ const (
 // scenario left behind are removed first, as far as they could be in the way.
 func (s *session) setUp(ctx context.Context) error {
 	cluster := s.runner.cluster
-	s.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(cluster.Client().Discovery()))
-	s.journal = &journal{}
-	if err := s.survey(ctx); err != nil {
+	if err := s.Survey(ctx); err != nil {
 		return err
 	}
 	namespaces := cluster.Client().CoreV1().Namespaces()
-	old, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: ManagedByLabel + "=" + ManagedBy + "," + ScenarioLabel + "=" + s.scenario.Name})
+	old, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: ManagedByLabel + "=" + ManagedBy + "," + ScenarioLabel + "=" + s.Scenario.Name})
 	if err != nil {
 		return fmt.Errorf("look for what earlier runs left behind: %w", err)
 	}
@@ -46,49 +45,18 @@ func (s *session) setUp(ctx context.Context) error {
 	}
 	asked, answered := grace.Context(ctx)
 	defer answered()
-	name := fmt.Sprintf("svclab-%s-%s", s.scenario.Name, suffix())
+	name := fmt.Sprintf("svclab-%s-%s", s.Scenario.Name, suffix())
 	_, err = namespaces.Create(asked, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:   name,
-		Labels: map[string]string{ManagedByLabel: ManagedBy, ScenarioLabel: s.scenario.Name},
+		Labels: map[string]string{ManagedByLabel: ManagedBy, ScenarioLabel: s.Scenario.Name},
 	}}, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
-		s.namespace = name // without an answer it may be there, and is removed as one that is
+		s.Namespace = name // without an answer it may be there, and is removed as one that is
 	}
 	if err != nil {
 		return fmt.Errorf("create the scenario's namespace: %w", err)
 	}
 	return nil
-}
-
-// survey asks what may have changed since the last step, as after a node was restarted.
-func (s *session) survey(ctx context.Context) error {
-	facts, err := s.runner.cluster.Facts(ctx)
-	if err != nil {
-		return fmt.Errorf("learn the cluster's facts: %w", err)
-	}
-	vantages, err := s.runner.cluster.Vantages(ctx)
-	if err != nil {
-		return fmt.Errorf("list the vantages: %w", err)
-	}
-	// A node asks the cluster's DNS itself, see session.dns, whatever resolver it has.
-	facts.NodesUseClusterDNS = true
-	s.facts, s.vantages = facts, withMissing(vantages)
-	return nil
-}
-
-// withMissing adds the vantages that a table may speak of though the cluster does not have them. Their cells
-// are then counted as not asked, with the reason, instead of not being there.
-func withMissing(vantages []reach.Vantage) []reach.Vantage {
-	vantages = slices.Clone(vantages)
-	for _, v := range []reach.Vantage{
-		{Name: string(reach.Outside), Kind: reach.Outside, Unusable: "this cluster has no vantage outside of it"},
-		{Name: string(reach.Host), Kind: reach.Host, Unusable: "this machine is no vantage of this cluster"},
-	} {
-		if !slices.ContainsFunc(vantages, func(have reach.Vantage) bool { return have.Kind == v.Kind }) {
-			vantages = append(vantages, v)
-		}
-	}
-	return vantages
 }
 
 const suffixLetters = "bcdfghjkmnpqrstvwxz23456789" // no vowels, no look-alikes
@@ -104,18 +72,9 @@ func suffix() string {
 // tearDown undoes all the scenario did: it stops its flows, starts the nodes it stopped, puts cluster-wide objects back,
 // and removes its namespace. One thing that fails does not keep it from the others.
 func (s *session) tearDown(ctx context.Context, result reach.Result) error {
-	var errs []error
-	for name, flow := range s.flows {
-		if _, err := flow.Stop(); err != nil {
-			errs = append(errs, fmt.Errorf("stop traffic %s: %w", name, err))
-		}
-	}
-	errs = append(errs, s.startNodes(ctx))
-	if s.journal != nil {
-		errs = append(errs, s.undo(ctx))
-	}
-	if s.namespace != "" && !s.kept(result) {
-		errs = append(errs, s.removeNamespace(ctx, s.namespace))
+	errs := []error{s.StopFlows(), s.StartNodes(ctx), s.Undo(ctx)}
+	if s.Namespace != "" && !s.kept(result) {
+		errs = append(errs, s.removeNamespace(ctx, s.Namespace))
 	}
 	return errors.Join(errs...)
 }
@@ -140,8 +99,8 @@ func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 		}
 	}
 	if len(services.Items) > 0 {
-		if err := s.await(ctx, fmt.Sprintf("the services of namespace %s to be gone", namespace),
-			[]watched{{resource: corev1Resource("services"), namespace: namespace}}, 0, func(ctx context.Context) (bool, string, error) {
+		if err := s.Await(ctx, fmt.Sprintf("the services of namespace %s to be gone", namespace),
+			[]wait.Objects{{Resource: corev1.SchemeGroupVersion.WithResource("services"), Namespace: namespace}}, 0, func(ctx context.Context) (bool, string, error) {
 				left, err := client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
 				if err != nil {
 					return false, err.Error(), nil
@@ -194,7 +153,7 @@ func (s *session) hasten(ctx context.Context, namespace string) error {
 // Sweep removes every namespace that a runner made, of whatever scenario, and then the cluster-scoped objects, and waits
 // until they are gone.
 func (r *Runner) Sweep(ctx context.Context) error {
-	s := &session{runner: r, progress: &progress{}}
+	s := r.session(scenario.Scenario{}, Place{}, observe.Suite())
 	namespaces := r.cluster.Client().CoreV1().Namespaces()
 	ours := metav1.ListOptions{LabelSelector: ManagedByLabel + "=" + ManagedBy + "," + ScenarioLabel}
 	list, err := namespaces.List(ctx, ours)
@@ -214,7 +173,7 @@ func (r *Runner) Sweep(ctx context.Context) error {
 
 // gone waits until no namespace that the options select is left but those that are to be kept.
 func (s *session) gone(ctx context.Context, selected metav1.ListOptions, names ...string) error {
-	return s.await(ctx, "the scenarios' namespaces to be gone", []watched{{resource: corev1Resource("namespaces")}}, 0,
+	return s.Await(ctx, "the scenarios' namespaces to be gone", []wait.Objects{{Resource: corev1.SchemeGroupVersion.WithResource("namespaces")}}, 0,
 		func(ctx context.Context) (bool, string, error) {
 			list, err := s.runner.cluster.Client().CoreV1().Namespaces().List(ctx, selected)
 			if err != nil {
@@ -228,8 +187,4 @@ func (s *session) gone(ctx context.Context, selected metav1.ListOptions, names .
 			}
 			return len(left) == 0, fmt.Sprintf("still there: %v", left), nil
 		})
-}
-
-func corev1Resource(name string) schema.GroupVersionResource {
-	return corev1.SchemeGroupVersion.WithResource(name)
 }

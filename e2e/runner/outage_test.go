@@ -9,46 +9,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/steps"
 )
-
-// reported is a flow's report after so many seconds, of which the requests started in the lost ones got no answer.
-func reported(seconds int, lost ...int) probe.FlowReport {
-	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	r := probe.FlowReport{Began: began, Ended: began.Add(time.Duration(seconds) * time.Second), Sent: 10 * seconds, Answered: 10 * (seconds - len(lost))}
-	for _, s := range lost {
-		r.Failed = append(r.Failed, reach.Observation{Outcome: reach.TimedOut, At: began.Add(time.Duration(s) * time.Second)})
-	}
-	return r
-}
-
-func TestAwaitTraffic(t *testing.T) {
-	_, _, r := lab(t)
-	for name, c := range map[string]struct {
-		seen []probe.FlowReport
-		want string // "": it is answered
-	}{
-		// the second report is like the first: what was sent meanwhile hangs
-		"an outage":           {[]probe.FlowReport{reported(5), reported(5), reported(7, 6, 7), reported(9, 6, 7)}, ""},
-		"no outage":           {[]probe.FlowReport{reported(5), reported(6), reported(7)}, ""},
-		"hardly begun":        {[]probe.FlowReport{{}, reported(1), reported(2)}, ""},
-		"lost not long since": {[]probe.FlowReport{reported(5), reported(9, 6, 8)}, "gave up waiting for traffic a to be answered for 2s; last seen: 2 of 90 requests lost, the last of them TimedOut"},
-		"not long after":      {[]probe.FlowReport{reported(5), reported(6)}, "last seen: nothing"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := &session{runner: r, progress: &progress{}, flows: map[string]Flow{"a": &fakeFlow{seen: c.seen}}}
-			ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, errTimeout)
-			defer cancel()
-			_, err := s.awaitTraffic(ctx, steps.TrafficAwait{Name: "a", Answered: scenario.Duration(2 * time.Second)})
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
 
 func TestOutageMustBeThere(t *testing.T) {
 	_, _, r := lab(t)

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/restmapper"
-
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
 // Place is where steps are carried out that are no scenario's: in namespaces that somebody else made and that stay.
@@ -34,22 +32,18 @@ func (r *Runner) Goal(ctx context.Context, at Place, sc scenario.Scenario) reach
 func (r *Runner) in(ctx context.Context, at Place, sc scenario.Scenario, policy observe.Policy) (verdict reach.Verdict) {
 	start := time.Now()
 	verdict = reach.Verdict{Scenario: sc.Name, Title: sc.Title, Result: reach.Pass}
-	s := &session{runner: r, scenario: sc, progress: &progress{}, flows: map[string]Flow{}, journal: &journal{},
-		namespace: at.Namespace, also: at.Also, policy: policy}
-	s.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(r.cluster.Client().Discovery()))
+	s := r.session(sc, at, policy)
 	add := func(step reach.Step) {
 		verdict.Steps = append(verdict.Steps, step)
 		verdict.Result = reach.Worse(verdict.Result, step.Result)
 	}
 	defer func() {
-		for name, flow := range s.flows {
-			if _, err := flow.Stop(); err != nil {
-				add(reach.Step{Name: "stop traffic " + name, Result: reach.Inconclusive, Why: err.Error()})
-			}
+		if err := s.StopFlows(); err != nil {
+			add(reach.Step{Name: "stop traffic", Result: reach.Inconclusive, Why: err.Error()})
 		}
 		verdict.Elapsed = time.Since(start)
 	}()
-	if err := s.survey(ctx); err != nil {
+	if err := s.Survey(ctx); err != nil {
 		add(reach.Step{Name: "see what is there", Result: reach.Inconclusive, Why: err.Error()})
 		return verdict
 	}
@@ -62,8 +56,8 @@ func (r *Runner) in(ctx context.Context, at Place, sc scenario.Scenario, policy 
 // anything, all before them must have passed.
 func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(reach.Step)) {
 	stopped := ""
-	for _, step := range s.scenario.Steps {
-		if !s.facts.HasFamily(step.Family) {
+	for _, step := range s.Scenario.Steps {
+		if !s.Facts.HasFamily(step.Family) {
 			continue
 		}
 		switch {
@@ -71,18 +65,18 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 		case ctx.Err() != nil:
 			stopped = fmt.Sprintf("the run was cancelled: %v", context.Cause(ctx))
 			verdict.Result = reach.Worse(verdict.Result, reach.Inconclusive)
-		case s.policy.StopAtFailure && !step.Action.ReadOnly() && verdict.Result != reach.Pass:
+		case s.Policy.StopAtFailure && !step.Action.ReadOnly() && verdict.Result != reach.Pass:
 			stopped = "what comes before it is not so yet"
 		}
 		if stopped != "" {
 			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: "not run: " + stopped})
 			continue
 		}
-		done := s.timed(ctx, step, func(bounded context.Context) (stepReport, error) {
-			if err := s.runner.before(bounded, s.scenario.Name, step, s.namespace); err != nil {
-				return stepReport{}, fmt.Errorf("before the step: %w", err)
+		done := s.timed(ctx, step, func(bounded context.Context) (steps.Report, error) {
+			if err := s.runner.before(bounded, s.Scenario.Name, step, s.Namespace); err != nil {
+				return steps.Report{}, fmt.Errorf("before the step: %w", err)
 			}
-			return s.do(ctx, bounded, step)
+			return s.Do(ctx, bounded, step)
 		})
 		add(done)
 		if done.Result != reach.Pass && done.Result != reach.Skipped && !step.Action.ReadOnly() {
@@ -97,8 +91,8 @@ func (r *Runner) Rest(ctx context.Context, at Place) error {
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, r.settings.StepTimeout, errTimeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, r.settings.StepTimeout, steps.ErrTimeout)
 	defer cancel()
-	_, err = s.quiesce(bounded)
+	_, err = s.Quiesce(bounded)
 	return err
 }

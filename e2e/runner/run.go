@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
@@ -149,9 +150,9 @@ func (r *Runner) waitGone(ctx context.Context, namespaces []string) error {
 	if len(namespaces) == 0 {
 		return nil
 	}
-	waiting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.settings.Cleanup, errTimeout)
+	waiting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.settings.Cleanup, steps.ErrTimeout)
 	defer cancel()
-	s := &session{runner: r, progress: &progress{}}
+	s := r.session(scenario.Scenario{}, Place{}, observe.Suite())
 	if err := s.gone(waiting, metav1.ListOptions{LabelSelector: ManagedByLabel + "=" + ManagedBy}, namespaces...); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}

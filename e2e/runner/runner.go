@@ -12,64 +12,28 @@ import (
 	"errors"
 	"time"
 
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-
 	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/world"
+	"github.com/svclab/svclab/e2e/steps"
 )
 
-// Cluster is what a runner needs of the cluster it runs on.
-type Cluster interface {
-	Client() kubernetes.Interface
-	Dynamic() dynamic.Interface
-	// Kubeconfig is the file kubectl is given, Context the context to use of it; empty: its current one.
-	Kubeconfig() string
-	Context() string
-	// Vantages are the places that can be asked from. Outside and host are added as unusable where they miss.
-	Vantages(ctx context.Context) ([]reach.Vantage, error)
-	Facts(ctx context.Context) (world.Facts, error)
-	// Lacks says why the cluster does not have a feature; empty: it has it.
-	Lacks(f scenario.Feature) string
-}
-
-// NodeController is implemented by a Cluster whose nodes can be stopped and started.
-type NodeController interface {
-	// ControlNode does "start", "stop" or "restart" to the node of a slot, and returns when it is done; for start
-	// and restart that is when the node is Ready again. "restart-api-server" ends the API server that runs on it, and
-	// returns when another one is ready.
-	ControlNode(ctx context.Context, slot, action string) error
-}
-
-// Commander is implemented by a Cluster that can run programs at its vantages.
-type Commander = probe.Exec
-
-// Prober asks; probe.Client is one, see ForClient.
-type Prober interface {
-	Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error)
-	Flow(ctx context.Context, r probe.FlowRequest) (Flow, error)
-}
-
-// Flow is traffic under way.
-type Flow interface {
-	// Snapshot is the report on the requests that have ended so far.
-	Snapshot() probe.FlowReport
-	Stop() (probe.FlowReport, error)
-}
+// What a runner needs of the cluster it runs on, and of the prober; see package steps.
+type (
+	Cluster        = steps.Cluster
+	NodeController = steps.NodeController
+	Commander      = steps.Commander
+	Prober         = steps.Prober
+	Flow           = steps.Flow
+	Predict        = steps.Predict
+	Noted          = steps.Noted
+)
 
 // ForClient makes a Prober of a probe.Client.
-func ForClient(c *probe.Client) Prober { return client{c} }
-
-type client struct{ *probe.Client }
-
-func (c client) Flow(ctx context.Context, r probe.FlowRequest) (Flow, error) {
-	return c.Client.Flow(ctx, r)
-}
+func ForClient(c *probe.Client) Prober { return steps.ForClient(c) }
 
 // Settings bound what a runner does. Begin with Defaults.
 type Settings struct {
@@ -103,9 +67,6 @@ func Defaults() Settings {
 		Timeouts: observe.DefaultTimeouts(),
 	}
 }
-
-// Predict is the oracle's signature.
-type Predict func(w world.World, v reach.Vantage, t reach.Target) reach.Prediction
 
 // Runner runs scenarios on one cluster. It keeps no state between runs.
 type Runner struct {

@@ -2,40 +2,28 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
-	"github.com/svclab/svclab/e2e/world"
 )
 
-// session is one scenario being run.
+// session is one scenario being run, or the steps of an exercise.
 type session struct {
-	runner    *Runner
-	scenario  scenario.Scenario
-	namespace string
-	facts     world.Facts
-	vantages  []reach.Vantage
-	mapper    meta.RESTMapper
-	progress  *progress
-	flows     map[string]Flow
-	journal   *journal
-	down      []string // slots of nodes that it stopped
-	announcer string   // see steps.Announcer
-	// also are further namespaces that are the scenario's own.
-	also   []string
-	policy observe.Policy
-	// former: see site.
-	former map[string][]netip.Addr
-	// once: the step under way looks once and does not wait.
-	once bool
+	*steps.Env
+	runner *Runner
+}
+
+// session returns a session with all that the steps of a scenario need, which is done in a namespace as policy says.
+func (r *Runner) session(sc scenario.Scenario, at Place, policy observe.Policy) *session {
+	return &session{runner: r, Env: &steps.Env{Cluster: r.cluster, Prober: r.prober, Predict: r.predict, Policy: policy, FindCheck: r.prepare,
+		Settings: steps.Settings{StepTimeout: r.settings.StepTimeout, Convergence: r.settings.Convergence, Timeouts: r.settings.Timeouts, Kubectl: r.settings.Kubectl},
+		Scenario: sc, Namespace: at.Namespace, Also: at.Also}}
 }
 
 // run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has
@@ -45,35 +33,35 @@ type session struct {
 func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.Verdict, namespace string) {
 	start := time.Now()
 	verdict = reach.Verdict{Scenario: sc.Name, Title: sc.Title, Behaviours: sc.Behaviours, Result: reach.Pass}
-	s := &session{runner: r, scenario: sc, progress: &progress{}, flows: map[string]Flow{}}
+	s := r.session(sc, Place{}, observe.Suite())
 	add := func(step reach.Step) {
 		verdict.Steps = append(verdict.Steps, step)
 		verdict.Result = reach.Worse(verdict.Result, step.Result)
 	}
 	defer func() { verdict.Elapsed = time.Since(start) }()
 
-	setUp := s.timed(ctx, scenario.Step{Name: "set up the namespace"}, func(ctx context.Context) (stepReport, error) {
-		return stepReport{}, s.setUp(ctx)
+	setUp := s.timed(ctx, scenario.Step{Name: "set up the namespace"}, func(ctx context.Context) (steps.Report, error) {
+		return steps.Report{}, s.setUp(ctx)
 	})
 	defer func() {
 		lasting := context.WithoutCancel(ctx)
 		// The namespace may be there though setting up failed half way.
-		if verdict.Result != reach.Pass && s.namespace != "" {
+		if verdict.Result != reach.Pass && s.Namespace != "" {
 			saving, cancel := context.WithTimeout(lasting, r.settings.Cleanup) // its own: none of it is taken from what follows
-			r.failed(saving, sc.Name, s.namespace)
+			r.failed(saving, sc.Name, s.Namespace)
 			cancel()
 		}
 		limit := r.settings.Cleanup
-		if len(s.down) > 0 {
+		if s.NodesDown() {
 			limit += nodeBack
 		}
-		if step := s.timed(lasting, scenario.Step{Name: "clean up", Timeout: scenario.Duration(limit)}, func(ctx context.Context) (stepReport, error) {
-			return stepReport{}, s.tearDown(ctx, verdict.Result)
+		if step := s.timed(lasting, scenario.Step{Name: "clean up", Timeout: scenario.Duration(limit)}, func(ctx context.Context) (steps.Report, error) {
+			return steps.Report{}, s.tearDown(ctx, verdict.Result)
 		}); step.Result != reach.Pass {
 			add(step)
 		}
 		if !s.kept(verdict.Result) {
-			namespace = s.namespace
+			namespace = s.Namespace
 		}
 	}()
 	if setUp.Result != reach.Pass {
@@ -84,23 +72,17 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 	return verdict, ""
 }
 
-// stepReport is what a step found, beside its error.
-type stepReport struct {
-	tables []reach.Table
-	lines  []string
-}
-
 // timed runs a step within its bound, with a heartbeat, and makes a reach.Step of what came of it.
-func (s *session) timed(ctx context.Context, step scenario.Step, do func(context.Context) (stepReport, error)) reach.Step {
+func (s *session) timed(ctx context.Context, step scenario.Step, do func(context.Context) (steps.Report, error)) reach.Step {
 	var (
 		start   = time.Now()
 		limit   = step.Timeout.Or(s.runner.settings.StepTimeout)
 		report  = s.runner.reporter
-		name    = s.scenario.Name
+		name    = s.Scenario.Name
 		beating = make(chan struct{})
 		stopped = make(chan struct{})
 	)
-	bounded, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, limit, steps.ErrTimeout)
 	defer cancel()
 	report.Begin(name, step.Name)
 	go func() {
@@ -112,24 +94,24 @@ func (s *session) timed(ctx context.Context, step scenario.Step, do func(context
 			case <-beating:
 				return
 			case <-beat.C:
-				report.Waiting(name, step.Name, time.Since(start), s.progress.String())
+				report.Waiting(name, step.Name, time.Since(start), s.Progress.String())
 			}
 		}
 	}()
 	found, err := do(bounded)
 	close(beating)
 	<-stopped
-	out := reach.Step{Name: step.Name, Result: resultOf(err), Tables: found.tables, Lines: found.lines, Elapsed: time.Since(start)}
-	for _, table := range found.tables {
+	out := reach.Step{Name: step.Name, Result: reach.ResultOf(err), Tables: found.Tables, Lines: found.Lines, Elapsed: time.Since(start)}
+	for _, table := range found.Tables {
 		out.Result = reach.Worse(out.Result, table.Result())
 	}
 	switch {
-	case err != nil && timedOut(bounded):
+	case err != nil && errors.Is(context.Cause(bounded), steps.ErrTimeout):
 		out.Why = fmt.Sprintf("%v (the step's bound is %s)", err, limit)
 	case err != nil:
 		out.Why = err.Error()
 	case out.Result != reach.Pass:
-		out.Why = whyOf(found.tables)
+		out.Why = whyOf(found.Tables)
 	}
 	line := out.Why
 	if line == "" && len(out.Lines) > 0 {
@@ -165,44 +147,5 @@ func whyOf(tables []reach.Table) string {
 	}
 }
 
-// do performs one step. bounded ends with the step's time, ctx with the run only.
-func (s *session) do(ctx, bounded context.Context, step scenario.Step) (stepReport, error) {
-	s.once = s.policy.LookOnce && step.Action.ReadOnly()
-	switch action := step.Action.(type) {
-	case steps.Apply:
-		return s.applyFiles(bounded, action)
-	case steps.Delete:
-		return stepReport{}, s.deleteAll(bounded, action)
-	case steps.Patch:
-		return s.patchStep(bounded, action)
-	case steps.Scale:
-		return stepReport{}, s.scale(bounded, action)
-	case steps.ReplacePods:
-		return s.replacePods(bounded, action)
-	case steps.Reject:
-		return s.reject(bounded, action)
-	case steps.Run:
-		return s.kubectl(bounded, action)
-	case steps.Settle:
-		_, err := s.settle(bounded, action.Allow)
-		return stepReport{}, err
-	case steps.Expect:
-		return s.expect(ctx, bounded, action, step.Within.Or(s.convergence()))
-	case steps.Check:
-		return s.check(bounded, action)
-	case steps.Object:
-		return s.object(bounded, action)
-	case steps.Event:
-		return s.event(bounded, action)
-	case steps.Node:
-		return s.node(bounded, action)
-	case steps.Traffic:
-		return s.traffic(bounded, action)
-	case steps.Withhold:
-		return s.withhold(bounded, action)
-	case steps.Restore:
-		return s.restore(bounded, action)
-	default:
-		return stepReport{}, fmt.Errorf("this runner cannot do %T", action)
-	}
-}
+// nodeBack is how much longer cleaning up may take where a node has to be started.
+const nodeBack = 2 * time.Minute

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/steps"
 )
 
 // onceLooked does something to the objects a moment after the first request whose path ends so: a wait for it is
@@ -77,7 +75,7 @@ func TestWaitsAreWoken(t *testing.T) {
 			withConfigMap(cluster)
 			onceLooked(cluster.api, c.looked, func(namespace string) { c.do(cluster.api, namespace) })
 			v := one(t, r, loaded(t, "woken", "", "\n  - {name: wait, "+c.step+", timeout: 20s}\n", ""))
-			if v.Result != reach.Pass || v.Steps[0].Elapsed > relook {
+			if v.Result != reach.Pass || v.Steps[0].Elapsed > (5*time.Second) {
 				t.Errorf("after %s: %s", v.Steps[0].Elapsed, results(v))
 			}
 		})
@@ -114,23 +112,8 @@ func TestHolds(t *testing.T) {
 	onceLooked(c.api, "/configmaps/late", func(namespace string) { c.api.put("configmaps", configMap(namespace, "1")) })
 	v := one(t, r, loaded(t, "holds", "", "\n  - {name: absent, object: {ref: configmap/late, absent: true, holds: 10s}, timeout: 20s}\n", ""))
 	step := v.Steps[0]
-	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 10s: it exists") || step.Elapsed > relook {
+	if step.Result != reach.Fail || !strings.Contains(step.Why, "did not last 10s: it exists") || step.Elapsed > 5*time.Second {
 		t.Errorf("after %s: %s: %s", step.Elapsed, step.Result, step.Why)
-	}
-}
-
-func TestScaled(t *testing.T) {
-	workload := func(generation, observed, replicas, ready int64) *unstructured.Unstructured {
-		return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"generation": generation},
-			"status": map[string]any{"observedGeneration": observed, "replicas": replicas, "readyReplicas": ready}}}
-	}
-	for _, c := range []struct {
-		o    *unstructured.Unstructured
-		want bool
-	}{{workload(2, 2, 2, 2), true}, {workload(2, 1, 2, 2), false}, {workload(2, 2, 3, 2), false}, {workload(2, 2, 2, 1), false}, {nil, false}} {
-		if got, seen := scaled(c.o, 2); got != c.want || seen == "" {
-			t.Errorf("%v: %t, seen %q", c.o, got, seen)
-		}
 	}
 }
 
@@ -177,35 +160,5 @@ func TestNodesThatAreNotSchedulableDoNotCount(t *testing.T) {
 	why, err := r.lacks(t.Context(), scenario.Needs{Nodes: 3})
 	if err != nil || why != "needs 3 schedulable nodes, the cluster has 2" {
 		t.Errorf("%q, %v", why, err)
-	}
-}
-
-func TestStopTraffic(t *testing.T) {
-	failed := func(o reach.Outcome) []reach.Observation {
-		return []reach.Observation{{Outcome: o, Detail: "no prober"}}
-	}
-	for name, c := range map[string]struct {
-		sent, answered int
-		failed         []reach.Observation
-		stop           steps.TrafficStop
-		want           reach.Result
-	}{
-		"nothing lost":       {100, 100, nil, steps.TrafficStop{}, reach.Pass},
-		"one lost":           {100, 99, failed(reach.TimedOut), steps.TrafficStop{}, reach.Fail},
-		"one may be lost":    {100, 99, failed(reach.TimedOut), steps.TrafficStop{MaxLost: 1}, reach.Pass},
-		"too few":            {10, 10, nil, steps.TrafficStop{MinAnswered: 50}, reach.Fail},
-		"none":               {0, 0, nil, steps.TrafficStop{}, reach.Fail},
-		"one could not send": {100, 99, failed(reach.ProbeFailed), steps.TrafficStop{MaxLost: 5}, reach.Inconclusive},
-	} {
-		flow := &fakeFlow{}
-		flow.report.Sent, flow.report.Answered, flow.report.Failed = c.sent, c.answered, c.failed
-		s := &session{flows: map[string]Flow{"": flow}}
-		report, err := s.stopTraffic(c.stop)
-		if got := resultOf(err); got != c.want {
-			t.Errorf("%s: %s (%v), want %s", name, got, err, c.want)
-		}
-		if want := fmt.Sprintf("%d requests, %d answered", c.sent, c.answered); len(report.lines) == 0 || !strings.HasPrefix(report.lines[0], want) {
-			t.Errorf("%s: lines %q", name, report.lines)
-		}
 	}
 }

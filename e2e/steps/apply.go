@@ -1,8 +1,18 @@
 package steps
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/svclab/svclab/e2e/scenario"
 )
@@ -35,4 +45,54 @@ func (a Apply) Uses(in scenario.Scenario) scenario.Uses {
 		}
 	}
 	return uses
+}
+
+// Do applies the manifests.
+func (a Apply) Do(ctx context.Context, env *Env) (Report, error) { return env.applyFiles(ctx, a) }
+
+// applyFiles applies manifests in the order given.
+func (env *Env) applyFiles(ctx context.Context, files []string) (Report, error) {
+	var report Report
+	for _, file := range files {
+		for _, object := range env.Scenario.Objects[file] {
+			if err := env.apply(ctx, object); err != nil {
+				return report, fmt.Errorf("apply %s: %w", file, err)
+			}
+			report.Lines = append(report.Lines, fmt.Sprintf("applied %s %s", object.GetKind(), object.GetName()))
+		}
+	}
+	return report, nil
+}
+
+// apply applies one object in the scenario's namespace, by server-side apply. The server refuses fields it
+// does not know. An admission webhook that cannot be called yet is waited for: MetalLB's refuses connections
+// for a moment after its pod is ready.
+func (env *Env) apply(ctx context.Context, object *unstructured.Unstructured) error {
+	gvk := object.GroupVersionKind()
+	mapping, err := env.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return err
+	}
+	name := gvk.Kind + " " + object.GetName()
+	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		return fmt.Errorf("%s is of a kind that has no namespace: scenarios apply only what lives in their own", name)
+	}
+	content, err := renamed(object.Object, env.Facts.Slots)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	body, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	at := address{mapping: mapping, namespace: cmp.Or(object.GetNamespace(), env.Namespace), name: object.GetName()}
+	if env.foreign(at) && !slices.Contains(env.Scenario.Needs.Features, scenario.NodeControl) {
+		return fmt.Errorf("%s is not for the scenario's namespace, which needs the feature nodeControl", name)
+	}
+	force := true
+	return env.admitted(ctx, name, func(ctx context.Context) error {
+		_, err := env.in(at).Patch(ctx, at.name, types.ApplyPatchType, body,
+			metav1.PatchOptions{FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
+		return err
+	})
 }

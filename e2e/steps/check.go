@@ -1,10 +1,12 @@
 package steps
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 
+	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -43,3 +45,28 @@ func (c Check) Describe() string {
 
 // ReadOnly is true: a check leaves what it found as it was.
 func (Check) ReadOnly() bool { return true }
+
+// Do runs the check on the settled objects.
+func (c Check) Do(ctx context.Context, env *Env) (Report, error) {
+	run, err := env.FindCheck(c)
+	if err != nil {
+		return Report{}, err
+	}
+	w, err := env.settle(ctx, c.Allow)
+	if err != nil {
+		return Report{}, err
+	}
+	line := env.waitForKubeProxy(ctx)
+	env.Progress.Say("check "+c.Name, "")
+	defer env.Progress.Say("", "")
+	exec, _ := env.Cluster.(Commander)
+	lines, err := run(ctx, checks.Env{Namespace: env.Namespace, World: w, Vantages: env.Vantages, Client: env.Cluster.Client(), Dynamic: env.Cluster.Dynamic(),
+		Prober: env.Prober, Exec: exec, Timeouts: env.Settings.Timeouts, Labels: map[string]string{ManagedByLabel: ManagedBy}})
+	if err != nil {
+		err = fmt.Errorf("check %s: %w", c.Name, err)
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return Report{Lines: lines}, err
+}

@@ -1,12 +1,17 @@
 package steps
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/table"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // Node acts on a node of the lab's own cluster. One that is stopped is started again when the scenario ends, at the
@@ -68,4 +73,93 @@ func (n Node) Uses(scenario.Scenario) scenario.Uses {
 		return scenario.Uses{}
 	}
 	return scenario.Uses{Pairs: []scenario.Pair{p}}
+}
+
+// Do acts on the node. One that is stopped, or may be half way through a restart, is recorded until it runs again: see
+// StartNodes.
+func (n Node) Do(ctx context.Context, env *Env) (Report, error) {
+	if n.Action == "exec" {
+		return n.exec(ctx, env)
+	}
+	controller, ok := env.Cluster.(NodeController)
+	if !ok {
+		return Report{}, errors.New("this cluster's nodes cannot be stopped or started")
+	}
+	slot, err := n.slot(ctx, env)
+	if err != nil {
+		return Report{}, err
+	}
+	env.Progress.Say(fmt.Sprintf("node %s to %s", slot, n.Action), "")
+	defer env.Progress.Say("", "")
+	if (n.Action == "stop" || n.Action == "restart") && !slices.Contains(env.down, slot) {
+		env.down = append(env.down, slot)
+	}
+	if err := controller.ControlNode(ctx, slot, n.Action); err != nil {
+		return Report{}, fmt.Errorf("%s node %s: %w", n.Action, slot, err)
+	}
+	if n.Action == "start" || n.Action == "restart" {
+		env.down = slices.DeleteFunc(env.down, func(down string) bool { return down == slot })
+	}
+	return Report{Lines: []string{fmt.Sprintf("%s: node %s", n.Action, slot)}}, nil
+}
+
+// slot is the slot of the node that is meant. The announcer is found out once and then kept.
+func (n Node) slot(ctx context.Context, env *Env) (string, error) {
+	if n.Slot != Announcer {
+		return n.Slot, nil
+	}
+	if env.announcer != "" {
+		return env.announcer, nil
+	}
+	w, err := env.snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	service, found := w.Service(env.Namespace + "/" + n.Service)
+	if !found {
+		return "", fmt.Errorf("there is no service %q", n.Service)
+	}
+	for _, ingress := range world.Ingresses(&service) {
+		if node := w.Announcers[ingress.Addr]; node != "" {
+			env.announcer = w.Slot(node)
+			return env.announcer, nil
+		}
+	}
+	return "", fmt.Errorf("no node announces a load-balancer address of service %s", n.Service)
+}
+
+// StartNodes starts the nodes that the scenario stopped and did not start again.
+func (env *Env) StartNodes(ctx context.Context) error {
+	var errs []error
+	for _, slot := range slices.Clone(env.down) {
+		if _, err := (Node{Slot: slot, Action: "start"}).Do(ctx, env); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (n Node) exec(ctx context.Context, env *Env) (Report, error) {
+	commander, ok := env.Cluster.(Commander)
+	if !ok {
+		return Report{}, errors.New("no program can be run on this cluster's nodes")
+	}
+	slot, err := n.slot(ctx, env)
+	if err != nil {
+		return Report{}, err
+	}
+	v, found := table.Site{Vantages: env.Vantages}.Client("node/" + slot)
+	if !found {
+		return Report{}, fmt.Errorf("there is no vantage node/%s", slot)
+	}
+	var out bytes.Buffer
+	err = commander.Exec(ctx, v, n.Command, io.MultiReader(), &out, &out)
+	report := Report{Lines: []string{"$ " + strings.Join(n.Command, " ")}}
+	for line := range strings.Lines(out.String()) {
+		report.Lines = append(report.Lines, strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		return report, fmt.Errorf("run %v on node %s: %w", n.Command, slot, err)
+	}
+	return report, nil
 }

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/svclab/svclab/e2e/scenario"
 )
@@ -62,3 +65,36 @@ func (o Object) Describe() string {
 
 // ReadOnly is true.
 func (Object) ReadOnly() bool { return true }
+
+// Do waits until the object is as described, and stays so as long as asked.
+func (o Object) Do(ctx context.Context, env *Env) (Report, error) {
+	at, err := env.resolve(o.Ref)
+	if err != nil {
+		return Report{}, err
+	}
+	what := "to be as described"
+	if o.Absent {
+		what = "to be absent"
+	}
+	var broken error
+	if err := env.awaitObject(ctx, at, what, o.Holds, func(found *unstructured.Unstructured) (bool, string) {
+		var difference string
+		if difference, broken = o.Mismatch(found); broken != nil {
+			return true, broken.Error() // no use to wait: the description itself is wrong
+		}
+		if difference == "" {
+			return true, "as described"
+		}
+		return false, difference
+	}); err != nil {
+		return Report{}, err
+	}
+	if broken != nil {
+		return Report{}, broken
+	}
+	line := fmt.Sprintf("%s is as described", at)
+	if o.Absent {
+		line = fmt.Sprintf("there is no %s", at)
+	}
+	return Report{Lines: []string{line}}, nil
+}

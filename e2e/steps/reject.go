@@ -1,10 +1,14 @@
 package steps
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -48,4 +52,43 @@ func (r Reject) Uses(scenario.Scenario) scenario.Uses {
 		return scenario.Uses{}
 	}
 	return scenario.Uses{Files: []string{r.Apply}}
+}
+
+// Do tries what must be refused and compares the API's reason.
+func (r Reject) Do(ctx context.Context, env *Env) (Report, error) {
+	var err error
+	what := r.Apply
+	if r.Patch != nil {
+		at, resolveErr := env.resolve(r.Patch.Object)
+		if resolveErr != nil {
+			return Report{}, resolveErr
+		}
+		if env.foreign(at) {
+			return Report{}, fmt.Errorf("patch %s: it is not in the scenario's namespace", r.Patch.Object)
+		}
+		what = "the patch of " + r.Patch.Object.String()
+		err = env.patch(ctx, at, *r.Patch)
+	} else {
+		_, err = env.applyFiles(ctx, []string{r.Apply})
+	}
+	if err == nil {
+		return Report{}, reach.Failf("%s was accepted; want it refused with %q", what, []string(r.Reason))
+	}
+	if !refused(err) {
+		return Report{}, fmt.Errorf("%s was neither accepted nor refused: %w", what, err)
+	}
+	report := Report{Lines: []string{"refused: " + err.Error()}}
+	for _, reason := range r.Reason {
+		if !strings.Contains(err.Error(), reason) {
+			return report, reach.Failf("%s was refused for another reason: want %q in %q", what, reason, err.Error())
+		}
+	}
+	return report, nil
+}
+
+// refused reports whether the API server judged the request, as against not having been asked.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 &&
+		!apierrors.IsTooManyRequests(err) && !apierrors.IsUnauthorized(err)
 }

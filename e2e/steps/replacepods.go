@@ -1,11 +1,20 @@
 package steps
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/wait"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // ReplacePods deletes the pods selected, whose owner makes new ones, and waits until as many are ready.
@@ -43,3 +52,68 @@ func (r ReplacePods) Describe() string {
 
 // ReadOnly is false.
 func (ReplacePods) ReadOnly() bool { return false }
+
+// Do deletes the pods and waits until they are gone and as many others are ready in their place.
+func (r ReplacePods) Do(ctx context.Context, env *Env) (Report, error) {
+	namespace := r.Namespace
+	if namespace == "" {
+		namespace = env.Namespace
+	}
+	selected := metav1.ListOptions{LabelSelector: r.Selector}
+	if r.Slot != "" {
+		node, found := env.Facts.Slots[r.Slot]
+		if !found {
+			return Report{}, fmt.Errorf("replace pods on %s: this cluster has no such node", r.Slot)
+		}
+		selected.FieldSelector = "spec.nodeName=" + node
+	}
+	pods := env.Cluster.Client().CoreV1().Pods(namespace)
+	before, err := pods.List(ctx, selected)
+	if err != nil {
+		return Report{}, fmt.Errorf("list the pods to replace: %w", err)
+	}
+	if len(before.Items) == 0 {
+		return Report{}, fmt.Errorf("no pod has the labels %s", r.Selector)
+	}
+	var old []types.UID
+	for _, pod := range before.Items {
+		old = append(old, pod.UID)
+		err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return Report{}, fmt.Errorf("delete pod %s: %w", pod.Name, err)
+		}
+	}
+	var now []string
+	err = env.Await(ctx, fmt.Sprintf("%d new pods with %s to be ready", len(old), r.Selector),
+		[]wait.Objects{{Resource: corev1Resource("pods"), Namespace: namespace}}, 0, func(ctx context.Context) (bool, string, error) {
+			list, err := pods.List(ctx, selected)
+			if err != nil {
+				return false, err.Error(), nil
+			}
+			left, ready := 0, 0
+			now = nil
+			for i := range list.Items {
+				pod := &list.Items[i]
+				switch {
+				case slices.Contains(old, pod.UID):
+					left++
+				case pod.DeletionTimestamp == nil && world.Ready(pod):
+					ready++
+					now = append(now, pod.Name)
+				}
+			}
+			return left == 0 && ready == len(old), fmt.Sprintf("%d old ones are there, %d new ones are ready", left, ready), nil
+		})
+	if err != nil {
+		return Report{}, err
+	}
+	return Report{Lines: []string{fmt.Sprintf("replaced %v by %v", podNames(before.Items), now)}}, nil
+}
+
+func podNames(pods []corev1.Pod) []string {
+	names := make([]string, len(pods))
+	for i := range pods {
+		names[i] = pods[i].Name
+	}
+	return names
+}

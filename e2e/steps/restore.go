@@ -1,6 +1,11 @@
 package steps
 
-import "github.com/svclab/svclab/e2e/scenario"
+import (
+	"context"
+	"fmt"
+
+	"github.com/svclab/svclab/e2e/scenario"
+)
 
 // Restore creates again what Withhold deleted.
 type Restore []scenario.Ref
@@ -16,3 +21,23 @@ func (Restore) ReadOnly() bool { return false }
 
 // Uses ends the pairs that Withhold began.
 func (r Restore) Uses(scenario.Scenario) scenario.Uses { return withheld(r, scenario.Ends) }
+
+// Do creates again what withhold took away.
+func (r Restore) Do(ctx context.Context, env *Env) (Report, error) {
+	var report Report
+	for _, ref := range r {
+		var keep []entry
+		for _, e := range env.journal.entries {
+			if e.ref != ref {
+				keep = append(keep, e)
+				continue
+			}
+			if err := env.putBack(ctx, e); err != nil {
+				return report, err
+			}
+			report.Lines = append(report.Lines, fmt.Sprintf("put back %s", e.at))
+		}
+		env.journal.entries = keep
+	}
+	return report, nil
+}

@@ -1,10 +1,17 @@
 package steps
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -55,4 +62,70 @@ func (r Run) Uses(scenario.Scenario) scenario.Uses {
 		uses.Requests = []string{r.Command}
 	}
 	return uses
+}
+
+// Do runs the command as a reader would type it, on the lab's cluster and in the scenario's namespace, and
+// compares its exit code and what it printed. No shell is involved, and the user's own kubectl settings are not:
+// kubectl's home is a folder made for the call.
+func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
+	words, err := scenario.Words(r.Command)
+	if err != nil {
+		return Report{}, err
+	}
+	for i := range words {
+		if words[i], err = renamedText(words[i], env.Facts.Slots); err != nil {
+			return Report{}, err
+		}
+	}
+	home, err := os.MkdirTemp("", "svclab-kubectl-")
+	if err != nil {
+		return Report{}, fmt.Errorf("make a home for kubectl: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(home) }() // nothing of ours is in it; a rest in the temporary folder does no harm
+	argv := []string{"--kubeconfig", env.Cluster.Kubeconfig(), "--namespace", env.Namespace}
+	if name := env.Cluster.Context(); name != "" {
+		argv = append(argv, "--context", name)
+	}
+	argv = append(argv, words[1:]...)
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(ctx, env.Settings.Kubectl, argv...)
+	command.Stdout, command.Stderr = &stdout, &stderr
+	command.Env = append(os.Environ(), "HOME="+home, "KUBECONFIG="+env.Cluster.Kubeconfig(), "KUBECTL_KUBERC=false", "LC_ALL=C")
+	command.WaitDelay = 5 * time.Second
+
+	line := strings.Join(strings.Fields(strings.ReplaceAll(r.Command, "\\\n", " ")), " ")
+	env.Progress.Say("the end of "+line, "")
+	defer env.Progress.Say("", "")
+	err = command.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return Report{}, env.ranOut(ctx, "the end of "+line, stdout.String()+stderr.String())
+	case err != nil && !errors.As(err, &exit):
+		return Report{}, fmt.Errorf("run %s (kubectl is %q; put it on PATH or name another): %w", line, env.Settings.Kubectl, err)
+	}
+	report := Report{Lines: []string{"$ " + line}}
+	for out := range strings.Lines(stdout.String() + stderr.String()) {
+		report.Lines = append(report.Lines, strings.TrimRight(out, "\n"))
+	}
+	return report, r.compare(command.ProcessState.ExitCode(), stdout.String(), stderr.String())
+}
+
+// compare compares what a command did with what it was to do.
+func (r Run) compare(exit int, stdout, stderr string) error {
+	if exit != r.Exit {
+		return reach.Failf("it ended with exit code %d, want %d; it printed %q", exit, r.Exit, strings.TrimSpace(stdout+stderr))
+	}
+	for _, stream := range []struct {
+		name, text string
+		want       []string
+	}{{"stdout", stdout, r.Stdout}, {"stderr", stderr, r.Stderr}} {
+		text := strings.Join(strings.Fields(stream.text), " ")
+		for _, part := range stream.want {
+			if !strings.Contains(text, strings.Join(strings.Fields(part), " ")) {
+				return reach.Failf("%s does not have %q: it is %q", stream.name, part, strings.TrimSpace(stream.text))
+			}
+		}
+	}
+	return nil
 }

@@ -1,7 +1,12 @@
 package steps
 
 import (
+	"context"
 	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/svclab/svclab/e2e/scenario"
 )
@@ -38,4 +43,33 @@ func withheld(refs []scenario.Ref, role scenario.Role) (uses scenario.Uses) {
 		uses.Pairs = append(uses.Pairs, scenario.Pair{Thing: ref.String(), First: "withhold", Second: "restore", Role: role})
 	}
 	return uses
+}
+
+// Do deletes the objects that are not the scenario's own and keeps what they were.
+func (w Withhold) Do(ctx context.Context, env *Env) (Report, error) {
+	var report Report
+	for _, ref := range w {
+		places, err := env.expand(ctx, ref)
+		if err != nil {
+			return report, err
+		}
+		for _, at := range places {
+			before, err := env.in(at).Get(ctx, at.name, metav1.GetOptions{})
+			if err != nil {
+				return report, fmt.Errorf("note %s before it is taken away: %w", at, err)
+			}
+			// Noted first: should the answer to the deletion be lost, the object is put back all the same.
+			env.journal.entries = append(env.journal.entries, entry{at: at, ref: ref, before: before})
+			if err := env.in(at).Delete(ctx, at.name, metav1.DeleteOptions{}); err != nil {
+				return report, fmt.Errorf("take %s away: %w", at, err)
+			}
+			if err := env.awaitObject(ctx, at, "to be gone", 0, func(o *unstructured.Unstructured) (bool, string) {
+				return o == nil, "still there"
+			}); err != nil {
+				return report, err
+			}
+			report.Lines = append(report.Lines, fmt.Sprintf("took away %s", at))
+		}
+	}
+	return report, nil
 }
