@@ -43,6 +43,49 @@ var reserved = map[string]map[string]string{
 		"e2e/cluster": "klient/k8s/resources has no Apply, so its Patch gets a server-side apply",
 		"e2e/steps":   "a scenario's objects are applied through the client that a test can replace, and the Resources of klient/k8s/resources cannot be replaced",
 	},
+	// Waits go through e2e/wait. What follows can be the core of a loop that waits.
+	"sigs.k8s.io/e2e-framework/klient/wait": {
+		"e2e/wait": "it is the one loop",
+	},
+	"k8s.io/apimachinery/pkg/util/wait": {
+		"e2e/wait":        "the type of the conditions of klient/wait/conditions",
+		"e2e/conformance": "the lock of a run: what it waits for is another run's, and its errors are worded by their own callers",
+	},
+	"k8s.io/client-go/dynamic/dynamicinformer": {
+		"e2e/wait": "its watches list first and survive the end of a watch, which those of klient/k8s/watcher do not",
+	},
+	"k8s.io/client-go/tools/cache": {
+		"e2e/wait": "the events and errors of its informers",
+	},
+	"k8s.io/client-go/informers": {},
+	"k8s.io/apimachinery/pkg/watch": {
+		"e2e/checks":      "the check of deletecollection judges the events of one watch",
+		"e2e/conformance": "the detection of a load balancer needs the answer of one watch within a fixed time",
+		"e2e/upstream":    "the end of namespaces is awaited from the version on at which they were listed",
+	},
+	"time.Sleep": {},
+	"time.Tick":  {},
+	"time.After": {
+		"e2e/cluster/docker": "the engine, and no object of Kubernetes, is polled between two commands; the package imports nothing of the project",
+		"e2e/cluster/kind":   "it waits for the end of kind's library while it removes what that creates",
+		"e2e/grace":          "it bounds a request that outlives its context",
+		"e2e/probe/prober":   "the prober is a program that is copied into pods: it has no client of Kubernetes",
+		"labs/cli/learn":     "the reconnection is interrupted by keys and by the end of the session",
+	},
+	"time.NewTimer": {
+		"e2e/wait":         "Sleep",
+		"e2e/probe":        "sessions and flows are bounded together with their streams",
+		"e2e/probe/prober": "the prober is a program that is copied into pods: it has no client of Kubernetes",
+		"labs/cli/learn":   "a burst of changes ends in the event loop of the session",
+	},
+	"time.NewTicker": {
+		"e2e/runner":     "the heartbeat of a step prints while the step waits",
+		"labs/cli":       "a log is followed, and a build's progress is printed",
+		"labs/cli/learn": "the spinner and the clock of the session",
+	},
+	"time.AfterFunc": {
+		"e2e/probe": "a session that does not acknowledge a command is ended",
+	},
 	"k8s.io/apimachinery/pkg/apis/meta/v1.ApplyOptions": {}, // the dynamic client's Apply: resources.Patch does the same
 }
 
