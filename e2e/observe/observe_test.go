@@ -318,7 +318,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	}{
 		"suite": {Suite(), true, reach.Fail}, "goal": {Goal(), true, reach.Fail},
 		"fuzz": {Fuzz(), true, reach.Inconclusive}, "explain": {Explain(), true, reach.Inconclusive},
-		"fuzz, unchanged": {Fuzz(), false, reach.Fail},
+		"fuzz, unchanged": {Fuzz(), false, reach.Fail}, "suite, unchanged": {Suite(), false, reach.Fail},
 	} {
 		b := newBench(t)
 		b.network = refusing
@@ -332,7 +332,7 @@ func TestChangedMeanwhile(t *testing.T) {
 			return passes == 2
 		}
 		b.predict = func(snapshot int, target reach.Target) reach.Prediction {
-			if c.changed && judged() && !target.Undeclared {
+			if c.changed && judged() { // the undeclared port's too, but it was as predicted
 				return outcome(reach.TimedOut)
 			}
 			return asIntended(snapshot, target)
@@ -352,13 +352,43 @@ func TestChangedMeanwhile(t *testing.T) {
 			t.Errorf("%s: %s and %s, want %s: %s", name, declared.Result, undeclared.Result, c.want, declared.Why)
 		}
 		told := strings.Contains(strings.Join(result.Lines, "\n"), "objects changed while the table was observed: service web@1  before, service web@2  after")
-		if told != (c.want == reach.Fail && c.changed) {
+		if told != (c.want == reach.Fail && c.changed) || told != strings.Contains(strings.Join(result.Lines, "\n"), "objects changed") {
 			t.Errorf("%s: %q", name, result.Lines)
 		}
 		if c.want == reach.Inconclusive && (declared.Alone != "" || declared.Differences != nil || declared.Why != "the objects changed while it was probed: of the objects now") {
 			t.Errorf("%s: %+v", name, declared)
 		}
 	}
+}
+
+// Each table's cells are compared with their own forecasts.
+func TestChangedInTheSecondTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.network = func(int, int, probe.Request) reach.Observation { return reach.Observation{Outcome: reach.NoSuchHost} }
+		b.predict = func(snapshot int, target reach.Target) reach.Prediction {
+			if snapshot > 1 && target.Undeclared {
+				return outcome(reach.TimedOut)
+			}
+			return asIntended(snapshot, target)
+		}
+		e := b.engine(Fuzz())
+		e.Within = 0
+		all := e.Tables
+		e.Tables = func(w world.World) ([]Table, error) {
+			list, err := all(w)
+			second := list[0]
+			list[0].Cells, second.Cells = list[0].Cells[:1], second.Cells[1:]
+			return append(list, second), err
+		}
+		result, err := e.Observe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, second := result.Tables[0].Result(), result.Tables[1].Result(); first != reach.Fail || second != reach.Inconclusive {
+			t.Errorf("%s and %s, want only the second to be Inconclusive", first, second)
+		}
+	})
 }
 
 func TestTargetGoneMeanwhile(t *testing.T) {
