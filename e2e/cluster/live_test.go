@@ -264,3 +264,27 @@ func TestLiveCancelled(t *testing.T) {
 		nothingLeft(t, s)
 	}
 }
+
+// A node image that holds another version than requested is refused: nothing is left of a creation, and a cluster that exists
+// stays as it is.
+func TestLiveVersion(t *testing.T) {
+	s := liveSettings(t, "svclab-clv")
+	wrong := s
+	wrong.Version = "1.30"
+	if _, err := cluster.Up(t.Context(), wrong); !errors.Is(err, cluster.ErrVersion) {
+		t.Errorf("created: %v", err)
+	}
+	nothingLeft(t, s)
+	c := up(t, s)
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, use := range map[string]func(context.Context, cluster.Settings) (*cluster.Cluster, error){"Up": cluster.Up, "Attach": cluster.Attach} {
+		if _, err := use(t.Context(), wrong); !errors.Is(err, cluster.ErrVersion) {
+			t.Errorf("%s of a cluster that exists: %v", name, err)
+		}
+	}
+	if _, err := cluster.Attach(t.Context(), s); err != nil {
+		t.Errorf("the cluster was touched: %v", err)
+	}
+}
