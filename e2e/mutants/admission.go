@@ -16,7 +16,7 @@ import (
 // admitted has the API server change a Service that it is to refuse while it is created, by a MutatingAdmissionPolicy, so
 // that it has nothing to refuse. The policy is about Services of the example's name; change is its JSON patch. It labels
 // what it changes, too.
-func admitted(example corev1.Service, change string) Break {
+func admitted(example corev1.Service, change string) Fault {
 	name := mutantMark + "-" + example.Name
 	change = fmt.Sprintf(`[%s, JSONPatch{op: "add", path: "/metadata/labels", value: {%q: "policy"}}]`, change, mutantLabel)
 	// until has the API server try to make the Service, without doing it, until it is changed, or is not. Whether it is
@@ -32,8 +32,8 @@ func admitted(example corev1.Service, change string) Break {
 			return applied == changed, fmt.Sprintf("applied: %t", applied), nil
 		})
 	}
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			policies := lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicies()
 			policy := &admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{mutantLabel: "policy"}},
 				Spec: admissionv1.MutatingAdmissionPolicySpec{
@@ -54,7 +54,7 @@ func admitted(example corev1.Service, change string) Break {
 			}
 			return until(ctx, lab, true)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			policies, bindings := lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicies(), lab.Client().AdmissionregistrationV1().MutatingAdmissionPolicyBindings()
 			mine := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
 			list, err := policies.List(ctx, mine)

@@ -18,34 +18,34 @@ func addresses() []Mutant {
 	return []Mutant{
 		{
 			Name:       "port-all-the-same",
-			Breaks:     "the Service that is to have no node port was given one",
+			Effect:     "the Service that is to have no node port was given one",
 			Behaviours: []string{"lb.no-nodeport"}, Scenario: "no-node-port", During: []string{noneAllocated},
 			Within: 3 * time.Second,
 			// the ports are named so that they are put back without the one that is allocated
-			Break:  edited("without", "", `{"spec":{"allocateLoadBalancerNodePorts":true,"ports":[{"port":80,"targetPort":8080}]}}`),
+			Fault:  edited("without", "", `{"spec":{"allocateLoadBalancerNodePorts":true,"ports":[{"port":80,"targetPort":8080}]}}`),
 			Notice: Notice{Checks: []CheckSign{{Step: noneAllocated, Why: []string{`want ""`}}}},
 		},
 		{
 			Name:       "class-not-heeded",
-			Breaks:     "the Service of another controller's class has a load balancer's address",
+			Effect:     "the Service of another controller's class has a load balancer's address",
 			Behaviours: []string{"lb.class"}, Scenario: "load-balancer-class", During: []string{notServed},
 			Within: 4 * time.Second,
-			Break:  edited("elsewhere", "status", `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7","ipMode":"VIP"}]}}}`),
+			Fault:  edited("elsewhere", "status", `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7","ipMode":"VIP"}]}}}`),
 			Notice: Notice{Checks: []CheckSign{{Step: notServed, Why: []string{"want it unset"}}}},
 		},
 		{
 			Name:       "ranges-lost",
-			Breaks:     "the Service has lost its source ranges, so that everybody is admitted",
+			Effect:     "the Service has lost its source ranges, so that everybody is admitted",
 			Behaviours: []string{"lb.source-ranges"}, Scenario: "source-ranges", During: []string{"it is admitted, and nobody else"},
-			Break: edited(serviceName, "", `{"spec":{"loadBalancerSourceRanges":null}}`),
+			Fault: edited(serviceName, "", `{"spec":{"loadBalancerSourceRanges":null}}`),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod", "node"}, To: balancer, Field: "outcome",
 				Got: []string{"Reached"}, Also: []string{"host"}}}},
 		},
 		{
 			Name:       "ranges-ignored-by-one",
-			Breaks:     "worker2's kube-proxy stands still since before the Service had source ranges, and admits everybody",
+			Effect:     "worker2's kube-proxy stands still since before the Service had source ranges, and admits everybody",
 			Behaviours: []string{"lb.source-ranges"}, Scenario: "source-ranges", During: []string{"admit the client outside", "it is admitted, and nobody else"},
-			Break: unheardOf("worker2", serviceName, `{"spec":{"loadBalancerSourceRanges":null}}`, func(s Scene) string {
+			Fault: unheardOf("worker2", serviceName, `{"spec":{"loadBalancerSourceRanges":null}}`, func(s Scene) string {
 				const rules = `{ nft list map ip kube-proxy firewall-ips; iptables-save --table filter; } 2>/dev/null`
 				return fmt.Sprintf(`! %s | grep -i firewall | grep -qF %s`, rules, s.LoadBalancer)
 			}),
@@ -55,9 +55,9 @@ func addresses() []Mutant {
 		},
 		{
 			Name:       "shared-port-mixed-up",
-			Breaks:     "worker sends what comes for the second Service's port of the shared address to the first Service's pod",
+			Effect:     "worker sends what comes for the second Service's port of the shared address to the first Service's pod",
 			Behaviours: []string{"lb.sharing"}, Scenario: "shared-address", During: []string{"each port leads to its own Service's pod"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toPod("my-app-a")
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 81 %s", balancer4(s.All["first"]), end)), err
 			}),
@@ -67,9 +67,9 @@ func addresses() []Mutant {
 		},
 		{
 			Name:       "external-ip-unserved",
-			Breaks:     "worker drops what is sent to the external IP's port 81",
+			Effect:     "worker drops what is sent to the external IP's port 81",
 			Behaviours: []string{"externalips"}, Scenario: "external-ips", During: []string{"every node serves it"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClientRaw(fmt.Sprintf("ip daddr %s tcp dport 81 drop", balancer4(s.All["router"]))), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ExternalIP}, Field: "outcome",
@@ -77,9 +77,9 @@ func addresses() []Mutant {
 		},
 		{
 			Name:       "external-ipv6-unserved",
-			Breaks:     "worker serves the external IP of IPv4 and drops what is sent to that of IPv6",
+			Effect:     "worker serves the external IP of IPv4 and drops what is sent to that of IPv6",
 			Behaviours: []string{"externalips"}, Scenario: "external-ips", Family: "IPv6", During: []string{"every node serves it"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClientRaw(fmt.Sprintf("ip6 daddr %s tcp dport 81 drop", balancer6(s.All["router"]))), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ExternalIP}, Field: "outcome",
@@ -87,11 +87,11 @@ func addresses() []Mutant {
 		},
 		{
 			Name:       "change-not-heard",
-			Breaks:     "the machine outside goes on sending to the node that announced the address first, whichever does now",
+			Effect:     "the machine outside goes on sending to the node that announced the address first, whichever does now",
 			Behaviours: []string{"lb.failover"}, Scenario: "failover",
 			During: []string{"requests come in at the address", "the announcing node dies", takenOver, "what was lost until then", "the node comes back", "the name answers as before, on the node that was away too"},
 			Within: 15 * time.Second,
-			Break:  neighbourKept(),
+			Fault:  neighbourKept(),
 			Notice: Notice{Checks: []CheckSign{{Step: takenOver, Why: []string{"gave up waiting for traffic outside to be answered"}}}},
 		},
 	}

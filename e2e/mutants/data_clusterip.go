@@ -23,9 +23,9 @@ func clusterIP() []Mutant {
 	return []Mutant{
 		{
 			Name:       "wrong-target-port",
-			Breaks:     "on worker, connections to the ClusterIP are sent to the right pod's port 8081, where nobody listens",
+			Effect:     "on worker, connections to the ClusterIP are sent to the right pod's port 8081, where nobody listens",
 			Behaviours: []string{"clusterip.basic", "port.mapping"}, Scenario: "clusterip", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8081)
 				return everyClient(s.toService() + " " + end), err
 			}),
@@ -33,9 +33,9 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "backend-left-out",
-			Breaks:     "on worker2, every connection to the ClusterIP goes to the pod on worker; the other one is out of the rotation",
+			Effect:     "on worker2, every connection to the ClusterIP goes to the pod on worker; the other one is out of the rotation",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break: filter("worker2", func(s Scene) (Rules, error) {
+			Fault: filter("worker2", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(s.toService() + " " + end), err
 			}),
@@ -43,10 +43,10 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "every-third-lost",
-			Breaks:     "on control-plane, one in three connections to the ClusterIP is dropped, by its source port",
+			Effect:     "on control-plane, one in three connections to the ClusterIP is dropped, by its source port",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
 			// The hash makes the SYNs of one connection share its fate; with numgen the second of them would get through.
-			Break: filter("control-plane", func(s Scene) (Rules, error) {
+			Fault: filter("control-plane", func(s Scene) (Rules, error) {
 				return everyClientRaw(s.toService() + " jhash tcp sport mod 3 == 0 drop"), nil
 			}),
 			// Eight connections of one cell all get through once in 25 times, those of all four cells in 400,000.
@@ -55,25 +55,25 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "source-rewritten",
-			Breaks:     "control-plane masquerades what its pods send to the app's pods, which see the node's address instead",
+			Effect:     "control-plane masquerades what its pods send to the app's pods, which see the node's address instead",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break: filter("control-plane", func(s Scene) (Rules, error) {
+			Fault: filter("control-plane", func(s Scene) (Rules, error) {
 				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %s tcp dport 8080 masquerade", s.Nodes["control-plane"].Pods)}}, nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane"}, To: append(served(), reach.Endpoint), Field: "source"}}},
 		},
 		{
 			Name:       "stranger-answers",
-			Breaks:     "on worker2, half of the connections to the ClusterIP reach a pod that the Service does not select",
+			Effect:     "on worker2, half of the connections to the ClusterIP reach a pod that the Service does not select",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break:  stranger("worker2", 2),
+			Fault:  stranger("worker2", 2),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: served(), Field: "backend", Got: []string{strangerName}}}},
 		},
 		{
 			Name:       "not-the-app",
-			Breaks:     "on worker, connections to the ClusterIP reach CoreDNS's port 8080, which answers HTTP too",
+			Effect:     "on worker, connections to the ClusterIP reach CoreDNS's port 8080, which answers HTTP too",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				if len(s.DNS) == 0 {
 					return Rules{}, fmt.Errorf("no pod of CoreDNS is ready")
 				}
@@ -83,9 +83,9 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "undeclared-port-served",
-			Breaks:     "on worker, every other port of the ClusterIP leads to the app too",
+			Effect:     "on worker, every other port of the ClusterIP leads to the app too",
 			Behaviours: []string{"clusterip.undeclared-port", "port.mapping"}, Scenario: "clusterip", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport != 80 %s", s.VIP, end)), err
 			}),
@@ -94,9 +94,9 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "target-port-open",
-			Breaks:     "on worker, the ClusterIP answers on the pods' own port 8080 too",
+			Effect:     "on worker, the ClusterIP answers on the pods' own port 8080 too",
 			Behaviours: []string{"clusterip.undeclared-port", "port.mapping"}, Scenario: "clusterip", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 8080 %s", s.VIP, end)), err
 			}),
@@ -105,9 +105,9 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "reachable-from-outside",
-			Breaks:     "the machine outside has a route to the Service range, by worker",
+			Effect:     "the machine outside has a route to the Service range, by worker",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break: wayIn("worker"),
+			Fault: wayIn("worker"),
 			Notice: Notice{Signs: []Sign{
 				{From: []string{"outside"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: []string{"Reached"}},
 				{From: []string{"outside"}, To: []reach.TargetKind{reach.ClusterIP}, Undeclared: true, Field: "outcome", Got: []string{"Refused", "TimedOut"}},
@@ -115,62 +115,62 @@ func clusterIP() []Mutant {
 		},
 		{
 			Name:       "prober-crashes",
-			Breaks:     "the prober on worker is replaced by a program that ends with an error",
+			Effect:     "the prober on worker is replaced by a program that ends with an error",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break:  proberReplaced("node/worker", "exit 3"),
-			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"node/worker"}, Field: NotAsked}, {From: []string{"node/worker"}, Undeclared: true, Field: NotAsked}}},
+			Fault:  proberReplaced("node/worker", "exit 3"),
+			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"node/worker"}, Field: NotProbed}, {From: []string{"node/worker"}, Undeclared: true, Field: NotProbed}}},
 		},
 		{
 			Name:       "prober-says-nothing",
-			Breaks:     "the prober in the pod on worker2 is replaced by a program that succeeds without a word",
+			Effect:     "the prober in the pod on worker2 is replaced by a program that succeeds without a word",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break:  proberReplaced("pod/worker2", "exit 0"),
-			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"pod/worker2"}, Field: NotAsked}, {From: []string{"pod/worker2"}, Undeclared: true, Field: NotAsked}}},
+			Fault:  proberReplaced("pod/worker2", "exit 0"),
+			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"pod/worker2"}, Field: NotProbed}, {From: []string{"pod/worker2"}, Undeclared: true, Field: NotProbed}}},
 		},
 		{
 			Name:       "prober-repeats-itself",
-			Breaks:     "the prober on worker gives every batch of questions the answers to the first batch of as many",
+			Effect:     "the prober on worker gives every batch of questions the answers to the first batch of as many",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break:  proberReplaced("node/worker", repeater),
-			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"node/worker"}, Field: NotAsked}, {From: []string{"node/worker"}, Undeclared: true, Field: NotAsked}}},
+			Fault:  proberReplaced("node/worker", repeater),
+			Notice: Notice{Result: reach.Inconclusive, Signs: []Sign{{From: []string{"node/worker"}, Field: NotProbed}, {From: []string{"node/worker"}, Undeclared: true, Field: NotProbed}}},
 		},
 		{
 			Name:       "large-packets-lost",
-			Breaks:     "worker drops packets of more than 1,200 bytes that come from the app's pods, as a network that takes only smaller ones does",
+			Effect:     "worker drops packets of more than 1,200 bytes that come from the app's pods, as a network that takes only smaller ones does",
 			Behaviours: basic, Scenario: "clusterip", During: []string{theyLast},
-			Break:  filter("worker", func(Scene) (Rules, error) { return everyClientRaw("tcp sport 8080 meta length > 1200 drop"), nil }),
+			Fault:  filter("worker", func(Scene) (Rules, error) { return everyClientRaw("tcp sport 8080 meta length > 1200 drop"), nil }),
 			Notice: Notice{Checks: []CheckSign{{Step: theyLast, Why: []string{"connections failed"}}}},
 		},
 		{
 			Name:       "idle-forgotten",
-			Breaks:     "worker forgets which pod a connection belongs to when it was idle for a second",
+			Effect:     "worker forgets which pod a connection belongs to when it was idle for a second",
 			Behaviours: basic, Scenario: "clusterip", During: []string{theyLast},
-			Break:  kernelSet("worker", "net/netfilter/nf_conntrack_tcp_timeout_established", "1"),
+			Fault:  kernelSet("worker", "net/netfilter/nf_conntrack_tcp_timeout_established", "1"),
 			Notice: Notice{Checks: []CheckSign{{Step: theyLast, Why: []string{"connections failed"}}}},
 		},
 		{
 			Name:       "crowd-turned-away",
-			Breaks:     "worker drops connections to the ClusterIP beyond 20 at once",
+			Effect:     "worker drops connections to the ClusterIP beyond 20 at once",
 			Behaviours: basic, Scenario: "clusterip", During: []string{theyLast},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClientRaw(s.toService() + " tcp flags syn / syn,ack ct count over 20 drop"), nil
 			}),
 			Notice: Notice{Checks: []CheckSign{{Step: theyLast, Why: []string{"connections failed"}}}},
 		},
 		{
 			Name:       "dns-down",
-			Breaks:     "no CoreDNS pod runs",
+			Effect:     "no CoreDNS pod runs",
 			Behaviours: basic, Scenario: "clusterip", During: []string{reachesIt},
-			Break: dnsDown(),
+			Fault: dnsDown(),
 			// Refused is kube-proxy's word for a DNS Service without endpoints.
 			Notice: Notice{Signs: []Sign{{From: []string{"pod", "node"}, To: []reach.TargetKind{reach.DNSName}, Field: "outcome",
 				Got: []string{"Refused", "TimedOut"}}}},
 		},
 		{
 			Name:       "proxy-stale",
-			Breaks:     "kube-proxy on worker is stopped while every pod is replaced: its rules lead to pods that are gone",
+			Effect:     "kube-proxy on worker is stopped while every pod is replaced: its rules lead to pods that are gone",
 			Behaviours: basic, Scenario: "clusterip", During: []string{replacePods, newPods},
-			Break: proxyFrozen("worker"),
+			Fault: proxyFrozen("worker"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: served(), Field: "outcome",
 				Got: []string{"TimedOut", "Unreachable", "Refused"}}}},
 		},

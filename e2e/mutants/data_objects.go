@@ -20,25 +20,25 @@ func objects() []Mutant {
 	return []Mutant{
 		{
 			Name:       "stray-slice",
-			Breaks:     "an EndpointSlice that no controller made lists an address that is none of the Service's pods'",
+			Effect:     "an EndpointSlice that no controller made lists an address that is none of the Service's pods'",
 			Behaviours: []string{"slices"}, Scenario: "endpoint-slices", During: []string{bothReady},
 			Within: 4 * time.Second,
-			Break:  sliceAdded(serviceName),
+			Fault:  sliceAdded(serviceName),
 			Notice: Notice{Checks: []CheckSign{{Step: bothReady, Why: []string{"is still listed"}}}},
 		},
 		{
 			Name:       "address-forgotten",
-			Breaks:     "the IPAddress object of the Service's ClusterIP is gone, so that another Service could be given the address",
+			Effect:     "the IPAddress object of the Service's ClusterIP is gone, so that another Service could be given the address",
 			Behaviours: []string{"servicecidr"}, Scenario: "service-cidr", During: []string{anObject},
-			Break:  addressForgotten(),
+			Fault:  addressForgotten(),
 			Notice: Notice{Checks: []CheckSign{{Step: anObject, Why: []string{"there is no IPAddress"}}}},
 		},
 		{
 			Name:       "condition-lost",
-			Breaks:     "the condition that a controller reported is gone from the Service's status",
+			Effect:     "the condition that a controller reported is gone from the Service's status",
 			Behaviours: []string{"status"}, Scenario: "service-status", During: []string{condition},
 			Within: 3 * time.Second,
-			Break:  edited(serviceName, "status", `{"status":{"conditions":null}}`),
+			Fault:  edited(serviceName, "status", `{"status":{"conditions":null}}`),
 			Notice: Notice{Checks: []CheckSign{{Step: condition, Why: []string{".status.conditions"}}}},
 		},
 	}
@@ -50,18 +50,18 @@ func families() []Mutant {
 	return []Mutant{
 		{
 			Name:       "requirement-ignored",
-			Breaks:     "the API server makes RequireDualStack PreferDualStack, and so admits it in a cluster with one IP family",
+			Effect:     "the API server makes RequireDualStack PreferDualStack, and so admits it in a cluster with one IP family",
 			Behaviours: []string{"dualstack"}, Scenario: "single-stack", During: []string{refused, "it is reached all the same"},
-			Break: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "required"}, Spec: corev1.ServiceSpec{
+			Fault: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "required"}, Spec: corev1.ServiceSpec{
 				IPFamilyPolicy: new(corev1.IPFamilyPolicyRequireDualStack), Ports: []corev1.ServicePort{{Port: 80}}}},
 				`JSONPatch{op: "replace", path: "/spec/ipFamilyPolicy", value: "PreferDualStack"}`),
 			Notice: Notice{Checks: []CheckSign{{Step: refused, Why: []string{"was accepted"}}}},
 		},
 		{
 			Name:       "second-family-unserved",
-			Breaks:     "worker drops what is sent to the IPv6 ClusterIP of the Service that requires both families",
+			Effect:     "worker drops what is sent to the IPv6 ClusterIP of the Service that requires both families",
 			Behaviours: []string{"dualstack"}, Scenario: "dual-stack", During: []string{"each is reached in its families, and in no other"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClientRaw(fmt.Sprintf("ip6 daddr %s tcp dport 80 drop", virtual6(s.All["required"]))), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: []string{"TimedOut"}}}},
@@ -77,11 +77,11 @@ func changes() []Mutant {
 	return []Mutant{
 		{
 			Name:       "rollout-not-followed",
-			Breaks:     "kube-proxy on control-plane is stopped during the rolling update: its rules lead to pods that end",
+			Effect:     "kube-proxy on control-plane is stopped during the rolling update: its rules lead to pods that end",
 			Behaviours: []string{"rollout"}, Scenario: "rollout",
 			During: []string{"requests go round in the cluster", "update both", "the new pods of the one are there", "and those of the other",
 				"only the new pods answer, once the old ones are gone", noneLost},
-			Break: proxyFrozen("control-plane"),
+			Fault: proxyFrozen("control-plane"),
 			Notice: Notice{
 				Signs: []Sign{{From: []string{"pod/control-plane"}, To: []reach.TargetKind{reach.ClusterIP}, Field: "outcome", Got: gone},
 					{From: []string{"pod", "outside"}, To: port, Slot: "control-plane", Field: "outcome", Got: gone}},
@@ -90,9 +90,9 @@ func changes() []Mutant {
 		},
 		{
 			Name:       "restarted-and-deaf",
-			Breaks:     "worker shares the node port's connections among the pods as before, though affinity was switched on after the restart",
+			Effect:     "worker shares the node port's connections among the pods as before, though affinity was switched on after the restart",
 			Behaviours: []string{"restart"}, Scenario: "restart", During: []string{"keep each client with one pod", "the kube-proxies hear of it"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				number, err := s.nodePort()
 				if err == nil {
 					err = s.backends(2)

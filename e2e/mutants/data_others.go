@@ -17,9 +17,9 @@ func nodePort() []Mutant {
 	return []Mutant{
 		{
 			Name:       "node-deaf",
-			Breaks:     "worker2 drops what comes for 30080",
+			Effect:     "worker2 drops what comes for 30080",
 			Behaviours: everyNode, Scenario: "nodeport", During: []string{reachesIt},
-			Break: filter("worker2", func(s Scene) (Rules, error) {
+			Fault: filter("worker2", func(s Scene) (Rules, error) {
 				return Rules{ArrivingRaw: []string{fmt.Sprintf("ip daddr %s tcp dport 30080 drop", s.Nodes["worker2"].Addr)}}, nil
 			}),
 			// not worker2's own processes: their packets do not arrive
@@ -28,9 +28,9 @@ func nodePort() []Mutant {
 		},
 		{
 			Name:       "only-backend-nodes",
-			Breaks:     "control-plane, which has no pod, refuses 30080, as if only the pods' nodes were to serve it",
+			Effect:     "control-plane, which has no pod, refuses 30080, as if only the pods' nodes were to serve it",
 			Behaviours: everyNode, Scenario: "nodeport", During: []string{reachesIt},
-			Break: filter("control-plane", func(s Scene) (Rules, error) {
+			Fault: filter("control-plane", func(s Scene) (Rules, error) {
 				return everyClientRaw(fmt.Sprintf("ip daddr %s tcp dport 30080 reject with tcp reset", s.Nodes["control-plane"].Addr)), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"outside", "pod", "node"}, To: port, Slot: "control-plane",
@@ -38,9 +38,9 @@ func nodePort() []Mutant {
 		},
 		{
 			Name:       "neighbour-port-open",
-			Breaks:     "on worker, the ports beside 30080 lead to the app too",
+			Effect:     "on worker, the ports beside 30080 lead to the app too",
 			Behaviours: []string{"nodeport.every-node", "port.mapping"}, Scenario: "nodeport", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 30081-30099 %s", s.Nodes["worker"].Addr, end)), err
 			}),
@@ -49,9 +49,9 @@ func nodePort() []Mutant {
 		},
 		{
 			Name:       "node-port-at-address",
-			Breaks:     "on worker, the ClusterIP answers on the node port's number too",
+			Effect:     "on worker, the ClusterIP answers on the node port's number too",
 			Behaviours: []string{"port.mapping"}, Scenario: "nodeport", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 30080 %s", s.VIP, end)), err
 			}),
@@ -60,9 +60,9 @@ func nodePort() []Mutant {
 		},
 		{
 			Name:       "service-port-at-node",
-			Breaks:     "worker's own address answers on the Service's port 80 too",
+			Effect:     "worker's own address answers on the Service's port 80 too",
 			Behaviours: []string{"port.mapping"}, Scenario: "nodeport", During: []string{reachesIt},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 80 %s", s.Nodes["worker"].Addr, end)), err
 			}),
@@ -71,18 +71,18 @@ func nodePort() []Mutant {
 		},
 		{
 			Name:       "loopback-silent",
-			Breaks:     "worker drops what its own processes send to 127.0.0.1:30080, which is refused in one proxy mode and served in the other",
+			Effect:     "worker drops what its own processes send to 127.0.0.1:30080, which is refused in one proxy mode and served in the other",
 			Behaviours: []string{"nodeport.localhost"}, Scenario: "nodeport", During: []string{reachesIt},
-			Break: filter("worker", func(Scene) (Rules, error) {
+			Fault: filter("worker", func(Scene) (Rules, error) {
 				return Rules{SentRaw: []string{"ip daddr 127.0.0.1 tcp dport 30080 drop"}}, nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: []reach.TargetKind{reach.Localhost}, Field: "outcome", Got: []string{"TimedOut"}}}},
 		},
 		{
 			Name:       "asked-port-forgotten",
-			Breaks:     "the API server takes out the node port that service out-of-range asks for, and so admits it with another one",
+			Effect:     "the API server takes out the node port that service out-of-range asks for, and so admits it with another one",
 			Behaviours: []string{"nodeport.allocation"}, Scenario: "nodeport", During: []string{outOfRange, "what was refused is not there"},
-			Break: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "out-of-range"},
+			Fault: admitted(corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "out-of-range"},
 				Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 80, NodePort: 8080}}}},
 				`JSONPatch{op: "remove", path: "/spec/ports/0/nodePort"}`),
 			Notice: Notice{Checks: []CheckSign{{Step: outOfRange, Why: []string{"was accepted"}}}},
@@ -108,18 +108,18 @@ func loadBalancer() []Mutant {
 	return []Mutant{
 		{
 			Name:       "address-of-no-pool",
-			Breaks:     "MetalLB's controller is stopped while the Service's status says that it has an address of no pool",
+			Effect:     "MetalLB's controller is stopped while the Service's status says that it has an address of no pool",
 			Behaviours: []string{"lb.assign"}, Scenario: "loadbalancer", During: []string{ofPool},
 			// the speakers cease to announce such an address, so that the objects may never settle
 			Within: 5 * time.Second,
-			Break:  addressOfNoPool(),
+			Fault:  addressOfNoPool(),
 			Notice: Notice{Checks: []CheckSign{{Step: ofPool, Why: []string{"is of no pool", "a node to announce service"}}}},
 		},
 		{
 			Name:       "address-unserved",
-			Breaks:     "every node refuses what the machine outside sends to the load balancer's address, though one announces it",
+			Effect:     "every node refuses what the machine outside sends to the load balancer's address, though one announces it",
 			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{reachesIt},
-			Break: filters(everySlot(), func(s Scene) (Rules, error) {
+			Fault: filters(everySlot(), func(s Scene) (Rules, error) {
 				if !s.LoadBalancer.IsValid() {
 					return Rules{}, fmt.Errorf("the Service has no load balancer's address")
 				}
@@ -129,9 +129,9 @@ func loadBalancer() []Mutant {
 		},
 		{
 			Name:       "other-port-of-balancer",
-			Breaks:     "at every node, the load balancer's address answers on port 81 too",
+			Effect:     "at every node, the load balancer's address answers on port 81 too",
 			Behaviours: []string{"lb.reach", "port.mapping"}, Scenario: "loadbalancer", During: []string{beside},
-			Break: filters(everySlot(), func(s Scene) (Rules, error) {
+			Fault: filters(everySlot(), func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				r := everyClient(fmt.Sprintf("ip daddr %s tcp dport 81 %s", s.LoadBalancer, end))
 				r.Leaving = []string{"ct original proto-dst 81 masquerade"}
@@ -142,27 +142,27 @@ func loadBalancer() []Mutant {
 		},
 		{
 			Name:       "two-answer-arp",
-			Breaks:     "control-plane and worker both have the load balancer's address, so that at least two nodes answer ARP for it",
+			Effect:     "control-plane and worker both have the load balancer's address, so that at least two nodes answer ARP for it",
 			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{oneAnswers},
-			Break:  addressOwned("control-plane", "worker"),
+			Fault:  addressOwned("control-plane", "worker"),
 			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"want exactly one node"}}}},
 		},
 		{
 			Name:       "speakers-hang",
-			Breaks:     "MetalLB's speakers are stopped where they are: the API says that one announces the address, none does",
+			Effect:     "MetalLB's speakers are stopped where they are: the API says that one announces the address, none does",
 			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer",
 			// A table takes so long that kubelets find the speakers dead and start them again meanwhile.
 			During: []string{oneAnswers},
-			Break:  speakersHang(),
+			Fault:  speakersHang(),
 			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"nobody answers"}}}},
 		},
 		{
 			Name:       "speakers-gone",
-			Breaks:     "no speaker of MetalLB runs, so that no node announces the address",
+			Effect:     "no speaker of MetalLB runs, so that no node announces the address",
 			Behaviours: []string{"lb.reach"}, Scenario: "loadbalancer", During: []string{oneAnswers},
 			// What the speaker said in the API outlives it for a while: who asks then hears nobody, who asks later waits.
 			Within: 25 * time.Second,
-			Break:  speakersGone(),
+			Fault:  speakersGone(),
 			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"nobody answers", "a node to announce service"}}}},
 		},
 	}
@@ -175,18 +175,18 @@ func externalName() []Mutant {
 	return []Mutant{
 		{
 			Name:       "port-mapped",
-			Breaks:     "on worker, what is sent to example.com's port 8080 arrives at its port 80",
+			Effect:     "on worker, what is sent to example.com's port 8080 arrives at its port 80",
 			Behaviours: []string{"external.cname"}, Scenario: "externalname", During: []string{who},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClient(fmt.Sprintf("ip daddr %[1]s tcp dport 8080 dnat ip to %[1]s:80", s.Outside)), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker", "node/worker"}, To: alias, Undeclared: true, Field: "outcome", Got: []string{"Reached"}}}},
 		},
 		{
 			Name:       "wrong-cname",
-			Breaks:     "CoreDNS answers www.example.com instead of example.com, which leads to the same machine",
+			Effect:     "CoreDNS answers www.example.com instead of example.com, which leads to the same machine",
 			Behaviours: []string{"external.cname"}, Scenario: "externalname", During: []string{who},
-			Break: aliasChanged("www.example.com"),
+			Fault: aliasChanged("www.example.com"),
 			Notice: Notice{Signs: []Sign{
 				{From: []string{"pod", "node"}, To: alias, Field: "cname", Got: []string{"www.example.com"}},
 				{From: []string{"pod", "node"}, To: alias, Undeclared: true, Field: "cname", Got: []string{"www.example.com"}},

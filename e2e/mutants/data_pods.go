@@ -12,23 +12,23 @@ func pods() []Mutant {
 	return []Mutant{
 		{
 			Name:       "terminating-used",
-			Breaks:     "worker2 sends its clients to the pod that is going, though another one stays",
+			Effect:     "worker2 sends its clients to the pod that is going, though another one stays",
 			Behaviours: []string{"terminating"}, Scenario: "terminating", During: []string{"it is left out, but where it is the only one"},
-			Break:  redirected("worker2", "anywhere", "my-app-a"),
+			Fault:  redirected("worker2", "anywhere", "my-app-a"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: dns, Field: "backend", Got: []string{"my-app-a"}}}},
 		},
 		{
 			Name:       "unready-used",
-			Breaks:     "worker sends its clients to the pod that is not ready",
+			Effect:     "worker sends its clients to the pod that is not ready",
 			Behaviours: []string{"unready"}, Scenario: "unready", During: []string{"only steady gets traffic"},
-			Break:  redirected("worker", serviceName, "late"),
+			Fault:  redirected("worker", serviceName, "late"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, To: clusterIP, Field: "backend", Got: []string{"late"}}}},
 		},
 		{
 			Name:       "hairpin-missing",
-			Breaks:     "worker sends its pod's packets back to it with the pod's own address, which the pod does not take",
+			Effect:     "worker sends its pod's packets back to it with the pod's own address, which the pod does not take",
 			Behaviours: []string{"hairpin"}, Scenario: "hairpin", During: []string{"the pod reaches itself, the other pod reaches it too"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %[1]s ip daddr %[1]s snat ip to %[1]s", s.Pods["alpha"])}}, nil
 			}),
 			Notice: Notice{Signs: []Sign{
@@ -38,34 +38,34 @@ func pods() []Mutant {
 		},
 		{
 			Name:       "pod-masqueraded",
-			Breaks:     "control-plane masquerades what its pods send to the app's pods, which see the node's address instead",
+			Effect:     "control-plane masquerades what its pods send to the app's pods, which see the node's address instead",
 			Behaviours: []string{"sourceip"}, Scenario: "source-address", During: []string{"whose address the pod sees"},
-			Break: filter("control-plane", func(s Scene) (Rules, error) {
+			Fault: filter("control-plane", func(s Scene) (Rules, error) {
 				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %s tcp dport 8080 masquerade", s.Nodes["control-plane"].Pods)}}, nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane"}, To: []reach.TargetKind{reach.DNSName, reach.LoadBalancer, reach.Endpoint}, Field: "source"}}},
 		},
 		{
 			Name:       "wrong-slice-used",
-			Breaks:     "worker sends its clients to the pod of the EndpointSlice whose port the Service does not have",
+			Effect:     "worker sends its clients to the pod of the EndpointSlice whose port the Service does not have",
 			Behaviours: []string{"selectorless"}, Scenario: "selectorless", During: []string{"alpha answers"},
-			Break:  redirected("worker", serviceName, "beta"),
+			Fault:  redirected("worker", serviceName, "beta"),
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"beta"}}}},
 		},
 		{
 			Name:       "families-mixed-up",
-			Breaks:     "worker sends its clients at the IPv6 address to the pod that the EndpointSlice of IPv4 lists",
+			Effect:     "worker sends its clients at the IPv6 address to the pod that the EndpointSlice of IPv4 lists",
 			Behaviours: []string{"selectorless"}, Scenario: "selectorless", Family: "IPv6", During: []string{"alpha answers"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClient(fmt.Sprintf("ip6 daddr %s tcp dport 80 dnat ip6 to [%s]:8080", virtual6(s.Service), s.Pods6["alpha"])), nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: clusterIP, Field: "backend", Got: []string{"alpha"}}}},
 		},
 		{
 			Name:       "deleted-still-served",
-			Breaks:     "worker serves every address of the Service range, that of the Service that was deleted too",
+			Effect:     "worker serves every address of the Service range, that of the Service that was deleted too",
 			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"its name and its node port are gone"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker", 8080)
 				return everyClient(fmt.Sprintf("ip daddr %s tcp dport 80 %s", s.Services, end)), err
 			}),
@@ -73,9 +73,9 @@ func pods() []Mutant {
 		},
 		{
 			Name:       "swap-not-followed",
-			Breaks:     "worker sends clients of the first Service to the pod it had before the two were swapped",
+			Effect:     "worker sends clients of the first Service to the pod it had before the two were swapped",
 			Behaviours: []string{"recreate"}, Scenario: "recreate", During: []string{"the pods are swapped"},
-			Break:  redirected("worker", "first", "alpha"),
+			Fault:  redirected("worker", "first", "alpha"),
 			Notice: Notice{Signs: []Sign{{From: []string{"node/worker"}, To: served(), Field: "backend", Got: []string{"alpha"}}}},
 		},
 	}

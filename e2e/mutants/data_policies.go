@@ -18,25 +18,25 @@ func policies() []Mutant {
 	return []Mutant{
 		{
 			Name:       "affinity-forgotten",
-			Breaks:     "on worker, each connection to the ClusterIP is given to either pod, whatever the client had before",
+			Effect:     "on worker, each connection to the ClusterIP is given to either pod, whatever the client had before",
 			Behaviours: []string{"affinity.clientip"}, Scenario: "session-affinity", During: []string{"a client stays with one pod"},
-			Break: filter("worker", func(s Scene) (Rules, error) { return everyClient(s.shared(s.toService(), 2)...), s.backends(2) }),
+			Fault: filter("worker", func(s Scene) (Rules, error) { return everyClient(s.shared(s.toService(), 2)...), s.backends(2) }),
 			// eight connections get the same pod once in 128 times, those of both cells in 16,000
 			Notice: Notice{Signs: []Sign{{From: onWorker, To: dns, Field: "affinity", Some: true}}},
 		},
 		{
 			Name:       "affinity-soon-over",
-			Breaks:     "every node forgets after three seconds which pod a client of the node port had, not after three hours",
+			Effect:     "every node forgets after three seconds which pod a client of the node port had, not after three hours",
 			Behaviours: []string{"affinity.clientip"}, Scenario: "session-affinity", During: []string{comesBack},
-			Break: filters(everySlot(), func(s Scene) (Rules, error) { return s.forgetful("3s"), s.backends(2) }),
+			Fault: filters(everySlot(), func(s Scene) (Rules, error) { return s.forgetful("3s"), s.backends(2) }),
 			// a client is given the pod it had all the same every second time, all of them once in 30,000 times
 			Notice: Notice{Checks: []CheckSign{{Step: comesBack, Why: []string{"later"}}}},
 		},
 		{
 			Name:       "affinity-everlasting",
-			Breaks:     "worker2 gives each client of the Service that forgets after a second the pod it had, for good",
+			Effect:     "worker2 gives each client of the Service that forgets after a second the pod it had, for good",
 			Behaviours: []string{"affinity.clientip"}, Scenario: "session-affinity", During: []string{forgotten},
-			Break: filter("worker2", func(s Scene) (Rules, error) {
+			Fault: filter("worker2", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker2", 8080)
 				return everyClient(s.toNamed("forgetful") + " " + end), err
 			}),
@@ -44,18 +44,18 @@ func policies() []Mutant {
 		},
 		{
 			Name:       "one-favoured",
-			Breaks:     "on worker, every second connection to the ClusterIP goes to one pod, before the others are shared among all three",
+			Effect:     "on worker, every second connection to the ClusterIP goes to one pod, before the others are shared among all three",
 			Behaviours: []string{"spread"}, Scenario: "spread", During: []string{spread},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return everyClient(s.shared(s.toService()+" numgen random mod 2 == 0", 1)...), s.backends(1)
 			}),
 			Notice: Notice{Checks: []CheckSign{{Step: spread, Why: []string{"do not spread evenly"}}}},
 		},
 		{
 			Name:       "masquerade-missing",
-			Breaks:     "worker leaves the address of the machine outside as it is when its own pod is to answer, though the policy is Cluster",
+			Effect:     "worker leaves the address of the machine outside as it is when its own pod is to answer, though the policy is Cluster",
 			Behaviours: []string{"etp.cluster"}, Scenario: "external-traffic-policy", During: []string{"with Cluster every node answers for every pod"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				number, err := s.nodePort()
 				// translated to what it is, so that no later rule translates it
 				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %[1]s ip daddr %[2]s ct original proto-dst %[3]d snat ip to %[1]s", s.Outside, s.Nodes["worker"].Pods, number)}}, err
@@ -64,9 +64,9 @@ func policies() []Mutant {
 		},
 		{
 			Name:       "masquerade-too-much",
-			Breaks:     "worker puts its own address in place of that of the machine outside, though the policy is Local",
+			Effect:     "worker puts its own address in place of that of the machine outside, though the policy is Local",
 			Behaviours: []string{"etp.local"}, Scenario: "external-traffic-policy", During: []string{"with Local a node answers for its own pods only"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				number, err := s.nodePort()
 				return Rules{Leaving: []string{fmt.Sprintf("ip saddr %s ct original proto-dst %d masquerade", s.Outside, number)}}, err
 			}),
@@ -74,9 +74,9 @@ func policies() []Mutant {
 		},
 		{
 			Name:       "health-port-blocked",
-			Breaks:     "worker refuses its health-check node port",
+			Effect:     "worker refuses its health-check node port",
 			Behaviours: []string{"hcnp"}, Scenario: "health-check-node-port", During: []string{"the nodes with a pod say so"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				return Rules{ArrivingRaw: []string{fmt.Sprintf("ip daddr %s tcp dport %d reject with tcp reset", s.Nodes["worker"].Addr, s.Service.Spec.HealthCheckNodePort)}}, nil
 			}),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/control-plane", "node/worker", "outside"}, To: []reach.TargetKind{reach.HealthCheck}, Slot: "worker",
@@ -84,9 +84,9 @@ func policies() []Mutant {
 		},
 		{
 			Name:       "node-left",
-			Breaks:     "worker sends its clients to the pod on worker2, though internalTrafficPolicy is Local",
+			Effect:     "worker sends its clients to the pod on worker2, though internalTrafficPolicy is Local",
 			Behaviours: []string{"itp.local"}, Scenario: "internal-traffic-policy", During: []string{"each client reaches the pods of its node only"},
-			Break: filter("worker", func(s Scene) (Rules, error) {
+			Fault: filter("worker", func(s Scene) (Rules, error) {
 				end, err := s.toBackend("worker2", 8080)
 				return everyClient(s.toService() + " " + end), err
 			}),
@@ -94,9 +94,9 @@ func policies() []Mutant {
 		},
 		{
 			Name:       "zone-left",
-			Breaks:     "worker2 sends its clients to a pod of the other zone, though there is one in theirs",
+			Effect:     "worker2 sends its clients to a pod of the other zone, though there is one in theirs",
 			Behaviours: []string{"distribution"}, Scenario: "traffic-distribution", During: []string{"clients get a pod of their zone, or of their node"},
-			Break:  redirected("worker2", "same-zone", "my-app-a"),
+			Fault:  redirected("worker2", "same-zone", "my-app-a"),
 			Notice: Notice{Signs: []Sign{{From: []string{"pod/worker2", "node/worker2"}, To: dns, Field: "backend", Got: []string{"my-app-a"}}}},
 		},
 	}

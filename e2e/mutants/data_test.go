@@ -39,11 +39,11 @@ func TestMutantsAreWhole(t *testing.T) {
 			t.Errorf("mutant %q: its name is empty, taken, or not words joined by dashes", m.Name)
 		}
 		seen[m.Name] = true
-		if m.Breaks == "" || strings.HasSuffix(m.Breaks, ".") {
-			t.Errorf("mutant %s: Breaks is %q, want a sentence without its full stop", m.Name, m.Breaks)
+		if m.Effect == "" || strings.HasSuffix(m.Effect, ".") {
+			t.Errorf("mutant %s: Effect is %q, want a sentence without its full stop", m.Name, m.Effect)
 		}
-		if m.Break.Do == nil || m.Break.Mend == nil {
-			t.Errorf("mutant %s: it does not break or does not mend", m.Name)
+		if m.Fault.Inject == nil || m.Fault.Revert == nil {
+			t.Errorf("mutant %s: it has no Inject or no Revert", m.Name)
 		}
 		sc, there := scenarios[m.Scenario]
 		if !there {
@@ -71,13 +71,13 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 	if len(m.Notice.Signs)+len(m.Notice.Checks) == 0 {
 		t.Errorf("mutant %s: nothing is to notice it", m.Name)
 	}
-	fields := []string{"outcome", "backend", "missing backend", "affinity", "source", "cname", "addresses", "host header", NotAsked}
+	fields := []string{"outcome", "backend", "missing backend", "affinity", "source", "cname", "addresses", "host header", NotProbed}
 	vantages := []string{"pod", "node", "outside", "host", "pod/control-plane", "pod/worker", "pod/worker2", "node/control-plane", "node/worker", "node/worker2"}
 	for _, sign := range m.Notice.Signs {
 		if !slices.Contains(fields, sign.Field) {
 			t.Errorf("mutant %s: no difference has the field %q", m.Name, sign.Field)
 		}
-		if (sign.Field == NotAsked) != (m.Notice.Result == reach.Inconclusive) {
+		if (sign.Field == NotProbed) != (m.Notice.Result == reach.Inconclusive) {
 			t.Errorf("mutant %s: a cell that was not asked makes a step Inconclusive, and nothing else does", m.Name)
 		}
 		if len(sign.From) == 0 {

@@ -29,9 +29,9 @@ func patch[T any](ctx context.Context, client func(context.Context, string, type
 }
 
 // dnsDown takes away every pod of CoreDNS, at once: one that is given time goes on answering.
-func dnsDown() Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+func dnsDown() Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			deployments := lab.Client().AppsV1().Deployments(dnsNamespace)
 			d, err := deployments.Get(ctx, dnsName, metav1.GetOptions{})
 			if err != nil {
@@ -50,14 +50,14 @@ func dnsDown() Break {
 			}
 			return podsGone(ctx, lab, dnsNamespace, dnsLabels)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			deployments := lab.Client().AppsV1().Deployments(dnsNamespace)
 			d, err := deployments.Get(ctx, dnsName, metav1.GetOptions{})
 			if err != nil {
 				return fmt.Errorf("find CoreDNS: %w", err)
 			}
-			was, broken := d.Annotations[replicasWere]
-			if !broken {
+			was, injected := d.Annotations[replicasWere]
+			if !injected {
 				return nil
 			}
 			replicas, err := strconv.Atoi(was)
@@ -88,26 +88,26 @@ const (
 )
 
 // aliasChanged has CoreDNS answer another name than the Service's externalName.
-func aliasChanged(other string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func aliasChanged(other string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			alias := fmt.Sprintf("%s.%s.svc.%s.", serviceName, scene.Namespace, scene.Domain)
 			// plugin template stands before plugin kubernetes, and looks up what its CNAME leads to
 			return corefile(ctx, lab, fmt.Sprintf("    template IN ANY %s {\n        match \"%s\"\n        answer \"{{ .Name }} 5 IN CNAME %s.\"\n    }\n",
 				scene.Domain, quoted(alias), other))
 		},
-		Mend: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
+		Revert: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
 	}
 }
 
 // recordsLost has CoreDNS answer that a Service has no record of a type.
-func recordsLost(record, service string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func recordsLost(record, service string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			name := fmt.Sprintf("%s.%s.svc.%s.", service, scene.Namespace, scene.Domain)
 			return corefile(ctx, lab, fmt.Sprintf("    template IN %s %s {\n        match \"%s\"\n        rcode NOERROR\n        fallthrough\n    }\n", record, scene.Domain, quoted(name)))
 		},
-		Mend: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
+		Revert: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
 	}
 }
 
@@ -115,7 +115,7 @@ func recordsLost(record, service string) Break {
 func quoted(name string) string { return "^" + strings.ReplaceAll(name, ".", `\.`) + "$" }
 
 // corefile puts lines into CoreDNS's configuration, instead of those of a mutant that are there, and has its pods
-// made anew where that changes it.
+// made again where that changes it.
 func corefile(ctx context.Context, lab Lab, lines string) error {
 	maps := lab.Client().CoreV1().ConfigMaps(dnsNamespace)
 	config, err := maps.Get(ctx, dnsName, metav1.GetOptions{})
@@ -140,7 +140,7 @@ func corefile(ctx context.Context, lab Lab, lines string) error {
 	annotation := "null" // as it was before any mutant
 	if lines != "" {
 		annotation = strconv.Quote(config.ResourceVersion)
-	} else if _, broken := d.Spec.Template.Annotations[corefileIs]; !broken {
+	} else if _, injected := d.Spec.Template.Annotations[corefileIs]; !injected {
 		return nil
 	}
 	if err := patch(ctx, deployments.Patch, dnsName, fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{%q:%s}}}}}`, corefileIs, annotation)); err != nil {
@@ -171,13 +171,13 @@ func withLines(text, lines string) (string, error) {
 
 // searchLost takes the search path from a pod's resolver, and waits until programs that read its configuration every
 // five seconds, as Go's do, have read it.
-func searchLost(vantage string) Break {
+func searchLost(vantage string) Fault {
 	const was = "/tmp/" + mutantMark + "-resolv.conf"
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			return at(ctx, lab, vantage, "", "sh", "-c", "cp /etc/resolv.conf "+was+" && grep -v ^search "+was+" >/etc/resolv.conf && sleep 6")
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			return at(ctx, lab, vantage, "", "sh", "-c", "if [ -s "+was+" ]; then cat "+was+" >/etc/resolv.conf && rm "+was+" && sleep 6; fi")
 		},
 	}

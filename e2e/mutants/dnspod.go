@@ -13,10 +13,10 @@ import (
 
 // dnsPod puts one more pod behind the cluster's DNS Service, whose Corefile has lines of its own in the first server
 // block: one in several questions gets its answer. {namespace} and {domain} in them are filled in.
-func dnsPod(lines string) Break {
+func dnsPod(lines string) Fault {
 	labels := mutantLabel + "=dns"
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			config, err := lab.Client().CoreV1().ConfigMaps(dnsNamespace).Get(ctx, dnsName, metav1.GetOptions{})
 			if err != nil {
 				return fmt.Errorf("read CoreDNS's configuration: %w", err)
@@ -48,7 +48,7 @@ func dnsPod(lines string) Break {
 			_, err = podReady(ctx, lab, dnsNamespace, labels)
 			return err
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			options := metav1.ListOptions{LabelSelector: labels}
 			pods, maps := lab.Client().CoreV1().Pods(dnsNamespace), lab.Client().CoreV1().ConfigMaps(dnsNamespace)
 			var errs []error

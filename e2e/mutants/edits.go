@@ -17,16 +17,16 @@ const undoIs = "svclab.io/mutant-undo"
 
 // edited changes a Service of the scenario behind its back. body is a merge patch; it is sent to the subresource, or to
 // the Service itself where that is empty.
-func edited(service, subresource, body string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func edited(service, subresource, body string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			s, err := scene.service(service)
 			if err != nil {
 				return err
 			}
 			return edit(ctx, lab, s, subresource, body)
 		},
-		Mend: unedit,
+		Revert: unedit,
 	}
 }
 

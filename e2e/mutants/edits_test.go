@@ -50,21 +50,21 @@ func TestEditedIsPutBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := edited(serviceName, "", `{"spec":{"sessionAffinity":"ClientIP","clusterIP":"10.96.0.10"}}`)
-	if err := b.Do(t.Context(), lab, scene); err != nil {
+	if err := b.Inject(t.Context(), lab, scene); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := services.Get(t.Context(), serviceName, metav1.GetOptions{}); err != nil || now.Spec.SessionAffinity != corev1.ServiceAffinityClientIP || now.Spec.ClusterIP != "10.96.0.10" {
 		t.Errorf("edited, it is %+v (%v)", now, err)
 	}
 	for range 2 {
-		if err := b.Mend(t.Context(), lab); err != nil {
+		if err := b.Revert(t.Context(), lab); err != nil {
 			t.Fatal(err)
 		}
 		if now, err := services.Get(t.Context(), serviceName, metav1.GetOptions{}); err != nil || !reflect.DeepEqual(now.Spec, before.Spec) || len(now.Annotations) > 0 {
-			t.Errorf("mended, it is %+v (%v)", now, err)
+			t.Errorf("reverted, it is %+v (%v)", now, err)
 		}
 	}
-	if err := edited("none-such", "", "{}").Do(t.Context(), lab, scene); err == nil {
+	if err := edited("none-such", "", "{}").Inject(t.Context(), lab, scene); err == nil {
 		t.Error("a Service that there is not was edited")
 	}
 }
@@ -80,8 +80,8 @@ func TestStraysAreRemoved(t *testing.T) {
 	if _, err := addresses.Create(t.Context(), addr, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range []Break{sliceAdded(serviceName), addressForgotten()} {
-		if err := b.Do(t.Context(), lab, scene); err != nil {
+	for _, b := range []Fault{sliceAdded(serviceName), addressForgotten()} {
+		if err := b.Inject(t.Context(), lab, scene); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,17 +92,17 @@ func TestStraysAreRemoved(t *testing.T) {
 	if _, err := addresses.Get(t.Context(), "10.96.0.9", metav1.GetOptions{}); err == nil {
 		t.Error("the IPAddress is still there")
 	}
-	for _, b := range []Break{sliceAdded(serviceName), addressForgotten()} {
-		if err := b.Mend(t.Context(), lab); err != nil {
+	for _, b := range []Fault{sliceAdded(serviceName), addressForgotten()} {
+		if err := b.Revert(t.Context(), lab); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if list, err := lab.client.DiscoveryV1().EndpointSlices("ns").List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 0 {
-		t.Errorf("mended, slices are %v (%v)", list.Items, err)
+		t.Errorf("reverted, slices are %v (%v)", list.Items, err)
 	}
 	made, err := addresses.Get(t.Context(), "10.96.0.9", metav1.GetOptions{})
 	if err != nil || made.Spec.ParentRef.Name != serviceName || made.Labels[networkingv1.LabelIPAddressFamily] != "IPv4" {
-		t.Errorf("mended, the IPAddress is %+v (%v)", made, err)
+		t.Errorf("reverted, the IPAddress is %+v (%v)", made, err)
 	}
 }
 
@@ -113,10 +113,10 @@ func TestRulesNeedTheirAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := redirected("worker", "none-such", "a").Do(t.Context(), lab, scene); err == nil || !strings.Contains(err.Error(), "does not have") {
+	if err := redirected("worker", "none-such", "a").Inject(t.Context(), lab, scene); err == nil || !strings.Contains(err.Error(), "does not have") {
 		t.Errorf("a rule about no address: %v", err)
 	}
-	if err := redirected("worker", serviceName, "c").Do(t.Context(), lab, scene); err != nil {
+	if err := redirected("worker", serviceName, "c").Inject(t.Context(), lab, scene); err != nil {
 		t.Errorf("a pod that is not ready: %v", err)
 	}
 	if want := "node/worker: nft -f -"; !slices.Contains(lab.ran, want) {

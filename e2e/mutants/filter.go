@@ -13,10 +13,10 @@ import (
 )
 
 // filterTable is the one table that holds all of a mutant's packet filter rules on a node. It is no other program's, so
-// that mending is deleting it.
+// that reverting is deleting it.
 const filterTable = "svclab-mutant"
 
-// Rules are nftables rules that break a node, by where a packet meets them. Those of the address translation stand
+// Rules are nftables rules that are injected into a node, by where a packet meets them. Those of the address translation stand
 // before kube-proxy's: the first that translates a connection decides.
 type Rules struct {
 	// Sets are declarations of sets that the rules speak of.
@@ -78,13 +78,13 @@ func (r Rules) String() string {
 	return text.String()
 }
 
-// filter breaks one node's packet filter.
-func filter(slot string, rules func(Scene) (Rules, error)) Break {
+// filter injects rules into one node's packet filter.
+func filter(slot string, rules func(Scene) (Rules, error)) Fault {
 	return filters([]string{slot}, rules)
 }
 
-// filters breaks the packet filters of several nodes in the same way.
-func filters(slots []string, rules func(Scene) (Rules, error)) Break {
+// filters injects rules into the packet filters of several nodes in the same way.
+func filters(slots []string, rules func(Scene) (Rules, error)) Fault {
 	set := func(ctx context.Context, lab Lab, r Rules) error {
 		var errs []error
 		for _, slot := range slots {
@@ -92,8 +92,8 @@ func filters(slots []string, rules func(Scene) (Rules, error)) Break {
 		}
 		return errors.Join(errs...)
 	}
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			r, err := rules(scene)
 			if err != nil {
 				return err
@@ -103,7 +103,7 @@ func filters(slots []string, rules func(Scene) (Rules, error)) Break {
 			}
 			return set(ctx, lab, r)
 		},
-		Mend: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Rules{}) },
+		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Rules{}) },
 	}
 }
 
@@ -126,7 +126,7 @@ func toVIP(addr netip.Addr) string { return fmt.Sprintf("ip daddr %s tcp dport 8
 
 // redirected has a node send its clients' connections to a Service's virtual address to port 8080 of one pod, whatever
 // kube-proxy would do.
-func redirected(slot, service, pod string) Break {
+func redirected(slot, service, pod string) Fault {
 	return filter(slot, func(s Scene) (Rules, error) {
 		end, err := s.toPod(pod)
 		return everyClient(s.toNamed(service) + " " + end), err

@@ -1,11 +1,11 @@
-// Package mutants proves that the harness notices a broken cluster. A mutant breaks the living cluster in one way
-// while a scenario runs on it; the scenario must then fail, or be Inconclusive where that is the point, and the cells
-// or the step that the fault is about must be what tells, and no other. After the repair the same steps must pass.
+// Package mutants proves that the harness notices faults. A mutant injects one fault into the running cluster while a scenario
+// runs on it. The scenario must then fail, or be Inconclusive where the mutant says so. The cells or the step that the fault
+// affects must show it, and no others. After the fault is reverted the same steps must pass.
 //
-// Mutants are data (see All): what is broken, which steps of which scenario are done meanwhile, and how they must
-// tell. A scenario is run once for all of its mutants: its own steps in order and unbroken, as far as they are needed, and after the last
-// of a mutant's steps that mutant's excursion: the same steps broken, then the looking ones among them again,
-// repaired. So each mutant finds a cluster that has just passed, and leaves one that passes.
+// Mutants are data (see All): the fault, the steps of a scenario that run while it is injected, and what they must show. A
+// scenario runs once for all of its mutants. Its own steps run in order and without a fault, as far as they are needed. After
+// the last of a mutant's steps comes its excursion: the same steps with the fault, then those of them that only read, after the
+// revert. So each mutant starts on a cluster that has just passed, and leaves one that passes.
 //
 // To add one: write it into one of the data_*.go files, in the order it is to be run in, with the narrowest Notice
 // that is still true on every run; then run it: svclab mutants NAME.
@@ -18,40 +18,40 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Mutant is one way in which a cluster can be broken, and how the harness must notice.
+// Mutant is a fault and how the harness must notice it.
 type Mutant struct {
 	// Name is unique; words joined by dashes.
 	Name string
-	// Breaks says in a sentence what is wrong while it lives.
-	Breaks string
+	// Effect says in a sentence what is wrong while the fault is injected.
+	Effect string
 	// Behaviours are IDs of scenario.Behaviours that are proven to be checked: the steps fail without them.
 	Behaviours []string
 	// Scenario is the one that must notice.
 	Scenario string
 	// Family is the IP family that it needs the cluster to have, where it is about one: IPv6.
 	Family string
-	// During are names of its steps, in its order. They are done again while the cluster is broken, which it is from
-	// right before the first of them on. Those of them that only look must pass again after the repair.
+	// During are names of its steps, in its order. They run again with the fault, which is injected right before the first of
+	// them. Those of them that only read must pass again after the revert.
 	During []string
-	// Within bounds each of these steps but those that act on nodes while the cluster is broken, for faults that a step
-	// may wait out; the step's own bound where it is 0.
+	// Within bounds each of these steps while the fault is injected, except those that act on nodes: for faults that a step
+	// would wait for in vain. 0 keeps the step's own bound.
 	Within time.Duration
-	Break  Break
+	Fault  Fault
 	Notice Notice
 }
 
-// Break breaks the cluster and mends it.
-type Break struct {
-	// Do breaks it. What it breaks depends on what is there: the scenario's objects are in the scene.
-	Do func(ctx context.Context, lab Lab, scene Scene) error
-	// Mend puts right whatever Do can have done, wholly or in part, in this process or in an earlier one that was
-	// killed. It needs no memory, and with nothing to mend it changes nothing.
-	Mend func(ctx context.Context, lab Lab) error
+// Fault changes the cluster and reverts the change.
+type Fault struct {
+	// Inject makes the change. What it changes depends on the objects of the scenario, which are in the scene.
+	Inject func(ctx context.Context, lab Lab, scene Scene) error
+	// Revert reverts what Inject did, completely or in part, in this process or in an earlier one that was killed. It reads
+	// what to revert from the cluster. Where there is nothing to revert it changes nothing.
+	Revert func(ctx context.Context, lab Lab) error
 }
 
-// Notice is how the harness must tell that the cluster is broken.
+// Notice is what the harness must report about a fault.
 type Notice struct {
-	// Result is what the broken steps must come to, taken together; Fail where it is empty.
+	// Result is the worst result of the steps with the fault; Fail where it is empty.
 	Result reach.Result
 	// Signs are the cells that must tell. A bad cell that is none of theirs is a wrong one.
 	Signs []Sign
@@ -59,8 +59,8 @@ type Notice struct {
 	Checks []CheckSign
 }
 
-// NotAsked is the Field of a Sign for cells that could not be asked, which makes them Inconclusive.
-const NotAsked = "not asked"
+// NotProbed is the Field of a Sign for cells that could not be probed, which makes them Inconclusive.
+const NotProbed = "not probed"
 
 // Sign is a group of cells and how they differ. From each of From to each of To at least one cell must differ so; the
 // others of the group may be right, or differ otherwise, as a fault of some connections or of one node may have it.
@@ -72,7 +72,7 @@ type Sign struct {
 	// Slot is the node the target's address belongs to; empty: any.
 	Slot       string
 	Undeclared bool
-	// Field is a reach.Difference's, or NotAsked.
+	// Field is a reach.Difference's, or NotProbed.
 	Field string
 	// Got is what the difference's Got may be; empty: anything.
 	Got []string

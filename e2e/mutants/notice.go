@@ -13,7 +13,7 @@ import (
 type Told struct {
 	// Noticed: the result is the one that was to be, every sign was seen, and nothing else was.
 	Noticed bool
-	// Missed: all was as if nothing were broken. Where neither is true something was noticed, but not the right thing.
+	// Missed: every step passed, as without the fault. Where neither is true something was noticed, but not the right thing.
 	Missed bool
 	// By is what told first, in a line: the cell or the step, and how it differs.
 	By string
@@ -23,13 +23,13 @@ type Told struct {
 	Wrong string
 }
 
-// Read says whether the steps, done while the cluster was broken, tell what they must.
+// Read says whether the steps that ran with the fault report what they must.
 func (n Notice) Read(steps []reach.Step) Told {
 	want := cmp.Or(n.Result, reach.Fail)
 	result := reach.Skipped
 	var (
-		told  Told
-		stray []string
+		told       Told
+		unexpected []string
 	)
 	tell := func(step reach.Step, by string) {
 		if told.By == "" {
@@ -53,7 +53,7 @@ func (n Notice) Read(steps []reach.Step) Told {
 				text := fmt.Sprintf("%s → %s: %s", cell.Cell.Vantage.Name, cell.Cell.Target.Name(), howBad(cell))
 				switch {
 				case !n.covers(cell):
-					stray = append(stray, text)
+					unexpected = append(unexpected, text)
 				case n.mark(shown, cell):
 					tell(step, text)
 				}
@@ -66,7 +66,7 @@ func (n Notice) Read(steps []reach.Step) Told {
 			return stepOf(step.Name) == c.Step && slices.ContainsFunc(c.Why, func(why string) bool { return strings.Contains(step.Why, why) })
 		})
 		if i < 0 || step.Result != want {
-			stray = append(stray, fmt.Sprintf("%s: %s: %s", stepOf(step.Name), step.Result, step.Why))
+			unexpected = append(unexpected, fmt.Sprintf("%s: %s: %s", stepOf(step.Name), step.Result, step.Why))
 			continue
 		}
 		checks[i] = true
@@ -96,8 +96,8 @@ func (n Notice) Read(steps []reach.Step) Told {
 			wrong = append(wrong, fmt.Sprintf("step %q does not tell %q", check.Step, strings.Join(check.Why, " or ")))
 		}
 	}
-	if len(stray) > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d tell that should not, first %s", len(stray), stray[0]))
+	if len(unexpected) > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d report the fault that should not, first %s", len(unexpected), unexpected[0]))
 	}
 	told.Wrong = strings.Join(wrong, "; ")
 	told.Noticed = len(wrong) == 0
@@ -162,7 +162,7 @@ func (s Sign) about(t reach.Target) bool {
 
 // shows reports whether a bad cell differs as the sign says.
 func (s Sign) shows(cell reach.CellVerdict) bool {
-	if s.Field == NotAsked {
+	if s.Field == NotProbed {
 		return cell.Result == reach.Inconclusive
 	}
 	return slices.ContainsFunc(cell.Differences, func(d reach.Difference) bool {
@@ -179,7 +179,7 @@ func (s Sign) how() string {
 		text += " at " + s.Slot
 	}
 	if s.Undeclared {
-		text += ", at a port nobody declares"
+		text += ", at an undeclared port"
 	}
 	return text
 }

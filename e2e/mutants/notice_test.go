@@ -37,9 +37,9 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 			cell("node/worker2", vip, reach.Fail, refused), cell("node/worker", name, reach.Fail, refused),
 			cell("pod/worker2", vip, reach.Pass), cell("pod/worker", closed, reach.Pass),
 		}
-		arp      = CheckSign{Step: "one answers", Why: []string{"nobody answers", "want exactly one"}}
-		twoARP   = reach.Step{Name: "one answers … broken by x", Result: reach.Fail, Why: "2 answer, want exactly one"}
-		notAsked = Sign{From: []string{"node/worker"}, Field: NotAsked}
+		arp       = CheckSign{Step: "one answers", Why: []string{"nobody answers", "want exactly one"}}
+		twoARP    = reach.Step{Name: "one answers … with fault x", Result: reach.Fail, Why: "2 answer, want exactly one"}
+		notProbed = Sign{From: []string{"node/worker"}, Field: NotProbed}
 	)
 	some := sign
 	some.Some = true
@@ -60,21 +60,21 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 		{"one place is enough", Notice{Signs: []Sign{some}}, []reach.Step{table("who", whole[:1]...)}, "noticed"},
 		{"one place is enough, and none tells", Notice{Signs: []Sign{some}}, []reach.Step{table("who", cell("pod/worker", vip, reach.Fail, timedOut))}, "no cell pod/worker"},
 		{"it tells by another outcome", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", append(whole[:3:3], cell("node/worker", name, reach.Fail, timedOut))...)}, "no cell node → dns"},
-		{"another vantage tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Fail, refused))...)}, "1 tell that should not, first pod/worker2"},
-		{"another port tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker", closed, reach.Fail, timedOut))...)}, "1 tell that should not, first pod/worker → my-service clusterIP:81"},
-		{"a prober fails meanwhile elsewhere", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Inconclusive))...)}, "1 tell that should not"},
-		{"it could not be asked, and failed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notAsked}},
+		{"another vantage tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Fail, refused))...)}, "1 report the fault that should not, first pod/worker2"},
+		{"another port tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker", closed, reach.Fail, timedOut))...)}, "1 report the fault that should not, first pod/worker → my-service clusterIP:81"},
+		{"a prober fails meanwhile elsewhere", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Inconclusive))...)}, "1 report the fault that should not"},
+		{"it could not be asked, and failed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Fail, timedOut))}, "came to Fail, want Inconclusive"},
-		{"it could not be asked, and passed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notAsked}},
+		{"it could not be asked, and passed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Pass))}, "missed"},
-		{"it could not be asked", Notice{Result: reach.Inconclusive, Signs: []Sign{notAsked}},
+		{"it could not be asked", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Inconclusive), cell("pod/worker", vip, reach.Pass))}, "noticed"},
 		{"a failure is wanted and the prober failed", Notice{Signs: []Sign{{From: []string{"node/worker"}, Field: "outcome"}}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Inconclusive))}, "came to Inconclusive, want Fail"},
 		{"the check tells", Notice{Checks: []CheckSign{arp}}, []reach.Step{twoARP}, "noticed"},
-		{"the check tells something else", Notice{Checks: []CheckSign{arp}}, []reach.Step{{Name: "one answers … broken by x", Result: reach.Fail, Why: "no address"}}, "1 tell that should not, first one answers: Fail: no address"},
+		{"the check tells something else", Notice{Checks: []CheckSign{arp}}, []reach.Step{{Name: "one answers … with fault x", Result: reach.Fail, Why: "no address"}}, "1 report the fault that should not, first one answers: Fail: no address"},
 		{"the check does not know", Notice{Checks: []CheckSign{arp}}, []reach.Step{{Name: "one answers", Result: reach.Inconclusive, Why: "2 answer, want exactly one"}}, "want Fail"},
-		{"another step fails too", Notice{Checks: []CheckSign{arp}}, []reach.Step{{Name: "replace", Result: reach.Fail, Why: "no pods"}, twoARP}, "1 tell that should not, first replace"},
+		{"another step fails too", Notice{Checks: []CheckSign{arp}}, []reach.Step{{Name: "replace", Result: reach.Fail, Why: "no pods"}, twoARP}, "1 report the fault that should not, first replace"},
 		{"table and check are both wanted", Notice{Signs: []Sign{sign}, Checks: []CheckSign{arp}}, []reach.Step{table("who", whole...)}, `step "one answers" does not tell`},
 	} {
 		told := c.notice.Read(c.steps)
@@ -93,7 +93,7 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 			}
 		}
 	}
-	told := Notice{Signs: []Sign{sign}}.Read([]reach.Step{table("who … broken by x", whole...)})
+	told := Notice{Signs: []Sign{sign}}.Read([]reach.Step{table("who … with fault x", whole...)})
 	if want := "who: pod/worker → my-service clusterIP:80/TCP: outcome: want Reached, got Refused (8 of 8 probes)"; told.By != want || told.More != 3 {
 		t.Errorf("told by %q and %d more, want %q and 3 more", told.By, told.More, want)
 	}

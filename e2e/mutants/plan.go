@@ -13,16 +13,16 @@ import (
 type phase int
 
 const (
-	own    phase = iota // one of the scenario's own, unbroken
-	broken              // one of During, while the mutant lives
-	mended              // one of During that looks, after the repair
+	own      phase = iota // one of the scenario's own, without a fault
+	injected              // one of During, while the fault is injected
+	reverted              // one of During that looks, after the revert
 )
 
 // mark says whose a step of a plan is.
 type mark struct {
 	phase  phase
 	mutant int // its place among the plan's mutants; -1 for the scenario's own steps
-	// first of its phase: the cluster is broken, or mended, right before it.
+	// first of its phase: the fault is injected, or reverted, right before it.
 	first bool
 }
 
@@ -68,7 +68,7 @@ func planFor(sc scenario.Scenario, list []Mutant) (plan, error) {
 	return p, nil
 }
 
-// excursion adds a mutant's steps, broken and mended.
+// excursion adds a mutant's steps: with the fault, and after its revert.
 func (p *plan) excursion(sc scenario.Scenario, i int) error {
 	m := p.mutants[i]
 	var repeat, look []scenario.Step
@@ -84,21 +84,21 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 		return fmt.Errorf("mutant %s: none of its steps looks at anything", m.Name)
 	}
 	for k, step := range repeat {
-		step.Name += brokenBy + m.Name
+		step.Name += withFault + m.Name
 		_, isNode := step.Action.(steps.Node)
 		if m.Within != 0 && !isNode {
 			step.Timeout = scenario.Duration(m.Within)
 		}
-		p.add(step, mark{phase: broken, mutant: i, first: k == 0})
+		p.add(step, mark{phase: injected, mutant: i, first: k == 0})
 	}
 	for k, step := range look {
-		step.Name += mendedAfter + m.Name
-		p.add(step, mark{phase: mended, mutant: i, first: k == 0})
+		step.Name += afterRevert + m.Name
+		p.add(step, mark{phase: reverted, mutant: i, first: k == 0})
 	}
 	return nil
 }
 
-// looks reports whether the step is done again after the repair.
+// looks reports whether the step is done again after the revert.
 func looks(step scenario.Step) bool {
 	switch step.Action.(type) {
 	case steps.Expect, steps.Check, steps.Object:
@@ -114,13 +114,13 @@ func (p *plan) add(step scenario.Step, m mark) {
 
 // What the names of an excursion's steps have behind the scenario's own name of the step.
 const (
-	brokenBy    = " … broken by "
-	mendedAfter = " … mended after "
+	withFault   = " … with fault "
+	afterRevert = " … after the revert of "
 )
 
 // stepOf is the scenario's own name of a step.
 func stepOf(name string) string {
-	for _, mark := range []string{brokenBy, mendedAfter} {
+	for _, mark := range []string{withFault, afterRevert} {
 		name, _, _ = strings.Cut(name, mark)
 	}
 	return name

@@ -44,11 +44,11 @@ func TestPlanKeepsTheScenarioWholeUpToTheLastMutant(t *testing.T) {
 	want := []string{
 		"deploy",
 		"look",
-		"look … broken by first !", "look … mended after first !",
-		"look … broken by second !", "look … mended after second !",
+		"look … with fault first !", "look … after the revert of first !",
+		"look … with fault second !", "look … after the revert of second !",
 		"replace",
 		"look again",
-		"replace … broken by late !", "look again … broken by late", "look again … mended after late !",
+		"replace … with fault late !", "look again … with fault late", "look again … after the revert of late !",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

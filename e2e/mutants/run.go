@@ -22,14 +22,14 @@ type Fate string
 
 // The fates.
 const (
-	// Noticed: the harness told as it must, and passed again after the repair.
+	// Noticed: the harness told as it must, and passed again after the revert.
 	Noticed Fate = "noticed"
 	// Survived: nothing told. The harness has a hole.
 	Survived Fate = "NOT NOTICED"
 	// Elsewhere: something told, but not, or not only, the cells or the step that had to.
 	Elsewhere Fate = "wrong cell"
-	// Lasting: the same steps did not pass after the repair.
-	Lasting Fate = "did not recover"
+	// NotRecovered: the same steps did not pass after the revert.
+	NotRecovered Fate = "did not recover"
 	// NotRun: it could not be tried.
 	NotRun Fate = "could not be run"
 	// Skipped: the cluster lacks what its scenario needs.
@@ -43,16 +43,16 @@ type Finding struct {
 	Told   Told
 	// Why says what is wrong where it was not noticed.
 	Why string
-	// Took is how long its steps took, breaking, noticing, mending and passing again together.
+	// Took is how long its steps took, with the fault and after its revert.
 	Took time.Duration
 }
 
 // Outcome is what came of all mutants.
 type Outcome struct {
 	Findings []Finding // in the order given
-	// Unbroken are steps of the scenarios that did not pass though nothing was broken: no mutant was noticed by them,
+	// Baseline are steps of the scenarios that did not pass without a fault: no mutant was noticed by them,
 	// and one may have left something behind.
-	Unbroken []string
+	Baseline []string
 	// Runs are the runs of scenarios, excursions included, as the harness judged them.
 	Runs    []reach.Verdict
 	Elapsed time.Duration
@@ -74,7 +74,7 @@ func (o Outcome) Result() reach.Result {
 			result = reach.Worse(result, reach.Fail)
 		}
 	}
-	if len(o.Unbroken) > 0 {
+	if len(o.Baseline) > 0 {
 		result = reach.Worse(result, reach.Fail)
 	}
 	return result
@@ -88,9 +88,9 @@ func Settings() runner.Settings {
 	return runner.Settings{Hurry: true, Convergence: 4 * time.Second, Timeouts: observe.Timeouts{Answered: 3 * time.Second}}
 }
 
-// Run breaks the lab in each mutant's way, one at a time. runnerWith makes the runner, with Settings and the options
+// Run injects each mutant's fault, one at a time. runnerWith makes the runner, with Settings and the options
 // given; log gets a line for each finding. The error says why mutants could not be run; findings made before it
-// stay. Whatever is broken when it returns, the lab's OnRestore knows.
+// stay. A fault that could not be reverted is reverted by the lab's OnRestore.
 func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner.Runner, scenarios []scenario.Scenario, list []Mutant,
 	log io.Writer) (Outcome, error) {
 	began := time.Now()
@@ -115,7 +115,7 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 			mine = left
 		}
 	}
-	out := Outcome{Unbroken: r.unbroken, Runs: r.verdicts, Elapsed: time.Since(began)}
+	out := Outcome{Baseline: r.baseline, Runs: r.verdicts, Elapsed: time.Since(began)}
 	for i, f := range r.findings {
 		if f == nil {
 			f = &Finding{Mutant: list[i], Fate: NotRun, Why: "its scenario did not get so far"}
@@ -125,21 +125,21 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 	return out, err
 }
 
-// Sweep mends whatever mutants of an earlier process left broken.
+// Sweep reverts the faults that an earlier process left.
 func Sweep(ctx context.Context, lab Lab) error {
 	ctx, cancel := context.WithTimeout(ctx, revertIn)
 	defer cancel()
 	vantages, err := lab.Vantages(ctx)
 	if err != nil {
-		return fmt.Errorf("mend what mutants may have left: %w", err)
+		return fmt.Errorf("revert what mutants may have left: %w", err)
 	}
 	lab = still{Lab: lab, vantages: vantages}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, m := range All() {
 		group.Go(func() error {
-			if err := m.Break.Mend(ctx, lab); err != nil {
-				return fmt.Errorf("mend what mutant %s may have left: %w", m.Name, err)
+			if err := m.Fault.Revert(ctx, lab); err != nil {
+				return fmt.Errorf("revert what mutant %s may have left: %w", m.Name, err)
 			}
 			return nil
 		})
@@ -147,7 +147,7 @@ func Sweep(ctx context.Context, lab Lab) error {
 	return group.Wait()
 }
 
-// still is a lab whose vantages are asked for once: each of the many repairs of a sweep looks for its own among them.
+// still is a lab whose vantages are read once: each of the many reverts of a sweep searches its own among them.
 type still struct {
 	Lab
 	vantages []reach.Vantage
@@ -161,7 +161,7 @@ type run struct {
 	runnerWith func(...runner.Option) *runner.Runner
 	log        io.Writer
 	findings   []*Finding // in the order of the list; nil while unknown
-	unbroken   []string
+	baseline   []string
 	verdicts   []reach.Verdict
 }
 
@@ -189,14 +189,14 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 	if err != nil {
 		return mine, err
 	}
-	b := &breaker{plan: p, lab: r.lab, mend: map[int]func(context.Context) error{}}
+	b := &injector{plan: p, lab: r.lab, revert: map[int]func(context.Context) error{}}
 	outcome, err := r.runnerWith(runner.WithSettings(Settings()), runner.WithBefore(b.before)).Run(ctx, []scenario.Scenario{p.scenario})
 	if errors.Is(err, runner.ErrNothingRan) { // the cluster lacks what this scenario needs, and the next may be run
 		err = nil
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), revertIn)
 	defer cancel()
-	err = errors.Join(err, b.mendAll(clean)) // of one whose run ended while it lived
+	err = errors.Join(err, b.revertAll(clean)) // of one whose run ended while it lived
 	if len(outcome.Verdicts) == 0 {
 		return mine, err
 	}
@@ -208,7 +208,7 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 		}
 		return nil, err
 	}
-	findings, unbroken := p.read(verdict)
+	findings, baseline := p.read(verdict)
 	for k, f := range findings {
 		if f == nil {
 			left = append(left, mine[k])
@@ -217,24 +217,24 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 		r.findings[mine[k]] = f
 		_, _ = fmt.Fprintf(r.log, "mutant %s: %s after %.1f s: %s\n", f.Mutant.Name, f.Fate, f.Took.Seconds(), f.line()) // progress that cannot be shown stops nothing
 	}
-	r.unbroken = append(r.unbroken, unbroken...)
+	r.baseline = append(r.baseline, baseline...)
 	return left, err
 }
 
-// breaker breaks and mends the lab between the steps of a plan.
-type breaker struct {
+// injector injects faults into the lab, and reverts them, between the steps of a plan.
+type injector struct {
 	plan plan
 	lab  Lab
 
-	mu   sync.Mutex
-	mend map[int]func(context.Context) error // of what is broken
+	mu     sync.Mutex
+	revert map[int]func(context.Context) error // of the faults that are injected
 }
 
 // before is a runner.Before.
-func (b *breaker) before(ctx context.Context, _ string, step scenario.Step, namespace string) error {
+func (b *injector) before(ctx context.Context, _ string, step scenario.Step, namespace string) error {
 	m := b.plan.marks[step.Name]
 	switch {
-	case m.phase == broken && m.first:
+	case m.phase == injected && m.first:
 		mutant := b.plan.mutants[m.mutant]
 		scene, err := Look(ctx, b.lab, namespace)
 		if err != nil {
@@ -243,36 +243,36 @@ func (b *breaker) before(ctx context.Context, _ string, step scenario.Step, name
 		now := b.lab.OnRestore("mutant "+mutant.Name, func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, revertIn)
 			defer cancel()
-			return mutant.Break.Mend(ctx, b.lab)
+			return mutant.Fault.Revert(ctx, b.lab)
 		})
 		b.mu.Lock()
-		b.mend[m.mutant] = now
+		b.revert[m.mutant] = now
 		b.mu.Unlock()
-		if err := mutant.Break.Do(ctx, b.lab, scene); err != nil {
-			return fmt.Errorf("break the cluster: %w", err)
+		if err := mutant.Fault.Inject(ctx, b.lab, scene); err != nil {
+			return fmt.Errorf("inject the fault: %w", err)
 		}
-	case m.phase != broken: // its own steps too: an excursion whose steps were not all done has none that mend
-		return b.mendAll(ctx)
+	case m.phase != injected: // for the scenario's own steps too: an excursion that was cut short has no step after its revert
+		return b.revertAll(ctx)
 	}
 	return nil
 }
 
-// mendAll mends what is broken.
-func (b *breaker) mendAll(ctx context.Context) error {
+// revertAll reverts every fault that is injected.
+func (b *injector) revertAll(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, mend := range b.mend {
-		if err := mend(ctx); err != nil {
-			return fmt.Errorf("mend the cluster: %w", err)
+	for i, revert := range b.revert {
+		if err := revert(ctx); err != nil {
+			return fmt.Errorf("revert the fault: %w", err)
 		}
-		delete(b.mend, i)
+		delete(b.revert, i)
 	}
 	return nil
 }
 
 // read makes findings of a run: one per mutant of the plan, nil for one whose steps were not done; and the steps that
-// did not pass though nothing was broken.
-func (p plan) read(v reach.Verdict) (findings []*Finding, unbroken []string) {
+// did not pass without a fault.
+func (p plan) read(v reach.Verdict) (findings []*Finding, baseline []string) {
 	steps := make([]map[phase][]reach.Step, len(p.mutants))
 	for i := range steps {
 		steps[i] = map[phase][]reach.Step{}
@@ -285,10 +285,10 @@ func (p plan) read(v reach.Verdict) (findings []*Finding, unbroken []string) {
 		case !known || m.phase == own:
 			if step.Result != reach.Pass && step.Result != reach.Skipped {
 				firstBad = fmt.Sprintf("%s: %s: %s: %s", v.Scenario, step.Name, step.Result, step.Why)
-				unbroken = append(unbroken, firstBad)
+				baseline = append(baseline, firstBad)
 			}
 		default:
-			if m.first && m.phase == broken && firstBad != "" {
+			if m.first && m.phase == injected && firstBad != "" {
 				voided[m.mutant] = firstBad
 			}
 			steps[m.mutant][m.phase] = append(steps[m.mutant][m.phase], step)
@@ -296,13 +296,13 @@ func (p plan) read(v reach.Verdict) (findings []*Finding, unbroken []string) {
 	}
 	findings = make([]*Finding, len(p.mutants))
 	for i, mutant := range p.mutants {
-		f := judge(mutant, steps[i][broken], steps[i][mended])
+		f := judge(mutant, steps[i][injected], steps[i][reverted])
 		if f != nil && voided[i] != "" {
-			f = &Finding{Mutant: mutant, Fate: NotRun, Took: f.Took, Why: "the scenario did not pass unbroken: " + voided[i]}
+			f = &Finding{Mutant: mutant, Fate: NotRun, Took: f.Took, Why: "the scenario did not pass without the fault: " + voided[i]}
 		}
 		findings[i] = f
 	}
-	return findings, unbroken
+	return findings, baseline
 }
 
 // judge makes one mutant's finding of its steps; nil where they were not done, because something before them failed.
@@ -333,9 +333,9 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 		if step.Result == reach.Pass {
 			continue
 		}
-		why := fmt.Sprintf("%s, after the repair: %s: %s", stepOf(step.Name), step.Result, step.Why)
-		if f.Fate == Noticed || f.Fate == Lasting {
-			f.Fate = Lasting
+		why := fmt.Sprintf("%s, after the revert: %s: %s", stepOf(step.Name), step.Result, step.Why)
+		if f.Fate == Noticed || f.Fate == NotRecovered {
+			f.Fate = NotRecovered
 		}
 		f.Why = joined(f.Why, why)
 	}

@@ -16,15 +16,15 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
+var update = flag.Bool("update", false, "write the golden files in testdata again")
 
 // outcomeOf reads what a run of the small scenario with two mutants would be judged as; results are by step.
 func outcomeOf(t *testing.T, results map[string]reach.Step) Outcome {
 	t.Helper()
 	sign := Notice{Signs: []Sign{{From: []string{"pod/worker"}, Field: "outcome", Got: []string{"Refused"}}}}
 	p, err := planFor(small(), []Mutant{
-		{Name: "first", Breaks: "on worker, connections are refused", Scenario: "small", During: []string{"look"}, Notice: sign},
-		{Name: "second", Breaks: "kube-proxy is stopped while every pod is replaced", Scenario: "small", During: []string{"replace", "look again"}, Notice: sign},
+		{Name: "first", Effect: "on worker, connections are refused", Scenario: "small", During: []string{"look"}, Notice: sign},
+		{Name: "second", Effect: "kube-proxy is stopped while every pod is replaced", Scenario: "small", During: []string{"replace", "look again"}, Notice: sign},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -34,15 +34,15 @@ func outcomeOf(t *testing.T, results map[string]reach.Step) Outcome {
 		result, told := results[step.Name]
 		if !told {
 			result = reach.Step{Result: reach.Pass}
-			if p.marks[step.Name].phase == broken && len(step.Tables()) > 0 {
+			if p.marks[step.Name].phase == injected && len(step.Tables()) > 0 {
 				result = refused()
 			}
 		}
 		result.Name, result.Elapsed = step.Name, 1500*time.Millisecond
 		verdict.Steps = append(verdict.Steps, result)
 	}
-	findings, unbroken := p.read(verdict)
-	out := Outcome{Unbroken: unbroken, Elapsed: 7 * time.Second}
+	findings, baseline := p.read(verdict)
+	out := Outcome{Baseline: baseline, Elapsed: 7 * time.Second}
 	for i, f := range findings {
 		if f == nil {
 			f = &Finding{Mutant: p.mutants[i], Fate: NotRun, Why: "its scenario did not get so far"}
@@ -69,20 +69,20 @@ func TestFates(t *testing.T) {
 		result        reach.Result
 	}{
 		{"all is noticed", nil, Noticed, Noticed, reach.Pass},
-		{"one survives", map[string]reach.Step{"look … broken by first": pass}, Survived, Noticed, reach.Fail},
-		{"the wrong cell tells", map[string]reach.Step{"look … broken by first": elsewhere}, Elsewhere, Noticed, reach.Fail},
-		{"one lasts", map[string]reach.Step{"look … mended after first": failed}, Lasting, Noticed, reach.Fail},
-		{"one survives, and the repair breaks something", map[string]reach.Step{"look … broken by first": pass, "look … mended after first": failed}, Survived, Noticed, reach.Fail},
-		{"one cannot be injected", map[string]reach.Step{"look … broken by first": {Result: reach.Inconclusive, Why: "before the step: no nft"}}, NotRun, Noticed, reach.Inconclusive},
+		{"one survives", map[string]reach.Step{"look … with fault first": pass}, Survived, Noticed, reach.Fail},
+		{"the wrong cell tells", map[string]reach.Step{"look … with fault first": elsewhere}, Elsewhere, Noticed, reach.Fail},
+		{"one lasts", map[string]reach.Step{"look … after the revert of first": failed}, NotRecovered, Noticed, reach.Fail},
+		{"one survives, and the revert changes something else", map[string]reach.Step{"look … with fault first": pass, "look … after the revert of first": failed}, Survived, Noticed, reach.Fail},
+		{"one cannot be injected", map[string]reach.Step{"look … with fault first": {Result: reach.Inconclusive, Why: "before the step: no nft"}}, NotRun, Noticed, reach.Inconclusive},
 		{"the scenario fails before one", map[string]reach.Step{"look again": failed}, Noticed, NotRun, reach.Fail},
-		{"the scenario ends before one", map[string]reach.Step{"replace … broken by second": skipped, "look again … broken by second": skipped, "look again … mended after second": skipped}, Noticed, NotRun, reach.Inconclusive},
-		{"a step that changes something fails", map[string]reach.Step{"replace … broken by second": failed, "look again … broken by second": skipped, "look again … mended after second": skipped}, Noticed, Elsewhere, reach.Fail},
-		{"it is not seen whether it is mended", map[string]reach.Step{"look … mended after first": skipped}, Lasting, Noticed, reach.Fail},
+		{"the scenario ends before one", map[string]reach.Step{"replace … with fault second": skipped, "look again … with fault second": skipped, "look again … after the revert of second": skipped}, Noticed, NotRun, reach.Inconclusive},
+		{"a step that changes something fails", map[string]reach.Step{"replace … with fault second": failed, "look again … with fault second": skipped, "look again … after the revert of second": skipped}, Noticed, Elsewhere, reach.Fail},
+		{"it is not seen whether it is reverted", map[string]reach.Step{"look … after the revert of first": skipped}, NotRecovered, Noticed, reach.Fail},
 	} {
 		out := outcomeOf(t, c.steps)
 		if out.Findings[0].Fate != c.first || out.Findings[1].Fate != c.second || out.Result() != c.result {
 			t.Errorf("%s: got %q, %q, %s (%s; %s; %v); want %q, %q, %s", c.about, out.Findings[0].Fate, out.Findings[1].Fate, out.Result(),
-				out.Findings[0].Why, out.Findings[1].Why, out.Unbroken, c.first, c.second, c.result)
+				out.Findings[0].Why, out.Findings[1].Why, out.Baseline, c.first, c.second, c.result)
 		}
 	}
 	if (Outcome{}).Result() != reach.Inconclusive {
@@ -93,8 +93,8 @@ func TestFates(t *testing.T) {
 func TestTable(t *testing.T) {
 	var got bytes.Buffer
 	for _, steps := range []map[string]reach.Step{nil, {
-		"look … broken by first": {Result: reach.Pass},
-		"look again":             {Result: reach.Fail, Why: "from pod/worker to my-service: no answer"},
+		"look … with fault first": {Result: reach.Pass},
+		"look again":              {Result: reach.Fail, Why: "from pod/worker to my-service: no answer"},
 	}} {
 		if err := Text(&got, outcomeOf(t, steps), 100); err != nil {
 			t.Fatal(err)
@@ -129,50 +129,50 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// The cluster is broken right before a mutant's first step, mended right before what comes behind its last, and mended
+// A fault is injected right before a mutant's first step, reverted right before what comes behind its last, and reverted
 // when the run ends in between.
 func TestBreaker(t *testing.T) {
 	lab := newFakeLab(t)
-	broken := errors.New("no such program")
+	refused := errors.New("no such program")
 	var done []string
-	breaks := func(name string, fails error) Break {
-		return Break{
-			Do: func(_ context.Context, _ Lab, s Scene) error {
-				done = append(done, "break "+name+" at "+s.VIP.String())
+	fault := func(name string, fails error) Fault {
+		return Fault{
+			Inject: func(_ context.Context, _ Lab, s Scene) error {
+				done = append(done, "inject "+name+" at "+s.VIP.String())
 				return fails
 			},
-			Mend: func(context.Context, Lab) error { done = append(done, "mend "+name); return nil },
+			Revert: func(context.Context, Lab) error { done = append(done, "revert "+name); return nil },
 		}
 	}
 	p, err := planFor(small(), []Mutant{
-		{Name: "first", During: []string{"look"}, Break: breaks("first", nil)},
-		{Name: "second", During: []string{"look"}, Break: breaks("second", broken)},
-		{Name: "third", During: []string{"replace", "look again"}, Break: breaks("third", nil)},
+		{Name: "first", During: []string{"look"}, Fault: fault("first", nil)},
+		{Name: "second", During: []string{"look"}, Fault: fault("second", refused)},
+		{Name: "third", During: []string{"replace", "look again"}, Fault: fault("third", nil)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &breaker{plan: p, lab: lab, mend: map[int]func(context.Context) error{}}
+	b := &injector{plan: p, lab: lab, revert: map[int]func(context.Context) error{}}
 	for _, step := range p.scenario.Steps {
 		err := b.before(t.Context(), "small", step, "ns")
-		if (err != nil) != (step.Name == "look … broken by second") || err != nil && !errors.Is(err, broken) {
+		if (err != nil) != (step.Name == "look … with fault second") || err != nil && !errors.Is(err, refused) {
 			t.Errorf("%s: %v", step.Name, err)
 		}
 		done = append(done, step.Name)
-		if step.Name == "replace … broken by third" {
+		if step.Name == "replace … with fault third" {
 			break // as a cancelled run does
 		}
 	}
 	if !slices.Equal(lab.pending(), []string{"mutant third"}) {
 		t.Errorf("the lab would undo %v", lab.pending())
 	}
-	if err := b.mendAll(t.Context()); err != nil {
+	if err := b.revertAll(t.Context()); err != nil {
 		t.Error(err)
 	}
 	want := []string{"deploy", "look",
-		"break first at 10.96.0.9", "look … broken by first", "mend first", "look … mended after first",
-		"break second at 10.96.0.9", "look … broken by second", "mend second", "look … mended after second",
-		"replace", "look again", "break third at 10.96.0.9", "replace … broken by third", "mend third"}
+		"inject first at 10.96.0.9", "look … with fault first", "revert first", "look … after the revert of first",
+		"inject second at 10.96.0.9", "look … with fault second", "revert second", "look … after the revert of second",
+		"replace", "look again", "inject third at 10.96.0.9", "replace … with fault third", "revert third"}
 	if !slices.Equal(done, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(done, "\n"), strings.Join(want, "\n"))
 	}

@@ -42,8 +42,7 @@ const (
 	appLabel, appName = "app", "my-app"
 )
 
-// Scene is what a mutant finds when it breaks the cluster. Mutants break IPv4, in dual-stack clusters too, but for those of
-// Family IPv6.
+// Scene is what a fault is injected into. Faults are about IPv4, in dual-stack clusters too, except those of Family IPv6.
 type Scene struct {
 	Namespace string
 	// All are the scenario's Services by name, Pods the addresses of its pods by name, whatever state these are in.

@@ -54,7 +54,7 @@ func TestScenarioThatIsSkippedEndsNothing(t *testing.T) {
 	}
 }
 
-// A mutant of an IP family that the cluster does not have is told as left out, and nothing is broken for it.
+// A mutant of an IP family that the cluster does not have is reported as skipped, and its fault is not injected.
 func TestMutantsOfAFamilyThatIsNotThere(t *testing.T) {
 	lab := newFakeLab(t)
 	list := []Mutant{{Name: "of-another-family", Scenario: "small", Family: "IPv5", During: []string{"look"}}}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// columns are the least widths of the table's: the mutant's name, what it breaks, what told, seconds.
+// columns are the least widths of the table's: the mutant's name, its effect, what showed it, seconds.
 const (
 	nameWidth, secondsWidth = 23, 6
 	leastWidth              = 90
@@ -20,8 +20,8 @@ func Text(w io.Writer, o Outcome, width int) error {
 		text.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
 	}
 	rest := max(width, leastWidth) - nameWidth - secondsWidth - 3*len(" | ")
-	breaks := rest * 2 / 5
-	widths := []int{nameWidth, breaks, rest - breaks, secondsWidth}
+	effect := rest * 2 / 5
+	widths := []int{nameWidth, effect, rest - effect, secondsWidth}
 	row := func(cells ...string) {
 		wrapped := make([][]string, len(cells))
 		height := 0
@@ -48,14 +48,14 @@ func Text(w io.Writer, o Outcome, width int) error {
 		}
 		line("%s", strings.Join(parts, "-+-"))
 	}
-	row("mutant", "breaks", "noticed by scenario: step: cell", "s")
+	row("mutant", "fault", "noticed by scenario: step: cell", "s")
 	for _, f := range o.Findings {
 		rule()
-		row(f.Mutant.Name, f.Mutant.Breaks, f.cell(), fmt.Sprintf("%6.1f", f.Took.Seconds()))
+		row(f.Mutant.Name, f.Mutant.Effect, f.cell(), fmt.Sprintf("%6.1f", f.Took.Seconds()))
 	}
 	rule()
-	for _, bad := range o.Unbroken {
-		line("not passed though nothing was broken: %s", bad)
+	for _, bad := range o.Baseline {
+		line("did not pass without a fault: %s", bad)
 	}
 	line("%s", o.summary())
 	if _, err := io.WriteString(w, text.String()); err != nil {
@@ -91,7 +91,7 @@ func (o Outcome) summary() string {
 		count[f.Fate]++
 	}
 	text := fmt.Sprintf("%d mutants: %d noticed", len(o.Findings), count[Noticed])
-	for _, fate := range []Fate{Survived, Elsewhere, Lasting, NotRun, Skipped} {
+	for _, fate := range []Fate{Survived, Elsewhere, NotRecovered, NotRun, Skipped} {
 		if count[fate] > 0 {
 			text += fmt.Sprintf(", %d %s", count[fate], fate)
 		}

@@ -51,7 +51,7 @@ recover, 2 no verdict was possible.`,
 			}
 			if list {
 				for _, m := range chosen {
-					if _, err := fmt.Fprintf(a.Out, "%-24s %s: %s\n", m.Name, m.Scenario, m.Breaks); err != nil {
+					if _, err := fmt.Fprintf(a.Out, "%-24s %s: %s\n", m.Name, m.Scenario, m.Effect); err != nil {
 						return err
 					}
 				}

@@ -17,9 +17,9 @@ import (
 )
 
 // sliceAdded gives a Service an EndpointSlice that no controller made, with an address that is none of its pods'.
-func sliceAdded(service string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func sliceAdded(service string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			if len(scene.DNS) == 0 {
 				return errors.New("no pod of CoreDNS is ready")
 			}
@@ -34,7 +34,7 @@ func sliceAdded(service string) Break {
 			}
 			return nil
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			list, err := lab.Client().DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
 			if err != nil {
 				return fmt.Errorf("find the EndpointSlices that were added: %w", err)
@@ -51,9 +51,9 @@ func sliceAdded(service string) Break {
 }
 
 // addressForgotten deletes the IPAddress object of my-service's ClusterIP, which keeps the address.
-func addressForgotten() Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func addressForgotten() Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			// the annotation that says which Service to look at afterwards; the patch in it changes nothing
 			if err := patchService(ctx, lab, scene.Service, noted("{}")); err != nil {
 				return err
@@ -63,7 +63,7 @@ func addressForgotten() Break {
 			}
 			return nil
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			services, err := lab.Client().CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 			if err != nil {
 				return fmt.Errorf("find the service whose address was forgotten: %w", err)
@@ -97,16 +97,16 @@ func remember(ctx context.Context, lab Lab, service *corev1.Service, addr netip.
 
 // addressOfNoPool stops MetalLB's controller and has my-service's status say that it has an address of documentation
 // (RFC 5737). The controller, when it goes on, sees that and gives another.
-func addressOfNoPool() Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func addressOfNoPool() Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			// in the nodes' own process namespaces, of which one has the controller
 			if err := everyNode(ctx, lab, "sh", "-c", "pkill --signal STOP --exact controller || test $? = 1"); err != nil {
 				return err
 			}
 			return edit(ctx, lab, scene.Service, "status", `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7","ipMode":"VIP"}]}}}`)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			err := unedit(ctx, lab) // first: what the controller finds then is as it left it
 			err = errors.Join(err, everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact controller || test $? = 1"))
 			return errors.Join(err, waitForDeployment(ctx, lab, metalLB, "controller"))
@@ -116,17 +116,17 @@ func addressOfNoPool() Break {
 
 // neighbourKept has the machine outside send what it sends to the load balancer's address to the node that announces it
 // now for good, whatever is announced later.
-func neighbourKept() Break {
+func neighbourKept() Fault {
 	// $0 is the address; ip prints "ADDRESS dev LINK lladdr MAC STATE"
 	const keep = `set -- $(ip neigh show "$0") && test "$4" = lladdr && ip neigh replace "$0" lladdr "$5" dev "$3" nud permanent`
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			if !scene.LoadBalancer.IsValid() {
 				return errors.New("the Service has no load balancer's address")
 			}
 			return at(ctx, lab, string(reach.Outside), "", "sh", "-c", keep, scene.LoadBalancer.String())
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			return at(ctx, lab, string(reach.Outside), "", "ip", "neigh", "flush", "nud", "permanent")
 		},
 	}

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Whatever an earlier process left is mended before anything is tried, and a cluster that is whole stays as it is.
+// Whatever an earlier process left is reverted before anything is tried, and a cluster that is whole stays as it is.
 func TestSweepChangesNothingThatIsWhole(t *testing.T) {
 	lab := newFakeLab(t)
 	if err := Sweep(t.Context(), lab); err != nil {
@@ -34,14 +34,14 @@ func TestWayIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := wayIn("worker").Do(t.Context(), lab, scene); err != nil {
+	if err := wayIn("worker").Inject(t.Context(), lab, scene); err != nil {
 		t.Fatal(err)
 	}
 	if want := "outside: ip route add 10.96.0.0/16 via 172.18.0.3 protocol 222"; !slices.Contains(lab.ran, want) {
 		t.Errorf("ran %q, want %q", lab.ran, want)
 	}
-	if err := addressOwned("worker").Do(t.Context(), lab, scene); err == nil {
-		t.Error("without a load balancer's address nothing is broken, and that must be said")
+	if err := addressOwned("worker").Inject(t.Context(), lab, scene); err == nil {
+		t.Error("without a load balancer's address there is no fault to inject, and Inject must return an error")
 	}
 }
 
@@ -58,8 +58,8 @@ func TestCorefileIsPutBack(t *testing.T) {
 		}
 		return config.Data["Corefile"]
 	}
-	broken := aliasChanged("www.example.com")
-	if err := broken.Do(t.Context(), lab, scene); err != nil {
+	fault := aliasChanged("www.example.com")
+	if err := fault.Inject(t.Context(), lab, scene); err != nil {
 		t.Fatal(err)
 	}
 	text := read()
@@ -69,17 +69,17 @@ func TestCorefileIsPutBack(t *testing.T) {
 			t.Errorf("the Corefile has no %q:\n%s", want, text)
 		}
 	}
-	for range 2 { // the second time there is nothing to mend
-		if err := broken.Mend(t.Context(), lab); err != nil {
+	for range 2 { // the second time there is nothing to revert
+		if err := fault.Revert(t.Context(), lab); err != nil {
 			t.Fatal(err)
 		}
 		if text := read(); text != corefileText {
-			t.Errorf("mended, it is\n%s", text)
+			t.Errorf("reverted, it is\n%s", text)
 		}
 	}
 	d, err := lab.client.AppsV1().Deployments("kube-system").Get(t.Context(), "coredns", metav1.GetOptions{})
 	if err != nil || len(d.Spec.Template.Annotations) > 0 {
-		t.Errorf("mended, CoreDNS's pods have the annotations %v (%v)", d.Spec.Template.Annotations, err)
+		t.Errorf("reverted, CoreDNS's pods have the annotations %v (%v)", d.Spec.Template.Annotations, err)
 	}
 }
 
@@ -98,11 +98,11 @@ func TestDNSReplicasComeBack(t *testing.T) {
 	if err := patch(t.Context(), deployments.Patch, "coredns", `{"metadata":{"annotations":{"svclab.io/mutant-replicas":"2"}},"spec":{"replicas":0}}`); err != nil {
 		t.Fatal(err)
 	}
-	if err := dnsDown().Mend(t.Context(), lab); err != nil {
+	if err := dnsDown().Revert(t.Context(), lab); err != nil {
 		t.Fatal(err)
 	}
 	d, err := deployments.Get(t.Context(), "coredns", metav1.GetOptions{})
 	if err != nil || *d.Spec.Replicas != 2 || len(d.Annotations) > 0 {
-		t.Errorf("mended, CoreDNS has %d replicas and annotations %v (%v)", *d.Spec.Replicas, d.Annotations, err)
+		t.Errorf("reverted, CoreDNS has %d replicas and annotations %v (%v)", *d.Spec.Replicas, d.Annotations, err)
 	}
 }

@@ -23,9 +23,9 @@ const strangerName = "stranger"
 
 // stranger runs a pod of the app's image that the Service does not select, and sends it one in share of a node's
 // connections to the ClusterIP.
-func stranger(slot string, share int) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func stranger(slot string, share int) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Name: strangerName, Namespace: scene.Namespace, Labels: map[string]string{mutantLabel: "stranger"}},
 				Spec: corev1.PodSpec{
@@ -47,10 +47,10 @@ func stranger(slot string, share int) Break {
 				return errors.New("make the stranger: it has no IPv4 address")
 			}
 			rule := fmt.Sprintf("%s numgen random mod %d == 0 dnat ip to %s:8080", scene.toService(), share, addr)
-			return filter(slot, func(Scene) (Rules, error) { return everyClient(rule), nil }).Do(ctx, lab, scene)
+			return filter(slot, func(Scene) (Rules, error) { return everyClient(rule), nil }).Inject(ctx, lab, scene)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
-			err := filter(slot, nil).Mend(ctx, lab)
+		Revert: func(ctx context.Context, lab Lab) error {
+			err := filter(slot, nil).Revert(ctx, lab)
 			pods, listed := lab.Client().CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
 			if listed != nil {
 				return errors.Join(err, fmt.Errorf("find the stranger: %w", listed))
@@ -70,22 +70,22 @@ func stranger(slot string, share int) Break {
 const routeProtocol = "222"
 
 // wayIn gives the machine outside a route to the Service range by a node.
-func wayIn(slot string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func wayIn(slot string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			return at(ctx, lab, string(reach.Outside), "", "ip", "route", "add", scene.Services.String(), "via", scene.Nodes[slot].Addr.String(),
 				"protocol", routeProtocol)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			return at(ctx, lab, string(reach.Outside), "", "ip", "route", "flush", "protocol", routeProtocol)
 		},
 	}
 }
 
 // proberReplaced puts a shell script in the prober's place.
-func proberReplaced(vantage, script string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+func proberReplaced(vantage, script string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			v, err := find(ctx, lab, vantage)
 			if err != nil {
 				return err
@@ -101,7 +101,7 @@ func proberReplaced(vantage, script string) Break {
 			done`
 			return at(ctx, lab, vantage, "", "sh", "-c", replace, path, script)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			putBack := `for was in /kind/svclab/*.` + mutantMark + ` /tmp/*.` + mutantMark + `; do
 				if [ -e "$was" ]; then
 					is="${was%.` + mutantMark + `}"
@@ -130,25 +130,25 @@ while read -r line; do
 done`
 
 // kernelSet gives one of a node's kernel settings, by its path under /proc/sys, another value.
-func kernelSet(slot, name, value string) Break {
+func kernelSet(slot, name, value string) Fault {
 	const was = "/run/" + mutantMark + "-setting"
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			return onNode(ctx, lab, slot, "", "sh", "-c", fmt.Sprintf(`cat /proc/sys/%s >%s && echo %s >/proc/sys/%[1]s`, name, was, value))
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			return onNode(ctx, lab, slot, "", "sh", "-c", fmt.Sprintf(`if [ -s %[1]s ]; then cat %[1]s >/proc/sys/%[2]s && rm %[1]s; fi`, was, name))
 		},
 	}
 }
 
 // proxyFrozen stops a node's kube-proxy without ending it.
-func proxyFrozen(slot string) Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+func proxyFrozen(slot string) Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			return lab.FreezeProxy(ctx, scene.Nodes[slot].Name)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			v, err := find(ctx, lab, "node/"+slot)
 			if err != nil {
 				return err
@@ -160,21 +160,21 @@ func proxyFrozen(slot string) Break {
 
 // unheardOf edits a Service, waits until a node's rules show it by a shell command, and stops the node's kube-proxy
 // there: what is changed from then on it does not hear of.
-func unheardOf(slot, service, body string, shown func(Scene) string) Break {
+func unheardOf(slot, service, body string, shown func(Scene) string) Fault {
 	edits, stops := edited(service, "", body), proxyFrozen(slot)
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
-			if err := edits.Do(ctx, lab, scene); err != nil {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
+			if err := edits.Inject(ctx, lab, scene); err != nil {
 				return err
 			}
 			poll := fmt.Sprintf(`for i in $(seq 100); do if %s; then exit; fi; sleep 0.2; done; echo kube-proxy did not write it within 20 s >&2; exit 1`, shown(scene))
 			if err := onNode(ctx, lab, slot, "", "sh", "-c", poll); err != nil {
 				return err
 			}
-			return stops.Do(ctx, lab, scene)
+			return stops.Inject(ctx, lab, scene)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
-			return errors.Join(stops.Mend(ctx, lab), edits.Mend(ctx, lab))
+		Revert: func(ctx context.Context, lab Lab) error {
+			return errors.Join(stops.Revert(ctx, lab), edits.Revert(ctx, lab))
 		},
 	}
 }
@@ -183,7 +183,7 @@ func unheardOf(slot, service, body string, shown func(Scene) string) Break {
 const addressLabel = "lo:mutant"
 
 // addressOwned gives nodes the load balancer's address. Linux answers ARP for an address whichever of its links has it.
-func addressOwned(slots ...string) Break {
+func addressOwned(slots ...string) Fault {
 	each := func(do func(slot string) error) error {
 		var errs []error
 		for _, slot := range slots {
@@ -191,8 +191,8 @@ func addressOwned(slots ...string) Break {
 		}
 		return errors.Join(errs...)
 	}
-	return Break{
-		Do: func(ctx context.Context, lab Lab, scene Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			if !scene.LoadBalancer.IsValid() {
 				return errors.New("the Service has no load balancer's address")
 			}
@@ -200,7 +200,7 @@ func addressOwned(slots ...string) Break {
 				return onNode(ctx, lab, slot, "", "ip", "addr", "add", scene.LoadBalancer.String()+"/32", "dev", "lo", "label", addressLabel)
 			})
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			return each(func(slot string) error {
 				return onNode(ctx, lab, slot, "", "ip", "addr", "flush", "dev", "lo", "label", addressLabel)
 			})
@@ -223,13 +223,13 @@ func everyNode(ctx context.Context, lab Lab, argv ...string) error {
 }
 
 // speakersHang stops MetalLB's speakers where they are.
-func speakersHang() Break {
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+func speakersHang() Fault {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			// in the node's own process namespace: it reaches this node's speaker and nothing else
 			return everyNode(ctx, lab, "pkill", "--signal", "STOP", "--exact", "speaker")
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			err := everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: there is none
 			return errors.Join(err, speakersRun(ctx, lab))
 		},
@@ -249,19 +249,19 @@ func speakersRun(ctx context.Context, lab Lab) error {
 const metalLB = "metallb-system"
 
 // speakersGone has MetalLB's speakers run nowhere.
-func speakersGone() Break {
+func speakersGone() Fault {
 	selector := func(ctx context.Context, lab Lab, value string) error {
 		return patch(ctx, lab.Client().AppsV1().DaemonSets(metalLB).Patch, "speaker",
 			fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{%q:%s}}}}}`, mutantLabel, value))
 	}
-	return Break{
-		Do: func(ctx context.Context, lab Lab, _ Scene) error {
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			if err := selector(ctx, lab, `"nowhere"`); err != nil {
 				return err
 			}
 			return waitForDaemonSet(ctx, lab, metalLB, "speaker", 0)
 		},
-		Mend: func(ctx context.Context, lab Lab) error {
+		Revert: func(ctx context.Context, lab Lab) error {
 			if err := selector(ctx, lab, "null"); err != nil {
 				return err
 			}
