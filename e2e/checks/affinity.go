@@ -130,7 +130,7 @@ func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
 		moved   []string
 	)
 	for _, cell := range cells {
-		if ok, _, _ := cell.Asked(); !ok {
+		if ok, _, _ := cell.Probed(); !ok {
 			continue
 		}
 		clients++

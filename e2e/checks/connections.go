@@ -64,7 +64,7 @@ func judgeConnections(cells []reach.Cell) (lines []string, err error) {
 		unsent       error // a failure that was observed goes before it
 	)
 	for _, cell := range cells {
-		_, unprobed, failed := cell.Asked()
+		_, unprobed, failed := cell.Probed()
 		if unprobed != "" {
 			continue
 		}

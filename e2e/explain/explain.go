@@ -208,7 +208,7 @@ func (v *view) cells(kind reach.TargetKind) []reach.CellVerdict {
 		if c.Cell.Target.Kind != kind || c.Cell.Target.Undeclared {
 			continue
 		}
-		if probed, _, _ := c.Cell.Asked(); probed {
+		if probed, _, _ := c.Cell.Probed(); probed {
 			list = append(list, c)
 		}
 	}

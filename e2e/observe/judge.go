@@ -92,7 +92,7 @@ func (e Engine) judge(f Forecast, cell reach.Cell) reach.CellVerdict {
 // judgeExpected judges a cell by the expected table alone. What the oracle predicts of the objects says why.
 func judgeExpected(cell reach.Cell, oracle, expected reach.Prediction) reach.CellVerdict {
 	v := reach.Judge(cell, expected, nil)
-	v.Oracle, v.Written = oracle, &expected
+	v.Oracle, v.Expected = oracle, &expected
 	if v.Result != reach.Fail {
 		return v
 	}

@@ -238,7 +238,7 @@ func TestGoal(t *testing.T) {
 	if result.Lines[0] != "as predicted at once" {
 		t.Errorf("a goal that is not reached was waited for: %q", result.Lines)
 	}
-	if declared.Written == nil || declared.Oracle.Allows(reach.Reached) {
+	if declared.Expected == nil || declared.Oracle.Allows(reach.Reached) {
 		t.Errorf("oracle and expected table are mixed up: %+v", declared)
 	}
 	b.network = healthy

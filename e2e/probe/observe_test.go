@@ -206,7 +206,7 @@ func TestOneCellPerRequestInOrder(t *testing.T) {
 	if got := cells[1].Observations[0].Detail; got != unusable.Unusable {
 		t.Errorf("the reason became %q", got)
 	}
-	if ok, unprobed, _ := cells[3].Asked(); ok || !strings.Contains(unprobed, "TCP and UDP only") {
+	if ok, unprobed, _ := cells[3].Probed(); ok || !strings.Contains(unprobed, "TCP and UDP only") {
 		t.Errorf("SCTP: %q", unprobed)
 	}
 	if one.connections.Load() != 2 {

@@ -172,7 +172,7 @@ func TestProberThatCannotBeCopied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, _, failed := cells[1].Asked(); ok || !strings.Contains(failed, "copy the prober to pod/worker: no space left") || exec.copied != 2 {
+	if ok, _, failed := cells[1].Probed(); ok || !strings.Contains(failed, "copy the prober to pod/worker: no space left") || exec.copied != 2 {
 		t.Errorf("got %q after %d tries", failed, exec.copied)
 	}
 }

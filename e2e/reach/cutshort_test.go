@@ -18,7 +18,7 @@ func TestJudgeACellCutShort(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		oracle  Prediction
-		written *Prediction
+		expected *Prediction
 		seen    []Observation
 		result  Result
 		why     string
@@ -35,7 +35,7 @@ func TestJudgeACellCutShort(t *testing.T) {
 		"nothing was reported":    {want, nil, nil, Inconclusive, "no observation was reported"},
 		"left out after a loss":   {want, nil, []Observation{lost, {Outcome: Unprobed, Detail: "on purpose"}}, Skipped, "on purpose"},
 	} {
-		v := Judge(Cell{Observations: c.seen}, c.oracle, c.written)
+		v := Judge(Cell{Observations: c.seen}, c.oracle, c.expected)
 		if v.Result != c.result || !strings.Contains(v.Alone+v.Why, c.why) {
 			t.Errorf("%s: %s, %s: %s", name, v.Result, v.Alone, v.Why)
 		}

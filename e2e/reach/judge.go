@@ -78,7 +78,7 @@ func Compare(want Prediction, cell Cell) []Difference {
 		diffs = append(diffs, Difference{Field: "affinity", Want: "one backend for every connection",
 			Got: strings.Join(sortedKeys(seen), " "), Count: len(seen), Of: total})
 	}
-	if sent, _, _ := cell.Asked(); sent && answered && !want.Sticky && !want.AnyBackend {
+	if sent, _, _ := cell.Probed(); sent && answered && !want.Sticky && !want.AnyBackend {
 		for _, backend := range want.Backends {
 			if !seen[backend] {
 				diffs = append(diffs, Difference{Field: "missing backend", Want: backend,
@@ -92,9 +92,9 @@ func Compare(want Prediction, cell Cell) []Difference {
 	return diffs
 }
 
-// Asked says whether the cell's probes were all sent and reported. unprobed is the reason of a cell left out
+// Probed reports whether the cell's probes were all sent and reported. unprobed is the reason of a cell left out
 // on purpose, failed that of a prober that could not do its work; at most one of them is set.
-func (c Cell) Asked() (ok bool, unprobed, failed string) {
+func (c Cell) Probed() (ok bool, unprobed, failed string) {
 	if len(c.Observations) == 0 {
 		return false, "", "no observation was reported"
 	}

@@ -155,7 +155,7 @@ func TestJudge(t *testing.T) {
 		name    string
 		seen    []Observation
 		oracle  Prediction
-		written *Prediction
+		expected *Prediction
 		result  Result
 		alone   string
 	}{
@@ -172,7 +172,7 @@ func TestJudge(t *testing.T) {
 		{"left out", []Observation{{Outcome: Unprobed, Detail: "no route"}}, refuse, &refuse, Skipped, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := Judge(Cell{Observations: tc.seen}, tc.oracle, tc.written)
+			v := Judge(Cell{Observations: tc.seen}, tc.oracle, tc.expected)
 			if v.Result != tc.result || v.Alone != tc.alone {
 				t.Errorf("got %s %q (%s), want %s %q", v.Result, v.Alone, v.Why, tc.result, tc.alone)
 			}

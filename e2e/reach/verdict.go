@@ -42,10 +42,10 @@ func Worse(a, b Result) Result {
 // CellVerdict is one cell of a table after judging.
 type CellVerdict struct {
 	Cell Cell `json:"cell"`
-	// Oracle is what the oracle predicted; Written what the scenario's expected table says, nil where
+	// Oracle is what the oracle predicted. Expected is what the expected table of the scenario says; nil where
 	// the probe has no such table (explain, fuzz).
 	Oracle  Prediction  `json:"oracle"`
-	Written *Prediction `json:"expected,omitempty"`
+	Expected *Prediction `json:"expected,omitempty"`
 	Result  Result      `json:"result"`
 	// Alone names which of the three stands alone against the other two: "observation", "oracle",
 	// "expected table"; "all three" when no two agree; empty on a pass.
@@ -115,46 +115,46 @@ type Verdict struct {
 //
 // A cell cannot pass if some of its probes could not be sent. It is a Fail if those that were sent differ, because no
 // later probe could have changed that. If they do not, it is Inconclusive.
-func Judge(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
-	v := judgeSent(cell, oracle, written)
-	switch _, unprobed, failed := cell.Asked(); {
+func Judge(cell Cell, oracle Prediction, expected *Prediction) CellVerdict {
+	v := judgeSent(cell, oracle, expected)
+	switch _, unprobed, failed := cell.Probed(); {
 	case failed != "" && v.Result == Fail:
 		v.Why += "; later probes could not be sent: " + failed
 	case failed != "":
 		v.Result, v.Why = Inconclusive, "could not probe: "+failed
 	case unprobed != "":
-		v = CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Skipped, Why: unprobed}
+		v = CellVerdict{Cell: cell, Oracle: oracle, Expected: expected, Result: Skipped, Why: unprobed}
 	}
 	return v
 }
 
 // judgeSent judges the probes that were sent.
-func judgeSent(cell Cell, oracle Prediction, written *Prediction) CellVerdict {
-	v := CellVerdict{Cell: cell, Oracle: oracle, Written: written, Result: Pass}
+func judgeSent(cell Cell, oracle Prediction, expected *Prediction) CellVerdict {
+	v := CellVerdict{Cell: cell, Oracle: oracle, Expected: expected, Result: Pass}
 	byOracle := Compare(oracle, cell)
-	if written == nil {
+	if expected == nil {
 		if len(byOracle) > 0 {
 			v.Result, v.Alone, v.Differences = Fail, "observation", byOracle
 			v.Why = fmt.Sprintf("%s; expected because %s", byOracle[0], oracle.Reason)
 		}
 		return v
 	}
-	byWritten := Compare(*written, cell)
+	byExpected := Compare(*expected, cell)
 	switch {
-	case len(byOracle) == 0 && len(byWritten) == 0:
+	case len(byOracle) == 0 && len(byExpected) == 0:
 		return v
-	case len(byOracle) > 0 && len(byWritten) > 0:
-		v.Alone, v.Differences = "observation", byWritten
-		if !compatible(oracle, *written) {
+	case len(byOracle) > 0 && len(byExpected) > 0:
+		v.Alone, v.Differences = "observation", byExpected
+		if !compatible(oracle, *expected) {
 			v.Alone = "all three"
 		}
-		v.Why = fmt.Sprintf("%s; expected because %s", byWritten[0], oracle.Reason)
+		v.Why = fmt.Sprintf("%s; expected because %s", byExpected[0], oracle.Reason)
 	case len(byOracle) > 0:
 		v.Alone, v.Differences = "oracle", byOracle
 		v.Why = fmt.Sprintf("the cluster does what the expected table says, but the oracle predicts otherwise (%s): %s", oracle.Rule, byOracle[0])
 	default:
-		v.Alone, v.Differences = "expected table", byWritten
-		v.Why = fmt.Sprintf("the cluster does what the oracle predicts, but the expected table says otherwise: %s", byWritten[0])
+		v.Alone, v.Differences = "expected table", byExpected
+		v.Why = fmt.Sprintf("the cluster does what the oracle predicts, but the expected table says otherwise: %s", byExpected[0])
 	}
 	v.Result = Fail
 	return v

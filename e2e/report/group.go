@@ -73,8 +73,8 @@ func groupKey(c *reach.CellVerdict, source string) string {
 		key = append(key, ruleOf(c.Oracle), source)
 	case reach.Fail:
 		key = append(key, c.Alone, ruleOf(c.Oracle), expectedApart(c.Oracle))
-		if c.Written != nil {
-			key = append(key, expectedApart(*c.Written))
+		if c.Expected != nil {
+			key = append(key, expectedApart(*c.Expected))
 		}
 		for _, d := range c.Differences {
 			key = append(key, d.Field, d.Want, d.Got)
@@ -109,8 +109,8 @@ func expectedApart(p reach.Prediction) string {
 func (g group) predictions() (oracle reach.Prediction, table *reach.Prediction) {
 	oracle = g.cells[0].Oracle
 	oracle.Sources = nil
-	if g.cells[0].Written != nil {
-		w := *g.cells[0].Written
+	if g.cells[0].Expected != nil {
+		w := *g.cells[0].Expected
 		w.Sources = nil
 		table = &w
 	}
@@ -123,8 +123,8 @@ func (g group) predictions() (oracle reach.Prediction, table *reach.Prediction) 
 	}
 	for _, c := range g.cells {
 		add(&oracle.Sources, c.Oracle.Sources)
-		if c.Written != nil {
-			add(&table.Sources, c.Written.Sources)
+		if c.Expected != nil {
+			add(&table.Sources, c.Expected.Sources)
 		}
 	}
 	return oracle, table

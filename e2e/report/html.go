@@ -250,11 +250,11 @@ func newPageCell(id string, c *reach.CellVerdict) pageCell {
 	if c.Result == reach.Skipped || c.Result == reach.Inconclusive {
 		add("why", orDefault(c.Why, "no reason was given"))
 	} else {
-		if c.Written == nil || expected(*c.Written) == expected(c.Oracle) {
+		if c.Expected == nil || expected(*c.Expected) == expected(c.Oracle) {
 			add("expected", expected(c.Oracle))
 		} else {
 			add("oracle", expected(c.Oracle))
-			add("expected", expected(*c.Written))
+			add("expected", expected(*c.Expected))
 		}
 		add("because", c.Oracle.Reason)
 		if c.Oracle.Rule != "" || c.Oracle.Doc != "" {

@@ -218,7 +218,7 @@ func repeats(c *reach.CellVerdict) bool {
 func alone(c reach.CellVerdict) string {
 	switch c.Alone {
 	case "observation":
-		if c.Written == nil {
+		if c.Expected == nil {
 			return "the observation: it differs from the oracle's prediction, and there is no expected table"
 		}
 		return "the observation: the oracle and the expected table agree with each other"

@@ -117,9 +117,9 @@ func TestRunJudgesATable(t *testing.T) {
 			if cell.Result != reach.Skipped || !strings.Contains(cell.Why, "no vantage") {
 				t.Errorf("host cell: %s %q", cell.Result, cell.Why)
 			}
-		case cell.Written.Allows(reach.Reached) && n < 8:
+		case cell.Expected.Allows(reach.Reached) && n < 8:
 			t.Errorf("%s → %s was probed %d times, want 8 at least", cell.Cell.Vantage.Name, cell.Cell.Target.Name(), n)
-		case !cell.Written.Allows(reach.Reached) && n != 4:
+		case !cell.Expected.Allows(reach.Reached) && n != 4:
 			t.Errorf("denial %s → %s was probed %d times, want 2 in each of two passes", cell.Cell.Vantage.Name, cell.Cell.Target.Name(), n)
 		}
 	}

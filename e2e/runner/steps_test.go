@@ -74,7 +74,7 @@ func TestWorkloadSteps(t *testing.T) {
 	backends := func(step int) []string {
 		for _, cell := range v.Steps[step].Tables[0].Cells {
 			if cell.Cell.Target.Kind == reach.ClusterIP {
-				return cell.Written.Backends
+				return cell.Expected.Backends
 			}
 		}
 		return nil
