@@ -43,10 +43,10 @@ func (s *session) setUp(ctx context.Context) error {
 			return fmt.Errorf("remove what an earlier run left behind: %w", err)
 		}
 	}
-	asked, answered := grace.Context(ctx)
-	defer answered()
+	awaited, done := grace.Context(ctx)
+	defer done()
 	name := fmt.Sprintf("svclab-%s-%s", s.Scenario.Name, suffix())
-	_, err = namespaces.Create(asked, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+	_, err = namespaces.Create(awaited, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:   name,
 		Labels: map[string]string{ManagedByLabel: ManagedBy, ScenarioLabel: s.Scenario.Name},
 	}}, metav1.CreateOptions{})
@@ -69,7 +69,7 @@ func suffix() string {
 	return string(text)
 }
 
-// tearDown undoes all the scenario did: it stops its flows, starts the nodes it stopped, puts cluster-wide objects back,
+// tearDown undoes all the scenario did: it stops its flows, starts the nodes it stopped, restores cluster-wide objects,
 // and removes its namespace. One thing that fails does not keep it from the others.
 func (s *session) tearDown(ctx context.Context, result reach.Result) error {
 	errs := []error{s.StopFlows(), s.StartNodes(ctx), s.Undo(ctx)}
@@ -86,7 +86,7 @@ func (s *session) kept(result reach.Result) bool {
 
 // removeNamespace deletes a namespace's Services, waits until they are gone, because they hold node ports and
 // load-balancer addresses that the next scenario may want, and then deletes the namespace without waiting. Pods that
-// were given long to end are not given it: nobody looks at them any more.
+// have a long grace period do not get it: nothing depends on them any more.
 func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 	client := s.runner.cluster.Client()
 	services, err := client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})

@@ -17,19 +17,19 @@ func (r *Runner) Look(ctx context.Context, at Place, refs []scenario.Ref) ([]Not
 	if err != nil {
 		return nil, err
 	}
-	noted := make([]Noted, len(refs))
+	snapshots := make([]Noted, len(refs))
 	for i, ref := range refs {
-		noted[i].Ref = ref
-		if noted[i].Objects, err = s.Look(ctx, ref); err != nil {
+		snapshots[i].Ref = ref
+		if snapshots[i].Objects, err = s.Look(ctx, ref); err != nil {
 			return nil, err
 		}
 	}
-	return noted, nil
+	return snapshots, nil
 }
 
-// PutBack makes what was noted what it was: what is gone is made again, what changed gets back its labels, annotations
-// and spec, and of a reference to all objects of a kind those that were not noted are deleted, but nodes never.
-func (r *Runner) PutBack(ctx context.Context, at Place, noted []Noted) error {
+// PutBack restores snapshots. A missing object is created again, a changed one gets back its labels, annotations and spec.
+// For a reference to all objects of a kind, objects that are not in the snapshot are deleted, except nodes.
+func (r *Runner) PutBack(ctx context.Context, at Place, snapshots []Noted) error {
 	s, err := r.visit(ctx, at)
 	if err != nil {
 		return err
@@ -37,8 +37,8 @@ func (r *Runner) PutBack(ctx context.Context, at Place, noted []Noted) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, r.settings.StepTimeout, steps.ErrTimeout)
 	defer cancel()
 	var errs []error
-	for _, n := range noted {
-		errs = append(errs, s.PutBackAll(bounded, n))
+	for _, n := range snapshots {
+		errs = append(errs, s.RestoreAll(bounded, n))
 	}
 	return errors.Join(errs...)
 }

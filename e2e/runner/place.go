@@ -52,7 +52,7 @@ func (r *Runner) in(ctx context.Context, at Place, sc scenario.Scenario, policy 
 }
 
 // steps does the scenario's steps and adds what came of each. A step that only looks may fail without ending the
-// scenario; after any other that fails the rest makes no sense and is told as not run. Before a goal's steps change
+// scenario; after any other that fails the rest makes no sense and is reported as not run. Before a goal's steps change
 // anything, all before them must have passed.
 func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(reach.Step)) {
 	stopped := ""

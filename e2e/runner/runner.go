@@ -39,7 +39,7 @@ func ForClient(c *probe.Client) Prober { return steps.ForClient(c) }
 type Settings struct {
 	// StepTimeout bounds each step that does not say otherwise. The probes of an expect come on top of it.
 	StepTimeout time.Duration
-	// Convergence is how long after the objects have settled the traffic may still be otherwise than predicted:
+	// Convergence bounds how long traffic may differ from the prediction after the objects have settled:
 	// kube-proxy, DNS and load balancers follow the objects, and no object tells when they have.
 	Convergence time.Duration
 	// Cleanup bounds the removal of a scenario's namespace, which happens after a cancelled run too.
@@ -134,7 +134,7 @@ var ErrNothingRan = errors.New("no scenario was run")
 // Skip is a scenario that was not run, and why.
 type Skip struct{ Scenario, Reason string }
 
-// Outcome is all that is known after a run.
+// Outcome is all that is known after a run. Its result is that of the report made of it: see report.Run.Result.
 type Outcome struct {
 	// Verdicts are in the order the scenarios were given, skipped ones included. A scenario that a cancelled run
 	// did not begin has none.
@@ -147,16 +147,4 @@ type Outcome struct {
 	Unprobed map[string]int
 	// Elapsed is how long the run took, waiting for its namespaces to be gone included.
 	Elapsed time.Duration
-}
-
-// Result is the worst of the verdicts. A run that lost a scenario, or ran none, is at best Inconclusive.
-func (o Outcome) Result() reach.Result {
-	result := reach.Skipped
-	for _, v := range o.Verdicts {
-		result = reach.Worse(result, v.Result)
-	}
-	if o.Ran == 0 || len(o.Verdicts) < o.Planned {
-		result = reach.Worse(result, reach.Inconclusive)
-	}
-	return result
 }

@@ -44,10 +44,10 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 		return steps.Report{}, s.setUp(ctx)
 	})
 	defer func() {
-		lasting := context.WithoutCancel(ctx)
+		uncancelled := context.WithoutCancel(ctx)
 		// The namespace may be there though setting up failed half way.
 		if verdict.Result != reach.Pass && s.Namespace != "" {
-			saving, cancel := context.WithTimeout(lasting, r.settings.Cleanup) // its own: none of it is taken from what follows
+			saving, cancel := context.WithTimeout(uncancelled, r.settings.Cleanup) // its own: none of it is taken from what follows
 			r.failed(saving, sc.Name, s.Namespace)
 			cancel()
 		}
@@ -55,7 +55,7 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 		if s.NodesDown() {
 			limit += nodeBack
 		}
-		if step := s.timed(lasting, scenario.Step{Name: "clean up", Timeout: scenario.Duration(limit)}, func(ctx context.Context) (steps.Report, error) {
+		if step := s.timed(uncancelled, scenario.Step{Name: "clean up", Timeout: scenario.Duration(limit)}, func(ctx context.Context) (steps.Report, error) {
 			return steps.Report{}, s.tearDown(ctx, verdict.Result)
 		}); step.Result != reach.Pass {
 			add(step)
@@ -139,7 +139,7 @@ func whyOf(tables []reach.Table) string {
 	}
 	switch bad {
 	case 0:
-		return "nothing was asked"
+		return "nothing was probed"
 	case 1:
 		return first
 	default:

@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 )
 
-// Describe prints what a scenario will do and expects, from its data alone: no cluster is asked and no
-// prediction is made.
+// Describe prints what a scenario will do and expects, from its data alone: it needs no cluster and makes no
+// prediction.
 func Describe(w io.Writer, s Scenario) error {
 	p := &printer{w: w}
 	p.line("%s: %s", s.Name, s.Title)
@@ -89,14 +89,14 @@ func (p *printer) table(name string, t Table) {
 		scope += ", pods with " + t.App
 	}
 	if t.Clients != "" {
-		scope += ", asked by pods with " + t.Clients
+		scope += ", probed by pods with " + t.Clients
 	}
 	if t.EachFamily {
 		scope += ", in each IP family"
 	}
 	p.line("      expected table %q%s", title, scope)
 	for _, x := range t.Extra {
-		p.line("      asked besides: %s at %s:%d", x.Kind, x.Host, x.Port)
+		p.line("      probed as well: %s at %s:%d", x.Kind, x.Host, x.Port)
 	}
 	columns := []struct {
 		head string

@@ -32,13 +32,13 @@ type Table struct {
 	// EachFamily: a row that names no IP family and is about addresses of one kind is about some of each family that the
 	// cluster's Services can have. So a Service that has lost one fails the table.
 	EachFamily bool `json:"eachFamily,omitempty"`
-	// Extra are targets asked besides those that follow from the Services.
+	// Extra are targets that are probed in addition to those that follow from the Services.
 	Extra []Extra `json:"extra,omitempty"`
 	Allow Allow   `json:"allow,omitempty"`
 	Rows  []Row   `json:"rows"`
 }
 
-// Extra is a target that does not follow from the objects: a port nobody declares, another spelling of a name.
+// Extra is a target that does not follow from the objects: an undeclared port, another spelling of a name.
 type Extra struct {
 	Kind    reach.TargetKind `json:"kind"`
 	Service string           `json:"service"`
@@ -75,7 +75,7 @@ type Row struct {
 //	self        the vantage's own addresses
 //	own-node    any address of the node the vantage stands on
 //	node        any address of the node at which the packet meets the Service: the target's node, for a
-//	            load-balancer address asked from beyond the nodes the one that announces it, else the vantage's
+//	            load-balancer address probed from outside the nodes the one that announces it, else the vantage's
 //	any-node    any address of any node
 //	host        the addresses of the machine svclab runs on
 func Sources() []string { return []string{"self", "own-node", "node", "any-node", "host"} }

@@ -1,7 +1,7 @@
 // Package scenario loads manifests/scenarios into values. A scenario is a folder: scenario.yaml says what
 // is done in which order, the other YAML files are manifests a reader can use with kubectl as they are, and
 // expect.yaml holds the hand-written tables of what must be observed. Loading is strict: an unknown field,
-// a file nobody uses, a table nobody expects, a claim left out are errors, found without a cluster.
+// an unused file, an unused table and a missing claim are errors, found without a cluster.
 package scenario
 
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -9,7 +9,7 @@ import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 // Feature is something a cluster may have and a scenario may need.
 type Feature string
 
-// The features, named as package cluster names them.
+// The features.
 const (
 	// Outside: a vantage on the nodes' layer-2 network that is not in the cluster, and the server behind example.com.
 	Outside Feature = "outside"
@@ -40,7 +40,7 @@ type Scenario struct {
 	// Claims are cluster-wide things the scenario must have for itself, as "nodePort/30080". Two scenarios
 	// that claim the same never run at once.
 	Claims []string `json:"claims,omitempty"`
-	// Shares are things that others may use too, but nobody may claim meanwhile: "loadBalancerPool".
+	// Shares are things that other scenarios may share at the same time, but not claim: "loadBalancerPool".
 	Shares []string `json:"shares,omitempty"`
 	// Serial is set where the cluster itself is touched (a node, kube-proxy, a pool): it runs alone.
 	Serial bool   `json:"serial,omitempty"`

@@ -80,7 +80,7 @@ type To struct {
 	// Node is where the target's address lives: the slot of a node, "own" for the vantage's own node, "other"
 	// for any node but that. It matches only targets that live on a node (node ports, endpoints).
 	Node string `json:"node,omitempty"`
-	// Family is IPv4 or IPv6; it matches targets that are addresses of it, and names that are asked in it.
+	// Family is IPv4 or IPv6; it matches targets that are addresses of it, and names that are looked up in it.
 	Family string `json:"family,omitempty"`
 	// Name is the name dialled, for dns and externalName targets. {namespace} and {domain} are filled in.
 	Name string `json:"name,omitempty"`

@@ -44,7 +44,7 @@ type User interface {
 type Uses struct {
 	// Files are manifests, Tables are tables of expect.yaml.
 	Files, Tables []string
-	// Requests are what the API server is asked for and must grant, as JSON or command lines.
+	// Requests are what the step sends to the API server and must be granted, as JSON or command lines.
 	Requests []string
 	// Pairs are what the action begins for a later step to end, or the other way round.
 	Pairs []Pair

@@ -31,7 +31,7 @@ type Cluster interface {
 	// Kubeconfig is the file kubectl is given, Context the context to use of it; empty: its current one.
 	Kubeconfig() string
 	Context() string
-	// Vantages are the places that can be asked from. Outside and host are added as unusable where they miss.
+	// Vantages can send requests. Survey adds outside and host as unusable ones where the cluster lacks them.
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
 	Facts(ctx context.Context) (world.Facts, error)
 	// Lacks says why the cluster does not have a feature; empty: it has it.
@@ -195,7 +195,7 @@ func (env *Env) Survey(ctx context.Context) error {
 }
 
 // withMissing adds the vantages that a table may speak of though the cluster does not have them. Their cells
-// are then counted as not asked, with the reason, instead of not being there.
+// are then counted as not probed, with the reason, instead of being left out.
 func withMissing(vantages []reach.Vantage) []reach.Vantage {
 	vantages = slices.Clone(vantages)
 	for _, v := range []reach.Vantage{

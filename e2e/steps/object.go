@@ -66,7 +66,7 @@ func (o Object) Describe() string {
 // ReadOnly is true.
 func (Object) ReadOnly() bool { return true }
 
-// Do waits until the object is as described, and stays so as long as asked.
+// Do waits until the object is as described, and has been for the time that Holds says.
 func (o Object) Do(ctx context.Context, env *Env) (Report, error) {
 	at, err := env.resolve(o.Ref)
 	if err != nil {

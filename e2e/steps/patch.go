@@ -71,7 +71,7 @@ func (p Patch) Do(ctx context.Context, env *Env) (Report, error) {
 			if !slices.Contains(env.Scenario.Needs.Features, scenario.NodeControl) {
 				return report, fmt.Errorf("patch %s: it is not in the scenario's namespace, which needs the feature nodeControl", p.Object)
 			}
-			if err := env.remember(ctx, at); err != nil {
+			if err := env.record(ctx, at); err != nil {
 				return report, err
 			}
 		}

@@ -86,7 +86,7 @@ func (r Reject) Do(ctx context.Context, env *Env) (Report, error) {
 	return report, nil
 }
 
-// refused reports whether the API server judged the request, as against not having been asked.
+// refused reports whether the API server judged the request. Other errors say that it could not.
 func refused(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 &&

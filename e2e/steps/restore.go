@@ -32,10 +32,10 @@ func (r Restore) Do(ctx context.Context, env *Env) (Report, error) {
 				keep = append(keep, e)
 				continue
 			}
-			if err := env.putBack(ctx, e); err != nil {
+			if err := env.restore(ctx, e); err != nil {
 				return report, err
 			}
-			report.Lines = append(report.Lines, fmt.Sprintf("put back %s", e.at))
+			report.Lines = append(report.Lines, fmt.Sprintf("restored %s", e.at))
 		}
 		env.journal.entries = keep
 	}

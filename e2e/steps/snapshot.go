@@ -17,7 +17,7 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
-// journal holds objects that are not the scenario's own, as they were before it touched them.
+// journal holds snapshots of objects that are not the scenario's own, from before it touched them.
 type journal struct{ entries []entry }
 
 type entry struct {
@@ -26,32 +26,32 @@ type entry struct {
 	before *unstructured.Unstructured
 }
 
-// remember notes an object before it is changed, once.
-func (env *Env) remember(ctx context.Context, at address) error {
+// record takes a snapshot of an object before its first change.
+func (env *Env) record(ctx context.Context, at address) error {
 	if slices.ContainsFunc(env.journal.entries, func(e entry) bool { return e.at.String() == at.String() && e.at.namespace == at.namespace }) {
 		return nil
 	}
 	before, err := env.in(at).Get(ctx, at.name, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("note %s before it is changed: %w", at, err)
+		return fmt.Errorf("snapshot of %s before it is changed: %w", at, err)
 	}
 	env.journal.entries = append(env.journal.entries, entry{at: at, before: before})
 	return nil
 }
 
-// Undo puts back all that the journal holds, last first.
+// Undo restores all that the journal holds, last first.
 func (env *Env) Undo(ctx context.Context) error {
 	var errs []error
 	for _, e := range slices.Backward(env.journal.entries) {
-		errs = append(errs, env.putBack(ctx, e))
+		errs = append(errs, env.restore(ctx, e))
 	}
 	env.journal.entries = nil
 	return errors.Join(errs...)
 }
 
-// putBack makes an object what it was: created again if it is gone, else with the labels, annotations and spec
+// restore makes an object what it was: created again if it is gone, else with the labels, annotations and spec
 // it had, those taken out that it did not have.
-func (env *Env) putBack(ctx context.Context, e entry) error {
+func (env *Env) restore(ctx context.Context, e entry) error {
 	wanted := e.before.DeepCopy()
 	for _, field := range []string{"resourceVersion", "uid", "generation", "creationTimestamp", "managedFields", "selfLink",
 		"deletionTimestamp", "deletionGracePeriodSeconds"} {
@@ -88,7 +88,7 @@ func (env *Env) putBack(ctx context.Context, e entry) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("put %s back: %w", e.at, err)
+		return fmt.Errorf("restore %s: %w", e.at, err)
 	}
 	return nil
 }
@@ -145,33 +145,34 @@ func (env *Env) Look(ctx context.Context, ref scenario.Ref) ([]*unstructured.Uns
 	return objects, nil
 }
 
-// PutBackAll deletes what was not there first: it may stand in the way of what was, as two pools with the same addresses do.
-func (env *Env) PutBackAll(ctx context.Context, noted Noted) error {
-	at, err := env.resolve(noted.Ref)
+// RestoreAll makes what a reference names what it was. It deletes objects that are not in the snapshot first, because they may
+// conflict with those that are, as two pools with the same addresses do.
+func (env *Env) RestoreAll(ctx context.Context, snapshot Noted) error {
+	at, err := env.resolve(snapshot.Ref)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	if noted.Ref.Name == "*" && at.mapping.Resource.Resource != "nodes" {
-		errs = append(errs, env.removeOthers(ctx, at, noted))
+	if snapshot.Ref.Name == "*" && at.mapping.Resource.Resource != "nodes" {
+		errs = append(errs, env.removeOthers(ctx, at, snapshot))
 	}
-	for _, before := range noted.Objects {
-		place := at
-		place.name = before.GetName()
-		errs = append(errs, env.putBackSoon(ctx, entry{at: place, before: before}))
+	for _, before := range snapshot.Objects {
+		target := at
+		target.name = before.GetName()
+		errs = append(errs, env.restoreSoon(ctx, entry{at: target, before: before}))
 	}
 	return errors.Join(errs...)
 }
 
-// removeOthers deletes the objects of a kind that were not noted.
-func (env *Env) removeOthers(ctx context.Context, at address, noted Noted) error {
-	now, err := env.Look(ctx, noted.Ref)
+// removeOthers deletes the objects of a kind that are not in the snapshot.
+func (env *Env) removeOthers(ctx context.Context, at address, snapshot Noted) error {
+	now, err := env.Look(ctx, snapshot.Ref)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, object := range now {
-		if slices.ContainsFunc(noted.Objects, func(o *unstructured.Unstructured) bool { return o.GetName() == object.GetName() }) {
+		if slices.ContainsFunc(snapshot.Objects, func(o *unstructured.Unstructured) bool { return o.GetName() == object.GetName() }) {
 			continue
 		}
 		other := at
@@ -189,10 +190,11 @@ func (env *Env) removeOthers(ctx context.Context, at address, noted Noted) error
 // seen is how long a webhook may take to see that what was deleted is gone: it looks at its own copy of the objects.
 const seen = 5 * time.Second
 
-// putBackSoon puts back what was admitted once and must be again, also by a webhook that denies it at first.
-func (env *Env) putBackSoon(ctx context.Context, e entry) error {
+// restoreSoon restores what was admitted once. A webhook that denies it at first is tried again: it may not have seen yet that
+// another object is gone.
+func (env *Env) restoreSoon(ctx context.Context, e entry) error {
 	for bound := time.Now().Add(seen); ; {
-		err := env.putBack(ctx, e)
+		err := env.restore(ctx, e)
 		if err == nil || !strings.Contains(err.Error(), "denied the request") || time.Now().After(bound) || !pause(ctx, relook/20) {
 			return err
 		}

@@ -56,19 +56,19 @@ func (w Withhold) Do(ctx context.Context, env *Env) (Report, error) {
 		for _, at := range places {
 			before, err := env.in(at).Get(ctx, at.name, metav1.GetOptions{})
 			if err != nil {
-				return report, fmt.Errorf("note %s before it is taken away: %w", at, err)
+				return report, fmt.Errorf("snapshot of %s before it is withheld: %w", at, err)
 			}
-			// Noted first: should the answer to the deletion be lost, the object is put back all the same.
+			// Recorded first: if the response to the deletion is lost, the object is restored all the same.
 			env.journal.entries = append(env.journal.entries, entry{at: at, ref: ref, before: before})
 			if err := env.in(at).Delete(ctx, at.name, metav1.DeleteOptions{}); err != nil {
-				return report, fmt.Errorf("take %s away: %w", at, err)
+				return report, fmt.Errorf("withhold %s: %w", at, err)
 			}
 			if err := env.awaitObject(ctx, at, "to be gone", 0, func(o *unstructured.Unstructured) (bool, string) {
 				return o == nil, "still there"
 			}); err != nil {
 				return report, err
 			}
-			report.Lines = append(report.Lines, fmt.Sprintf("took away %s", at))
+			report.Lines = append(report.Lines, fmt.Sprintf("withheld %s", at))
 		}
 	}
 	return report, nil
