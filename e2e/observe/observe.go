@@ -188,9 +188,15 @@ const converging = "traffic to be as predicted"
 // own, and a cell whose prediction changed with it is probed again. It returns the plan of the last round.
 func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
 	var (
-		start     = time.Now()
-		converged = map[string]bool{} // by the cell and what is predicted of it
+		start = time.Now()
+		// both by the cell and what is predicted of it
+		converged, unanswered = map[string]bool{}, map[string]bool{}
 	)
+	defer func() {
+		for i := range p.forecasts {
+			p.forecasts[i].unanswered = e.Policy.GiveUpUnanswered && unanswered[p.forecasts[i].key()]
+		}
+	}()
 	for round := 1; ; round++ {
 		if p, err = e.plan(ctx); err != nil {
 			return p, "", err
@@ -205,16 +211,18 @@ func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
 		if err != nil {
 			return p, "", err
 		}
-		differing, first, unanswered := 0, "", map[string]bool{}
+		differing, first := 0, ""
 		for i, f := range open {
-			if f.matches(cells[i]) {
+			matches := f.matches(cells[i])
+			// Adjust may have made a cell match that no backend answered.
+			unanswered[f.key()] = !anyReached(cells[i]) && (!matches || f.answered())
+			if matches {
 				converged[f.key()] = true
 				continue
 			}
 			if differing++; first == "" {
 				first = f.Vantage.Name + " → " + f.Target.Name()
 			}
-			unanswered[f.key()] = !anyReached(cells[i])
 		}
 		since := time.Since(start)
 		switch {
@@ -223,9 +231,6 @@ func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
 		case differing == 0:
 			return p, fmt.Sprintf("as predicted %s after the objects settled, in round %d", since.Round(10*time.Millisecond), round), nil
 		case since >= e.Within:
-			for i := range p.forecasts {
-				p.forecasts[i].unanswered = e.Policy.GiveUpUnanswered && unanswered[p.forecasts[i].key()]
-			}
 			return p, fmt.Sprintf("%d cells were not as predicted %s after the objects settled (the bound is %s), first %s",
 				differing, since.Round(10*time.Millisecond), e.Within, first), nil
 		}

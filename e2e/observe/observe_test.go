@@ -495,6 +495,42 @@ func TestAdjust(t *testing.T) {
 	}
 }
 
+// A cell that Adjust makes match, though no backend answered, is given up too: its probes would all time out.
+func TestAdjustedCellIsGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy Policy
+		probes int
+	}{"explain": {Explain(), 2 * deniedProbes}, "fuzz": {Fuzz(), minProbes}} {
+		b := newBench(t)
+		b.network = func(round, n int, r probe.Request) reach.Observation {
+			if r.Target.Undeclared {
+				return healthy(round, n, r)
+			}
+			return reach.Observation{Outcome: reach.TimedOut}
+		}
+		e := b.engine(c.policy)
+		e.Adjust = func(cells []reach.Cell, _ []Forecast) {
+			for i := range cells {
+				for k := range cells[i].Observations {
+					if cells[i].Observations[k].Outcome == reach.TimedOut {
+						cells[i].Observations[k].Outcome = reach.Unprobed
+					}
+				}
+			}
+		}
+		result, err := e.Observe(t.Context())
+		if err != nil || result.Lines[0] != "as predicted at once" {
+			t.Fatalf("%s: %q, %v", name, result.Lines, err)
+		}
+		if cell := result.Tables[0].Cells[0]; cell.Result != reach.Skipped || len(cell.Cell.Observations) != c.probes {
+			t.Errorf("%s: %s after %d probes, want %d", name, cell.Result, len(cell.Cell.Observations), c.probes)
+		}
+		if r := b.rounds[1][slices.IndexFunc(b.rounds[1], func(r probe.Request) bool { return r.Target.Undeclared })]; r.Timeout != DefaultTimeouts().Denied {
+			t.Errorf("%s: a denial that is as predicted got timeout %s", name, r.Timeout)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {

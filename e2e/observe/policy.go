@@ -18,8 +18,8 @@ type Policy struct {
 	StopAtFailure bool
 	// HalfConvergence: convergence is bounded by half of the time that scenarios have.
 	HalfConvergence bool
-	// GiveUpUnanswered: a cell that gave no answer until the end of convergence is probed as a denied one is: with
-	// fewer probes, each with the shortest timeout.
+	// GiveUpUnanswered: a cell that should have answered and did not until the end of convergence is probed as a denied
+	// one is: with fewer probes, each with the shortest timeout.
 	GiveUpUnanswered bool
 	// NewClients: clients outside the cluster forget their neighbours first; see FlushNeighbours.
 	NewClients bool
