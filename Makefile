@@ -38,6 +38,10 @@ test: ## Run the tests that need no cluster
 	@scripts/beat.sh "testing" go test ./... $(ARGS)
 	@go vet -tags e2e ./e2e/suites
 
+.PHONY: test-mutation
+test-mutation: ## Change operators one at a time and require that tests notice 90 % of them; takes an hour or more (ARGS="e2e/reach")
+	@scripts/mutation.sh $(ARGS)
+
 .PHONY: up
 up: build ## Bring the cluster up and leave it
 	@$(svclab) up $(ARGS)

@@ -17,11 +17,11 @@ func TestJudgeACellCutShort(t *testing.T) {
 		cut    = Observation{Outcome: ProbeFailed, Detail: "the run's deadline passed"}
 	)
 	for name, c := range map[string]struct {
-		oracle  Prediction
+		oracle   Prediction
 		expected *Prediction
-		seen    []Observation
-		result  Result
-		why     string
+		seen     []Observation
+		result   Result
+		why      string
 	}{
 		"lost before":             {want, nil, []Observation{a, lost, cut}, Fail, "got TimedOut (1 of 3 probes); expected because both are ready; later probes could not be sent: the run's deadline passed"},
 		"lost, with a table":      {want, &want, []Observation{lost, cut}, Fail, "later probes could not be sent"},

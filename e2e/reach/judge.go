@@ -11,7 +11,7 @@ import (
 // Allows reports whether o is one of the prediction's outcomes.
 func (p Prediction) Allows(o Outcome) bool { return slices.Contains(p.Outcomes, o) }
 
-// Wants reports whether the prediction is that a backend answers, and nothing else is allowed.
+// Wants reports whether the prediction is that a backend answers, and no other outcome is allowed.
 func (p Prediction) Wants() bool { return len(p.Outcomes) == 1 && p.Outcomes[0] == Reached }
 
 // Difference is one way in which a cell is not as predicted. Want and Got are short and printable.
@@ -26,14 +26,14 @@ type Difference struct {
 	Of    int `json:"of"`
 }
 
-// String says the difference in a line.
+// String returns the difference as one line.
 func (d Difference) String() string {
 	return fmt.Sprintf("%s: want %s, got %s (%d of %d probes)", d.Field, d.Want, d.Got, d.Count, d.Of)
 }
 
-// Compare says how the observations differ from the prediction; nil when they do not. Observations of probes that were
-// not sent (ProbeFailed, Unprobed) never match nor differ, and where there are any, no backend counts as missing: it may
-// have answered one of those probes.
+// Compare returns how the observations differ from the prediction; nil when they do not. Observations of probes that were
+// not sent (ProbeFailed, Unprobed) neither match nor differ. If there are any, no backend counts as missing, because it
+// might have answered one of those probes.
 func Compare(want Prediction, cell Cell) []Difference {
 	var (
 		diffs   []Difference
@@ -92,8 +92,8 @@ func Compare(want Prediction, cell Cell) []Difference {
 	return diffs
 }
 
-// Probed reports whether the cell's probes were all sent and reported. unprobed is the reason of a cell left out
-// on purpose, failed that of a prober that could not do its work; at most one of them is set.
+// Probed reports whether all probes of the cell were sent and reported. unprobed is the reason why a cell was left out
+// on purpose, failed the reason why the prober could not send a probe. At most one of them is set.
 func (c Cell) Probed() (ok bool, unprobed, failed string) {
 	if len(c.Observations) == 0 {
 		return false, "", "no observation was reported"
@@ -109,27 +109,27 @@ func (c Cell) Probed() (ok bool, unprobed, failed string) {
 	return unprobed == "", unprobed, ""
 }
 
-// resolvesOtherwise says whether a name resolved to other addresses than it should. Nothing is compared where
-// either list is empty, as for a target that is no name, nor in an IP family that was not asked for.
+// resolvesOtherwise reports whether a name resolved to other addresses than expected. It compares nothing if one of the
+// lists is empty, as for a target that is no name, and compares only the IP families that were resolved.
 func resolvesOtherwise(want, got []netip.Addr) bool {
 	if len(want) == 0 || len(got) == 0 {
 		return false
 	}
-	asked := map[bool]bool{} // IPv4 or not
+	resolved := map[bool]bool{} // IPv4 or not
 	for _, addr := range got {
-		asked[addr.Unmap().Is4()] = true
+		resolved[addr.Unmap().Is4()] = true
 		if !slices.ContainsFunc(want, func(w netip.Addr) bool { return w.Unmap() == addr.Unmap() }) {
 			return true
 		}
 	}
 	return slices.ContainsFunc(want, func(addr netip.Addr) bool {
 		missing := !slices.ContainsFunc(got, func(g netip.Addr) bool { return g.Unmap() == addr.Unmap() })
-		return missing && asked[addr.Unmap().Is4()]
+		return missing && resolved[addr.Unmap().Is4()]
 	})
 }
 
-// unresolved says whether a probe ended before its target's name had become an address: "refused" then says that of the
-// DNS server, and nothing about what is behind the name.
+// unresolved reports whether a probe ended before its target's name was resolved. "Refused" is then an answer of the DNS
+// server, and says nothing about the backends of the name.
 func unresolved(t Target, o Observation) bool {
 	_, err := netip.ParseAddr(t.Host)
 	return err != nil && t.Host != "" && len(o.Addresses) == 0 && o.Outcome != Reached && o.Outcome != NoSuchHost

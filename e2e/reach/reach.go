@@ -1,7 +1,7 @@
-// Package reach holds the values that every stage of svclab hands to the next: who asks (Vantage), what
-// is asked (Target), what came of it (Observation, Cell), what should come of it (Prediction), and what
-// the comparison says (Difference, Verdict). It holds values only and imports nothing but the standard
-// library, so each stage can be read and tested alone.
+// Package reach holds the values that every stage of svclab hands to the next: the client (Vantage), the
+// address that it probes (Target), what the probe saw (Observation, Cell), what it should see (Prediction), and what
+// the comparison says (Difference, Verdict). It holds values only and imports only the standard library, so each stage
+// can be read and tested alone.
 package reach
 
 import (
@@ -14,7 +14,7 @@ import (
 // VantageKind says where a client stands.
 type VantageKind string
 
-// The places a client can stand.
+// Where a client can stand.
 const (
 	// Pod is a pod's own network.
 	Pod VantageKind = "pod"
@@ -26,7 +26,7 @@ const (
 	Host VantageKind = "host"
 )
 
-// Vantage is one client's place. Name is unique in a table and is what expected tables refer to.
+// Vantage is where one client stands. Name is unique in a table and is what expected tables refer to.
 type Vantage struct {
 	// Name is KIND or KIND/SLOT: "pod/worker", "node/control-plane", "outside", "host".
 	Name string      `json:"name"`
@@ -40,7 +40,7 @@ type Vantage struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Addrs are the addresses its packets leave with, one per IP family. A Host or Node may own more.
 	Addrs []netip.Addr `json:"addrs,omitempty"`
-	// Unusable, when not empty, says why nothing can be asked from here; its cells are Unprobed.
+	// Unusable, when not empty, says why no probe can be sent from here; its cells are Unprobed.
 	Unusable string `json:"unusable,omitempty"`
 }
 
@@ -57,7 +57,7 @@ const (
 // TargetKind says which address of a Service a target is.
 type TargetKind string
 
-// The addresses a Service can be asked at.
+// The addresses at which a Service can be probed.
 const (
 	ClusterIP    TargetKind = "clusterIP"
 	DNSName      TargetKind = "dns"
@@ -66,9 +66,9 @@ const (
 	ExternalIP   TargetKind = "externalIP"
 	ExternalName TargetKind = "externalName"
 	Endpoint     TargetKind = "endpoint"
-	// Localhost is 127.0.0.1 (or ::1) with a node port, asked by a Node vantage of its own node.
+	// Localhost is 127.0.0.1 (or ::1) with a node port. Only a Node vantage probes it, on its own node.
 	Localhost TargetKind = "localhost"
-	// HealthCheck is a node's healthCheckNodePort, asked by HTTP.
+	// HealthCheck is a node's healthCheckNodePort, probed by HTTP.
 	HealthCheck TargetKind = "healthCheck"
 )
 
@@ -92,12 +92,12 @@ type Target struct {
 	Undeclared bool `json:"undeclared,omitempty"`
 	// HostHeader, when set, is sent as the HTTP Host header instead of the dialled name.
 	HostHeader string `json:"hostHeader,omitempty"`
-	// Family, 4 or 6, is the IP family in which a name is asked; 0: whichever the client takes. A client that may take
-	// either takes one of them only: most take IPv4 where the addresses of IPv6 are local ones.
+	// Family, 4 or 6, is the IP family that a name is resolved in; 0: the client chooses. It then uses one family only: most
+	// clients choose IPv4 if the IPv6 addresses are unique local ones.
 	Family int `json:"family,omitempty"`
 }
 
-// IPFamily is the IP family of the target's address, or the one in which its name is asked: 4, 6, or 0 for either.
+// IPFamily is the IP family of the target's address, or the one that its name is resolved in: 4, 6, or 0 for either.
 func (t Target) IPFamily() int {
 	addr, err := netip.ParseAddr(t.Host)
 	switch {
@@ -121,7 +121,7 @@ func (t Target) Name() string {
 	case t.Pod != "":
 		at = "@" + t.Pod
 	case t.Kind == Endpoint || t.Kind == ExternalIP:
-		at = "@" + t.Host // there may be several, and nothing else tells them apart
+		at = "@" + t.Host // there may be several, and nothing else distinguishes them
 	case t.Slot != "":
 		at = "@" + t.Slot
 	}
@@ -161,11 +161,11 @@ const (
 // Observation is what one probe saw.
 type Observation struct {
 	Outcome Outcome `json:"outcome"`
-	// Backend is who the answer says it is: the pod's name, or the outside web server's.
+	// Backend is the name in the answer: the pod's, or the outside web server's.
 	Backend string `json:"backend,omitempty"`
 	// Source is the client's address as the backend saw it.
 	Source netip.Addr `json:"source,omitzero"`
-	// HostSeen and ServerName are the HTTP Host header and TLS server name that the server saw, where it tells.
+	// HostSeen and ServerName are the HTTP Host header and TLS server name that the server saw, if it reports them.
 	HostSeen   string `json:"hostSeen,omitempty"`
 	ServerName string `json:"serverName,omitempty"`
 	// Latency is from the start of the dial (name lookup included) to the end of the answer.
@@ -185,7 +185,7 @@ type Cell struct {
 	Vantage      Vantage       `json:"vantage"`
 	Target       Target        `json:"target"`
 	Observations []Observation `json:"observations"`
-	// Repeat is a shell command that asks the same once more.
+	// Repeat is a shell command that repeats the probe.
 	Repeat string `json:"repeat,omitempty"`
 }
 
@@ -193,8 +193,8 @@ type Cell struct {
 type Prediction struct {
 	// Outcomes are the allowed outcomes; every observation must have one of them. Never empty.
 	Outcomes []Outcome `json:"outcomes"`
-	// Backends are the pods that may answer, sorted. Each must answer at least once and nobody else may,
-	// unless AnyBackend or Sticky. Nil where nothing is to answer.
+	// Backends are the pods that may answer, sorted. Each must answer at least once and no other may,
+	// unless AnyBackend or Sticky. Nil if no backend is expected to answer.
 	Backends []string `json:"backends,omitempty"`
 	// Sticky: all answers of one vantage come from one of Backends (ClientIP affinity).
 	Sticky bool `json:"sticky,omitempty"`
@@ -207,7 +207,7 @@ type Prediction struct {
 	// HostSeen, when set, is the Host header that must arrive.
 	HostSeen string `json:"hostSeen,omitempty"`
 	// Addresses are what the target's name must resolve to, all of them. Empty: not predicted. A probe that
-	// asks for one IP family only is held to the addresses of that family.
+	// resolves one IP family only is compared with the addresses of that family.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Reason says in one sentence why, in terms of the objects involved.
 	Reason string `json:"reason,omitempty"`

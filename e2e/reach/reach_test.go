@@ -1,6 +1,8 @@
 package reach
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -59,24 +61,26 @@ func TestCompare(t *testing.T) {
 		{"source kept", sourced, []Observation{reached("a", client), reached("b", client)}, nil},
 		{"source kept, seen as mapped IPv6", sourced, []Observation{reached("a", netip.AddrFrom16(client.As16())), reached("b", client)}, nil},
 		{"source rewritten once", sourced, []Observation{reached("a", client), reached("b", other)}, []string{"source"}},
-		{"source not told", sourced, []Observation{reached("a", netip.Addr{}), reached("b", client)}, []string{"source"}},
+		{"source not reported", sourced, []Observation{reached("a", netip.Addr{}), reached("b", client)}, []string{"source"}},
 		{"sticky", sticky, []Observation{reached("b", client), reached("b", client)}, nil},
 		{"not sticky", sticky, []Observation{reached("a", client), reached("b", client)}, []string{"affinity"}},
+		{"a difference after an outcome that is not allowed", sourced, []Observation{{Outcome: TimedOut}, reached("x", client), reached("a", client), reached("b", client)}, []string{"backend", "outcome"}},
+		{"a difference after a probe that was not sent", want("a"), []Observation{{Outcome: Unprobed}, reached("x", client)}, []string{"backend"}},
 		{"any one will do", anyOf, []Observation{reached("b", client)}, nil},
 		{"any one, but of these", anyOf, []Observation{reached("c", client)}, []string{"backend"}},
 		{"denied one way or the other", denied, []Observation{{Outcome: Refused}, {Outcome: TimedOut}}, nil},
 		{"denied, yet reached", denied, []Observation{{Outcome: Refused}, reached("a", client)}, []string{"outcome"}},
 		{"alias", alias, []Observation{{Outcome: Reached, Backend: "web", CNAME: "example.com", HostSeen: "my-service"}}, nil},
 		{"name resolves as it should", named, resolvesTo(v6, v4b, v4), nil},
-		{"name asked for in one family", named, resolvesTo(v4b, v4), nil},
+		{"name resolved in one family", named, resolvesTo(v4b, v4), nil},
 		{"an address is missing from the name", named, resolvesTo(v4, v6), []string{"addresses"}},
 		{"the name has an address too many", named, resolvesTo(v4, v4b, v6, other), []string{"addresses"}},
 		{"no name, no addresses", named, resolvesTo(), nil},
-		{"what could not be asked differs in nothing", want("a"), []Observation{reached("a", client), {Outcome: ProbeFailed}, {Outcome: Unprobed}}, nil},
-		{"whoever answers", want(), []Observation{reached("x", client)}, nil},
-		{"nobody in particular may answer", nobody, []Observation{reached("x", client)}, []string{"backend"}},
-		{"an alias and a Host header that nobody asked about", want("a"), []Observation{{Outcome: Reached, Backend: "a", CNAME: "example.org", HostSeen: "example.com"}}, nil},
-		{"addresses that nobody asked about", want("a"), resolvesTo(v4), nil},
+		{"what could not be probed does not differ", want("a"), []Observation{reached("a", client), {Outcome: ProbeFailed}, {Outcome: Unprobed}}, nil},
+		{"any backend may answer", want(), []Observation{reached("x", client)}, nil},
+		{"no backend may answer", nobody, []Observation{reached("x", client)}, []string{"backend"}},
+		{"an alias and a Host header that are not predicted", want("a"), []Observation{{Outcome: Reached, Backend: "a", CNAME: "example.org", HostSeen: "example.com"}}, nil},
+		{"addresses that are not predicted", want("a"), resolvesTo(v4), nil},
 		{"a denial has no source, no backend and no Host header", either, []Observation{{Outcome: Refused}, reached("a", client)}, nil},
 		{"a denial has an alias", refusedAlias, []Observation{{Outcome: Refused, CNAME: "example.org"}}, []string{"cname"}},
 		{"denied to a client that is to be kept", stickyDenied, []Observation{{Outcome: Refused}}, nil},
@@ -119,6 +123,33 @@ func TestDifferenceText(t *testing.T) {
 	}
 }
 
+func TestCounts(t *testing.T) {
+	if got := Counts(map[string]int{"b": 2, "a": 11}); got != "a (11), b (2)" {
+		t.Errorf("got %q", got)
+	}
+	if got := Counts(nil); got != "no backend" {
+		t.Errorf("nothing answered: %q", got)
+	}
+}
+
+func TestResultOf(t *testing.T) {
+	failed := Failf("want %d replies, got %d", 2, 1)
+	for _, tc := range []struct {
+		err  error
+		want Result
+	}{
+		{nil, Pass}, {failed, Fail}, {fmt.Errorf("step 2: %w", failed), Fail}, {errors.Join(errors.New("timeout"), failed), Fail},
+		{errors.New("timeout"), Inconclusive},
+	} {
+		if got := ResultOf(tc.err); got != tc.want {
+			t.Errorf("%v: %s, want %s", tc.err, got, tc.want)
+		}
+	}
+	if failed.Error() != "want 2 replies, got 1" {
+		t.Errorf("the text is %q", failed)
+	}
+}
+
 func TestWants(t *testing.T) {
 	for _, tc := range []struct {
 		outcomes []Outcome
@@ -143,6 +174,9 @@ func TestRefusedBeforeTheNameWasResolved(t *testing.T) {
 		if diffs := Compare(closed, cell); (len(diffs) == 1 && diffs[0].Field == "addresses" && diffs[0].Got == "none") != tc.diff || !tc.diff && len(diffs) > 0 {
 			t.Errorf("%s, resolved to %v: got %v", tc.host, tc.seen, diffs)
 		}
+		if diffs := Compare(Prediction{Outcomes: closed.Outcomes}, cell); len(diffs) > 0 {
+			t.Errorf("%s, no address predicted: got %v", tc.host, diffs)
+		}
 	}
 }
 
@@ -152,12 +186,12 @@ func TestJudge(t *testing.T) {
 	yes := want("a")
 	timeout := Prediction{Outcomes: []Outcome{TimedOut}}
 	for _, tc := range []struct {
-		name    string
-		seen    []Observation
-		oracle  Prediction
+		name     string
+		seen     []Observation
+		oracle   Prediction
 		expected *Prediction
-		result  Result
-		alone   string
+		result   Result
+		alone    string
 	}{
 		{"all agree", ok, yes, &yes, Pass, ""},
 		{"oracle only, agrees", ok, yes, nil, Pass, ""},
@@ -203,7 +237,7 @@ func TestResults(t *testing.T) {
 	}
 	unprobed := Table{Cells: []CellVerdict{{Result: Skipped}}}
 	if got := unprobed.Result(); got != Inconclusive {
-		t.Errorf("a table in which nothing was asked is %s", got)
+		t.Errorf("a table without a probed cell is %s", got)
 	}
 }
 

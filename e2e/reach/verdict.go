@@ -30,7 +30,7 @@ func (r Result) ExitCode() int {
 }
 
 // Worse returns the graver of two results: Fail, then Inconclusive, then Pass, then Skipped.
-// A failure that was seen stays a failure though something else could not be asked.
+// A failure that was observed stays a failure even if other probes could not be sent.
 func Worse(a, b Result) Result {
 	rank := map[Result]int{Skipped: 0, Pass: 1, Inconclusive: 2, Fail: 3}
 	if rank[b] > rank[a] {
@@ -44,9 +44,9 @@ type CellVerdict struct {
 	Cell Cell `json:"cell"`
 	// Oracle is what the oracle predicted. Expected is what the expected table of the scenario says; nil where
 	// the probe has no such table (explain, fuzz).
-	Oracle  Prediction  `json:"oracle"`
+	Oracle   Prediction  `json:"oracle"`
 	Expected *Prediction `json:"expected,omitempty"`
-	Result  Result      `json:"result"`
+	Result   Result      `json:"result"`
 	// Alone names which of the three stands alone against the other two: "observation", "oracle",
 	// "expected table"; "all three" when no two agree; empty on a pass.
 	Alone string `json:"alone,omitempty"`
@@ -64,7 +64,7 @@ type Table struct {
 	Cells    []CellVerdict `json:"cells"` // row-major: one vantage's targets after the other
 }
 
-// Result is the worst of the table's cells. A table in which nothing was asked is Inconclusive.
+// Result is the worst of the table's cells. A table without a probed cell is Inconclusive.
 func (t Table) Result() Result {
 	result := Skipped
 	for _, c := range t.Cells {
