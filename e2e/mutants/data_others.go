@@ -113,7 +113,7 @@ func loadBalancer() []Mutant {
 			// the speakers cease to announce such an address, so that the objects may never settle
 			Within: 5 * time.Second,
 			Fault:  addressOfNoPool(),
-			Notice: Notice{Checks: []CheckSign{{Step: ofPool, Why: []string{"is of no pool", "a node to announce service"}}}},
+			Notice: Notice{Checks: []CheckSign{{Step: ofPool, Why: []string{"is in no pool", "a node to announce service"}}}},
 		},
 		{
 			Name:       "address-unserved",
@@ -154,7 +154,7 @@ func loadBalancer() []Mutant {
 			// A table takes so long that kubelets find the speakers dead and start them again meanwhile.
 			During: []string{oneAnswers},
 			Fault:  speakersHang(),
-			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"nobody answers"}}}},
+			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"no node answers"}}}},
 		},
 		{
 			Name:       "speakers-gone",
@@ -163,7 +163,7 @@ func loadBalancer() []Mutant {
 			// What the speaker said in the API outlives it for a while: who asks then hears nobody, who asks later waits.
 			Within: 25 * time.Second,
 			Fault:  speakersGone(),
-			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"nobody answers", "a node to announce service"}}}},
+			Notice: Notice{Checks: []CheckSign{{Step: oneAnswers, Why: []string{"no node answers", "a node to announce service"}}}},
 		},
 	}
 }

@@ -63,7 +63,7 @@ func ports() []Mutant {
 			Fault: filter("worker", func(Scene) (Rules, error) {
 				return everyClientRaw("meta l4proto udp ip length > 1500 drop", "ip frag-off & 0x3fff != 0 drop"), nil
 			}),
-			Notice: Notice{Checks: []CheckSign{{Step: longOnes, Why: []string{"an echo of 1800 bytes was not"}}}},
+			Notice: Notice{Checks: []CheckSign{{Step: longOnes, Why: []string{"the echo of 1800 bytes is missing"}}}},
 		},
 		{
 			Name:       "stale-datagrams",
