@@ -225,7 +225,7 @@ func (p *Plan) checkHost(ctx context.Context, chosen []corev1.Node) {
 			if p.NodesFromHere {
 				guard.nodes[addr] = true
 			} else if why := guard.Check(ctx, reach.Vantage{Name: "host", Kind: reach.Host}, addr); why != "" {
-				p.host = why + "; --ask-nodes-from-here allows it"
+				p.host = why + "; --probe-nodes-from-here allows it"
 				return
 			}
 			if from := source(ctx, addr); from.IsValid() && !slices.Contains(p.hostAddrs, from) {

@@ -53,7 +53,7 @@ func planOn(t *testing.T, machines, simulated int) (Plan, *fakeDeployer) {
 	return p, s
 }
 
-func TestFurnishReplacesNodesThatDoNotAnswer(t *testing.T) {
+func TestDeployClientsReplacesUnresponsiveNodes(t *testing.T) {
 	p, s := planOn(t, 12, 4)
 	if err := p.deployClients(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestFurnishReplacesNodesThatDoNotAnswer(t *testing.T) {
 }
 
 // Of many simulated nodes only a few are tried; the rest is accounted for.
-func TestFurnishIsContentWithThoseThatAnswer(t *testing.T) {
+func TestDeployClientsKeepsResponsiveNodes(t *testing.T) {
 	for seed := range uint64(200) {
 		p, s := planOn(t, 10, 90)
 		p.Seed = seed
@@ -96,7 +96,7 @@ func TestFurnishIsContentWithThoseThatAnswer(t *testing.T) {
 	}
 }
 
-func TestFurnishWhereNobodyAnswers(t *testing.T) {
+func TestDeployClientsWithoutResponsiveNodes(t *testing.T) {
 	p, s := planOn(t, 0, 30)
 	err := p.deployClients(t.Context(), s)
 	if err == nil || !strings.Contains(err.Error(), "18 that "+noExec) || !strings.Contains(err.Error(), "12 that "+notTried) {

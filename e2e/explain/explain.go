@@ -1,6 +1,6 @@
 // Package explain finds why a Service cannot be reached, or not in the way that its user intends. From a snapshot of the
 // cluster and, if traffic was observed, the judged table, it derives causes. Each has a sentence, the field to change and a
-// command that changes it. The package is pure: it reads a Case, which package ask collects.
+// command that changes it. The package is pure: it reads a Case, which package collect makes.
 package explain
 
 import (

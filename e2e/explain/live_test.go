@@ -24,7 +24,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/explain"
-	"github.com/svclab/svclab/e2e/explain/ask"
+	"github.com/svclab/svclab/e2e/explain/collect"
 	"github.com/svclab/svclab/e2e/setup"
 	"github.com/svclab/svclab/e2e/world"
 	"github.com/svclab/svclab/manifests"
@@ -342,7 +342,7 @@ func (l *live) check(t *testing.T, c liveCase) {
 	case "letters": // nearly the right name
 		name = l.namespace + "/no-such-servcie"
 	}
-	found, err := ask.About(t.Context(), l, name, c.intent, true)
+	found, err := collect.About(t.Context(), l, name, c.intent, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes send and receive requests, at most")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the choice of the sampled nodes")
 	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to assign an address when it is detected")
-	flags.BoolVar(&f.nodesFromHere, "ask-nodes-from-here", false, "probe the nodes' addresses from this machine even if the packets leave it")
+	flags.BoolVar(&f.nodesFromHere, "probe-nodes-from-here", false, "probe the nodes' addresses from this machine even if the packets leave it")
 	flags.StringVar(&f.kubectl, "kubectl", "kubectl", "the kubectl to run commands with")
 	flags.StringVar(&f.output, "output", "svclab-conformance", "folder for the reports")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only print what would be created, and where; create nothing")
@@ -159,7 +159,7 @@ func (f conformanceFlags) command() string {
 	}
 	args = append(args, fmt.Sprintf("--sample=%d", f.sample), fmt.Sprintf("--seed=%d", f.seed))
 	if f.nodesFromHere {
-		args = append(args, "--ask-nodes-from-here")
+		args = append(args, "--probe-nodes-from-here")
 	}
 	return shellescape.QuoteCommand(args)
 }

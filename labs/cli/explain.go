@@ -11,7 +11,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/explain"
-	"github.com/svclab/svclab/e2e/explain/ask"
+	"github.com/svclab/svclab/e2e/explain/collect"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/labs/cli/console"
@@ -130,7 +130,7 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err e
 		defer cancel()
 		err = errors.Join(err, c.Close(clean))
 	}()
-	found, err := ask.About(ctx, c, service, intent, !f.noProbe)
+	found, err := collect.About(ctx, c, service, intent, !f.noProbe)
 	if err != nil {
 		return err
 	}

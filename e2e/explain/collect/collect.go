@@ -1,6 +1,6 @@
-// Package ask makes the Case that package explain looks at: it reads the objects around one Service, predicts and
+// Package collect makes the Case that package explain works on: it reads the objects around one Service, predicts and
 // observes the Service from every vantage, and reads what its pods listen on where they refuse. It changes nothing.
-package ask
+package collect
 
 import (
 	"context"

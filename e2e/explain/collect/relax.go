@@ -1,4 +1,4 @@
-package ask
+package collect
 
 import (
 	"net/netip"
