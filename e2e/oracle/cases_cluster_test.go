@@ -49,6 +49,9 @@ func clusterIPCases() []tc {
 				for i := range f.Slices {
 					f.Slices[i].Ports[0].Port = nil
 				}
+				second := *f.Slices[0].DeepCopy()
+				f.Slices[0].Endpoints, second.Endpoints = f.Slices[0].Endpoints[:1], second.Endpoints[1:]
+				f.Slices = append(f.Slices, second)
 			}, says: "list 2 addresses, but no number for port http: targetPort 8080 is no port of the pods"},
 		{name: "slice without ports", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused",
 			change: func(f *fixture) {
@@ -86,11 +89,11 @@ func modeCases() []tc {
 		{name: "ipvs", from: "pod/one", to: webIP + ":81", rule: ruleModeUnknown, want: "Refused TimedOut Unreachable", change: unknown, says: "which is ipvs"},
 		{name: "mode not given", from: "pod/one", to: webIP + ":81", rule: ruleModeUnknown, want: "Refused TimedOut Unreachable", says: "which is unknown",
 			change: func(f *fixture) { f.Facts.ProxyMode = "" }},
-		{name: "nobody's address", from: "pod/one", to: "10.96.0.77:80", rule: ruleUnallocated, want: "TimedOut", says: "nftables mode one drops it"},
-		{name: "nobody's address", from: "pod/one", to: "10.96.0.77:80", rule: ruleUnallocated, want: "TimedOut", change: iptables},
-		{name: "nobody's address, let go", from: "node/one", to: "10.96.0.77:80", rule: ruleUndeclaredRouted, want: "TimedOut Unreachable Refused",
+		{name: "an unused address", from: "pod/one", to: "10.96.0.77:80", rule: ruleUnallocated, want: "TimedOut", says: "nftables mode one drops it"},
+		{name: "an unused address", from: "pod/one", to: "10.96.0.77:80", rule: ruleUnallocated, want: "TimedOut", change: iptables},
+		{name: "an unused address, let go", from: "node/one", to: "10.96.0.77:80", rule: ruleUndeclaredRouted, want: "TimedOut Unreachable Refused",
 			change: func(f *fixture) { iptables(f); f.Facts.DropsStrays = false }},
-		{name: "nobody's address, mode unknown", from: "node/one", to: "10.96.0.77:80", rule: ruleModeUnknown, want: "Refused TimedOut Unreachable", change: unknown},
+		{name: "an unused address, mode unknown", from: "node/one", to: "10.96.0.77:80", rule: ruleModeUnknown, want: "Refused TimedOut Unreachable", change: unknown},
 		{name: "of a Service that became headless", from: "pod/one", to: webIP + ":80", rule: ruleUnallocated, want: "TimedOut",
 			change: func(f *fixture) { f.web().Spec.ClusterIP, f.web().Spec.ClusterIPs = "None", []string{"None"} }},
 		{name: "of a Service that became an ExternalName", from: "pod/one", to: webIP + ":80", rule: ruleUnallocated, want: "TimedOut",
@@ -113,10 +116,10 @@ func modeCases() []tc {
 
 func endpointCases() []tc {
 	return []tc{
-		{name: "pod asks pod", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpoint, want: "Reached", backends: "b", sources: pod1},
-		{name: "pod asks itself", from: "a", to: "10.244.1.11:8080", rule: ruleEndpoint, want: "Reached", backends: "a", sources: "10.244.1.11"},
-		{name: "node asks a pod of its own", from: "node/one", to: "10.244.1.11:8080", rule: ruleEndpoint, want: "Reached", backends: "a", sources: gw1 + " " + one},
-		{name: "node asks another's pod", from: "node/one", to: "10.244.2.12:8080", rule: ruleEndpoint, want: "Reached", backends: "b", sources: one},
+		{name: "pod to pod", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpoint, want: "Reached", backends: "b", sources: pod1, says: "pod b is probed at its own address"},
+		{name: "pod to itself", from: "a", to: "10.244.1.11:8080", rule: ruleEndpoint, want: "Reached", backends: "a", sources: "10.244.1.11"},
+		{name: "node to a pod of its own", from: "node/one", to: "10.244.1.11:8080", rule: ruleEndpoint, want: "Reached", backends: "a", sources: gw1 + " " + one},
+		{name: "node to another's pod", from: "node/one", to: "10.244.2.12:8080", rule: ruleEndpoint, want: "Reached", backends: "b", sources: one},
 		{name: "not ready, but there", from: "pod/two", to: "10.244.1.11:8080", rule: ruleEndpoint, want: "Reached", backends: "a", change: func(f *fixture) { f.unready("a") }},
 		{name: "host-network pod of another node", from: "pod/one", to: two + ":8080", rule: ruleEndpoint, want: "Reached", backends: "two", sources: one,
 			change: func(f *fixture) { f.hostPod("h", "two") }},
@@ -147,12 +150,12 @@ func endpointCases() []tc {
 				old := f.pod("0", "two", 12)
 				old.DeletionTimestamp = deletedAt()
 			}},
-		{name: "nobody's address", from: "pod/one", to: "10.244.2.99:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable"},
+		{name: "an unused address", from: "pod/one", to: "10.244.2.99:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable"},
 		{name: "of a pod that has ended", from: "pod/one", to: "10.244.2.12:8080", rule: ruleEndpointGone, want: "TimedOut Unreachable",
 			change: func(f *fixture) { f.byName("b").Status.Phase = corev1.PodFailed }},
 		{name: "through the Service, wrong targetPort", from: "pod/one", to: webIP + ":80", rule: ruleEndpointDeaf, want: "Refused",
 			change: func(f *fixture) { f.targetPort(9999) }, says: "pod a declares 8080/TCP, so the connection is refused there"},
-		{name: "through the Service, nobody listens on UDP", from: "pod/one", to: webIP + ":80/UDP", rule: ruleEndpointDeaf, want: "Refused TimedOut", change: overUDP,
+		{name: "through the Service, no listener on UDP", from: "pod/one", to: webIP + ":80/UDP", rule: ruleEndpointDeaf, want: "Refused TimedOut", change: overUDP,
 			says: "so many ICMP errors a second"},
 		{name: "one of two listens on UDP", from: "pod/one", to: webIP + ":80/UDP", rule: ruleEndpointPartly, want: "Reached Refused TimedOut", backends: "b",
 			change: func(f *fixture) {
@@ -161,17 +164,21 @@ func endpointCases() []tc {
 			}},
 		{name: "one of two listens", from: "pod/one", to: webIP + ":80", rule: ruleEndpointPartly, want: "Reached Refused", backends: "b",
 			change: func(f *fixture) { f.byName("a").Annotations = map[string]string{world.ListensAnnotation: "9999/TCP"} }},
+		{name: "one of two listens, node", from: "node/one", to: webIP + ":80", rule: ruleEndpointPartly, want: "Reached Refused", backends: "b", sources: one,
+			change: func(f *fixture) { f.byName("a").Annotations = map[string]string{world.ListensAnnotation: "9999/TCP"} }},
 		{name: "perhaps none listens", from: "pod/one", to: webIP + ":80", rule: ruleEndpointPartly, want: "Reached Refused", backends: "a b", any: true,
 			change: func(f *fixture) { f.targetPort(9999); f.Facts.PortsDeclared = false }},
 		{name: "written by hand, a host outside", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "outside", sources: one,
-			change: func(f *fixture) { f.byHand(outsideIP, 80) }},
+			change: func(f *fixture) { f.byHand(outsideIP, 80) }, says: "sends it to the only one, outside"},
 		{name: "written by hand, a port the host outside refuses", from: "pod/one", to: webIP + ":80", rule: ruleEndpointDeaf, want: "Refused",
 			change: func(f *fixture) { f.byHand(outsideIP, 81) }, says: "outside does not listen on 81/TCP"},
-		{name: "written by hand, a pod", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "b", sources: pod1,
+		{name: "written by hand, a pod", from: "node/two", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "b", sources: gw2 + " " + two,
 			change: func(f *fixture) { f.byHand("10.244.2.12", 8080) }},
 		{name: "written by hand, a host-network pod", from: "outside", to: cp + ":30080", rule: ruleNodePort, want: "Reached", backends: "two", sources: cp,
 			change: func(f *fixture) { f.hostPod("h", "two"); f.byHand(two, 8080) }},
-		{name: "written by hand, nobody known", from: "pod/one", to: webIP + ":80", rule: ruleEndpointUnknown, want: "Reached Refused TimedOut Unreachable", any: true,
+		{name: "written by hand, a node's address, no pod", from: "outside", to: two + ":30080", rule: ruleEndpointUnknown, want: "Reached Refused TimedOut Unreachable", any: true,
+			sources: outsideIP, change: func(f *fixture) { f.byHand(two, 9090) }},
+		{name: "written by hand, unknown", from: "pod/one", to: webIP + ":80", rule: ruleEndpointUnknown, want: "Reached Refused TimedOut Unreachable", any: true,
 			change: func(f *fixture) { f.byHand("192.0.2.5", 80) }},
 		{name: "pod not in the snapshot", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "gone",
 			change: func(f *fixture) {

@@ -23,10 +23,10 @@ func dnsCases() []tc {
 		{name: "short name in another namespace", from: "pod/one", to: "web:80", rule: ruleDNSNone, want: "NoSuchHost", says: "in namespace clients"},
 		{name: "short name at home", from: "a", to: "web:80", rule: ruleHairpin, want: "Reached", backends: "a b", addresses: webIP, change: v4only},
 		{name: "both families", from: "pod/one", to: webName + ":80", rule: ruleDNS, want: "Reached", backends: "a b", sources: pod1 + " fd00:10:244:1::9", addresses: webIP + " " + webIP6},
-		{name: "both families, asked in IPv4", from: "pod/one", to: webName + ":80", family: 4, rule: ruleDNS, want: "Reached", backends: "a b", sources: pod1, addresses: webIP},
-		{name: "both families, asked in IPv6", from: "pod/one", to: webName + ":80", family: 6, rule: ruleDNS, want: "Reached", backends: "a b", sources: "fd00:10:244:1::9", addresses: webIP6},
-		{name: "one family, asked in the other", from: "pod/one", to: webName + ":80", family: 6, rule: ruleDNSNone, want: "NoSuchHost", change: v4only, says: "no address of IPv6"},
-		{name: "headless, asked in IPv6", from: "pod/one", to: webName + ":8080", family: 6, rule: ruleDNSHeadless, want: "Reached", backends: "a b", any: true,
+		{name: "both families, resolved in IPv4", from: "pod/one", to: webName + ":80", family: 4, rule: ruleDNS, want: "Reached", backends: "a b", sources: pod1, addresses: webIP},
+		{name: "both families, resolved in IPv6", from: "pod/one", to: webName + ":80", family: 6, rule: ruleDNS, want: "Reached", backends: "a b", sources: "fd00:10:244:1::9", addresses: webIP6},
+		{name: "one family, resolved in the other", from: "pod/one", to: webName + ":80", family: 6, rule: ruleDNSNone, want: "NoSuchHost", change: v4only, says: "no address of IPv6"},
+		{name: "headless, resolved in IPv6", from: "pod/one", to: webName + ":8080", family: 6, rule: ruleDNSHeadless, want: "Reached", backends: "a b", any: true,
 			sources: "fd00:10:244:1::9", change: headless, addresses: "fd00:10:244:1::11 fd00:10:244:2::12"},
 		{name: "of another namespace, whose endpoints are not known", from: "pod/one", to: "api.other:80", rule: ruleElsewhere, addresses: "10.96.0.99",
 			want: "Reached Refused TimedOut Unreachable WrongAnswer", change: func(f *fixture) { f.elsewhere() }},
@@ -40,14 +40,14 @@ func dnsCases() []tc {
 		{name: "outside", from: "outside", to: webName + ":80", rule: ruleDNSOutside, want: "NoSuchHost"},
 		{name: "host", from: "host", to: webName + ":80", rule: ruleDNSOutside, want: "NoSuchHost WrongAnswer TimedOut"},
 		{name: "node", from: "node/one", to: webName + ":80", rule: ruleDNSNode, want: "NoSuchHost WrongAnswer TimedOut"},
-		{name: "node that asks the cluster's DNS", from: "node/one", to: webName + ":80", rule: ruleDNS, want: "Reached", backends: "a b", addresses: webIP, sources: gw1 + " " + one,
+		{name: "node that uses the cluster's DNS", from: "node/one", to: webName + ":80", rule: ruleDNS, want: "Reached", backends: "a b", addresses: webIP, sources: gw1 + " " + one,
 			change: func(f *fixture) { f.Facts.NodesUseClusterDNS = true; v4only(f) }},
 		{name: "the Service has no endpoint", from: "pod/one", to: webName + ":80", rule: ruleNoEndpoints, want: "Refused", change: func(f *fixture) { v4only(f); f.unready("a", "b") },
 			says: "resolves to 10.96.0.10; port 80"},
 		{name: "undeclared port", from: "pod/one", to: webName + ":81", rule: ruleUndeclaredRefused, want: "Refused", change: v4only},
 		{name: "another domain", from: "pod/one", to: "web.demo.svc.lab.example:80", rule: ruleDNS, want: "Reached", backends: "a b",
 			change: func(f *fixture) { v4only(f); f.Facts.Domain = "lab.example." }},
-		{name: "short name of a node that asks the cluster's DNS", from: "node/one", to: "web.demo:80", rule: ruleDNSNone, want: "NoSuchHost",
+		{name: "short name of a node that uses the cluster's DNS", from: "node/one", to: "web.demo:80", rule: ruleDNSNone, want: "NoSuchHost",
 			change: func(f *fixture) { f.Facts.NodesUseClusterDNS = true }},
 		{name: "name only looked up", from: "pod/one", to: webName + ":0", rule: ruleDNS, want: "Reached", addresses: webIP, change: v4only},
 
@@ -64,7 +64,7 @@ func dnsCases() []tc {
 			change: func(f *fixture) { headless(f); f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }},
 		{name: "a name without address does not end the search", from: "a", to: "web:80", rule: ruleEndpoint, want: "Reached", backends: "outside", host: "web", addresses: outsideIP,
 			change: func(f *fixture) { headless(f); f.unready("a", "b"); f.Facts.Externals[0].Name = "web" }},
-		{name: "none ready", from: "pod/one", to: webName + ":8080", rule: ruleDNSEmpty, want: "NoSuchHost", change: func(f *fixture) { headless(f); f.unready("a", "b") }},
+		{name: "none ready", from: "pod/one", to: webName + ":8080", family: 4, rule: ruleDNSEmpty, want: "NoSuchHost", change: func(f *fixture) { headless(f); f.unready("a", "b") }},
 		{name: "by hostname", from: "pod/one", to: "web-1." + webName + ":8080", rule: ruleDNSPod, want: "Reached", backends: "web-1", addresses: "10.244.2.12",
 			change: func(f *fixture) {
 				headless(f)
@@ -81,6 +81,12 @@ func dnsCases() []tc {
 
 func externalNameCases() []tc {
 	alias := func(target string) func(*fixture) { return func(f *fixture) { f.externalName(target) } }
+	toWeb := func(f *fixture) {
+		s := webService()
+		s.Name, s.Status = "alias", corev1.ServiceStatus{}
+		s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: webName}
+		f.Services = append(f.Services, s)
+	}
 	return []tc{
 		{name: "outside server", from: "pod/one", to: webName + ":80", rule: ruleCNAME, want: "Reached", backends: "outside", sources: one, cname: "example.com", host: webName,
 			addresses: outsideIP, change: alias("example.com"), says: "is a CNAME for example.com, resolves to 172.18.0.9"},
@@ -98,20 +104,15 @@ func externalNameCases() []tc {
 		{name: "no such target", from: "pod/one", to: webName + ":80", rule: ruleCNAMENone, want: "NoSuchHost", change: alias("nowhere.example.com")},
 		{name: "itself", from: "pod/one", to: webName + ":80", rule: ruleCNAMENone, want: "NoSuchHost", change: alias(webName)},
 		{name: "an address", from: "pod/one", to: webName + ":80", rule: ruleCNAMEAddress, want: "NoSuchHost", change: alias("192.0.2.1")},
-		{name: "nothing is known outside", from: "pod/one", to: webName + ":80", rule: ruleCNAMEUnknown, want: "Reached Refused TimedOut Unreachable NoSuchHost WrongAnswer",
-			change: func(f *fixture) { f.externalName("example.com"); f.Facts.Externals = nil }},
+		{name: "the facts list no host outside", from: "pod/one", to: webName + ":80", rule: ruleCNAMEUnknown, want: "Reached Refused TimedOut Unreachable NoSuchHost WrongAnswer",
+			change: func(f *fixture) { f.externalName("example.com"); f.Facts.Externals = nil }, says: "is a CNAME for example.com; what that resolves to"},
 		{name: "name outside, not through a Service", from: "pod/one", to: "example.com:80", rule: ruleEndpoint, want: "Reached", backends: "outside", host: "example.com", addresses: outsideIP},
 		{name: "name outside, from outside", from: "outside", to: "example.com:80", rule: ruleEndpoint, want: "Reached", backends: "outside", host: "example.com", sources: outsideIP,
 			change: func(f *fixture) { f.Facts.Externals[0].Addrs = []netip.Addr{netip.MustParseAddr("172.18.0.8")} }},
 		{name: "another Service", from: "pod/one", to: "alias.demo:80", rule: ruleCNAMECluster, want: "Reached", backends: "a b", cname: webName, sources: pod1, addresses: webIP,
-			change: func(f *fixture) {
-				f.web().Spec.ClusterIPs = []string{webIP}
-				s := webService()
-				s.Name = "alias"
-				s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: webName}
-				s.Status = corev1.ServiceStatus{}
-				f.Services = append(f.Services, s)
-			}},
+			change: func(f *fixture) { f.web().Spec.ClusterIPs = []string{webIP}; toWeb(f) }},
+		{name: "a headless Service", from: "pod/one", to: "alias.demo:8080", rule: ruleEndpoint, want: "Reached", backends: "a b", any: true, cname: webName,
+			change: func(f *fixture) { f.headless(); toWeb(f) }},
 	}
 }
 
@@ -146,20 +147,20 @@ func refinementCases() []tc {
 		{name: "load balancer", from: "outside", to: lbIP + ":80", rule: ruleAffinity, want: "Reached", backends: "a b", sticky: true, change: sticky},
 		{name: "nobody listens", from: "pod/one", to: webIP + ":80", rule: ruleEndpointDeaf, want: "Refused", change: func(f *fixture) { sticky(f); f.targetPort(9999) }},
 
-		{name: "all are going", from: "pod/one", to: webIP + ":80", rule: ruleTerminating, want: "Reached", backends: "a b", change: func(f *fixture) { f.terminating("a", "b") }},
+		{name: "all are terminating", from: "pod/one", to: webIP + ":80", rule: ruleTerminating, want: "Reached", backends: "a b", change: func(f *fixture) { f.terminating("a", "b") }},
 		{name: "one is ready", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "b", change: func(f *fixture) { f.terminating("a") }},
-		{name: "going and not serving", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused", change: func(f *fixture) {
+		{name: "terminating and not serving", from: "pod/one", to: webIP + ":80", rule: ruleNoEndpoints, want: "Refused", change: func(f *fixture) {
 			f.terminating("a", "b")
 			f.unready("a", "b")
 		}},
-		{name: "policy Local, the one there is going", from: "outside", to: one + ":30080", rule: ruleTerminating, want: "Reached", backends: "a", sources: outsideIP,
+		{name: "policy Local, the one there is terminating", from: "outside", to: one + ":30080", rule: ruleTerminating, want: "Reached", backends: "a", sources: outsideIP,
 			change: func(f *fixture) { f.local(); f.terminating("a") }},
-		{name: "policy Local, ready here, going there", from: "outside", to: two + ":30080", rule: ruleETPLocal, want: "Reached", backends: "b",
+		{name: "policy Local, ready here, terminating there", from: "outside", to: two + ":30080", rule: ruleETPLocal, want: "Reached", backends: "b",
 			change: func(f *fixture) { f.local(); f.terminating("a") }},
-		{name: "itp Local, the one there is going", from: "pod/one", to: webIP + ":80", rule: ruleTerminating, want: "Reached", backends: "a",
+		{name: "itp Local, the one there is terminating", from: "pod/one", to: webIP + ":80", rule: ruleTerminating, want: "Reached", backends: "a",
 			change: func(f *fixture) {
 				f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal)
-				f.terminating("a")
+				f.terminating("a", "b")
 			}},
 
 		{name: "zone a", from: "pod/one", to: webIP + ":80", rule: ruleSameZone, want: "Reached", backends: "a", change: zones, says: "for the zone of one"},
@@ -171,8 +172,9 @@ func refinementCases() []tc {
 		{name: "no hint for the zone", from: "pod/two", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b",
 			change: func(f *fixture) { f.hint("a", "a", ""); f.hint("b", "a", "") }},
 		{name: "a hint is missing", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", change: func(f *fixture) { f.hint("a", "a", "") }},
-		{name: "the missing hint is of one not ready", from: "pod/one", to: webIP + ":80", rule: ruleSameZone, want: "Reached", backends: "a",
-			change: func(f *fixture) { f.hint("a", "a", ""); f.unready("b") }},
+		{name: "the missing hint is of one not ready", from: "pod/two", to: webIP + ":80", rule: ruleSameZone, want: "Reached", backends: "b",
+			change: func(f *fixture) { f.hint("b", "b", ""); f.unready("a") }},
+		{name: "a node hint is missing", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", change: func(f *fixture) { f.hint("a", "", "one") }},
 		{name: "node one", from: "pod/one", to: webIP + ":80", rule: ruleSameNode, want: "Reached", backends: "a", change: func(f *fixture) { f.hint("a", "a", "one"); f.hint("b", "b", "two") }},
 		{name: "no hint for the node falls back to the zone", from: "pod/cp", to: webIP + ":80", rule: ruleSameZone, want: "Reached", backends: "a",
 			change: func(f *fixture) { f.hint("a", "a", "one"); f.hint("b", "b", "two") }},
@@ -215,5 +217,7 @@ func familyCases() []tc {
 			change: func(f *fixture) { f.Facts.ProxyMode = world.ModeNFTables }},
 		{name: "vantage without addresses that the world knows", from: "known", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "b", sources: "10.244.1.11",
 			change: func(f *fixture) { f.unready("a") }},
+		{name: "vantage without a node that the world knows", from: "known", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a", sources: gw1 + " " + one,
+			change: func(f *fixture) { f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) }},
 	}
 }

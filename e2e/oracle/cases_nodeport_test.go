@@ -46,7 +46,7 @@ func nodePortCases() []tc {
 			change: func(f *fixture) { iptables(f); f.unready("a", "b") }},
 		{name: "loopback", from: "node/one", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "Refused"},
 		{name: "loopback", from: "node/one", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "Refused", change: iptables},
-		{name: "loopback, port of nobody", from: "node/one", to: "127.0.0.1:30081", rule: ruleNodePortFree, want: "Refused", change: iptables},
+		{name: "loopback, an unused port", from: "node/one", to: "127.0.0.1:30081", rule: ruleNodePortFree, want: "Refused", change: iptables},
 		{name: "loopback of a pod", from: "pod/one", to: "127.0.0.1:30080", rule: ruleLocalhostOwn, want: "Refused", change: iptables},
 	}
 }
@@ -107,8 +107,9 @@ func sourceCases() []tc {
 		{name: "host endpoint there, pod, not known", from: "pod/two", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "one", sources: pod2 + " " + two,
 			change: func(f *fixture) { hostOnly(f); f.Facts.PodToNode = world.EgressUnknown }},
 		{name: "host endpoint here, node", from: "node/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "one", sources: gw1 + " " + one, change: hostOnly},
-		{name: "host endpoint at the node asked, outside", from: "outside", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "one", sources: outsideIP, change: hostOnly,
-			says: "the endpoint sees the client's own address"},
+		{name: "host endpoint at the node probed, outside", from: "outside", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "one", sources: outsideIP, change: hostOnly,
+			says: "the endpoint sees the client's own address."},
+		{name: "host endpoint at the node probed, another node", from: "node/two", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "one", sources: two, change: hostOnly},
 		{name: "host endpoint elsewhere, outside", from: "outside", to: two + ":30080", rule: ruleNodePort, want: "Reached", backends: "one", sources: two, change: hostOnly},
 		{name: "host endpoint and pod elsewhere, outside", from: "outside", to: one + ":30080", rule: ruleNodePort, want: "Reached", backends: "b one", sources: one + " " + outsideIP, change: mixed,
 			says: "the client's own address or one of one's"},

@@ -11,7 +11,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// client is who sends a packet, as the proxy that handles it sees it.
+// client is the sender of a packet, as the proxy that handles the packet sees it.
 type client struct {
 	kind reach.VantageKind
 	// label is how reasons name it: "pod client-worker on svclab-worker".
@@ -66,7 +66,7 @@ func (o *Oracle) client(v reach.Vantage, to netip.Addr) client {
 	return c
 }
 
-// stranger is a node that a vantage names and the world does not have: nothing is known of it but its name.
+// stranger returns a node that a vantage names but the world does not contain: only its name is known.
 func (o *Oracle) stranger(name string) *node {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -78,11 +78,11 @@ func (o *Oracle) stranger(name string) *node {
 	return n
 }
 
-// at says whether the client stands on a node, so that the node's proxy sees its packets first.
+// at reports whether the client runs on node n, so that n's proxy sees its packets first.
 func (c client) at(n *node) bool { return n != nil && c.node == n }
 
-// inPodRange says whether kube-proxy takes the client's source address for a pod's: it looks at its
-// clusterCIDR and nothing else. detects is false where it has none for the family, and then no rule asks.
+// inPodRange reports whether kube-proxy takes the client's source address for a pod's. It only compares it with its
+// clusterCIDR. detects is false if it has none for the family: then no rule distinguishes pods.
 func (o *Oracle) inPodRange(c client, family netip.Addr) (pod, detects bool) {
 	prefix, ok := o.w.Facts.PodRange(family)
 	if !ok {
@@ -94,10 +94,10 @@ func (o *Oracle) inPodRange(c client, family netip.Addr) (pod, detects bool) {
 	return prefix.Contains(c.addr), true
 }
 
-// crossing are the ways a client's packet may look once it has left its node for another node's address:
-// the pod network may have rewritten a pod's source. Others keep theirs.
+// crossing returns the forms that a client's packet may have when it arrives at another node: the pod network may have
+// rewritten a pod's source address. Other clients keep theirs. Every pod has a node (see stranger).
 func (o *Oracle) crossing(c client, to netip.Addr) []client {
-	if c.kind != reach.Pod || c.node == nil {
+	if c.kind != reach.Pod {
 		return []client{c}
 	}
 	rewritten := c

@@ -24,14 +24,14 @@ type delivery struct {
 	reason string
 }
 
-// to predicts what comes of a delivery to a group, which is not empty.
+// to predicts the result of a delivery to a group, which is not empty.
 func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 	p := reach.Prediction{Rule: d.rule, Backends: g.names}
 	notes := []string{d.reason + " sends it to " + choice(g)}
 	p.Rule = d.particular(g)
 	switch p.Rule {
 	case ruleTerminating:
-		notes = append(notes, "no endpoint is ready, so those that are going but still serve get the traffic")
+		notes = append(notes, "no endpoint is ready, so those that are terminating but still serving get the traffic")
 	case rulePublish:
 		notes = append(notes, "publishNotReadyAddresses makes them count as ready")
 	}
@@ -46,7 +46,7 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 	case g.unknown:
 		p.Rule, p.Outcomes = ruleEndpointUnknown, []reach.Outcome{reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable}
 		p.AnyBackend = true
-		notes = append(notes, "what is behind an address that is no pod's is not known")
+		notes = append(notes, "the address belongs to no pod, so its backend is not known")
 	case g.listening && (g.deaf || g.maybe):
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(d.port.protocol())...)
 		p.AnyBackend = g.maybe
@@ -76,7 +76,7 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 	return p
 }
 
-// particular is the most particular rule about a delivery; the reason tells of the others.
+// particular returns the most specific rule about a delivery. The reason mentions the others.
 func (d delivery) particular(g *group) string {
 	switch {
 	case g.terminating:
@@ -194,19 +194,15 @@ func (o *Oracle) egress(c client, b backend, family corev1.IPFamily) (rewritten 
 	}
 }
 
-// seen says in words whose address the endpoints see.
+// seen says in words whose address the endpoints see. Only d.at rewrites it: a pod's packets leave the pod network there.
 func (d delivery) seen(kept, rewrites bool) string {
-	by := d.at
-	if !d.masquerade && d.client.kind == reach.Pod && d.client.node != nil {
-		by = d.client.node // nobody but the pod network, on the way out of the pod's node
-	}
 	switch {
 	case kept && rewrites:
-		return "the endpoint sees the client's own address or one of " + by.name + "'s, depending on where it runs"
+		return "the endpoint sees the client's own address or one of " + d.at.name + "'s, depending on where it runs"
 	case kept:
 		return "the endpoint sees the client's own address"
 	case rewrites:
-		return "the endpoint sees an address of " + by.name
+		return "the endpoint sees an address of " + d.at.name
 	default:
 		return ""
 	}

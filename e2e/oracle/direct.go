@@ -21,13 +21,13 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 	}
 	switch b.listens {
 	case world.ListensNot:
-		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s is asked at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...)
+		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s is probed at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...)
 	case world.ListensMaybe:
-		p := o.answers(c, at, b, fmt.Sprintf("%s is asked at its own address; %s, so the connection may be refused", what, b.deaf))
+		p := o.answers(c, at, b, fmt.Sprintf("%s is probed at its own address; %s, so the connection may be refused", what, b.deaf))
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(to.protocol)...)
 		return p
 	default:
-		return o.answers(c, at, b, fmt.Sprintf("%s is asked at its own address, with no Service between", what))
+		return o.answers(c, at, b, fmt.Sprintf("%s is probed at its own address, with no Service between", what))
 	}
 }
 
@@ -35,28 +35,20 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 func (o *Oracle) answers(c client, at *node, b backend, reason string) reach.Prediction {
 	p := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Rule: ruleEndpoint, Reason: reason, Backends: []string{b.name}}
 	family := world.FamilyOf(b.Addr)
-	own := []netip.Prefix{}
-	if c.addr.IsValid() {
-		own = append(own, single(c.addr))
-	}
-	if at == nil || c.addr == b.Addr {
-		p.Sources = own
-		return p
-	}
 	rewritten, kept := o.unproxied(c, at, b, family)
 	switch {
 	case !kept:
 		p.Sources = rewritten
-	case len(own) > 0: // else an address that may be seen is not known, so none can be excluded
-		p.Sources = append(own, rewritten...)
+	case c.addr.IsValid(): // otherwise an address that may be seen is not known, so none can be excluded
+		p.Sources = append([]netip.Prefix{single(c.addr)}, rewritten...)
 	}
 	return p
 }
 
-// refusals are what comes of asking a port on which nothing listens at the endpoint itself. TCP resets every connection.
-// A datagram is refused by an ICMP error, and the kernel of the endpoint's own network sends to each client six of these at
-// once and then one a second (net.ipv4.icmp_ratelimit, net.ipv6.icmp.ratelimit, which no pod may change): the others get
-// no answer at all. Found by random Services; a single try is always refused.
+// refusals are the outcomes of a probe of a port of the endpoint without a listener. TCP resets every connection. A datagram
+// is refused by an ICMP error. The kernel of the endpoint's network sends each client six of these at once and then one a
+// second (net.ipv4.icmp_ratelimit, net.ipv6.icmp.ratelimit, which no pod may change); further datagrams get no answer.
+// Random Services found this; a single probe is always refused.
 func refusals(p reach.Protocol) []reach.Outcome {
 	if p == reach.UDP {
 		return []reach.Outcome{reach.Refused, reach.TimedOut}

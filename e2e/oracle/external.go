@@ -19,9 +19,9 @@ type exposure struct {
 	address netip.Addr
 }
 
-// external predicts for a packet that a node's proxy takes for traffic from outside, whoever sent it. Policy
-// Local is for those who come from elsewhere: pods of the cluster and the node itself are treated as if they
-// had gone out and come back by way of a load balancer that knows all endpoints.
+// external predicts for a packet that a node's proxy takes for traffic from outside, whatever its sender. Policy Local
+// applies to clients elsewhere only: kube-proxy treats packets of pods of the cluster and of the node itself as if they
+// had left the cluster and returned through a load balancer that knows all endpoints.
 func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach.Prediction {
 	r := o.routing(sp, at)
 	if !r.any {
@@ -52,14 +52,15 @@ func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach
 	}
 }
 
-// noExternalEndpoints: all are rejected, but in iptables mode the rule that does so is not asked for packets
-// a node sends itself, and one to an address no node has goes on to whoever announces it.
+// noExternalEndpoints predicts for a port without usable endpoints. Packets are rejected. In iptables mode the rule that
+// rejects them does not see the packets that a node sends itself: one to an address that no node owns is forwarded to the
+// node that announces it.
 func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *servicePort, e exposure) reach.Prediction {
 	refused := o.noEndpoints(r, sp, e.what)
 	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || o.w.Facts.ProxyMode == world.ModeNFTables || at.owns(e.address) {
 		return refused
 	}
-	reason := fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and %s", e.what, "nobody announces it")
+	reason := fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and no node announces it", e.what)
 	outcomes := []reach.Outcome{reach.Unreachable, reach.TimedOut}
 	announcer, announced := o.w.Announcers[e.address]
 	switch {
@@ -68,18 +69,18 @@ func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *service
 		reason = fmt.Sprintf("%s and has no usable endpoint: %s, which announces it, rejects the packet", e.what, announcer)
 	case o.w.Announcers == nil:
 		outcomes = append(outcomes, reach.Refused)
-		reason = fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and who has the address is not known", e.what)
+		reason = fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and the node that has the address is not known", e.what)
 	}
 	if o.w.Facts.ProxyMode != world.ModeIPTables {
 		if !slices.Contains(outcomes, reach.Refused) {
 			outcomes = append(outcomes, reach.Refused)
 		}
-		return outcome(ruleModeUnknown, fmt.Sprintf("%s and has no usable endpoint; what becomes of a node's own packets then depends on the proxy mode, which is %s", e.what, mode(o.w.Facts)), outcomes...)
+		return outcome(ruleModeUnknown, fmt.Sprintf("%s and has no usable endpoint; the outcome of a node's own packets then depends on the proxy mode, which is %s", e.what, mode(o.w.Facts)), outcomes...)
 	}
 	return outcome(ruleNoEndpointsOutput, reason, outcomes...)
 }
 
-// clusterAddr is the Service's ClusterIP in a port's family: an address by which to ask for that family.
+// clusterAddr returns the Service's ClusterIP in the family of a port.
 func (o *Oracle) clusterAddr(sp *servicePort) netip.Addr {
 	for _, addr := range world.ClusterIPs(sp.service.Service) {
 		if world.FamilyOf(addr) == sp.family {

@@ -15,7 +15,7 @@ import (
 )
 
 // The cluster of the tests: three nodes, two of them running a pod each of an app behind demo/web, which has
-// every kind of address. Dual-stack, though most cases ask by IPv4.
+// every kind of address. Dual-stack, though most cases use IPv4.
 //
 //	node cp       172.18.0.2  zone a  pods 10.244.0.0/24  client-cp 10.244.0.9
 //	node one      172.18.0.3  zone a  pods 10.244.1.0/24  client-one 10.244.1.9  a 10.244.1.11

@@ -9,8 +9,8 @@ import (
 )
 
 // healthCheck predicts what a node's healthCheckNodePort answers. It answers either way, 200 or 503; the
-// backend of the observation is the count it tells: "localEndpoints=N". Each node counts the ready endpoints
-// it runs, terminating ones not.
+// backend of the observation is the count that it reports: "localEndpoints=N". Each node counts the ready endpoints
+// that it runs, without the terminating ones.
 func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) reach.Prediction {
 	if c.foreign {
 		return o.packet(c, dest{addr, port, reach.TCP})

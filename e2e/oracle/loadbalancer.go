@@ -38,7 +38,7 @@ func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reac
 }
 
 // admits says whether loadBalancerSourceRanges let a client in. Ranges of the other IP family do not count,
-// and none, or one that holds all addresses, let everybody in.
+// and none, or one that contains all addresses, admit every client.
 func (o *Oracle) admits(c client, sp *servicePort) (ranges []netip.Prefix, admitted bool) {
 	for _, text := range sp.service.Spec.LoadBalancerSourceRanges {
 		prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
@@ -81,10 +81,10 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 		p, outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
 }
 
-// unclaimed predicts for an address that no node announces. A client that has lately talked to whoever announced it, for
-// this Service or for another that had the address before, goes on sending there until its neighbour cache has forgotten
-// it, which takes up to a minute and no object tells. If every node would refuse the packet, it may so be refused. (Found
-// by random Services that get the address of one that is gone.)
+// unclaimed predicts for an address that no node announces. A client that has just exchanged packets with the node that
+// announced it, for this Service or for an earlier one with the same address, sends to that node until its neighbour cache
+// expires. This takes up to a minute and no object shows it. So if every node would refuse the packet, Refused is allowed
+// too. (Random Services that got the address of a deleted one found this.)
 func (o *Oracle) unclaimed(c client, owner front, to dest) reach.Prediction {
 	p := outcome(ruleLBUnclaimed, fmt.Sprintf("%s is a load-balancer address of %s, but no node announces it%s", to.addr, owner.service.name, o.whyUnclaimed(owner.service)),
 		reach.Unreachable, reach.TimedOut)
@@ -94,7 +94,7 @@ func (o *Oracle) unclaimed(c client, owner front, to dest) reach.Prediction {
 		}
 	}
 	p.Outcomes = append(p.Outcomes, reach.Refused)
-	p.Reason += "; a client that remembers who announced it before is refused there"
+	p.Reason += "; a client whose neighbour cache still has the node that announced it is refused by that node"
 	return p
 }
 
@@ -107,7 +107,7 @@ func (o *Oracle) announced(c client, at *node, owner front, to dest) reach.Predi
 		to.port, to.protocol, to.addr, at.name, owner.service.name), reach.Unreachable, reach.TimedOut)
 }
 
-// whyUnclaimed says why no node announces a Service's address, where the objects tell.
+// whyUnclaimed returns why no node announces a Service's address, if the objects show it.
 func (o *Oracle) whyUnclaimed(s *service) string {
 	for _, list := range s.slices {
 		for i := range list {
@@ -125,9 +125,9 @@ func (o *Oracle) whyUnclaimed(s *service) string {
 func (o *Oracle) proxyMode(c client, owner front, to dest) reach.Prediction {
 	what := fmt.Sprintf("%s is a load-balancer address of %s with ipMode Proxy, which kube-proxy leaves alone", to.addr, owner.service.name)
 	if o.w.Announcers != nil {
-		return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s gets to whoever has it, and that is no proxy of this cluster", what, c.label), reach.Unreachable, reach.TimedOut)
+		return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s reaches the host that has it, which is no proxy of this cluster", what, c.label), reach.Unreachable, reach.TimedOut)
 	}
-	return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s gets to the load balancer itself, of which nothing is known here", what, c.label),
+	return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s reaches the load balancer itself, which is not part of the snapshot", what, c.label),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable)
 }
 

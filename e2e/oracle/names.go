@@ -12,8 +12,8 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// name predicts for a target that is a DNS name: what it resolves to from where the client stands, and then
-// what comes of a connection to one of those addresses.
+// name predicts for a target that is a DNS name: what it resolves to for the client, and then the result of a connection
+// to one of those addresses.
 func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 	a, p, resolved := o.answerTo(v, t.Host)
 	if !resolved {
@@ -22,7 +22,7 @@ func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 	if all := a.addrs; t.Family != 0 && len(all) > 0 {
 		a.addrs = slices.DeleteFunc(slices.Clone(all), func(addr netip.Addr) bool { return addr.Is4() != (t.Family == 4) })
 		if len(a.addrs) == 0 {
-			return outcome(ruleDNSNone, fmt.Sprintf("%s has no address of IPv%d, which is asked for", t.Host, t.Family), reach.NoSuchHost)
+			return outcome(ruleDNSNone, fmt.Sprintf("%s has no address of IPv%d, which the client requests", t.Host, t.Family), reach.NoSuchHost)
 		}
 	}
 	switch {
@@ -33,7 +33,7 @@ func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 	case a.alias != "" && len(a.addrs) == 0:
 		return outcome(ruleCNAMENone, fmt.Sprintf("%s is a CNAME for %s, which has no address", t.Host, a.alias), reach.NoSuchHost)
 	case a.name == "":
-		return outcome(ruleDNSNone, fmt.Sprintf("no Service has the name %s as %s asks for it", t.Host, asker(v)), reach.NoSuchHost)
+		return outcome(ruleDNSNone, fmt.Sprintf("no Service has the name %s for a lookup from %s", t.Host, origin(v)), reach.NoSuchHost)
 	case len(a.addrs) == 0:
 		return outcome(ruleDNSEmpty, fmt.Sprintf("%s is headless and none of its endpoints is ready, so its name has no address", a.service.name), reach.NoSuchHost)
 	}
@@ -43,8 +43,8 @@ func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 	return o.dialled(v, t, a)
 }
 
-// answerTo says what a name resolves to from a vantage; resolved is false where the vantage cannot ask the
-// cluster's DNS, and p says what comes of that.
+// answerTo says what a name resolves to from a vantage; resolved is false if the vantage cannot query
+// the cluster's DNS; p is then the prediction.
 func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Prediction, resolved bool) {
 	switch {
 	case v.Kind == reach.Pod:
@@ -58,15 +58,15 @@ func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Predi
 		if a = o.lookupExternal(strings.TrimSuffix(name, ".")); a.external != nil {
 			return a, p, true
 		}
-		return a, outcome(ruleDNSOutside, fmt.Sprintf("outside the cluster nobody knows %s", name), reach.NoSuchHost), false
+		return a, outcome(ruleDNSOutside, fmt.Sprintf("no resolver outside the cluster knows %s", name), reach.NoSuchHost), false
 	default:
 		return a, outcome(ruleDNSOutside, fmt.Sprintf("the host's resolver does not know %s", name),
 			reach.NoSuchHost, reach.WrongAnswer, reach.TimedOut), false
 	}
 }
 
-// dialled predicts for a connection to one of a name's addresses. Which one a client takes is its own affair,
-// so all are allowed for that the vantage has the IP family for.
+// dialled predicts for a connection to one of a name's addresses. The client chooses one, so all are allowed whose IP
+// family the vantage has.
 func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Prediction {
 	var predictions, foreign []reach.Prediction
 	for _, addr := range a.addrs {
@@ -81,10 +81,7 @@ func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Predic
 	if len(predictions) == 0 {
 		predictions = foreign
 	}
-	p := predictions[0]
-	if len(predictions) > 1 {
-		p = union(p.Rule, "it depends on which of the addresses is taken: "+p.Reason, predictions...)
-	}
+	p := union(predictions[0].Rule, "it depends on which of the addresses is taken: "+predictions[0].Reason, predictions...)
 	p.Addresses = a.addrs
 	p.Rule = a.rule(p)
 	p.Reason = fmt.Sprintf("%s; %s", a.resolution(t.Host), p.Reason)
@@ -95,7 +92,7 @@ func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Predic
 	return p
 }
 
-// rule is the rule about a name where it is more particular than that about what is behind it.
+// rule returns the rule about the name if it is more specific than the rule about the address behind it.
 func (a answer) rule(p reach.Prediction) string {
 	switch {
 	case a.external != nil && p.Rule == ruleEndpointDeaf && a.alias != "":
@@ -149,17 +146,17 @@ func (o *Oracle) lookedUp(a answer, t reach.Target) reach.Prediction {
 }
 
 // behindUnknown predicts for a name whose addresses are not known: one outside the cluster that the facts do not
-// list, or one that only the endpoints of another namespace tell.
+// list, or one that depends on the endpoints of another namespace.
 func (o *Oracle) behindUnknown(a answer) reach.Prediction {
 	if a.alias == "" && a.service != nil {
 		p := o.unknownService(a.service.name)
 		p.Outcomes = append(p.Outcomes, reach.NoSuchHost)
 		return p
 	}
-	p := outcome(ruleCNAMEUnknown, fmt.Sprintf("what %s resolves to, and who is there, is not known", a.name),
+	p := outcome(ruleCNAMEUnknown, fmt.Sprintf("what %s resolves to, and which host is there, is not known", a.name),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.NoSuchHost, reach.WrongAnswer)
 	if a.alias != "" {
-		p.Reason = fmt.Sprintf("%s is a CNAME for %s; what that resolves to, and who is there, is not known", a.service.name, a.alias)
+		p.Reason = fmt.Sprintf("%s is a CNAME for %s; what that resolves to, and which host is there, is not known", a.service.name, a.alias)
 	}
 	return p
 }
@@ -178,7 +175,8 @@ func hostHeader(t reach.Target) string {
 	}
 }
 
-func asker(v reach.Vantage) string {
+// origin names a vantage and, if it has one, the namespace that its search path begins with.
+func origin(v reach.Vantage) string {
 	if v.Namespace == "" {
 		return v.Name
 	}

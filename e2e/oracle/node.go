@@ -48,7 +48,7 @@ func newNode(object *corev1.Node, facts world.Facts) *node {
 	return n
 }
 
-// owns says whether addr is one of the node's own, as far as its object tells.
+// owns reports whether addr is one of the addresses in the node's object.
 func (n *node) owns(addr netip.Addr) bool { return slices.Contains(n.addrs, addr) }
 
 // single is the prefix that holds one address.

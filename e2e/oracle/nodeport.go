@@ -47,18 +47,18 @@ func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
 		return outcome(ruleNodePortFamily, fmt.Sprintf("%d is the nodePort of %s in %s only, and %s is an %s address",
 			to.port, sp.service.name, other.family, to.addr, family), reach.Refused)
 	}
-	return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort, and nothing on %s is known to listen there", to.port, to.protocol, at.name), reach.Refused)
+	return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort, and %s has no known listener on it", to.port, to.protocol, at.name), reach.Refused)
 }
 
 // localhost predicts for a loopback address, which only ever leads to the client's own network.
 func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 	if c.kind != reach.Node {
-		return outcome(ruleLocalhostOwn, fmt.Sprintf("%s is %s itself, and nothing there is known to listen on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
+		return outcome(ruleLocalhostOwn, fmt.Sprintf("%s is %s itself, which has no known listener on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
 	}
 	family := world.FamilyOf(to.addr)
 	sp := o.index.nodePorts[nodePortKey{family, to.port, to.protocol}]
 	if sp == nil {
-		return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort in %s, and nothing on %s is known to listen there",
+		return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort in %s, and %s has no known listener on it",
 			to.port, to.protocol, family, c.node.name), reach.Refused)
 	}
 	what := fmt.Sprintf("%d is the nodePort of %s", to.port, sp.service.name)

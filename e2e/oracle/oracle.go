@@ -1,5 +1,5 @@
 // Package oracle is an executable statement of how Kubernetes Services behave: from a snapshot of the objects
-// (world.World) it predicts what one probe from a vantage to a target comes to, which backends may answer and
+// (world.World) it predicts the outcome of one probe from a vantage to a target, which backends may answer and
 // whose address they see, and says why in terms of the objects involved. It is pure: same world, same answer.
 //
 // The packet's path decides, as in the cluster: whose proxy sees it first (a pod's or node's own node; for
@@ -42,7 +42,7 @@ func Predict(w world.World, v reach.Vantage, t reach.Target) reach.Prediction {
 	return New(w).Predict(v, t)
 }
 
-// Predict says what a probe from v to t comes to. Outcome, Reason, Rule and Doc are always set. Its slices
+// Predict predicts the outcome of a probe from v to t. Outcomes, Reason, Rule and Doc are always set. Its slices
 // are shared between predictions and must not be changed.
 func (o *Oracle) Predict(v reach.Vantage, t reach.Target) reach.Prediction {
 	return o.documented(o.predict(v, t))

@@ -86,7 +86,7 @@ func (o *Oracle) outside(c client, to dest) reach.Prediction {
 	case what == "":
 		return outcome(ruleAddressFree, fmt.Sprintf("%s is no Service's, node's or pod's address", to.addr), reach.Unreachable, reach.TimedOut)
 	case o.index.owners[to.addr].kind == frontExternalIP:
-		return outcome(ruleExtIPNoRoute, fmt.Sprintf("%s is %s, and nobody tells %s which node to send it to", to.addr, what, c.label), reach.Unreachable, reach.TimedOut)
+		return outcome(ruleExtIPNoRoute, fmt.Sprintf("%s is %s, and %s has no route to a node for it", to.addr, what, c.label), reach.Unreachable, reach.TimedOut)
 	case c.kind == reach.Host:
 		return outcome(ruleHostNoRoute, fmt.Sprintf("%s is %s, to which the host has no route but its default one", to.addr, what), reach.Unreachable, reach.TimedOut)
 	default:
@@ -150,7 +150,7 @@ func (o *Oracle) unproxiedAddress(c client, at *node, to dest) (p reach.Predicti
 	if owner, owned := o.index.owners[to.addr]; owned {
 		switch owner.kind {
 		case frontLB:
-			return outcome(ruleLBUndeclared, fmt.Sprintf("%s declares no port %d/%s, so nobody serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
+			return outcome(ruleLBUndeclared, fmt.Sprintf("%s declares no port %d/%s, so no node serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
 		case frontLBProxy:
 			return o.proxyMode(c, owner, to), true
 		case frontExternalIP:

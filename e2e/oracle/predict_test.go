@@ -10,21 +10,21 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// tc is one case: a change to the world, a question, and what Kubernetes does about it.
+// tc is one case: a change to the world, a probe, and what Kubernetes does about it.
 type tc struct {
 	name   string
 	change func(f *fixture)
 	from   string
 	to     string
-	family int // in which a name is asked; 0: either
-	// want are the outcomes, backends those who answer, sources whose address they see; each separated by
+	family int // in which a name is resolved; 0: either
+	// want are the outcomes, backends those that answer, sources the addresses that they see; each separated by
 	// spaces. sources "?" means that none may be predicted.
 	want, backends, sources string
 	rule                    string
 	sticky, any             bool
 	cname, host             string
 	addresses               string
-	// says is a part of the reason.
+	// says is a part of the reason; a final dot stands for the reason's end.
 	says   string
 	health bool
 }
@@ -58,7 +58,7 @@ func check(t *testing.T, c tc, p reach.Prediction) {
 	if got := words(p.Outcomes); got != c.want {
 		t.Errorf("outcomes %q, want %q", got, c.want)
 	}
-	if got := strings.Join(p.Backends, " "); got != c.backends {
+	if got := strings.Join(p.Backends, " "); got != c.backends || slices.Contains(p.Backends, "") {
 		t.Errorf("backends %q, want %q", got, c.backends)
 	}
 	if got := prefixes(p.Sources); c.sources != "" && got != strings.Trim(c.sources, "?") {
@@ -76,7 +76,7 @@ func check(t *testing.T, c tc, p reach.Prediction) {
 	if got := words(p.Addresses); c.addresses != "" && got != c.addresses {
 		t.Errorf("addresses %q, want %q", got, c.addresses)
 	}
-	if c.says != "" && !strings.Contains(p.Reason, c.says) {
+	if c.says != "" && !strings.Contains(p.Reason+".", c.says) {
 		t.Errorf("reason %q does not say %q", p.Reason, c.says)
 	}
 	if p.Reason == "" || !strings.HasPrefix(p.Doc, "https://") {
@@ -111,7 +111,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 	}
 }
 
-// TestModes asks everything in both modes: only what is known to differ may.
+// TestModes predicts every case in both modes: only the listed rules may differ.
 func TestModes(t *testing.T) {
 	differ := []string{ruleUndeclaredRefused, ruleUnallocated, ruleNodePortSecondary, ruleLocalhostNFTables, ruleLBRanges}
 	for _, c := range cases() {

@@ -11,10 +11,6 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// searchDots is how many dots a name needs to be tried as it stands before the search path: ndots of the
-// resolv.conf that the kubelet gives pods.
-const searchDots = 5
-
 // maxAliases bounds a chain of ExternalNames; a longer one is taken for a loop.
 const maxAliases = 8
 
@@ -30,26 +26,23 @@ type answer struct {
 	// pod: the name is one endpoint's, not its Service's. external is the host outside that it ends at.
 	pod      bool
 	external *world.External
-	// unknown: nobody can tell what a name outside resolves to. literal: an alias that is an IP address.
+	// unknown: the facts do not say what a name outside resolves to. literal: an alias that is an IP address.
 	unknown, literal bool
 }
 
-// candidates are the full names a pod of a namespace asks for, in order. Without a namespace there is no
-// search path.
+// candidates are the full names that a resolver of a pod in a namespace tries, in order. Without a namespace there is no
+// search path. The kubelet sets ndots to 5: a name with more dots is tried before the search path, but then no name of the
+// search path exists, so the order does not matter.
 func (o *Oracle) candidates(name, namespace string) []string {
 	if absolute, ok := strings.CutSuffix(name, "."); ok || namespace == "" {
 		return []string{absolute}
 	}
 	domain := o.w.Facts.ClusterDomain()
-	search := []string{name + "." + namespace + ".svc." + domain, name + ".svc." + domain, name + "." + domain}
-	if strings.Count(name, ".") >= searchDots {
-		return append([]string{name}, search...)
-	}
-	return append(search, name)
+	return []string{name + "." + namespace + ".svc." + domain, name + ".svc." + domain, name + "." + domain, name}
 }
 
-// resolve says what the cluster's DNS answers a pod of a namespace: the first candidate that has addresses.
-// Otherwise the first that exists, which tells why there are none.
+// resolve returns what the cluster's DNS answers a pod of a namespace: the first candidate that has addresses,
+// otherwise the first that exists, because it explains why there are none.
 func (o *Oracle) resolve(name, namespace string) answer {
 	var found answer
 	for _, candidate := range o.candidates(name, namespace) {

@@ -28,16 +28,16 @@ type routing struct {
 	listed, numbered int
 }
 
-// backend is one endpoint and who is there.
+// backend is one endpoint and what answers there.
 type backend struct {
 	world.Endpoint // its Node worked out where the slice names none
 	// local is the node whose traffic policy Local may use it, which is what the slice says and nothing else.
 	local string
-	// name is who its answers say they are from; empty where nobody can tell.
+	// name is the backend's name in its answers; empty if it is not known.
 	name string
 	// host: the address is a node's, so packets to it are not forwarded once they are on that node.
 	host bool
-	// listens says whether something answers there, deaf why not; unknown that nobody can tell.
+	// listens says whether something answers there, deaf why not. unknown: the backend is not known.
 	listens world.Listening
 	deaf    string
 	unknown bool
@@ -55,7 +55,7 @@ type group struct {
 	why                             string
 	// samples are listening backends, two of each place that differs in whose address it sees.
 	samples []backend
-	// terminating: no endpoint was ready. distribution is the hint in force ("zone", "node").
+	// terminating: no endpoint is ready, so these (if any) are terminating but still serving. distribution is the hint in force ("zone", "node").
 	terminating  bool
 	distribution string
 	unready      bool // one counts as ready though its pod is not
@@ -117,7 +117,7 @@ func (o *Oracle) route(sp *servicePort, n *node) *routing {
 	return r
 }
 
-// backends are the endpoints of a Service port, with who is there, worked out once.
+// backends are the endpoints of a Service port, with what answers there, computed once.
 func (o *Oracle) backends(sp *servicePort) []backend {
 	sp.once.Do(func() {
 		for _, e := range world.Endpoints(sp.service.slices[sp.family], sp.port.Name, sp.port.Protocol) {
@@ -164,8 +164,8 @@ func keep(backends []backend, wanted func(*backend) bool) []*backend {
 }
 
 func (o *Oracle) group(n *node, backends []*backend, fallback bool, mode string) *group {
-	g := &group{backends: backends, terminating: fallback && len(backends) > 0, addrs: make(map[netip.Addr]bool, len(backends))}
-	if len(backends) > 0 && !fallback {
+	g := &group{backends: backends, terminating: fallback, addrs: make(map[netip.Addr]bool, len(backends))}
+	if !fallback {
 		g.distribution = mode
 	}
 	places := map[place]int{}
@@ -225,7 +225,7 @@ func (g *group) finish() {
 	g.text = fmt.Sprintf("%s %s", count(len(g.backends), state+" endpoint"), listed(g.backends))
 }
 
-// backend says who is at an endpoint. A pod is found by the name the slice gives, else by its address; an
+// backend finds what answers at an endpoint. A pod is found by the name the slice gives, else by its address; an
 // address outside the cluster may be one the facts know.
 func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) backend {
 	b := backend{Endpoint: e, local: e.Node, listens: world.Listens}
