@@ -56,7 +56,7 @@ func (o Object) Describe() string {
 	for _, field := range o.Unset {
 		parts = append(parts, field+" is unset")
 	}
-	text := fmt.Sprintf("%s is %s", o.Ref, strings.Join(parts, ", "))
+	text := fmt.Sprintf("object %s: %s", o.Ref, strings.Join(parts, ", "))
 	if o.Holds != 0 {
 		text += fmt.Sprintf(", for %s", time.Duration(o.Holds))
 	}
