@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/decoder"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 
+	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/grace"
 )
 
@@ -46,6 +47,19 @@ func decode(text []byte, options ...decoder.DecodeOption) ([]*unstructured.Unstr
 		unstructured.RemoveNestedField(object.Object, "metadata", "creationTimestamp") // null in some generated files
 		objects = append(objects, &object)
 	}
+}
+
+// manifest returns the objects of the template at path in manifests, filled with data.
+func (c *Cluster) manifest(path string, data any) ([]*unstructured.Unstructured, error) {
+	text, err := kind.Render(c.settings.Manifests, path, data)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("manifests/%s: %w", path, err)
+	}
+	return objects, nil
 }
 
 // apply puts objects into the cluster: namespaces and resource definitions first, then all others at the same time.

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -75,11 +74,7 @@ func webhookCertificate(server string, now time.Time) (map[string][]byte, error)
 		"tls.crt": {Type: "CERTIFICATE", Bytes: leafDER},
 		"tls.key": {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(leafKey)},
 	} {
-		var out bytes.Buffer
-		if err := pem.Encode(&out, block); err != nil {
-			return nil, err
-		}
-		data[name] = out.Bytes()
+		data[name] = pem.EncodeToMemory(block)
 	}
 	return data, nil
 }

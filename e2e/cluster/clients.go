@@ -10,8 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/wait"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // managedLabel marks what svclab put into a cluster.
@@ -71,7 +71,7 @@ func (c *Cluster) allJoined(ctx context.Context) error {
 }
 
 func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
-	text, err := kind.Render(c.settings.Manifests, "cluster/clients.yaml.tmpl", struct {
+	objects, err := c.manifest("cluster/clients.yaml.tmpl", struct {
 		Namespace, Image string
 		// Lab and LabPods: the namespace, and these pods, belong to a cluster of svclab's own
 		Lab, LabPods bool
@@ -79,10 +79,6 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil || c.inLab, c.engine != nil, pods})
 	if err != nil {
 		return err
-	}
-	objects, err := decode(text)
-	if err != nil {
-		return fmt.Errorf("manifests/cluster/clients.yaml.tmpl: %w", err)
 	}
 	if err := c.removeEnded(ctx); err != nil {
 		return err
@@ -127,9 +123,7 @@ func ready(there []corev1.Pod, wanted []clientPod) (done bool, seen string) {
 		switch {
 		case i < 0:
 			waiting = append(waiting, want.Name+" is not there")
-		case !slices.ContainsFunc(there[i].Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		}):
+		case !world.Ready(&there[i]):
 			waiting = append(waiting, want.Name+" is "+podState(&there[i]))
 		}
 	}

@@ -2,9 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -44,15 +44,17 @@ type Cluster struct {
 	made, inLab bool
 	// slots are the slots of an existing cluster's nodes, by name, where DeployClients was given some.
 	slots map[string]string
-	// learned is what an existing cluster was found to be.
-	learned learned
+	// learned is what an existing cluster was found to be, under one key.
+	learned memo[finding]
 	// dns is the address of the cluster's DNS Service.
 	dns netip.AddrPort
 	// outside are the outside world's addresses.
 	outside []netip.Addr
 
-	host     probe.Local
-	probers  programs
+	host probe.Local
+	// programs are the probers by architecture, probers their paths by vantage.
+	programs memo[[]byte]
+	probers  memo[string]
 	sessions probe.Pool
 	undo     undos
 }
@@ -149,38 +151,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 	c.sessions.Close()
 	err := c.RestoreAll(ctx)
 	if c.made {
-		if gone := c.removeClients(ctx); err == nil {
-			err = gone
-		}
+		err = errors.Join(err, c.removeClients(ctx))
 	}
-	if released := c.lock.Release(); err == nil {
-		err = released
-	}
-	return err
-}
-
-// programs remembers the probers that were read, by architecture, and which vantages have one.
-type programs struct {
-	mu     sync.Mutex
-	arch   string // the engine's, once known
-	byArch map[string][]byte
-	have   map[string]*placed
-}
-
-// placed is one vantage's prober: copied there once, on the first request.
-type placed struct {
-	mu   sync.Mutex
-	path string
-}
-
-func (p *programs) at(key string) *placed {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.have == nil {
-		p.have = map[string]*placed{}
-	}
-	if p.have[key] == nil {
-		p.have[key] = &placed{}
-	}
-	return p.have[key]
+	return errors.Join(err, c.lock.Release())
 }

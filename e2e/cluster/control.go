@@ -92,26 +92,12 @@ func (c *Cluster) node(name string) error {
 
 // StopNode ends a node at once, as a power cut does. StartNode or RestoreAll brings it back.
 func (c *Cluster) StopNode(ctx context.Context, node string) error {
-	if err := c.node(node); err != nil {
-		return err
-	}
-	c.undo.add("node "+node, func(ctx context.Context) error { return c.bringBack(ctx, node) })
-	if err := c.engine.Run(ctx, "kill", node); err != nil {
-		return fmt.Errorf("stop node %s: %w", node, err)
-	}
-	return nil
+	return c.halt(ctx, node, "stop", "kill")
 }
 
 // PauseNode freezes a node: it neither answers nor leaves. StartNode or RestoreAll brings it back.
 func (c *Cluster) PauseNode(ctx context.Context, node string) error {
-	if err := c.node(node); err != nil {
-		return err
-	}
-	c.undo.add("node "+node, func(ctx context.Context) error { return c.bringBack(ctx, node) })
-	if err := c.engine.Run(ctx, "pause", node); err != nil {
-		return fmt.Errorf("pause node %s: %w", node, err)
-	}
-	return nil
+	return c.halt(ctx, node, "pause", "pause")
 }
 
 // StartNode brings a stopped or paused node back and waits until it works, its client pod included.
@@ -128,14 +114,22 @@ func (c *Cluster) StartNode(ctx context.Context, node string) error {
 
 // RestartNode restarts a node, cleanly, and waits until it works again.
 func (c *Cluster) RestartNode(ctx context.Context, node string) error {
+	if err := c.halt(ctx, node, "restart", "stop", "--time", "10"); err != nil {
+		return err
+	}
+	return c.StartNode(ctx, node)
+}
+
+// halt runs a docker command that ends or freezes a node, and has RestoreAll bring the node back. verb is for the error.
+func (c *Cluster) halt(ctx context.Context, node, verb string, command ...string) error {
 	if err := c.node(node); err != nil {
 		return err
 	}
 	c.undo.add("node "+node, func(ctx context.Context) error { return c.bringBack(ctx, node) })
-	if err := c.engine.Run(ctx, "stop", "--time", "10", node); err != nil {
-		return fmt.Errorf("restart node %s: %w", node, err)
+	if err := c.engine.Run(ctx, append(command, node)...); err != nil {
+		return fmt.Errorf("%s node %s: %w", verb, node, err)
 	}
-	return c.StartNode(ctx, node)
+	return nil
 }
 
 func (c *Cluster) bringBack(ctx context.Context, node string) error {
@@ -214,13 +208,18 @@ func (c *Cluster) RestartProxy(ctx context.Context, node string) error {
 // FreezeProxy stops a node's kube-proxy without ending it: its rules stay as they are, and grow stale. ThawProxy or
 // RestoreAll lets it go on.
 func (c *Cluster) FreezeProxy(ctx context.Context, node string) error {
-	return c.signal(ctx, node, "STOP", func() {
-		c.undo.add("kube-proxy on "+node, func(ctx context.Context) error { return c.thaw(ctx, node) })
-	})
+	if err := c.node(node); err != nil {
+		return err
+	}
+	c.undo.add("kube-proxy on "+node, func(ctx context.Context) error { return c.thaw(ctx, node) })
+	return c.signalProxy(ctx, node, "STOP")
 }
 
 // ThawProxy lets a frozen kube-proxy go on and waits until it has synced.
 func (c *Cluster) ThawProxy(ctx context.Context, node string) error {
+	if err := c.node(node); err != nil {
+		return err
+	}
 	if err := c.thaw(ctx, node); err != nil {
 		return err
 	}
@@ -229,17 +228,13 @@ func (c *Cluster) ThawProxy(ctx context.Context, node string) error {
 }
 
 func (c *Cluster) thaw(ctx context.Context, node string) error {
-	if err := c.signal(ctx, node, "CONT", func() {}); err != nil {
+	if err := c.signalProxy(ctx, node, "CONT"); err != nil {
 		return err
 	}
 	return c.nodeWorks(ctx, node, nodeBackIn)
 }
 
-func (c *Cluster) signal(ctx context.Context, node, signal string, before func()) error {
-	if err := c.node(node); err != nil {
-		return err
-	}
-	before()
+func (c *Cluster) signalProxy(ctx context.Context, node, signal string) error {
 	// in the node's own process namespace: it reaches this node's kube-proxy and nothing else
 	if err := c.engine.Exec(ctx, node, []string{"pkill", "--signal", signal, "--exact", "kube-proxy"}, nil, nil, nil); err != nil {
 		return fmt.Errorf("send SIG%s to kube-proxy on %s: %w", signal, node, err)
@@ -258,9 +253,9 @@ func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Ends once there is a process that is not the old one; asked politely, the old one would wait a minute for its watches.
-	// The kubelet holds back what has ended before, twice as long each time and up to five minutes; a new kubelet does not
-	// know of that.
+	// Ends once there is a process that is not the old one. On SIGTERM the old one would wait a minute for its watches.
+	// The kubelet delays each restart of a container, twice as long each time and up to five minutes. A new kubelet does not
+	// know of the earlier ones.
 	script := `old=$(pidof kube-apiserver) && kill -KILL $old || exit 1
 for try in $(seq 600); do
   new=$(pidof kube-apiserver) && [ "$new" != "$old" ] && exit 0

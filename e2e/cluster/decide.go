@@ -44,23 +44,24 @@ type actual struct {
 }
 
 // inspect reads what the engine has. It changes nothing.
-func (c *Cluster) inspect(ctx context.Context) (actual, error) {
-	var (
-		have         actual
-		err          error
-		engine, name = c.engine, c.settings.Name
-	)
+func (c *Cluster) inspect(ctx context.Context) (have actual, err error) {
+	engine, name := c.engine, c.settings.Name
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("inspect cluster %s: %w", name, err)
+		}
+	}()
 	if _, err := os.Stat(c.settings.intent()); err == nil {
 		have.Intent = true
 	}
 	if have.Nodes, err = engine.Containers(ctx, "label="+kind.Label+"="+name); err != nil {
-		return have, fmt.Errorf("inspect cluster %s: %w", name, err)
+		return have, err
 	}
 	if have.Others, err = engine.Containers(ctx, "label="+ownerLabel+"="+name); err != nil {
-		return have, fmt.Errorf("inspect cluster %s: %w", name, err)
+		return have, err
 	}
 	if have.Networks, err = engine.Networks(ctx, name); err != nil {
-		return have, fmt.Errorf("inspect cluster %s: %w", name, err)
+		return have, err
 	}
 	for _, node := range have.Nodes {
 		if node.Name != name+"-control-plane" {
@@ -71,7 +72,7 @@ func (c *Cluster) inspect(ctx context.Context) (actual, error) {
 			break
 		}
 		if err != nil {
-			return have, fmt.Errorf("inspect cluster %s: %w", name, err)
+			return have, err
 		}
 		have.Marker = &marker{}
 		if err := json.Unmarshal(text, have.Marker); err != nil {

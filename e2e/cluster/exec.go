@@ -26,8 +26,8 @@ import (
 const nodeProber = "/kind/svclab/prober"
 
 // Exec runs argv at the vantage with the streams connected and returns when it has ended: in a pod through the API
-// server, on a node or outside through the engine, on the host as it is. A non-zero exit is an error. What a prober
-// that stands there already can do, it does.
+// server, on a node or outside through the engine, on the host as it is. A non-zero exit is an error. A prober's command
+// goes to a prober that already runs there.
 func (c *Cluster) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var err error
 	switch {
@@ -84,7 +84,7 @@ func (c *Cluster) containerAt(v reach.Vantage) (name string, there bool) {
 	return "", false
 }
 
-// execPod runs argv in a pod's first container, by WebSocket, or by SPDY where the server or a proxy knows no better.
+// execPod runs argv in a pod's first container, by WebSocket, or by SPDY where the server or a proxy does not support that.
 func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	request := c.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Command: argv, Stdin: stdin != nil, Stdout: true, Stderr: true}, scheme.ParameterCodec)
@@ -102,12 +102,12 @@ func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []str
 	if err != nil {
 		return err
 	}
-	var said bytes.Buffer
+	var printed bytes.Buffer
 	ctx = klog.NewContext(ctx, logr.Discard()) // client-go logs the end of every cancelled stream as an error
-	streams := remotecommand.StreamOptions{Stdin: stdin, Stdout: orDiscard(stdout), Stderr: io.MultiWriter(orDiscard(stderr), &said)}
+	streams := remotecommand.StreamOptions{Stdin: stdin, Stdout: orDiscard(stdout), Stderr: io.MultiWriter(orDiscard(stderr), &printed)}
 	if err := executor.StreamWithContext(ctx, streams); err != nil {
-		if said.Len() > 0 {
-			return fmt.Errorf("%w: %s", err, bytes.TrimSpace(said.Bytes()))
+		if printed.Len() > 0 {
+			return fmt.Errorf("%w: %s", err, bytes.TrimSpace(printed.Bytes()))
 		}
 		return err
 	}
@@ -151,22 +151,17 @@ func (c *Cluster) Prober(ctx context.Context, v reach.Vantage) (path string, err
 	if namespace, name := c.podAt(v); name != "" {
 		return c.podProber(ctx, namespace, name)
 	}
-	there := c.probers.at(v.Name)
-	there.mu.Lock()
-	defer there.mu.Unlock()
-	if there.path != "" {
-		return there.path, nil
-	}
-	program, err := c.engineProgram(ctx)
-	if err != nil {
-		return "", err
-	}
-	path = nodeProber + "-" + fingerprint(program)
-	if err := c.engine.CopyTo(ctx, v.Node, docker.File{Path: path, Mode: 0o755, Data: program}); err != nil {
-		return "", fmt.Errorf("put the prober on node %s: %w", v.Node, err)
-	}
-	there.path = path
-	return path, nil
+	return c.probers.get(v.Name, func() (string, error) {
+		program, err := c.engineProgram(ctx)
+		if err != nil {
+			return "", err
+		}
+		path := nodeProber + "-" + fingerprint(program)
+		if err := c.engine.CopyTo(ctx, v.Node, docker.File{Path: path, Mode: 0o755, Data: program}); err != nil {
+			return "", fmt.Errorf("put the prober on node %s: %w", v.Node, err)
+		}
+		return path, nil
+	})
 }
 
 // podProber puts the prober into a pod. It needs sh, cat, chmod and mv there, and a /tmp that can be written.
@@ -179,82 +174,46 @@ func (c *Cluster) podProber(ctx context.Context, namespace, name string) (string
 	for _, status := range pod.Status.ContainerStatuses {
 		key += " " + status.ContainerID
 	}
-	there := c.probers.at(key)
-	there.mu.Lock()
-	defer there.mu.Unlock()
-	if there.path != "" {
-		return there.path, nil
-	}
-	arch, err := c.arch(ctx, pod.Spec.NodeName)
-	if err != nil {
-		return "", err
-	}
-	program, err := c.program(ctx, arch)
-	if err != nil {
-		return "", err
-	}
-	path := "/tmp/svclab-prober-" + fingerprint(program)
-	if c.execPod(ctx, namespace, name, []string{"test", "-x", path}, nil, nil, nil) != nil {
-		// moved into place whole, as others may look for it meanwhile
+	return c.probers.get(key, func() (string, error) {
+		node, err := c.client.CoreV1().Nodes().Get(ctx, pod.Spec.NodeName, metav1.GetOptions{})
+		if err != nil {
+			return "", fmt.Errorf("find the architecture of node %s: %w", pod.Spec.NodeName, err)
+		}
+		program, err := c.program(ctx, node.Status.NodeInfo.Architecture)
+		if err != nil {
+			return "", err
+		}
+		path := "/tmp/svclab-prober-" + fingerprint(program)
+		if c.execPod(ctx, namespace, name, []string{"test", "-x", path}, nil, nil, nil) == nil {
+			return path, nil
+		}
+		// Another process may look for the file meanwhile, so it appears under its name only when it is complete.
 		script := `cat > "$0.$$" && chmod 755 "$0.$$" && mv "$0.$$" "$0"`
 		if err := c.execPod(ctx, namespace, name, []string{"sh", "-c", script, path}, bytes.NewReader(program), nil, nil); err != nil {
 			return "", fmt.Errorf("put the prober into pod %s/%s: %w", namespace, name, err)
 		}
-	}
-	there.path = path
-	return path, nil
+		return path, nil
+	})
 }
 
-// program is the prober for Linux on an architecture.
+// program returns the prober for Linux on an architecture.
 func (c *Cluster) program(ctx context.Context, arch string) ([]byte, error) {
-	c.probers.mu.Lock()
-	defer c.probers.mu.Unlock()
-	if program, read := c.probers.byArch[arch]; read {
-		return program, nil
-	}
-	load := c.settings.Program
-	if load == nil {
-		load = func(arch string) ([]byte, error) {
-			path, err := probe.Binary(ctx, "linux", arch)
-			if err != nil {
-				return nil, err
-			}
-			return os.ReadFile(path)
+	return c.programs.get(arch, func() ([]byte, error) {
+		path, err := probe.Binary(ctx, "linux", arch)
+		if err != nil {
+			return nil, fmt.Errorf("find the prober for linux/%s: %w", arch, err)
 		}
-	}
-	program, err := load(arch)
-	if err != nil {
-		return nil, fmt.Errorf("read the prober for linux/%s: %w", arch, err)
-	}
-	if c.probers.byArch == nil {
-		c.probers.byArch = map[string][]byte{}
-	}
-	c.probers.byArch[arch] = program
-	return program, nil
+		return os.ReadFile(path)
+	})
 }
 
-// engineProgram is the prober for the engine's containers, nodes among them.
+// engineProgram returns the prober for the engine's containers, nodes among them.
 func (c *Cluster) engineProgram(ctx context.Context) ([]byte, error) {
-	c.probers.mu.Lock()
-	arch := c.probers.arch
-	c.probers.mu.Unlock()
-	if arch == "" {
-		var err error
-		if arch, err = c.engine.Output(ctx, "version", "--format", "{{.Server.Arch}}"); err != nil {
+	return c.programs.get("engine", func() ([]byte, error) {
+		arch, err := c.engine.Output(ctx, "version", "--format", "{{.Server.Arch}}")
+		if err != nil {
 			return nil, fmt.Errorf("find the engine's architecture: %w", err)
 		}
-		c.probers.mu.Lock()
-		c.probers.arch = arch
-		c.probers.mu.Unlock()
-	}
-	return c.program(ctx, arch)
-}
-
-// arch is a node's architecture.
-func (c *Cluster) arch(ctx context.Context, node string) (string, error) {
-	object, err := c.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
-	if err != nil {
-		return "", fmt.Errorf("find the architecture of node %s: %w", node, err)
-	}
-	return object.Status.NodeInfo.Architecture, nil
+		return c.program(ctx, arch)
+	})
 }

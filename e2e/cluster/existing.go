@@ -27,7 +27,7 @@ const connectIn = 10 * time.Second
 
 // Existing returns the cluster that a kubeconfig names, no matter who created it. The vantages are a pod and a host-network
 // pod on every Ready node, in the namespace ClientsNamespace, and this machine; there is no outside. Close removes them. Of
-// settings it uses Manifests, Images.Agnhost, Program and Log.
+// settings it uses Manifests, Images.Agnhost and Log.
 func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
 	c, err := Connect(ctx, kubeconfig, contextName, s)
 	if err != nil {
@@ -57,9 +57,7 @@ func Connect(ctx context.Context, kubeconfig, contextName string, s Settings) (*
 	if err != nil {
 		return nil, badKubeconfig(kubeconfig, err)
 	}
-	if contextName == "" {
-		contextName = raw.CurrentContext
-	}
+	contextName = cmp.Or(contextName, raw.CurrentContext)
 	config, err := loader.ClientConfig()
 	if err != nil {
 		return nil, badKubeconfig(kubeconfig, err)
@@ -71,17 +69,14 @@ func Connect(ctx context.Context, kubeconfig, contextName string, s Settings) (*
 	first, cancel := context.WithTimeout(ctx, connectIn)
 	defer cancel()
 	if err := c.client.Discovery().RESTClient().Get().AbsPath("/version").Do(first).Error(); err != nil {
-		p := problem(ErrNoCluster, "check the kubeconfig: its server, its certificates and its user", "cluster %s at %s does not answer", contextName, config.Host)
-		p.Cause = err
-		return nil, p
+		return nil, problem(ErrNoCluster, "check the kubeconfig: its server, its certificates and its user", "cluster %s at %s does not answer",
+			contextName, config.Host).because(err)
 	}
 	return c, nil
 }
 
 func badKubeconfig(path string, cause error) error {
-	p := problem(ErrNoCluster, "name a kubeconfig file, and a context that is in it", "the kubeconfig %s cannot be used", path)
-	p.Cause = cause
-	return p
+	return problem(ErrNoCluster, "name a kubeconfig file, and a context that is in it", "the kubeconfig %s cannot be used", path).because(cause)
 }
 
 // detached is a context for cleaning up after ctx, which may have ended.
@@ -101,7 +96,7 @@ func (c *Cluster) DeployClients(ctx context.Context, slots map[string]string, im
 		for slot, node := range slots {
 			c.slots[node] = slot
 		}
-		c.client = only(c.client, slices.Sorted(maps.Values(slots)))
+		c.client = sampled{c.client, slices.Sorted(maps.Values(slots))}
 	}
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -161,10 +156,6 @@ func (c *Cluster) removeClients(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("remove the namespace %s: %w", ClientsNamespace, err)
 	}
-	return c.clientsGone(ctx)
-}
-
-func (c *Cluster) clientsGone(ctx context.Context) error {
 	return c.await(ctx, "the namespace "+ClientsNamespace+" to be removed", namespaceGoneIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -206,10 +197,7 @@ func readProxyConfig(text string) (mode string, podRanges []netip.Prefix, err er
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
 		return "", nil, err
 	}
-	mode = config.Mode
-	if mode == "" {
-		mode = world.ModeIPTables
-	}
+	mode = cmp.Or(config.Mode, world.ModeIPTables)
 	if !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, mode) {
 		mode = world.ModeUnknown
 	}

@@ -17,9 +17,8 @@ const InClusterContext = "in-cluster"
 func InCluster(dir string) (kubeconfig string, err error) {
 	config, err := rest.InClusterConfig()
 	if err != nil {
-		p := problem(ErrNoCluster, "run svclab in a pod that has a service account's token, or name a kubeconfig", "this is no pod of a cluster")
-		p.Cause = err
-		return "", p
+		return "", problem(ErrNoCluster, "run svclab in a pod that has a service account's token, or name a kubeconfig",
+			"this is no pod of a cluster").because(err)
 	}
 	kubeconfig = filepath.Join(dir, "kubeconfig")
 	file := api.NewConfig()

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,16 +16,10 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// proxyModeURL is where kube-proxy says its mode, on each node's loopback, unless its metricsBindAddress is another.
+// proxyModeURL is where kube-proxy reports its mode, on each node's loopback, unless its metricsBindAddress differs.
 const proxyModeURL = "http://127.0.0.1:10249/proxyMode"
 
-// learned is what was found out about an existing cluster, once.
-type learned struct {
-	mu   sync.Mutex
-	done bool
-	finding
-}
-
+// finding is what an existing cluster's objects do not say.
 type finding struct {
 	mode      ProxyMode
 	podRanges []netip.Prefix
@@ -34,16 +27,16 @@ type finding struct {
 	addrs map[string][]netip.Prefix
 }
 
-// ProxyMode is a kube-proxy's mode and who said so.
+// ProxyMode is the mode of the kube-proxies, and its source.
 type ProxyMode struct {
 	// Mode is world.ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
 	Mode string
-	// Source says in a few words where that is from, or why it is not known.
+	// Source says in a few words where the mode was read, or why it is unknown.
 	Source string
 }
 
-// ProxyMode is the mode in which the nodes' kube-proxies work: what they say themselves, else what their ConfigMap says.
-// It is known after DeployClients.
+// ProxyMode returns the mode in which the nodes' kube-proxies work: the one that they report themselves, else the one of their
+// ConfigMap. It is known after DeployClients.
 func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
 	if c.engine != nil {
 		return ProxyMode{Mode: c.settings.ProxyMode, Source: "the cluster was made so"}, nil
@@ -54,15 +47,14 @@ func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
 
 // learn queries an existing cluster, on its first call, for what its objects do not say.
 func (c *Cluster) learn(ctx context.Context) (finding, error) {
-	c.learned.mu.Lock()
-	defer c.learned.mu.Unlock()
-	if c.learned.done {
-		return c.learned.finding, nil
-	}
+	return c.learned.get("", func() (finding, error) { return c.query(ctx) })
+}
+
+func (c *Cluster) query(ctx context.Context) (finding, error) {
 	f := finding{mode: ProxyMode{Mode: world.ModeUnknown, Source: "neither a kube-proxy nor its ConfigMap says"}, addrs: map[string][]netip.Prefix{}}
 	config, err := c.client.CoreV1().ConfigMaps("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err): // another proxy, or not for us to know
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err): // another proxy, or svclab may not read it
 	case err != nil:
 		return finding{}, fmt.Errorf("read the configuration of kube-proxy: %w", err)
 	default:
@@ -76,34 +68,33 @@ func (c *Cluster) learn(ctx context.Context) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	said := map[string][]string{}
+	reported := map[string][]string{} // the nodes, by mode
 	for _, a := range answers {
 		f.addrs[a.node] = a.addrs
 		if a.mode != "" {
-			said[a.mode] = append(said[a.mode], a.node)
+			reported[a.mode] = append(reported[a.mode], a.node)
 		}
 	}
-	if mode, ok := agreed(said); ok {
+	if mode, ok := agreed(reported); ok {
 		f.mode = mode
 	}
-	c.learned.finding, c.learned.done = f, true
 	return f, nil
 }
 
-// agreed is the mode that kube-proxies said. Where they do not agree it is not known; ok is false where none said any.
-func agreed(said map[string][]string) (mode ProxyMode, ok bool) {
+// agreed returns the mode that the kube-proxies report. Where they differ it is unknown; ok is false where none reports a mode.
+func agreed(reported map[string][]string) (mode ProxyMode, ok bool) {
 	nodes := 0
 	var parts []string
-	for name, by := range said {
+	for name, by := range reported {
 		nodes += len(by)
 		parts = append(parts, fmt.Sprintf("%s on %s", name, strings.Join(by, ", ")))
 		mode.Mode = name
 	}
 	slices.Sort(parts)
 	switch {
-	case len(said) == 0:
+	case len(reported) == 0:
 		return ProxyMode{}, false
-	case len(said) > 1:
+	case len(reported) > 1:
 		return ProxyMode{Mode: world.ModeUnknown, Source: "the kube-proxies do not agree: " + strings.Join(parts, "; ")}, true
 	case !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, mode.Mode):
 		return ProxyMode{Mode: world.ModeUnknown, Source: "the kube-proxies say " + mode.Mode}, true
@@ -112,7 +103,7 @@ func agreed(said map[string][]string) (mode ProxyMode, ok bool) {
 	return mode, true
 }
 
-// answer is what one node said.
+// answer is what was read on one node.
 type answer struct {
 	node, mode string
 	addrs      []netip.Prefix
@@ -151,8 +142,8 @@ func (c *Cluster) queryNodes(ctx context.Context) ([]answer, error) {
 	return answers, group.Wait()
 }
 
-// queryProxy is the mode that the node's kube-proxy says it works in; empty where none answers, which is no error: there
-// may be another proxy in its place, or none.
+// queryProxy returns the mode that the node's kube-proxy reports; empty where none answers. That is no error: the node may have
+// another proxy, or none.
 func (c *Cluster) queryProxy(ctx context.Context, node string) string {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -163,8 +154,8 @@ func (c *Cluster) queryProxy(ctx context.Context, node string) string {
 	return strings.TrimSpace(mode.String())
 }
 
-// localAddrs reads the addresses of a network namespace from what the kernel shows of it: IPv4 from
-// /proc/net/fib_trie, IPv6 from /proc/net/if_inet6. Those of the loopback and of one link only are left out.
+// localAddrs parses the addresses of a network namespace: IPv4 from /proc/net/fib_trie, IPv6 from /proc/net/if_inet6. It leaves
+// out loopback and link-local addresses.
 func localAddrs(text string) []netip.Addr {
 	var (
 		addrs []netip.Addr

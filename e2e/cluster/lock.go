@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ var errHeld = errors.New("held")
 // Acquire takes the lock of the named cluster in the engine at host; dir is the lock files' folder, empty for the
 // machine-wide one. When another process has it the error is a *Problem that is ErrLocked and says which.
 func Acquire(dir, host, name string) (*Lock, error) {
-	// never removed: whoever waits for a removed file would hold a lock that nobody sees
+	// never removed: a process that waits for a removed file would hold a lock that no other process sees
 	path := runtimeFile(dir, host, name, ".lock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock cluster %s: %w", name, err)
@@ -35,23 +36,17 @@ func Acquire(dir, host, name string) (*Lock, error) {
 		if !errors.Is(err, errHeld) {
 			return nil, fmt.Errorf("lock cluster %s with %s: %w", name, path, err)
 		}
-		holder, _ := io.ReadAll(io.LimitReader(file, 200)) // an empty one is said as such
-		who := strings.TrimSpace(string(holder))
-		if who == "" {
-			who = "another process"
-		}
-		return nil, problem(ErrLocked, "wait until it ends, stop it, or use another cluster name", "svclab already works with cluster %s: %s", name, who)
+		holder, _ := io.ReadAll(io.LimitReader(file, 200)) // what cannot be read is reported as another process
+		return nil, problem(ErrLocked, "wait until it ends, stop it, or use another cluster name", "svclab already works with cluster %s: %s",
+			name, cmp.Or(strings.TrimSpace(string(holder)), "another process"))
 	}
-	text := fmt.Sprintf("process %d, since %s\n", os.Getpid(), time.Now().Format("15:04:05"))
-	if err := errors.Join(file.Truncate(0), writeAt(file, text)); err != nil {
+	if err = file.Truncate(0); err == nil { // a killed process leaves its line
+		_, err = fmt.Fprintf(file, "process %d, since %s\n", os.Getpid(), time.Now().Format("15:04:05"))
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock cluster %s: %w", name, err), file.Close())
 	}
 	return &Lock{file: file}, nil
-}
-
-func writeAt(file *os.File, text string) error {
-	_, err := file.WriteAt([]byte(text), 0)
-	return err
 }
 
 // Release frees the lock; on a released or nil lock it does nothing.

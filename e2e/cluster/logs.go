@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -43,18 +43,15 @@ func (c *Cluster) ExportLogs(ctx context.Context, dir string) error {
 		return fmt.Errorf("save logs: %w", err)
 	}
 	var objects, nodes, logs error
-	var group errgroup.Group
+	var group sync.WaitGroup
 	if c.dynamic != nil {
-		group.Go(func() error { objects = c.dumpObjects(ctx, filepath.Join(dir, "objects")); return nil })
+		group.Go(func() { objects = c.dumpObjects(ctx, filepath.Join(dir, "objects")) })
 	}
 	if c.provider != nil {
-		group.Go(func() error { nodes = c.dumpContainers(ctx, dir); return nil })
-		group.Go(func() error {
-			logs = c.run(ctx, envfuncs.ExportClusterLogs(c.settings.Name, filepath.Join(dir, "kind")))
-			return nil
-		})
+		group.Go(func() { nodes = c.dumpContainers(ctx, dir) })
+		group.Go(func() { logs = c.run(ctx, envfuncs.ExportClusterLogs(c.settings.Name, filepath.Join(dir, "kind"))) })
 	}
-	_ = group.Wait() // the functions never fail; what they found is joined
+	group.Wait()
 	return errors.Join(objects, nodes, logs)
 }
 

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
-	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/wait"
 )
 
@@ -104,13 +103,9 @@ func (c *Cluster) SetPool(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := kind.Render(c.settings.Manifests, "metallb/pool.yaml.tmpl", struct{ Ranges []docker.Range }{ranges})
+	pool, err := c.manifest("metallb/pool.yaml.tmpl", struct{ Ranges []docker.Range }{ranges})
 	if err != nil {
 		return err
-	}
-	pool, err := decode(text)
-	if err != nil {
-		return fmt.Errorf("manifests/metallb/pool.yaml.tmpl: %w", err)
 	}
 	return c.applyUntilAdmitted(ctx, "MetalLB's webhook to admit the address pool", pool)
 }

@@ -68,15 +68,11 @@ func (c *Cluster) includeControlPlane(ctx context.Context) error {
 // Repair writes every node's part of the pod network again: the routes to the other nodes' pods, the masquerade, and the
 // drop of Service- and pod-range packets that would leave the machine. Nodes follow changed addresses by themselves
 // within seconds; after Repair they have.
-func (c *Cluster) Repair(ctx context.Context) error { return c.guard(ctx) }
+func (c *Cluster) Repair(ctx context.Context) error { return c.GuardRanges(ctx) }
 
 // GuardRanges adds ranges to those whose packets never leave a node by its default route: that of a ServiceCIDR
 // object created for a test, before its first Service. The next Up forgets them.
 func (c *Cluster) GuardRanges(ctx context.Context, ranges ...netip.Prefix) error {
-	return c.guard(ctx, ranges...)
-}
-
-func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
 	var peers []peer
 	err := c.await(ctx, "every node to have its pod ranges", podCIDRsIn, wait.List(c.objects, "", &corev1.NodeList{}, func(nodes *corev1.NodeList) (bool, string) {
 		var seen string
@@ -86,7 +82,7 @@ func (c *Cluster) guard(ctx context.Context, more ...netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	files, err := c.networkFiles(peers, more)
+	files, err := c.networkFiles(peers, ranges)
 	if err != nil {
 		return err
 	}
@@ -110,8 +106,8 @@ func (c *Cluster) installNetwork(ctx context.Context, node string, files []docke
 	return nil
 }
 
-// guardEarly gives every node its packet filter as soon as its container runs: before there is a kube-proxy, whatever asks
-// for a ClusterIP there would send its packets out of the machine. The API server asking webhooks does.
+// guardEarly gives every node its packet filter as soon as its container runs. Before there is a kube-proxy, packets to a
+// ClusterIP would leave the machine; the API server, for example, sends requests to webhooks.
 func (c *Cluster) guardEarly(ctx context.Context) error {
 	files, err := c.networkFiles(nil, nil)
 	if err != nil {
@@ -139,7 +135,7 @@ type peer struct {
 	Ranges []string
 }
 
-// peersOf reads the nodes' pod ranges, families of them each; seen says whose are missing.
+// peersOf returns the pod ranges of the named nodes, one for each IP family; seen names the nodes that lack them.
 func peersOf(nodes []corev1.Node, names []string, families int) (peers []peer, seen string) {
 	var missing []string
 	for _, name := range names {
@@ -195,15 +191,15 @@ func networkFacts(routes bool, services, pods []netip.Prefix, peers []peer) []by
 	return out.Bytes()
 }
 
-// nodeCheck prints what a node's kubelet, kube-proxy and packet filter say. $1 is the DNS Service's address, which the
+// nodeCheck prints the state of a node's kubelet, kube-proxy and packet filter. $1 is the DNS Service's address, which the
 // rules must know; in iptables mode either of the two iptables can hold them.
 const nodeCheck = `
 health() { curl --silent --output /dev/null --max-time 2 --write-out '%{http_code}' "http://127.0.0.1:$1/healthz"; }
 rules() { nft list map ip kube-proxy service-ips 2>/dev/null; iptables-nft-save -t nat 2>/dev/null; iptables-legacy-save -t nat 2>/dev/null; }
 echo "kubelet $(health 10248), kube-proxy $(health 10256), rules for $1: $(rules | grep -cF "$1"), pod network $(systemctl is-active svclab-network)"`
 
-// nodeWorks waits until a node's kubelet and kube-proxy are healthy and its rules are there. The node's own word is asked,
-// as its object still says Ready for 40 s after it died.
+// nodeWorks waits until a node's kubelet and kube-proxy are healthy and its rules are there. It checks on the node itself,
+// because the Node object stays Ready for 40 s after the node died.
 func (c *Cluster) nodeWorks(ctx context.Context, node string, limit time.Duration) error {
 	return c.await(ctx, "kube-proxy to sync on "+node, limit, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		var out bytes.Buffer

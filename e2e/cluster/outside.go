@@ -14,18 +14,18 @@ import (
 	"github.com/svclab/svclab/e2e/wait"
 )
 
-// outsideBackend is who the outside world's web server says it is.
+// outsideBackend is the backend name that the outside world's web server reports.
 const outsideBackend = "outside"
 
 // outsideProber is where the outside container has the prober, which is its web server too.
 const outsideProber = "/svclab/prober"
 
-// outsideNames are the names the outside world has below example.com; "@" is that itself.
+// outsideNames are the names of the outside world below example.com; "@" is example.com itself.
 func outsideNames() []string { return []string{"@", "www", "api", "ns"} }
 
 func (c *Cluster) outsideName() string { return c.settings.Name + "-outside" }
 
-// ensureOutside makes sure that the outside world runs: a container on the nodes' network, without a way beyond it, that
+// ensureOutside makes sure that the outside world runs: a container on the nodes' network, without a route out of it, that
 // serves HTTP and HTTPS and is a vantage, and a DNS server in the same network namespace. It returns their addresses.
 func (c *Cluster) ensureOutside(ctx context.Context) ([]netip.Addr, error) {
 	program, err := c.engineProgram(ctx)
@@ -51,7 +51,8 @@ func (c *Cluster) ensureOutside(ctx context.Context) ([]netip.Addr, error) {
 	if files, err = c.zoneFiles(addrs); err != nil {
 		return nil, err
 	}
-	// the other container's ID and start are part of what this one is: it lives in that one's network
+	// The DNS container shares the network namespace of the other one, so it must be made again when that one was made or
+	// started again.
 	if _, err := c.ensureContainer(ctx, outsideDNSArgs(c.settings, host.Name), files, host.ID, host.StartedAt); err != nil {
 		return nil, fmt.Errorf("make the outside world's DNS: %w", err)
 	}
@@ -68,9 +69,9 @@ func outsideArgs(s Settings) []string {
 		"--cert-names", "example.com,*.example.com", "--ca", probe.OutsideAuthority}
 }
 
-// outsideDNSArgs are those for its DNS server, which shares the network of the container called beside.
-func outsideDNSArgs(s Settings, beside string) []string {
-	return []string{"--name", s.Name + "-outside-dns", "--network", "container:" + beside, "--restart", "on-failure:1",
+// outsideDNSArgs are those for its DNS server, which shares the network namespace of the container host.
+func outsideDNSArgs(s Settings, host string) []string {
+	return []string{"--name", s.Name + "-outside-dns", "--network", "container:" + host, "--restart", "on-failure:1",
 		"--label", ownerLabel + "=" + s.Name, "--entrypoint", "/coredns", s.Images.CoreDNS, "-conf", "/etc/coredns/Corefile"}
 }
 
@@ -94,11 +95,11 @@ func (c *Cluster) zoneFiles(addrs []netip.Addr) ([]docker.File, error) {
 	}, nil
 }
 
-// ensureContainer makes sure that a container runs that was made by `docker create args…` with files in it. One that was
-// made in another way is replaced. The second of args is its name; also are further words that what it is depends on.
-func (c *Cluster) ensureContainer(ctx context.Context, args []string, files []docker.File, also ...string) (docker.Container, error) {
+// ensureContainer makes sure that a container runs that was made by `docker create args…` with files in it, and replaces one
+// that differs. The second of args is its name. The container is also replaced when one of dependsOn has changed.
+func (c *Cluster) ensureContainer(ctx context.Context, args []string, files []docker.File, dependsOn ...string) (docker.Container, error) {
 	name := args[1]
-	parts := [][]byte{[]byte(strings.Join(args, " ")), []byte(strings.Join(also, " "))}
+	parts := [][]byte{[]byte(strings.Join(args, " ")), []byte(strings.Join(dependsOn, " "))}
 	for _, file := range files {
 		parts = append(parts, file.Data)
 	}
@@ -145,14 +146,14 @@ func (c *Cluster) containerNamed(ctx context.Context, name string) (docker.Conta
 	return containers[0], nil
 }
 
-// outsideCheck prints the default routes of the outside container, of which there must be none, and what its web server
-// and its DNS say. Nothing here leaves the container.
+// outsideCheck prints how many default routes the outside container has (it must have none), and what its web server and its
+// DNS answer. No packet of it leaves the container.
 const outsideCheck = `
 echo "default routes: $(ip -4 route show default | wc -l) $(ip -6 route show default | wc -l),` +
 	` web server $(curl --silent --output /dev/null --max-time 2 --write-out '%{http_code}' http://127.0.0.1/),` +
 	` example.com is $(getent ahostsv4 example.com | sed -n '1s/ .*//p')"`
 
-// outsideWorks waits until the outside world answers, and has no way beyond its own network.
+// outsideWorks waits until the outside world answers and has no route out of its own network.
 func (c *Cluster) outsideWorks(ctx context.Context, container string, addrs []netip.Addr) error {
 	want := fmt.Sprintf("default routes: 0 0, web server 200, example.com is %s", addrs[0])
 	return c.await(ctx, "the outside world to answer ("+want+")", outsideIn, wait.Retry(func(ctx context.Context) (bool, string, error) {

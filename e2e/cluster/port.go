@@ -17,7 +17,7 @@ import (
 )
 
 // checkPort returns a *Problem that is ErrPortTaken when something listens on the port of 127.0.0.1 here. An engine on
-// another machine publishes there, so nothing is checked for it.
+// another machine publishes there, so its ports are not checked.
 func checkPort(ctx context.Context, engine *docker.Engine, port uint16) error {
 	if port == 0 || !engine.Local() {
 		return nil
@@ -29,7 +29,7 @@ func checkPort(ctx context.Context, engine *docker.Engine, port uint16) error {
 		if err := listener.Close(); err != nil {
 			return fmt.Errorf("check port %d: %w", port, err)
 		}
-		// macOS lets a second listener have 127.0.0.1 beside one for all addresses
+		// macOS allows a listener on 127.0.0.1 next to one on all addresses
 		dialer := net.Dialer{Timeout: time.Second}
 		conn, err := dialer.DialContext(ctx, "tcp", address)
 		if err != nil {
@@ -41,7 +41,7 @@ func checkPort(ctx context.Context, engine *docker.Engine, port uint16) error {
 		"port %d of this machine, where the cluster's node port is to be published, is taken by %s", port, holder(ctx, engine, port))
 }
 
-// holder names who listens on a port, as far as it can be found.
+// holder names the container or process that listens on a port, as far as that can be found.
 func holder(ctx context.Context, engine *docker.Engine, port uint16) string {
 	names, err := engine.Output(ctx, "ps", "--filter", fmt.Sprintf("publish=%d", port), "--format", "{{.Names}}")
 	if err == nil && names != "" {
@@ -66,7 +66,7 @@ func holder(ctx context.Context, engine *docker.Engine, port uint16) string {
 	return "a process that could not be found out"
 }
 
-// listeners reads /proc/net/tcp: the socket inodes that listen on port.
+// listeners parses /proc/net/tcp and returns the inodes of the sockets that listen on port.
 func listeners(table string, port uint16) []string {
 	var inodes []string
 	for line := range strings.Lines(table) {
@@ -79,7 +79,7 @@ func listeners(table string, port uint16) []string {
 	return inodes
 }
 
-// processWith finds the process that has the socket open: "process 123 (nginx)", or "".
+// processWith returns the process that has the socket open: "process 123 (nginx)", or "".
 func processWith(proc, inode string) string {
 	descriptors, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "fd", "*"))
 	if err != nil {

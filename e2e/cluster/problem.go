@@ -41,6 +41,12 @@ func problem(kind error, fix, format string, args ...any) *Problem {
 	return &Problem{Kind: kind, What: fmt.Sprintf(format, args...), Fix: fix}
 }
 
+// because adds the cause.
+func (p *Problem) because(cause error) *Problem {
+	p.Cause = cause
+	return p
+}
+
 // Error says what is wrong and how to fix it.
 func (p *Problem) Error() string {
 	text := p.What

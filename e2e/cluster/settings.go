@@ -46,8 +46,6 @@ type Settings struct {
 	// Manifests is the project's folder manifests/.
 	Manifests fs.FS
 	Engine    *docker.Engine
-	// Program returns the prober program for an architecture ("amd64") under Linux; nil: probe.Binary finds or builds it.
-	Program func(arch string) ([]byte, error)
 	// Log receives progress, one line each; nil: dropped.
 	Log io.Writer
 }

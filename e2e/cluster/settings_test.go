@@ -15,7 +15,6 @@ func testSettings(t *testing.T) Settings {
 	s.Images = Images{Node: "svclab/node:v1.37.2-0123", Offline: true, CoreDNS: "svclab/coredns:1", Agnhost: "agnhost:1", MetalLBManifest: "metallb.yaml"}
 	s.Manifests = os.DirFS("../../manifests")
 	s.Output, s.RuntimeDir = t.TempDir(), t.TempDir()
-	s.Program = func(string) ([]byte, error) { return []byte("prober"), nil }
 	return s
 }
 

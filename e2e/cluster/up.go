@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,18 +72,13 @@ func own(s Settings) *Cluster {
 
 func (c *Cluster) ping(ctx context.Context) error {
 	if _, err := c.engine.Ping(ctx); err != nil {
-		where := c.engine.Host()
-		if where == "" {
-			where = "the docker command's default"
-		}
-		p := problem(ErrNoEngine, "start Docker, or run: make doctor", "no Docker engine answers at %s", where)
-		p.Cause = err
-		return p
+		return problem(ErrNoEngine, "start Docker, or run: make doctor", "no Docker engine answers at %s",
+			cmp.Or(c.engine.Host(), "the docker command's default")).because(err)
 	}
 	return nil
 }
 
-// bringUp makes the cluster what it should be, whatever it is now.
+// bringUp makes the cluster what the settings describe, from any state.
 func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 	began := time.Now()
 	have, err := c.inspect(ctx)

@@ -16,9 +16,9 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Vantages are the places a client can stand in now: pod/SLOT and node/SLOT for every node, outside, host. One that
+// Vantages are the vantages that clients can use now: pod/SLOT and node/SLOT for every node, outside, host. One that
 // cannot be used because StopNode or PauseNode was called says so, and is left out of tables. One that should work and
-// does not, for whatever other reason, is not excused: asking from it fails, which leaves a verdict Inconclusive.
+// does not, for any other reason, is not left out: probes from it fail, which makes a verdict Inconclusive.
 func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -32,15 +32,11 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := c.vantageNodes(nodes.Items, pods.Items)
 	var atPods, atNodes []reach.Vantage
-	for _, name := range names {
-		i := slices.IndexFunc(nodes.Items, func(n corev1.Node) bool { return n.Name == name })
-		if i < 0 {
-			continue
-		}
+	for _, node := range c.vantageNodes(nodes.Items, pods.Items) {
+		name := node.Name
 		inPod := podVantage(pods.Items, name, c.slot(name), c.podOf(name))
-		onNode := nodeVantage(&nodes.Items[i], c.slot(name))
+		onNode := nodeVantage(&node, c.slot(name))
 		if why := down[name]; why != "" && slices.Contains(c.undo.pending(), "node "+name) {
 			inPod.Unusable, onNode.Unusable = why, why
 		}
@@ -59,18 +55,18 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 		reach.Vantage{Name: "host", Kind: reach.Host, Addrs: hostAddrs(network, c.engine)}), nil
 }
 
-// vantageNodes are the names of the nodes to stand on: all of a cluster of svclab's own, those with a client pod elsewhere.
-func (c *Cluster) vantageNodes(nodes []corev1.Node, pods []corev1.Pod) []string {
-	if c.engine != nil {
-		return c.nodeNames()
+// vantageNodes are the nodes that clients run on: those of a cluster of svclab's own in the order of its slots, in another
+// cluster those with a client pod.
+func (c *Cluster) vantageNodes(nodes []corev1.Node, pods []corev1.Pod) []corev1.Node {
+	if c.engine == nil {
+		return slices.DeleteFunc(nodes, func(n corev1.Node) bool {
+			return !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == c.podOf(n.Name) })
+		})
 	}
-	var names []string
-	for _, node := range nodes {
-		if slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == c.podOf(node.Name) }) {
-			names = append(names, node.Name)
-		}
-	}
-	return names
+	names := c.nodeNames()
+	nodes = slices.DeleteFunc(nodes, func(n corev1.Node) bool { return !slices.Contains(names, n.Name) })
+	slices.SortFunc(nodes, func(a, b corev1.Node) int { return slices.Index(names, a.Name) - slices.Index(names, b.Name) })
+	return nodes
 }
 
 // downNodes says of each node that does not run why not.
@@ -97,13 +93,7 @@ func podVantage(pods []corev1.Pod, node, slot, name string) reach.Vantage {
 	if i < 0 {
 		return v
 	}
-	pod := &pods[i]
-	v.Labels = labels.Merge(pod.Labels, nil)
-	for _, ip := range pod.Status.PodIPs {
-		if addr, err := netip.ParseAddr(ip.IP); err == nil {
-			v.Addrs = append(v.Addrs, addr)
-		}
-	}
+	v.Labels, v.Addrs = labels.Merge(pods[i].Labels, nil), world.PodAddrs(&pods[i])
 	return v
 }
 
@@ -141,10 +131,10 @@ func (c *Cluster) Facts(ctx context.Context) (world.Facts, error) {
 		Domain:       domain,
 		Slots:        map[string]string{},
 		LoadBalancer: true,
-		// a node's own resolver is the engine's, which would ask the machine's: they are given Cluster.DNS instead
+		// A node's own resolver is the engine's, which forwards to the machine's. So probes from nodes use Cluster.DNS.
 		NodesUseClusterDNS: true,
 		DropsStrays:        true,
-		// node-network.sh and kindnetd masquerade whatever leaves the pod ranges
+		// node-network.sh and kindnetd masquerade packets that leave the pod ranges
 		PodToNode: world.EgressNode, PodToOutside: world.EgressNode,
 		PortsDeclared: true,
 	}

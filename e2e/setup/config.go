@@ -1,8 +1,8 @@
 package setup
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/cluster/docker"
-	"github.com/svclab/svclab/e2e/probe"
 )
 
 // Config is what a user can say of the lab's cluster. Each field can be set by an environment variable, see FromEnv;
@@ -59,10 +58,7 @@ func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
 }
 
 func env(name, otherwise string) string {
-	if value := os.Getenv("SVCLAB_" + name); value != "" {
-		return value
-	}
-	return otherwise
+	return cmp.Or(os.Getenv("SVCLAB_"+name), otherwise)
 }
 
 // Environ is the configuration as environment variables, for a process that calls FromEnv.
@@ -79,7 +75,6 @@ func (c Config) options() Options {
 // Check reports what is wrong with the configuration as far as that is possible before the machine is prepared.
 func (c Config) Check() error {
 	s := c.settings()
-	s.Program = func(string) ([]byte, error) { return nil, errors.New("nothing is run") }
 	s.Images = cluster.Images{Node: "?", CoreDNS: "?", Agnhost: "?", MetalLBManifest: "?"}
 	return s.Validate()
 }
@@ -99,14 +94,6 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 		return cluster.Settings{}, err
 	}
 	s := c.settings()
-	forever := context.WithoutCancel(ctx) // the prober is read for as long as the cluster is used
-	s.Program = func(arch string) ([]byte, error) {
-		path, err := probe.Binary(forever, "linux", arch)
-		if err != nil {
-			return nil, err
-		}
-		return os.ReadFile(path)
-	}
 	machine, err := Prepare(ctx, c.options())
 	if err != nil {
 		return cluster.Settings{}, err

@@ -1,7 +1,7 @@
 package setup
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -14,10 +14,10 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
 
-// State says how a machine stands with one thing that svclab needs.
+// State says whether a machine has one thing that svclab needs.
 type State string
 
-// The states: there; not there, but svclab up provides it; to be fixed by the user first.
+// The states: the machine has it; it lacks it, and svclab up provides it or it is optional; the user must fix it first.
 const (
 	OK      State = "ok"
 	Later   State = "later"
@@ -28,17 +28,18 @@ const (
 type Finding struct {
 	What  string
 	State State
-	// Found is what there is, Fix what to do about it.
+	// Found describes what the machine has, Fix what the user can do.
 	Found, Fix string
 }
 
-// Needs of the whole, in GiB: measured on a cold build of everything (df before and after scripts/images.sh), rounded up.
+// Disk space and memory that svclab needs, in GiB: measured on a cold build of all images (df before and after
+// scripts/images.sh), rounded up.
 const (
 	needDisk   = 20
 	needMemory = 4
 )
 
-// Examine looks at the machine, changing nothing.
+// Examine checks the machine. It changes nothing.
 func Examine(ctx context.Context, c Config) []Finding {
 	canInstall := runtime.GOOS == "linux" && os.Geteuid() == 0 && found("apt-get")
 	findings := []Finding{
@@ -79,7 +80,7 @@ func examineEngine(ctx context.Context, c Config, canInstall bool) Finding {
 	if err == nil {
 		version, err := docker.New(host).Ping(ctx)
 		if err == nil {
-			f.Found = fmt.Sprintf("Docker %s at %s", version, orDefault(host))
+			f.Found = fmt.Sprintf("Docker %s at %s", version, cmp.Or(host, "its default socket"))
 			return f
 		}
 	}
@@ -93,13 +94,6 @@ func examineEngine(ctx context.Context, c Config, canInstall bool) Finding {
 		f.State, f.Fix = Missing, "start Docker and let this user reach it (docker info), or run as root on Linux"
 	}
 	return f
-}
-
-func orDefault(host string) string {
-	if host == "" {
-		return "its default socket"
-	}
-	return host
 }
 
 func examineDisk(c Config) Finding {
@@ -119,7 +113,7 @@ func examineDisk(c Config) Finding {
 	return f
 }
 
-// cacheFolder is where the scripts keep what they built; see scripts/lib.sh.
+// cacheFolder is where the scripts store what they build; see scripts/lib.sh.
 func cacheFolder() string {
 	if folder := os.Getenv("SVCLAB_CACHE"); folder != "" {
 		return folder
@@ -131,7 +125,7 @@ func cacheFolder() string {
 	return filepath.Join(base, "svclab")
 }
 
-// existing is the folder itself or the nearest one above it that is there.
+// existing returns the folder, or the nearest parent of it that exists.
 func existing(folder string) string {
 	for folder != filepath.Dir(folder) {
 		if _, err := os.Stat(folder); err == nil {
@@ -156,16 +150,11 @@ func examineMemory() Finding {
 	return f
 }
 
-// parseMeminfo reads one value of /proc/meminfo, in KiB; 0 when it is not there.
+// parseMeminfo returns one value of /proc/meminfo, in KiB; 0 when it is missing.
 func parseMeminfo(text, key string) int64 {
-	lines := bufio.NewScanner(strings.NewReader(text))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) >= 2 && fields[0] == key+":" {
-			value, err := strconv.ParseInt(fields[1], 10, 64)
-			if err != nil {
-				return 0
-			}
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == key+":" {
+			value, _ := strconv.ParseInt(fields[1], 10, 64)
 			return value
 		}
 	}
