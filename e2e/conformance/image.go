@@ -24,13 +24,13 @@ type Image struct {
 
 // manifestImage returns the image in the manifests, which must be the same in all scenarios.
 func manifestImage(scenarios []scenario.Scenario) (string, error) {
-	found := map[string]bool{}
+	var found []string
 	for _, s := range scenarios {
 		for _, objects := range s.Objects {
 			for _, object := range objects {
 				walk(object.Object, func(text string) string {
-					if isApp(text) {
-						found[text] = true
+					if isApp(text) && !slices.Contains(found, text) {
+						found = append(found, text)
 					}
 					return text
 				})
@@ -38,12 +38,9 @@ func manifestImage(scenarios []scenario.Scenario) (string, error) {
 		}
 	}
 	if len(found) != 1 {
-		return "", fmt.Errorf("the scenarios name %d images of %s, want one: %v", len(found), appImage, slices.Sorted(maps.Keys(found)))
+		return "", fmt.Errorf("the scenarios name %d images of %s, want one: %v", len(found), appImage, found)
 	}
-	for name := range found {
-		return name, nil
-	}
-	return "", nil
+	return found[0], nil
 }
 
 func isApp(text string) bool { return strings.HasPrefix(text, appImage+":") }

@@ -24,9 +24,7 @@ func (p Plan) judged(run report.Run, proxySource string, found features, scenari
 	if p.host != "" {
 		c.Vantages.Unusable[string(reach.Host)] = p.host
 	}
-	c.Statistics.Probes = totals.Probes
-	c.Statistics.Cells = report.CellCount{Total: totals.Cells.Cells, AsExpected: totals.Cells.AsExpected, Differ: totals.Cells.Differ,
-		Unknown: totals.Cells.Unknown, Unprobed: totals.Cells.Unprobed}
+	c.Statistics.Probes, c.Statistics.Cells = totals.Probes, totals.Cells
 	c.Scenarios = scenarioRows(run, scenarios)
 	for _, s := range c.Scenarios {
 		c.Statistics.Scenarios.Add(s.Result)

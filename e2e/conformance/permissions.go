@@ -97,17 +97,13 @@ func Allowed(ctx context.Context, client kubernetes.Interface, contextName strin
 			continue
 		}
 		missing[i] = Permission{Group: p.Group, Resource: p.Resource}
-		denied := make([]bool, len(p.Verbs))
 		group.Go(func() error {
-			for k, verb := range p.Verbs {
+			for _, verb := range p.Verbs {
 				allowed, err := may(ctx, client, p, verb)
 				if err != nil {
 					return err
 				}
-				denied[k] = !allowed
-			}
-			for k, verb := range p.Verbs {
-				if denied[k] {
+				if !allowed {
 					missing[i].Verbs = append(missing[i].Verbs, verb)
 				}
 			}

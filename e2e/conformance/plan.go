@@ -122,15 +122,10 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 func (p *Plan) chooseNodes(ctx context.Context, contextName string) error {
 	p.Sample = choose(p.nodes, p.Options.Sample, p.Seed, p.unresponsive)
 	if len(p.Sample.Slots) == 0 {
-		return fmt.Errorf("no client can run on any of the cluster's %d nodes: %s", len(p.nodes), counted(p.Sample.Left))
+		return fmt.Errorf("no client can run on any node of the cluster (%d): %s", len(p.nodes), counted(p.Sample.Left))
 	}
 	names := slices.Collect(maps.Values(p.Sample.Slots))
-	var chosen []corev1.Node
-	for i := range p.nodes {
-		if slices.Contains(names, p.nodes[i].Name) {
-			chosen = append(chosen, p.nodes[i])
-		}
-	}
+	chosen := slices.DeleteFunc(slices.Clone(p.nodes), func(n corev1.Node) bool { return !slices.Contains(names, n.Name) })
 	families, err := dualStack(p.Features, p.ranges, chosen)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +81,7 @@ type Vantages struct {
 type Statistics struct {
 	Behaviours ResultCount `json:"behaviours"`
 	Scenarios  ResultCount `json:"scenarios"`
-	Cells      CellCount   `json:"cells"`
+	Cells      CellTotals  `json:"cells"`
 	Probes     int         `json:"probes"`
 }
 
@@ -113,15 +112,6 @@ func (c *ResultCount) Add(r reach.Result) {
 // String says the counts in a line.
 func (c ResultCount) String() string {
 	return fmt.Sprintf("%d: %d passed, %d failed, %d inconclusive, %d skipped", c.Total, c.Passed, c.Failed, c.Inconclusive, c.Skipped)
-}
-
-// CellCount counts cells, as [CellTotals] does.
-type CellCount struct {
-	Total      int `json:"total"`
-	AsExpected int `json:"asExpected"`
-	Differ     int `json:"differ"`
-	Unknown    int `json:"couldNotBeProbed"`
-	Unprobed   int `json:"notProbedOnPurpose"`
 }
 
 // BehaviourResult is one behaviour's row.
@@ -159,13 +149,7 @@ type LeftOut struct {
 // ConformanceJSON writes the report, as [DecodeConformance] reads it.
 func ConformanceJSON(w io.Writer, c Conformance) error {
 	c.APIVersion, c.Kind = APIVersion, ConformanceKind
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(c); err != nil {
-		return fmt.Errorf("encode the conformance report as JSON: %w", err)
-	}
-	return nil
+	return encodeJSON(w, "the conformance report", "  ", c)
 }
 
 // ConformanceYAML writes the report, as [DecodeConformance] reads it.
@@ -191,13 +175,8 @@ func DecodeConformance(r io.Reader) (Conformance, error) {
 	if err != nil {
 		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
 	}
-	if err := checkHead(raw, ConformanceKind); err != nil {
-		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
-	}
 	var c Conformance
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
+	if err := decodeStrict(raw, ConformanceKind, &c); err != nil {
 		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
 	}
 	errs := []error{checkResult(c.Result, "the report")}

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -92,7 +93,7 @@ func expected(p reach.Prediction) string {
 	for i, o := range p.Outcomes {
 		outcomes[i] = string(o)
 	}
-	text := orDefault(strings.Join(outcomes, " or "), "nothing was predicted")
+	text := cmp.Or(strings.Join(outcomes, " or "), "nothing was predicted")
 	switch {
 	case len(p.Backends) == 0:
 	case p.Sticky && len(p.Backends) > 1:
@@ -131,12 +132,7 @@ func names(list []string) string {
 // because is a prediction's reason with its rule and document.
 func because(p reach.Prediction) string {
 	text := p.Reason
-	var rests []string
-	for _, s := range []string{p.Rule, p.Doc} {
-		if s != "" {
-			rests = append(rests, s)
-		}
-	}
+	rests := slices.DeleteFunc([]string{p.Rule, p.Doc}, func(s string) bool { return s == "" })
 	if len(rests) > 0 {
 		text = strings.TrimSpace(text + " [" + strings.Join(rests, "; ") + "]")
 	}
@@ -224,9 +220,9 @@ func tally(observations []reach.Observation, of func(reach.Observation) string) 
 	return out
 }
 
-func outcomes(observations []reach.Observation) counts {
-	return tally(observations, func(o reach.Observation) string { return string(o.Outcome) })
-}
+func outcomeOf(o reach.Observation) string { return string(o.Outcome) }
+
+func outcomes(observations []reach.Observation) counts { return tally(observations, outcomeOf) }
 
 func tallyBackends(observations []reach.Observation) counts {
 	return tally(observations, func(o reach.Observation) string { return o.Backend })
@@ -250,11 +246,7 @@ func sources(observations []reach.Observation) []string {
 			set[o.Source.Unmap()] = true
 		}
 	}
-	var addrs []netip.Addr
-	for a := range set {
-		addrs = append(addrs, a)
-	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
+	addrs := slices.SortedFunc(maps.Keys(set), netip.Addr.Compare)
 	var out []string
 	for _, a := range addrs[:min(most, len(addrs))] {
 		out = append(out, a.String())

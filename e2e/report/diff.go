@@ -36,6 +36,8 @@ const (
 	LevelCell      Level = "cell"
 )
 
+func levels() []Level { return []Level{LevelBehaviour, LevelScenario, LevelStep, LevelCell} }
+
 // Change is one difference between two runs.
 type Change struct {
 	Kind  ChangeKind `json:"kind"`
@@ -65,7 +67,7 @@ func (c Changes) Regressed() bool {
 func Diff(a, b Run) Changes {
 	before, after := entriesOf(a), entriesOf(b)
 	c := Changes{Before: a, After: b}
-	for _, level := range []Level{LevelBehaviour, LevelScenario, LevelStep, LevelCell} {
+	for _, level := range levels() {
 		for _, name := range unionOf(before.names[level], after.names[level]) {
 			key := entryKey{level, name}
 			x, okX := before.by[key]
@@ -185,7 +187,7 @@ func cellName(step string, t reach.Table, c reach.CellVerdict) string {
 
 // seenWords is what was observed, without the number of pods and probes, which may differ between runs.
 func seenWords(c reach.CellVerdict) string {
-	return strings.Join(distinct(c.Cell.Observations, func(o reach.Observation) string { return string(o.Outcome) }), " or ")
+	return strings.Join(distinct(c.Cell.Observations, outcomeOf), " or ")
 }
 
 // compareEntries says how y differs from x. Skipped counts as having no result.

@@ -14,6 +14,10 @@ func (c Changes) Text(w io.Writer, style Style) error {
 	p := newPrinter(style)
 	p.row("before", p.runLine(c.Before))
 	p.row("after", p.runLine(c.After))
+	altered := "≠"
+	if p.Plain {
+		altered = "~"
+	}
 	for _, kind := range []struct {
 		kind  ChangeKind
 		title string
@@ -24,7 +28,7 @@ func (c Changes) Text(w io.Writer, style Style) error {
 		{Fix, "Fixed", inkGood, p.good},
 		{New, "New", inkNone, "+"},
 		{Gone, "Gone", inkWarn, p.skipped},
-		{Altered, "Different, neither better nor worse", inkNone, p.altered()},
+		{Altered, "Different, neither better nor worse", inkNone, altered},
 	} {
 		p.changes(c, kind.kind, kind.title, kind.mark, kind.ink)
 	}
@@ -33,20 +37,13 @@ func (c Changes) Text(w io.Writer, style Style) error {
 	return p.flush(w)
 }
 
-func (p *printer) altered() string {
-	if p.Plain {
-		return "~"
-	}
-	return "≠"
-}
-
 func (p *printer) runLine(run Run) string {
 	return fmt.Sprintf("%s, %s, %s", strings.TrimSpace(run.Tool+" "+run.Version), run.Started.UTC().Format("2006-01-02 15:04"), clusterLine(run.Cluster, p.dot))
 }
 
 func (p *printer) changes(c Changes, kind ChangeKind, title, mark string, i ink) {
 	titled := false
-	for _, level := range []Level{LevelBehaviour, LevelScenario, LevelStep, LevelCell} {
+	for _, level := range levels() {
 		shown, hidden := 0, 0
 		for _, x := range c.List {
 			if x.Kind != kind || x.Level != level {
@@ -98,12 +95,13 @@ func (c Changes) ink() ink {
 
 // summary counts the changes by kind and level.
 func (c Changes) summary() string {
-	count := map[ChangeKind]map[Level]int{}
+	type group struct {
+		kind  ChangeKind
+		level Level
+	}
+	count := map[group]int{}
 	for _, x := range c.List {
-		if count[x.Kind] == nil {
-			count[x.Kind] = map[Level]int{}
-		}
-		count[x.Kind][x.Level]++
+		count[group{x.Kind, x.Level}]++
 	}
 	if len(c.List) == 0 {
 		return "no difference"
@@ -113,14 +111,14 @@ func (c Changes) summary() string {
 		kind ChangeKind
 		word string
 	}{{Regression, "regressed"}, {Fix, "fixed"}, {New, "new"}, {Gone, "gone"}, {Altered, "different"}} {
-		var levels []string
-		for _, level := range []Level{LevelBehaviour, LevelScenario, LevelStep, LevelCell} {
-			if n := count[k.kind][level]; n > 0 {
-				levels = append(levels, plural(n, string(level)))
+		var counts []string
+		for _, level := range levels() {
+			if n := count[group{k.kind, level}]; n > 0 {
+				counts = append(counts, plural(n, string(level)))
 			}
 		}
-		if len(levels) > 0 {
-			parts = append(parts, k.word+": "+strings.Join(levels, ", "))
+		if len(counts) > 0 {
+			parts = append(parts, k.word+": "+strings.Join(counts, ", "))
 		}
 	}
 	return strings.Join(parts, "; ")

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -69,7 +70,7 @@ func groupKey(c *reach.CellVerdict, source string) string {
 	key := []string{string(c.Result)}
 	switch c.Result {
 	case reach.Pass:
-		key = append(key, distinct(c.Cell.Observations, func(o reach.Observation) string { return string(o.Outcome) })...)
+		key = append(key, distinct(c.Cell.Observations, outcomeOf)...)
 		key = append(key, ruleOf(c.Oracle), source)
 	case reach.Fail:
 		key = append(key, c.Alone, ruleOf(c.Oracle), expectedApart(c.Oracle))
@@ -86,7 +87,7 @@ func groupKey(c *reach.CellVerdict, source string) string {
 }
 
 // ruleOf is what one explanation covers: a rule holds for many cells, and its reason names other objects in each.
-func ruleOf(p reach.Prediction) string { return orDefault(p.Rule, p.Reason) }
+func ruleOf(p reach.Prediction) string { return cmp.Or(p.Rule, p.Reason) }
 
 // reason is the oracle's for the group. Where the cells' reasons differ it is one of them, marked as an example.
 func (g group) reason() string {

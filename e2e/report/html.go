@@ -1,10 +1,12 @@
 package report
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -76,7 +78,7 @@ type badge struct{ Class, Mark, Word string }
 
 func badgeFor(r reach.Result) badge {
 	class := map[reach.Result]string{reach.Pass: "pass", reach.Fail: "fail", reach.Inconclusive: "unsure"}[r]
-	return badge{Class: orDefault(class, "skipped"), Mark: Style{}.glyphs().mark(r), Word: string(r)}
+	return badge{Class: cmp.Or(class, "skipped"), Mark: Style{}.glyphs().mark(r), Word: string(r)}
 }
 
 // term is a label and its text; Code is a command, Link a document's address.
@@ -134,12 +136,12 @@ type pageCell struct {
 
 func newPage(run Run) page {
 	t := run.Totals()
-	p := page{Title: orDefault(run.Tool, "svclab") + " report", Result: badgeFor(run.Result()),
+	p := page{Title: cmp.Or(run.Tool, "svclab") + " report", Result: badgeFor(run.Result()),
 		Started: run.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Elapsed: short(run.Elapsed),
 		Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t, Cells: cellCounts(t.Cells), Probes: thousands(t.Probes),
 		Skips: run.Skips(), Lost: run.Lost(), Facts: clusterTerms(run), Conformance: newPageConformance(run.Conformance)}
 	if c := p.Conformance; c != nil {
-		p.Title = orDefault(run.Tool, "svclab") + " conformance report"
+		p.Title = cmp.Or(run.Tool, "svclab") + " conformance report"
 	}
 	p.Filters = []filter{{"all", "all", len(run.Verdicts), true}, {"fail", "failed", t.Failed, false},
 		{"unsure", "inconclusive", t.Inconclusive, false}, {"pass", "passed", t.Passed, false},
@@ -170,25 +172,15 @@ func newPage(run Run) page {
 
 func clusterTerms(run Run) []term {
 	c := run.Cluster
-	var nodes []string
-	for _, n := range c.Nodes {
-		nodes = append(nodes, n.Name)
-	}
-	var out []term
-	for _, f := range []term{{Label: "Cluster", Text: c.Name}, {Label: "Kubernetes", Text: c.Kubernetes}, {Label: "kube-proxy", Text: c.ProxyMode},
-		{Label: "IP families", Text: strings.Join(c.Families, ", ")}, {Label: "Nodes", Text: strings.Join(nodes, ", ")},
+	return slices.DeleteFunc([]term{{Label: "Cluster", Text: c.Name}, {Label: "Kubernetes", Text: c.Kubernetes}, {Label: "kube-proxy", Text: c.ProxyMode},
+		{Label: "IP families", Text: strings.Join(c.Families, ", ")}, {Label: "Nodes", Text: c.nodeNames(", ")},
 		{Label: "Provider", Text: c.Provider}, {Label: "Engine", Text: c.Engine},
-		{Label: "Tool", Text: strings.TrimSpace(run.Tool + " " + run.Version)}} {
-		if f.Text != "" {
-			out = append(out, f)
-		}
-	}
-	return out
+		{Label: "Tool", Text: strings.TrimSpace(run.Tool + " " + run.Version)}}, func(fact term) bool { return fact.Text == "" })
 }
 
 func newPageTable(id string, table reach.Table, step string) pageTable {
 	v := newView(table)
-	out := pageTable{ID: id, Caption: orDefault(table.Title, step), Bare: table.Title == "" || table.Title == step, Columns: 1 + len(table.Vantages)}
+	out := pageTable{ID: id, Caption: cmp.Or(table.Title, step), Bare: table.Title == "" || table.Title == step, Columns: 1 + len(table.Vantages)}
 	for _, vantage := range table.Vantages {
 		head, sub := splitVantage(vantage.Name)
 		if sub != "" {
@@ -248,7 +240,7 @@ func newPageCell(id string, c *reach.CellVerdict) pageCell {
 		}
 	}
 	if c.Result == reach.Skipped || c.Result == reach.Inconclusive {
-		add("why", orDefault(c.Why, "no reason was given"))
+		add("why", cmp.Or(c.Why, "no reason was given"))
 	} else {
 		if c.Expected == nil || expected(*c.Expected) == expected(c.Oracle) {
 			add("expected", expected(c.Oracle))

@@ -13,11 +13,15 @@ import (
 // JSON writes the run in full, as [Decode] reads it. Times are nanoseconds in fields named ...Ns.
 func JSON(w io.Writer, run Run) error {
 	run.APIVersion, run.Kind = APIVersion, Kind
+	return encodeJSON(w, "the run", " ", run)
+}
+
+func encodeJSON(w io.Writer, what, indent string, document any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(run); err != nil {
-		return fmt.Errorf("encode the run as JSON: %w", err)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(document); err != nil {
+		return fmt.Errorf("encode %s as JSON: %w", what, err)
 	}
 	return nil
 }
@@ -33,18 +37,16 @@ func Decode(r io.Reader) (Run, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Run{}, errors.New("read a run: something follows the JSON document; a result file holds exactly one run")
 	}
-	if err := checkHead(raw, Kind); err != nil {
-		return Run{}, fmt.Errorf("read a run: %w", err)
-	}
-	run, err := decodeStrict(raw)
-	if err != nil {
+	var run Run
+	if err := decodeStrict(raw, Kind, &run); err != nil {
 		return Run{}, fmt.Errorf("read a run: %w", err)
 	}
 	return run, checkResults(run)
 }
 
-// checkHead refuses a document of another version or kind, before its fields are read: they may differ.
-func checkHead(raw []byte, kind string) error {
+// decodeStrict reads a document, and refuses unknown fields. It refuses another version or kind before it reads the fields:
+// they may differ.
+func decodeStrict(raw []byte, kind string, into any) error {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
@@ -56,15 +58,9 @@ func checkHead(raw []byte, kind string) error {
 		return fmt.Errorf("it has apiVersion %q and kind %q, and this program reads %q and %q: run svclab again, or use the version of svclab that wrote the file",
 			head.APIVersion, head.Kind, APIVersion, kind)
 	}
-	return nil
-}
-
-func decodeStrict(raw []byte) (Run, error) {
-	var run Run
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
-	err := dec.Decode(&run)
-	return run, err
+	return dec.Decode(into)
 }
 
 // checkResults refuses unknown results: a misspelt one would not be counted.

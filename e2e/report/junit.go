@@ -1,9 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +69,7 @@ type junitDetail struct {
 // JUnit writes one testcase per step, its class the scenario. A failed step is a failure, an inconclusive
 // one an error, and so are a planned scenario that was lost and a run in which nothing ran. Times are seconds.
 func JUnit(w io.Writer, run Run) error {
-	return TestSuite{Name: orDefault(run.Tool, "svclab"), Started: run.Started, Elapsed: run.Elapsed, Cases: testCases(run),
+	return TestSuite{Name: cmp.Or(run.Tool, "svclab"), Started: run.Started, Elapsed: run.Elapsed, Cases: testCases(run),
 		properties: properties(run)}.JUnit(w)
 }
 
@@ -103,15 +105,11 @@ func (s TestSuite) JUnit(w io.Writer) error {
 	}
 	root := junitSuites{Name: suite.Name, Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
 		Time: suite.Time, Suites: []junitSuite{suite}}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return fmt.Errorf("write the JUnit report: %w", err)
+	text, err := xml.MarshalIndent(root, "", "  ")
+	if err == nil {
+		_, err = fmt.Fprintf(w, "%s%s\n", xml.Header, text)
 	}
-	enc := xml.NewEncoder(w)
-	enc.Indent("", "  ")
-	if err := enc.Encode(root); err != nil {
-		return fmt.Errorf("write the JUnit report: %w", err)
-	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
+	if err != nil {
 		return fmt.Errorf("write the JUnit report: %w", err)
 	}
 	return nil
@@ -159,7 +157,7 @@ func testCases(run Run) []TestCase {
 		cases = append(cases, TestCase{Class: name, Name: "scenario", Result: reach.Inconclusive, Message: "planned, but the run ended without it"})
 	}
 	if run.Totals().Run == 0 {
-		cases = append(cases, TestCase{Class: orDefault(run.Tool, "svclab"), Name: "at least one scenario runs", Result: reach.Fail,
+		cases = append(cases, TestCase{Class: cmp.Or(run.Tool, "svclab"), Name: "at least one scenario runs", Result: reach.Fail,
 			Message: "no scenario ran, and a run that verified nothing is no pass"})
 	}
 	return cases
@@ -179,7 +177,7 @@ func scenarioCases(v reach.Verdict) []TestCase {
 		case reach.Pass:
 			c.Out = stepText(s)
 		case reach.Skipped:
-			c.Message = orDefault(s.Why, "no reason was given")
+			c.Message = cmp.Or(s.Why, "no reason was given")
 		default:
 			c.Message, c.Text = stepWhy(s), stepText(s)
 		}
@@ -209,31 +207,21 @@ func xmlRune(r rune) rune {
 
 func properties(run Run) []junitProperty {
 	c := run.Cluster
-	var nodes []string
-	for _, n := range c.Nodes {
-		nodes = append(nodes, n.Name)
-	}
 	t := run.Totals()
-	var out []junitProperty
-	for _, f := range []junitProperty{
+	return slices.DeleteFunc([]junitProperty{
 		{"tool.version", run.Version},
 		{"cluster.name", c.Name},
 		{"cluster.kubernetes", c.Kubernetes},
 		{"cluster.proxyMode", c.ProxyMode},
 		{"cluster.families", strings.Join(c.Families, ",")},
-		{"cluster.nodes", strings.Join(nodes, ",")},
+		{"cluster.nodes", c.nodeNames(",")},
 		{"cluster.provider", c.Provider},
 		{"cluster.engine", c.Engine},
 		{"run.result", string(run.Result())},
 		{"run.scenarios", scenarioCounts(t)},
 		{"run.cells", cellCounts(t.Cells)},
 		{"run.probes", fmt.Sprint(t.Probes)},
-	} {
-		if f.Value != "" {
-			out = append(out, f)
-		}
-	}
-	return out
+	}, func(f junitProperty) bool { return f.Value == "" })
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

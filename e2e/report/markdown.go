@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"io"
@@ -19,7 +20,7 @@ func Markdown(w io.Writer, run Run) error {
 	var b strings.Builder
 	t := run.Totals()
 	g := Style{}.glyphs()
-	fmt.Fprintf(&b, "## %s: %s %s\n\n", orDefault(run.Tool, "svclab"), g.mark(run.Result()), run.Result())
+	fmt.Fprintf(&b, "## %s: %s %s\n\n", cmp.Or(run.Tool, "svclab"), g.mark(run.Result()), run.Result())
 	fmt.Fprintf(&b, "%s after %s%s\n\n", escapeMarkdown(clusterLine(run.Cluster, " ·")), short(run.Elapsed), closing(run, t))
 	fmt.Fprintf(&b, "- scenarios: %s\n- cells: %s\n- probes: %s\n\n", scenarioCounts(t), cellCounts(t.Cells), thousands(t.Probes))
 	if run.Conformance != nil {

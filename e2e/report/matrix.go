@@ -20,20 +20,6 @@ type Column struct {
 // a scenario may be skipped in one and run in another.
 func Matrix(w io.Writer, columns []Column, style Style) error {
 	p := newPrinter(style)
-	p.matrix(columns)
-	return p.flush(w)
-}
-
-// MatrixResult is the worst of the runs.
-func MatrixResult(columns []Column) reach.Result {
-	worst := reach.Skipped
-	for _, c := range columns {
-		worst = reach.Worse(worst, c.Run.Result())
-	}
-	return worst
-}
-
-func (p *printer) matrix(columns []Column) {
 	scenarios := scenariosOf(columns)
 	label := width("scenario")
 	for _, name := range scenarios {
@@ -66,6 +52,16 @@ func (p *printer) matrix(columns []Column) {
 			scenarioCounts(t), cellCounts(t.Cells), thousands(t.Probes), short(c.Run.Elapsed)))
 	}
 	p.matrixWhy(columns)
+	return p.flush(w)
+}
+
+// MatrixResult is the worst of the runs.
+func MatrixResult(columns []Column) reach.Result {
+	worst := reach.Skipped
+	for _, c := range columns {
+		worst = reach.Worse(worst, c.Run.Result())
+	}
+	return worst
 }
 
 // matrixCell is a scenario's verdict in one run.

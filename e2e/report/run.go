@@ -6,6 +6,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -49,6 +50,14 @@ type Cluster struct {
 	// Provider is "kind v0.33.0" or "existing"; Engine what the nodes run in: "docker 28.0.1".
 	Provider string `json:"provider,omitempty"`
 	Engine   string `json:"engine,omitempty"`
+}
+
+func (c Cluster) nodeNames(separator string) string {
+	names := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		names[i] = n.Name
+	}
+	return strings.Join(names, separator)
 }
 
 // Node is one node of the cluster.

@@ -105,14 +105,15 @@ func (p *printer) line(indent int, s string) {
 func (p *printer) blank() { p.line(0, "") }
 
 // para prints s broken at the width, its further lines indented by hang more.
-func (p *printer) para(indent, hang int, i ink, s string) {
-	for n, l := range wrap(s, p.width()-indent, p.width()-indent-hang) {
-		if n > 0 {
-			l = strings.Repeat(" ", hang) + p.paint(i, l)
-		} else {
-			l = p.paint(i, l)
-		}
-		p.line(indent, l)
+func (p *printer) para(indent, hang int, i ink, s string) { p.labelled(indent, 0, hang, "", i, s) }
+
+// labelled prints s like para, after a label in a column of its own.
+func (p *printer) labelled(indent, column, hang int, label string, i ink, s string) {
+	room := p.width() - indent - column
+	head := p.paint(inkDim, padRight(label, column))
+	for _, l := range wrap(s, room, room-hang) {
+		p.line(indent, head+p.paint(i, l))
+		head = strings.Repeat(" ", column+hang)
 	}
 }
 
@@ -121,14 +122,7 @@ const fieldWidth = 10
 
 // field prints "label     text", the text broken and aligned.
 func (p *printer) field(indent int, label, text string) {
-	room := p.width() - indent - fieldWidth
-	for n, l := range wrap(text, room, room) {
-		head := strings.Repeat(" ", fieldWidth)
-		if n == 0 {
-			head = p.paint(inkDim, padRight(label, fieldWidth))
-		}
-		p.line(indent, head+l)
-	}
+	p.labelled(indent, fieldWidth, 0, label, inkNone, text)
 }
 
 // command prints a field whose text must stay on one line to be pasted.

@@ -1,19 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
-
-// Summary writes the counts of a run, the reasons, what failed, the slowest scenarios, and the verdict.
-func Summary(w io.Writer, run Run, style Style) error {
-	p := newPrinter(style)
-	p.summary(run)
-	return p.flush(w)
-}
 
 const (
 	mostSlow     = 5
@@ -70,31 +64,17 @@ func closing(run Run, t Totals) string {
 }
 
 func (p *printer) row(label, text string) {
-	room := p.width() - 2 - summaryField
-	for n, l := range wrap(text, room, room) {
-		head := ""
-		if n == 0 {
-			head = label
-		}
-		p.line(2, p.paint(inkDim, padRight(head, summaryField))+l)
-	}
+	p.labelled(2, summaryField, 0, label, inkNone, text)
 }
 
 // list prints a label and its items below each other, or nothing when there are none.
 func (p *printer) list(label string, n int, item func(i int) (ink, string)) {
 	for i := range min(n, mostReasons) {
-		inked, text := item(i)
-		room := p.width() - 2 - summaryField
-		for k, l := range wrap(text, room, room-2) {
-			head := ""
-			if i == 0 && k == 0 {
-				head = label
-			}
-			if k > 0 {
-				l = "  " + l
-			}
-			p.line(2, p.paint(inkDim, padRight(head, summaryField))+p.paint(inked, l))
+		if i > 0 {
+			label = ""
 		}
+		inked, text := item(i)
+		p.labelled(2, summaryField, 2, label, inked, text)
 	}
 	if n > mostReasons {
 		p.line(2+summaryField, p.paint(inkDim, fmt.Sprintf("and %d more", n-mostReasons)))
@@ -150,7 +130,7 @@ func stepWhy(s reach.Step) string {
 	if first == nil {
 		return "no reason was given"
 	}
-	why := orDefault(first.Why, "no reason was given")
+	why := cmp.Or(first.Why, "no reason was given")
 	if len(first.Differences) > 0 {
 		why = first.Differences[0].String()
 	}
@@ -163,14 +143,7 @@ func stepWhy(s reach.Step) string {
 }
 
 func scenarioCounts(t Totals) string {
-	text := fmt.Sprintf("%d planned, %d run: %d passed", t.Planned, t.Run, t.Passed)
-	for _, part := range []struct {
-		n    int
-		word string
-	}{{t.Failed, "failed"}, {t.Inconclusive, "inconclusive"}} {
-		text += fmt.Sprintf(", %d %s", part.n, part.word)
-	}
-	text += fmt.Sprintf("; %d skipped", t.Skipped)
+	text := fmt.Sprintf("%d planned, %d run: %d passed, %d failed, %d inconclusive; %d skipped", t.Planned, t.Run, t.Passed, t.Failed, t.Inconclusive, t.Skipped)
 	if t.Lost > 0 {
 		text += fmt.Sprintf("; %d lost", t.Lost)
 	}
@@ -196,12 +169,7 @@ func clusterLine(c Cluster, dot string) string {
 		facts = append(facts, plural(len(c.Nodes), "node"))
 	}
 	facts = append(facts, c.Provider, c.Engine)
-	var known []string
-	for _, f := range facts {
-		if f != "" {
-			known = append(known, f)
-		}
-	}
+	known := slices.DeleteFunc(facts, func(fact string) bool { return fact == "" })
 	if len(known) == 0 {
 		return "unknown cluster"
 	}

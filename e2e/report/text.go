@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -19,13 +20,6 @@ func Text(w io.Writer, run Run, style Style) error {
 		p.blank()
 	}
 	p.summary(run)
-	return p.flush(w)
-}
-
-// Scenario writes one scenario, in one write, so that scenarios that end at the same time do not mix.
-func Scenario(w io.Writer, v reach.Verdict, style Style) error {
-	p := newPrinter(style)
-	p.scenario(v)
 	return p.flush(w)
 }
 
@@ -82,13 +76,9 @@ func (p *printer) scenario(v reach.Verdict) {
 	}
 	for i, s := range v.Steps {
 		p.blank()
-		p.step(i+1, len(v.Steps), s)
+		p.spread(2, inkFor(s.Result), fmt.Sprintf("%s  %d/%d %s", p.label(s.Result), i+1, len(v.Steps), s.Name), short(s.Elapsed))
+		p.stepBody(4, s)
 	}
-}
-
-func (p *printer) step(n, of int, s reach.Step) {
-	p.spread(2, inkFor(s.Result), fmt.Sprintf("%s  %d/%d %s", p.label(s.Result), n, of, s.Name), short(s.Elapsed))
-	p.stepBody(4, s)
 }
 
 func (p *printer) stepBody(indent int, s reach.Step) {
@@ -162,10 +152,10 @@ func (p *printer) printGroup(indent int, v *view, g group) {
 	case reach.Fail:
 		p.difference(indent+2, g)
 	case reach.Inconclusive:
-		p.field(indent+2, "why", orDefault(g.cells[0].Why, "no reason was given"))
+		p.field(indent+2, "why", cmp.Or(g.cells[0].Why, "no reason was given"))
 		p.repeat(indent+2, g)
 	case reach.Skipped:
-		p.para(indent+2, 2, inkNone, "because "+orDefault(g.cells[0].Why, "no reason was given"))
+		p.para(indent+2, 2, inkNone, "because "+cmp.Or(g.cells[0].Why, "no reason was given"))
 	default:
 		if text := g.explain(p.times); text != "" {
 			p.para(indent+2, 0, inkDim, text)
@@ -229,7 +219,7 @@ func alone(c reach.CellVerdict) string {
 	case "all three":
 		return "all three: no two of oracle, expected table and observation agree"
 	}
-	return orDefault(c.Alone, "unknown")
+	return cmp.Or(c.Alone, "unknown")
 }
 
 func (p *printer) repeat(indent int, g group) {
@@ -268,6 +258,6 @@ func (p *printer) verboseCell(indent int, g group) {
 		p.predictions(indent+2, g)
 		p.field(indent+2, "observed", observed(c.Cell.Observations, p.times))
 	default:
-		p.field(indent+2, "why", orDefault(c.Why, "no reason was given"))
+		p.field(indent+2, "why", cmp.Or(c.Why, "no reason was given"))
 	}
 }

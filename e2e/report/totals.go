@@ -23,7 +23,11 @@ type Totals struct {
 
 // CellTotals count the cells of tables. Cells = AsExpected + Differ + Unknown + Unprobed.
 type CellTotals struct {
-	Cells, AsExpected, Differ, Unknown, Unprobed int
+	Cells      int `json:"total"`
+	AsExpected int `json:"asExpected"`
+	Differ     int `json:"differ"`
+	Unknown    int `json:"couldNotBeProbed"`
+	Unprobed   int `json:"notProbedOnPurpose"`
 }
 
 // ReasonCount is how many cells share a reason.
@@ -99,7 +103,7 @@ func countTable(table reach.Table, totals *CellTotals, reasons map[string]int) (
 			totals.Differ++
 		case reach.Skipped:
 			totals.Unprobed++
-			reasons[orDefault(c.Why, "no reason was given")]++
+			reasons[cmp.Or(c.Why, "no reason was given")]++
 		default:
 			totals.Unknown++
 		}
@@ -122,19 +126,7 @@ func cellTotals(tables ...reach.Table) (totals CellTotals, probes int) {
 
 // Slowest returns at most n of the scenarios that ran, the slowest first.
 func (r Run) Slowest(n int) []reach.Verdict {
-	var ran []reach.Verdict
-	for _, v := range r.Verdicts {
-		if v.Result != reach.Skipped {
-			ran = append(ran, v)
-		}
-	}
+	ran := slices.DeleteFunc(slices.Clone(r.Verdicts), func(v reach.Verdict) bool { return v.Result == reach.Skipped })
 	slices.SortStableFunc(ran, func(a, b reach.Verdict) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
 	return ran[:min(n, len(ran))]
-}
-
-func orDefault(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -72,7 +73,7 @@ func place(t reach.Target, brief bool, room int, ellipsis string) string {
 	if t.Undeclared {
 		rest += " undeclared"
 	}
-	owner := orDefault(t.Slot, t.Pod)
+	owner := cmp.Or(t.Slot, t.Pod)
 	if owner != "" && brief {
 		if isAddr && addr.Is6() {
 			rest = " v6" + rest
