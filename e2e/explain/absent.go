@@ -33,7 +33,7 @@ func (v *view) namesakes() []string {
 
 func otherNamespace(v *view) []Cause {
 	found := v.namesakes()
-	if v.service != nil || len(found) == 0 {
+	if len(found) == 0 {
 		return nil
 	}
 	namespace, name, _ := strings.Cut(v.Service, "/")
@@ -48,7 +48,7 @@ func otherNamespace(v *view) []Cause {
 }
 
 func noSuchService(v *view) []Cause {
-	if v.service != nil || len(v.namesakes()) > 0 {
+	if len(v.namesakes()) > 0 {
 		return nil
 	}
 	namespace, name, _ := strings.Cut(v.Service, "/")

@@ -38,7 +38,7 @@ func (v *view) served() bool {
 }
 
 func lbClass(v *view) []Cause {
-	if !v.pending() || v.service.Spec.LoadBalancerClass == nil || v.served() {
+	if v.service.Spec.LoadBalancerClass == nil || v.served() {
 		return nil
 	}
 	class := *v.service.Spec.LoadBalancerClass
@@ -57,7 +57,7 @@ func lbClass(v *view) []Cause {
 }
 
 func lbNoController(v *view) []Cause {
-	if !v.pending() || v.service.Spec.LoadBalancerClass != nil || v.served() || v.refusal() != "" {
+	if v.service.Spec.LoadBalancerClass != nil || v.served() || v.refusal() != "" {
 		return nil
 	}
 	return []Cause{{
@@ -84,7 +84,7 @@ func exhausted(message string) bool {
 }
 
 func lbPoolExhausted(v *view) []Cause {
-	message := v.refusalIfPending()
+	message := v.servedRefusal()
 	if !exhausted(message) {
 		return nil
 	}
@@ -103,16 +103,16 @@ func lbPoolExhausted(v *view) []Cause {
 	}}
 }
 
-// refusalIfPending returns the refusal for a pending Service that a controller serves.
-func (v *view) refusalIfPending() string {
-	if !v.pending() || v.service.Spec.LoadBalancerClass != nil && !v.served() {
+// servedRefusal returns the refusal for a pending Service that a controller serves.
+func (v *view) servedRefusal() string {
+	if v.service.Spec.LoadBalancerClass != nil && !v.served() {
 		return ""
 	}
 	return v.refusal()
 }
 
 func lbAddressRefused(v *view) []Cause {
-	message := v.refusalIfPending()
+	message := v.servedRefusal()
 	if message == "" || exhausted(message) {
 		return nil
 	}
@@ -124,7 +124,7 @@ func lbAddressRefused(v *view) []Cause {
 }
 
 func lbPending(v *view) []Cause {
-	if !v.pending() || !v.served() || v.refusal() != "" {
+	if !v.served() || v.refusal() != "" {
 		return nil
 	}
 	return []Cause{{
@@ -136,7 +136,7 @@ func lbPending(v *view) []Cause {
 
 // unannounced returns the load-balancer addresses that no node announces although endpoints are ready.
 func (v *view) unannounced() []netip.Addr {
-	if !v.routed() || v.World.Announcers == nil || len(v.ready) == 0 || v.service.Spec.Type != corev1.ServiceTypeLoadBalancer {
+	if v.World.Announcers == nil || len(v.ready) == 0 || v.service.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
 	var list []netip.Addr
@@ -261,7 +261,7 @@ func lbNotAnnounced(v *view) []Cause {
 }
 
 func lbSourceRanges(v *view) []Cause {
-	if !v.routed() || len(v.service.Spec.LoadBalancerSourceRanges) == 0 {
+	if len(v.service.Spec.LoadBalancerSourceRanges) == 0 {
 		return nil
 	}
 	var denied []string

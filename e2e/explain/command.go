@@ -31,6 +31,12 @@ func (v *view) patchPort(index int, field string, value any) string {
 		quoted([]any{map[string]any{"op": "replace", "path": fmt.Sprintf("/spec/ports/%d/%s", index, field), "value": value}}))
 }
 
+// addPort returns a command that adds a port to the Service.
+func (v *view) addPort(name string, port int32, protocol string) string {
+	return v.kubectl("patch service %s --type=json -p %s", v.name(), quoted([]any{map[string]any{"op": "add", "path": "/spec/ports/-",
+		"value": map[string]any{"name": name, "port": port, "protocol": protocol}}}))
+}
+
 // describe returns a command that shows an object and its events.
 func (v *view) describe(kind, name string) string { return v.kubectl("describe %s %s", kind, name) }
 

@@ -106,7 +106,11 @@ func Explain(c Case) Finding {
 	v := newView(c)
 	var f Finding
 	for _, r := range rules() {
-		for _, cause := range r.find(v, len(f.Causes) > 0) {
+		v.explained = len(f.Causes) > 0
+		if !r.when(v) {
+			continue
+		}
+		for _, cause := range r.find(v) {
 			cause.ID, cause.Doc = r.id, r.doc
 			if cause.Note {
 				f.Notes = append(f.Notes, cause)
@@ -127,6 +131,8 @@ type view struct {
 	pods, neighbours []*corev1.Pod
 	// ready are the ready endpoints of all ports and families, without duplicate addresses.
 	ready []world.Endpoint
+	// explained: an earlier rule has found a cause.
+	explained bool
 }
 
 func newView(c Case) *view {
@@ -180,6 +186,13 @@ func (v *view) endpoints(port corev1.ServicePort) []world.Endpoint {
 	}
 	return all
 }
+
+func (v *view) missing() bool { return v.service == nil }
+
+func (v *view) exists() bool { return v.service != nil }
+
+// unexplained reports whether cells differ from the prediction and no rule has found a cause: the rules of last resort apply.
+func (v *view) unexplained() bool { return !v.explained && v.exists() && len(v.failing()) > 0 }
 
 // routed reports whether the Service exists and kube-proxy or DNS leads to endpoints, so that it is not an ExternalName.
 func (v *view) routed() bool {

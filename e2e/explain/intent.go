@@ -35,7 +35,7 @@ func (v *view) wantsNodePort() bool {
 }
 
 func nodePortDiffers(v *view) []Cause {
-	if !v.routed() || !v.wantsNodePort() || len(v.nodePorts()) == 0 {
+	if !v.wantsNodePort() || len(v.nodePorts()) == 0 {
 		return nil
 	}
 	if slices.ContainsFunc(v.service.Spec.Ports, func(p corev1.ServicePort) bool { return uint16(p.NodePort) == v.Intent.Port }) {
@@ -57,7 +57,7 @@ func nodePortDiffers(v *view) []Cause {
 }
 
 func portUndeclared(v *view) []Cause {
-	if !v.routed() || v.Intent.Port == 0 || v.wantsNodePort() || v.Intent.At == reach.HealthCheck || v.Intent.At == reach.Endpoint {
+	if v.Intent.Port == 0 || v.wantsNodePort() || v.Intent.At == reach.HealthCheck || v.Intent.At == reach.Endpoint {
 		return nil
 	}
 	var declared []string
@@ -79,13 +79,12 @@ func portUndeclared(v *view) []Cause {
 	return []Cause{{
 		Sentence: sentence,
 		Field:    "spec.ports[].port, or the port that the client connects to",
-		Command: v.kubectl("patch service %s --type=json -p %s", v.name(), quoted([]any{map[string]any{"op": "add", "path": "/spec/ports/-",
-			"value": map[string]any{"name": fmt.Sprintf("port-%d", v.Intent.Port), "port": v.Intent.Port, "protocol": protocol}}})),
+		Command:  v.addPort(fmt.Sprintf("port-%d", v.Intent.Port), int32(v.Intent.Port), protocol),
 	}}
 }
 
 func protocolUndeclared(v *view) []Cause {
-	if !v.routed() || v.Intent.Protocol == "" || len(v.service.Spec.Ports) == 0 {
+	if v.Intent.Protocol == "" || len(v.service.Spec.Ports) == 0 {
 		return nil
 	}
 	var declared []string
@@ -104,13 +103,12 @@ func protocolUndeclared(v *view) []Cause {
 	return []Cause{{
 		Sentence: fmt.Sprintf("it declares %s and nothing for %s: each protocol needs a port of its own in spec.ports", listed(declared), v.Intent.Protocol),
 		Field:    "spec.ports[].protocol",
-		Command: v.kubectl("patch service %s --type=json -p %s", v.name(), quoted([]any{map[string]any{"op": "add", "path": "/spec/ports/-",
-			"value": map[string]any{"name": strings.ToLower(string(v.Intent.Protocol)), "port": v.service.Spec.Ports[0].Port, "protocol": v.Intent.Protocol}}})),
+		Command:  v.addPort(strings.ToLower(string(v.Intent.Protocol)), v.service.Spec.Ports[0].Port, string(v.Intent.Protocol)),
 	}}
 }
 
 func clusterIPOnly(v *view) []Cause {
-	if !v.routed() || v.service.Spec.Type != corev1.ServiceTypeClusterIP && v.service.Spec.Type != "" || len(v.service.Spec.ExternalIPs) > 0 {
+	if v.service.Spec.Type != corev1.ServiceTypeClusterIP && v.service.Spec.Type != "" || len(v.service.Spec.ExternalIPs) > 0 {
 		return nil
 	}
 	at := v.Intent.At
@@ -124,7 +122,7 @@ func clusterIPOnly(v *view) []Cause {
 }
 
 func dnsOnlyInside(v *view) []Cause {
-	if v.service == nil || v.Intent.At != reach.DNSName || !v.Intent.fromOutside() {
+	if v.Intent.At != reach.DNSName || !v.Intent.fromOutside() {
 		return nil
 	}
 	return []Cause{{
@@ -135,7 +133,7 @@ func dnsOnlyInside(v *view) []Cause {
 }
 
 func nodePortPrimary(v *view) []Cause {
-	if !v.routed() || len(v.nodePorts()) == 0 || v.World.Facts.ProxyMode != world.ModeNFTables {
+	if len(v.nodePorts()) == 0 || v.World.Facts.ProxyMode != world.ModeNFTables {
 		return nil
 	}
 	var primary string

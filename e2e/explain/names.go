@@ -12,13 +12,12 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// external returns an ExternalName's target; ok is false for another type.
-func (v *view) external() (name string, ok bool) {
-	if v.service == nil || v.service.Spec.Type != corev1.ServiceTypeExternalName {
-		return "", false
-	}
-	return strings.TrimSuffix(v.service.Spec.ExternalName, "."), true
+func (v *view) external() bool {
+	return v.exists() && v.service.Spec.Type == corev1.ServiceTypeExternalName
 }
+
+// externalName returns an ExternalName's target.
+func (v *view) externalName() string { return strings.TrimSuffix(v.service.Spec.ExternalName, ".") }
 
 // isAddress reports whether an ExternalName is an IP address.
 func isAddress(name string) bool {
@@ -27,8 +26,8 @@ func isAddress(name string) bool {
 }
 
 func externalNameAddress(v *view) []Cause {
-	name, ok := v.external()
-	if !ok || !isAddress(name) {
+	name := v.externalName()
+	if !isAddress(name) {
 		return nil
 	}
 	return []Cause{{
@@ -61,8 +60,8 @@ func (v *view) externalCells() (list []reach.CellVerdict, resolved bool) {
 }
 
 func externalNameUnresolved(v *view) []Cause {
-	name, ok := v.external()
-	if !ok || isAddress(name) {
+	name := v.externalName()
+	if isAddress(name) {
 		return nil
 	}
 	list, resolved := v.externalCells()
@@ -99,8 +98,8 @@ func externalNameUnresolved(v *view) []Cause {
 }
 
 func externalNamePort(v *view) []Cause {
-	name, ok := v.external()
-	if !ok || isAddress(name) {
+	name := v.externalName()
+	if isAddress(name) {
 		return nil
 	}
 	list, _ := v.externalCells()
@@ -134,8 +133,8 @@ func externalNamePort(v *view) []Cause {
 }
 
 func externalNameHost(v *view) []Cause {
-	name, ok := v.external()
-	if !ok || isAddress(name) {
+	name := v.externalName()
+	if isAddress(name) {
 		return nil
 	}
 	list, _ := v.externalCells()
@@ -152,10 +151,9 @@ func externalNameHost(v *view) []Cause {
 	}}
 }
 
+func (v *view) headless() bool { return v.exists() && world.Headless(v.service) }
+
 func headlessPort(v *view) []Cause {
-	if v.service == nil || !world.Headless(v.service) {
-		return nil
-	}
 	var causes []Cause
 	for i, port := range v.service.Spec.Ports {
 		for _, e := range v.endpoints(port) {
@@ -175,9 +173,6 @@ func headlessPort(v *view) []Cause {
 }
 
 func headlessNoVIP(v *view) []Cause {
-	if v.service == nil || !world.Headless(v.service) {
-		return nil
-	}
 	at := v.Intent.At
 	return []Cause{{
 		Sentence: "it is headless (clusterIP None): it has no ClusterIP, kube-proxy ignores it, and its name resolves to the addresses of its ready pods",

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,11 +17,8 @@ type diagnosis struct {
 }
 
 // podRule finds the pods that are not ready for one reason. It is a note if other pods are ready and answer.
-func podRule(id string) func(*view, bool) []Cause {
-	return simple(func(v *view) []Cause {
-		if !v.routed() {
-			return nil
-		}
+func podRule(id string) func(*view) []Cause {
+	return func(v *view) []Cause {
 		var (
 			first *corev1.Pod
 			what  diagnosis
@@ -46,7 +44,7 @@ func podRule(id string) func(*view, bool) []Cause {
 			sentence += fmt.Sprintf(" (%d other %s)", len(v.ready), verb(len(v.ready), "endpoint answers", "endpoints answer"))
 		}
 		return []Cause{{Sentence: sentence, Field: what.field, Command: v.remedy(id, first), Note: len(v.ready) > 0}}
-	})
+	}
 }
 
 // remedy returns a command that fixes a pod or shows more about it.
@@ -77,7 +75,7 @@ func waitingContainer(pod *corev1.Pod) string {
 func (v *view) diagnose(pod *corev1.Pod) diagnosis {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return diagnosis{"pod-unschedulable", "no node can run it: " + orUnknown(c.Message), "the pod's resources.requests, nodeSelector, affinity or tolerations"}
+			return diagnosis{"pod-unschedulable", "no node can run it: " + cmp.Or(c.Message, "the scheduler gives no reason"), "the pod's resources.requests, nodeSelector, affinity or tolerations"}
 		}
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
@@ -202,11 +200,4 @@ func (v *view) warning(pod *corev1.Pod, prefix string) string {
 		}
 	}
 	return ""
-}
-
-func orUnknown(text string) string {
-	if text == "" {
-		return "the scheduler gives no reason"
-	}
-	return text
 }

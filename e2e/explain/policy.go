@@ -24,7 +24,7 @@ func (v *view) without() []string {
 }
 
 func externalLocal(v *view) []Cause {
-	if !v.routed() || !world.ExternalLocal(v.service) || len(v.ready) == 0 {
+	if !world.ExternalLocal(v.service) || len(v.ready) == 0 {
 		return nil
 	}
 	slots := v.without()
@@ -42,7 +42,7 @@ func externalLocal(v *view) []Cause {
 }
 
 func internalLocal(v *view) []Cause {
-	if !v.routed() || !world.InternalLocal(v.service) || len(v.ready) == 0 {
+	if !world.InternalLocal(v.service) || len(v.ready) == 0 {
 		return nil
 	}
 	slots := v.without()
@@ -58,7 +58,7 @@ func internalLocal(v *view) []Cause {
 }
 
 func externalIPs(v *view) []Cause {
-	if !v.routed() || len(v.ready) == 0 {
+	if len(v.ready) == 0 {
 		return nil
 	}
 	for _, addr := range world.ExternalIPs(v.service) {
@@ -87,7 +87,7 @@ func externalIPs(v *view) []Cause {
 }
 
 func affinity(v *view) []Cause {
-	if !v.routed() || v.service.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+	if v.service.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
 		return nil
 	}
 	seconds := int32(10800)
@@ -103,9 +103,6 @@ func affinity(v *view) []Cause {
 }
 
 func healthCheckPort(v *view) []Cause {
-	if !v.routed() {
-		return nil
-	}
 	port := world.HealthCheckPort(v.service)
 	intended := v.Intent.At == reach.HealthCheck
 	switch {

@@ -19,9 +19,6 @@ import (
 
 // namedPort finds named targetPorts that no selected pod has for that protocol.
 func namedPort(v *view) []Cause {
-	if !v.routed() {
-		return nil
-	}
 	var causes []Cause
 	for i, port := range v.service.Spec.Ports {
 		if port.TargetPort.Type != intstr.String {
@@ -71,8 +68,8 @@ type portRefusal struct {
 }
 
 // portRule finds ports whose ready endpoints refuse, for one reason.
-func portRule(id string) func(*view, bool) []Cause {
-	return simple(func(v *view) []Cause {
+func portRule(id string) func(*view) []Cause {
+	return func(v *view) []Cause {
 		var causes []Cause
 		for _, d := range v.refusedPorts() {
 			if d.id != id {
@@ -102,14 +99,11 @@ func portRule(id string) func(*view, bool) []Cause {
 			causes = append(causes, cause)
 		}
 		return causes
-	})
+	}
 }
 
 // refusedPorts returns the ports whose ready endpoints refuse connections, each with the reason.
 func (v *view) refusedPorts() []portRefusal {
-	if !v.routed() {
-		return nil
-	}
 	var list []portRefusal
 	for i, port := range v.service.Spec.Ports {
 		found := map[string]*portRefusal{}
@@ -235,9 +229,6 @@ func declared(pod *corev1.Pod) []Socket {
 
 // unresponsive returns the ready endpoints that neither answered nor refused any probe from a pod: packets to them are lost.
 func (v *view) unresponsive() []world.Endpoint {
-	if !v.routed() {
-		return nil
-	}
 	lost := map[netip.Addr][2]int{} // probed, lost
 	for _, c := range v.cells(reach.Endpoint) {
 		addr, err := netip.ParseAddr(c.Cell.Target.Host)

@@ -12,9 +12,6 @@ import (
 )
 
 func nodeNotReady(v *view) []Cause {
-	if !v.routed() {
-		return nil
-	}
 	var causes []Cause
 	for i := range v.World.Nodes {
 		node := &v.World.Nodes[i]
@@ -43,7 +40,7 @@ func nodeNotReady(v *view) []Cause {
 }
 
 func proxyNotRunning(v *view) []Cause {
-	if !v.routed() || len(v.Proxies) == 0 || !world.Proxied(v.service) {
+	if len(v.Proxies) == 0 || !world.Proxied(v.service) {
 		return nil
 	}
 	var causes []Cause
@@ -66,10 +63,7 @@ func proxyNotRunning(v *view) []Cause {
 	return causes
 }
 
-func stillChanging(v *view, explained bool) []Cause {
-	if explained || len(v.failing()) == 0 || v.service == nil {
-		return nil
-	}
+func stillChanging(v *view) []Cause {
 	settled, waitingFor := world.SettledBut(v.World, world.Allow{Unready: true, Pending: true}, v.service.Namespace)
 	if settled {
 		return nil
@@ -105,11 +99,8 @@ func (v *view) handler(c reach.Cell) string {
 }
 
 // proxyBehind finds a single node whose cells differ from the prediction while those of other nodes do not.
-func proxyBehind(v *view, explained bool) []Cause {
+func proxyBehind(v *view) []Cause {
 	failing := v.failing()
-	if explained || len(failing) == 0 || !v.routed() {
-		return nil
-	}
 	node := v.handler(failing[0].Cell)
 	for _, c := range failing {
 		if v.handler(c.Cell) != node {
@@ -128,22 +119,21 @@ func proxyBehind(v *view, explained bool) []Cause {
 	}
 	first := failing[0]
 	return []Cause{{
-		Sentence: fmt.Sprintf("only cells that node %s handles differ from the prediction (%d cells, for example %s from %s: %s), while other nodes behave as predicted: its kube-proxy is behind, or something else on it interferes",
-			node, len(failing), first.Cell.Target.Name(), first.Cell.Vantage.Name, first.Differences[0].String()),
+		Sentence: fmt.Sprintf("only cells that node %s handles differ from the prediction (%s, for example %s from %s: %s), while other nodes behave as predicted: its kube-proxy is behind, or something else on it interferes",
+			node, cells(len(failing)), first.Cell.Target.Name(), first.Cell.Vantage.Name, first.Differences[0].String()),
 		Field:   "kube-proxy on that node; no field of the Service",
 		Command: fmt.Sprintf("kubectl -n kube-system logs $(kubectl -n kube-system get pods -l k8s-app=kube-proxy --field-selector spec.nodeName=%s -o name)", node),
 	}}
 }
 
-// unexplained reports failing cells that no rule explains.
-func unexplained(v *view, explained bool) []Cause {
+func cells(n int) string { return fmt.Sprintf("%d %s", n, verb(n, "cell", "cells")) }
+
+// unknownReason reports failing cells that no rule explains.
+func unknownReason(v *view) []Cause {
 	failing := v.failing()
-	if explained || len(failing) == 0 {
-		return nil
-	}
 	first := failing[0]
 	return []Cause{{
-		Sentence: fmt.Sprintf("%d cells of the table differ from the prediction, and no rule explains it; the first is %s from %s: %s", len(failing),
+		Sentence: fmt.Sprintf("%s of the table %s from the prediction, and no rule explains it; the first is %s from %s: %s", cells(len(failing)), verb(len(failing), "differs", "differ"),
 			first.Cell.Target.Name(), first.Cell.Vantage.Name, first.Why),
 		Field:   "unknown",
 		Command: cmp.Or(first.Cell.Repeat, v.describe("service", v.name())),

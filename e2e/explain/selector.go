@@ -17,7 +17,7 @@ func (v *view) unmatched() bool {
 }
 
 func selectorNearMiss(v *view) []Cause {
-	if !v.unmatched() || len(v.matching()) > 0 {
+	if len(v.matching()) > 0 {
 		return nil
 	}
 	living := slices.DeleteFunc(slices.Clone(v.neighbours), world.Ended)
@@ -95,9 +95,6 @@ func orOne(n *int32) int32 {
 }
 
 func scaledToZero(v *view) []Cause {
-	if !v.unmatched() {
-		return nil
-	}
 	list := v.matching()
 	if len(list) == 0 || slices.ContainsFunc(list, func(w workload) bool { return w.wanted > 0 || w.kind == "daemonset" }) {
 		return nil
@@ -110,9 +107,6 @@ func scaledToZero(v *view) []Cause {
 }
 
 func podsMissing(v *view) []Cause {
-	if !v.unmatched() {
-		return nil
-	}
 	for _, w := range v.matching() {
 		if w.wanted == 0 && w.kind != "daemonset" {
 			continue
@@ -136,7 +130,7 @@ func podsMissing(v *view) []Cause {
 }
 
 func podsEnded(v *view) []Cause {
-	if !v.routed() || len(v.pods) == 0 || len(v.living()) > 0 {
+	if len(v.pods) == 0 || len(v.living()) > 0 {
 		return nil
 	}
 	names := podNames(v.pods)
@@ -149,7 +143,7 @@ func podsEnded(v *view) []Cause {
 }
 
 func selectorNothing(v *view) []Cause {
-	if !v.unmatched() || len(v.matching()) > 0 {
+	if len(v.matching()) > 0 {
 		return nil
 	}
 	living := slices.DeleteFunc(slices.Clone(v.neighbours), world.Ended)
@@ -157,7 +151,11 @@ func selectorNothing(v *view) []Cause {
 		return nil
 	}
 	what := "there is no pod in the namespace"
-	if len(living) > 0 {
+	switch len(living) {
+	case 0:
+	case 1:
+		what = "and the only pod in the namespace has no similar labels"
+	default:
 		what = fmt.Sprintf("and none of the %d pods in the namespace has similar labels", len(living))
 	}
 	return []Cause{{
@@ -187,7 +185,7 @@ func owner(pod *corev1.Pod) string {
 }
 
 func selectorTooWide(v *view) []Cause {
-	if !v.routed() || len(v.ready) == 0 {
+	if len(v.ready) == 0 {
 		return nil
 	}
 	groups := map[string][]*corev1.Pod{}

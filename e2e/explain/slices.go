@@ -15,9 +15,6 @@ import (
 func (v *view) byHand() bool { return v.routed() && len(v.service.Spec.Selector) == 0 }
 
 func selectorlessEmpty(v *view) []Cause {
-	if !v.byHand() {
-		return nil
-	}
 	for _, list := range v.slices() {
 		for i := range list {
 			if len(list[i].Endpoints) > 0 {
@@ -69,9 +66,6 @@ func (v *view) slicePorts() []slicePort {
 }
 
 func slicePortUnset(v *view) []Cause {
-	if !v.byHand() {
-		return nil
-	}
 	var causes []Cause
 	for _, p := range v.slicePorts() {
 		if p.Port == nil || *p.Port == 0 {
@@ -95,7 +89,7 @@ func slicePortUnset(v *view) []Cause {
 
 func slicePortName(v *view) []Cause {
 	ports := v.slicePorts()
-	if !v.byHand() || world.Headless(v.service) || len(v.slices()) == 0 {
+	if world.Headless(v.service) || len(v.slices()) == 0 {
 		return nil
 	}
 	addressed := slices.ContainsFunc(v.slices(), func(list []discoverySlice) bool {
@@ -141,7 +135,7 @@ func protocolOf(p *corev1.Protocol) corev1.Protocol {
 }
 
 func onlyTerminating(v *view) []Cause {
-	if !v.routed() || len(v.ready) > 0 {
+	if len(v.ready) > 0 {
 		return nil
 	}
 	var going []string
@@ -172,7 +166,7 @@ func onlyTerminating(v *view) []Cause {
 }
 
 func publishNotReady(v *view) []Cause {
-	if !v.routed() || !v.service.Spec.PublishNotReadyAddresses {
+	if !v.service.Spec.PublishNotReadyAddresses {
 		return nil
 	}
 	var names []string
