@@ -34,22 +34,22 @@ type Scenarios struct {
 type Row struct {
 	ID   string `json:"id"`
 	Text string `json:"text"`
-	// Theirs are upstream's specs about it, Ours svclab's scenarios.
+	// Theirs has upstream's specs about it, Ours svclab's scenarios.
 	Theirs Side `json:"upstream"`
 	Ours   Side `json:"svclab"`
 }
 
-// Side is what one of the two did about a behaviour.
+// Side is how upstream or svclab did on one behaviour.
 type Side struct {
-	// Names are the specs or scenarios that ran; none: it is not covered.
+	// Names are the specs or scenarios that ran; empty if the behaviour is not covered.
 	Names []string `json:"names,omitempty"`
-	// Result is the worst of theirs; Skipped when none ran.
+	// Result is their worst result; Skipped if none ran.
 	Result reach.Result `json:"result"`
 	// Elapsed is their total time. A spec or scenario about several behaviours counts completely for each.
 	Elapsed time.Duration `json:"elapsedNs"`
 }
 
-// Covered reports whether something about the behaviour ran.
+// Covered reports whether a spec or scenario about the behaviour ran.
 func (s Side) Covered() bool { return len(s.Names) > 0 }
 
 func (s *Side) add(name string, result reach.Result, elapsed time.Duration) {
@@ -102,7 +102,7 @@ func (c Comparison) Result() reach.Result {
 	return reach.Worse(c.Upstream.Result(), c.Ours.Result)
 }
 
-// covered counts the behaviours that each side ran something about.
+// covered counts the behaviours that each side covers.
 func (c Comparison) covered() (theirs, ours int) {
 	for _, row := range c.Behaviours {
 		if row.Theirs.Covered() {

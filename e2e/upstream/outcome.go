@@ -23,17 +23,17 @@ type SpecResult struct {
 
 // Outcome is one run of upstream's specs.
 type Outcome struct {
-	// Version is that of the Kubernetes release whose specs ran: "v1.37.2".
+	// Version is the Kubernetes release of the specs: "v1.37.2".
 	Version string `json:"version"`
 	// Processes is how many ran specs at the same time.
 	Processes int `json:"processes"`
-	// Specs are all that were to be run, in the order of Specs.
+	// Specs are the results of all requested specs, in the order of Specs.
 	Specs []SpecResult `json:"specs"`
-	// Elapsed is the whole run's, start of the program included.
+	// Elapsed is the time of the run, including the start of the program.
 	Elapsed time.Duration `json:"elapsedNs"`
 }
 
-// Result is the worst of the specs'; Inconclusive when there is none.
+// Result is the worst result of the specs; Inconclusive if there are none.
 func (o Outcome) Result() reach.Result {
 	result := reach.Skipped
 	for _, s := range o.Specs {
@@ -69,8 +69,8 @@ type suiteReport struct {
 	}
 }
 
-// read takes the results of the specs out of Ginkgo's JSON report. Each spec has one; it is an error when another one
-// ran, or when the suite itself failed outside of any spec.
+// read returns the results of the specs from Ginkgo's JSON report, one for each spec. It returns an error if another spec ran,
+// or if the suite failed outside of the specs.
 func read(r io.Reader, specs []Spec) ([]SpecResult, error) {
 	var suites []suiteReport
 	if err := json.NewDecoder(r).Decode(&suites); err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// progress is where e2e.test tells which specs have ended: a server on loopback, for its flag --progress-report-url.
+// progress is a server on loopback to which e2e.test reports the specs that have ended (flag --progress-report-url).
 type progress struct {
 	url    string
 	server *http.Server
@@ -21,7 +21,7 @@ type progress struct {
 	done map[string]bool
 }
 
-// listen starts the server. Each spec that ends, of so many, gets a line in log.
+// listen starts the server. It writes a line to log for each of the specs that ends.
 func listen(log io.Writer, specs int) (*progress, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,20 +29,20 @@ func listen(log io.Writer, specs int) (*progress, error) {
 	}
 	p := &progress{url: "http://" + listener.Addr().String(), served: make(chan struct{}), done: map[string]bool{}}
 	p.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Any number of processes tell; each counts only its own specs, so the counts they send are of no use.
+		// Each of the test processes counts only its own specs, so the counts in the updates are not used.
 		var update struct{ Msg string }
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&update); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		p.tell(log, specs, update.Msg)
+		p.report(log, specs, update.Msg)
 	})}
-	go func() { defer close(p.served); _ = p.server.Serve(listener) }() // always ends with an error, of being closed
+	go func() { defer close(p.served); _ = p.server.Serve(listener) }() // Serve always returns an error, here that the server was closed
 	return p, nil
 }
 
-// tell says that a spec has ended. A message may come again, from the next one's process.
-func (p *progress) tell(log io.Writer, specs int, message string) {
+// report writes that a spec has ended. e2e.test may send a message twice.
+func (p *progress) report(log io.Writer, specs int, message string) {
 	state, name, _ := strings.Cut(message, " ")
 	marks := map[string]string{"PASSED": "✓", "FAILED": "✗"}
 	p.mu.Lock()
@@ -55,7 +55,7 @@ func (p *progress) tell(log io.Writer, specs int, message string) {
 }
 
 func (p *progress) close() {
-	_ = p.server.Close() // progress that is cut off is of no use to anybody any more
+	_ = p.server.Close() // updates that are cut off are not needed any more
 	<-p.served
 }
 

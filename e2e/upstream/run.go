@@ -14,9 +14,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Programs are what scripts/upstream.sh builds.
+// Programs are the programs that scripts/upstream.sh builds.
 type Programs struct {
-	// Version is that of the Kubernetes release they are of: "v1.37.2".
+	// Version is their Kubernetes release: "v1.37.2".
 	Version string
 	// Test is e2e.test; Ginkgo runs it in several processes, and it calls Kubectl. All are files.
 	Test, Ginkgo, Kubectl string
@@ -27,16 +27,16 @@ type Settings struct {
 	Programs
 	// Kubeconfig is a file, Context a context of it.
 	Kubeconfig, Context string
-	// Client is of the same cluster: what the specs leave there is found and removed by it.
+	// Client is a client of the same cluster. It finds and removes what the specs leave.
 	Client kubernetes.Interface
 	// Output is the folder for Ginkgo's report and the specs' own log.
 	Output string
 	// Processes is how many specs run at once. Most of a spec's time is waiting.
 	Processes int
-	// Timeout bounds the whole.
+	// Timeout bounds the run.
 	Timeout time.Duration
-	// Interruptible, when set, is given the command before it starts: it sees to it that on cancel the interrupt reaches the
-	// command's children as well. Ginkgo passes none on, and the specs clear up only when they get one.
+	// Interruptible, if set, is called with the command before it starts. It makes the interrupt on cancel reach the command's
+	// children: Ginkgo does not forward it, and the specs clean up only after an interrupt.
 	Interruptible func(*exec.Cmd)
 	// Log gets a line for each spec that ends.
 	Log io.Writer
@@ -48,11 +48,11 @@ const (
 	logFile    = "e2e.log"
 )
 
-// grace is how long the specs have to clear up after an interrupt.
+// grace is how long the specs have to clean up after an interrupt.
 const grace = 2 * time.Minute
 
-// Run runs the specs and returns how each ended. A spec that fails is no error. On cancel the specs are interrupted, clear
-// up, and what they still leave is removed.
+// Run runs the specs and returns how each ended. A failed spec is not an error. On cancel Run interrupts the specs, lets them
+// clean up, and removes what they leave.
 func Run(ctx context.Context, s Settings, specs []Spec) (outcome Outcome, err error) {
 	began := time.Now()
 	outcome = Outcome{Version: s.Version, Processes: s.Processes}
@@ -63,7 +63,7 @@ func Run(ctx context.Context, s Settings, specs []Spec) (outcome Outcome, err er
 	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return outcome, fmt.Errorf("begin a new report: %w", err)
 	}
-	before, err := namespaces(ctx, s.Client)
+	before, _, err := remaining(ctx, s.Client, nil)
 	if err != nil {
 		return outcome, err
 	}
@@ -85,7 +85,7 @@ func Run(ctx context.Context, s Settings, specs []Spec) (outcome Outcome, err er
 	outcome.Specs, err = read(file, specs)
 	var exit *exec.ExitError
 	if err == nil && ran != nil && (!errors.As(ran, &exit) || outcome.Passed() == len(specs)) {
-		err = ran // no spec says why it ended like that
+		err = ran // no result of a spec explains it
 	}
 	return outcome, err
 }
@@ -96,7 +96,7 @@ func (s Settings) start(ctx context.Context, specs []Spec, report string) error 
 	if err != nil {
 		return fmt.Errorf("make a home for kubectl: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(home) }() // nothing of ours is in it; a rest in the temporary folder does no harm
+	defer func() { _ = os.RemoveAll(home) }() // it has only kubectl's caches, which do no harm in the temporary folder
 	log, err := os.Create(filepath.Join(s.Output, logFile))
 	if err != nil {
 		return fmt.Errorf("write the specs' log: %w", err)
@@ -123,7 +123,7 @@ func (s Settings) start(ctx context.Context, specs []Spec, report string) error 
 	return nil
 }
 
-// arguments are those of ginkgo, then those of e2e.test.
+// arguments returns the arguments of ginkgo, followed by those of e2e.test.
 func (s Settings) arguments(specs []Spec, report, progress string) []string {
 	return []string{"run", "--procs=" + strconv.Itoa(s.Processes), "--no-color", "--silence-skips", "--timeout=" + s.Timeout.String(),
 		"--keep-going", "--focus=" + Focus(specs), "--output-dir=" + filepath.Dir(report), "--json-report=" + filepath.Base(report),

@@ -16,9 +16,9 @@ const Count = 24
 type Spec struct {
 	// Name is its full text, as in test/conformance/testdata/conformance.yaml of k8s.io/kubernetes.
 	Name string `json:"name"`
-	// Behaviours are svclab's IDs of what it is about, in part at least.
+	// Behaviours are svclab's IDs of the behaviours that it tests, at least in part.
 	Behaviours []string `json:"behaviours,omitempty"`
-	// Else is what it is about if svclab has no such behaviour.
+	// Else says what it tests if svclab has no such behaviour.
 	Else string `json:"else,omitempty"`
 }
 

@@ -15,21 +15,8 @@ import (
 // runLabel is on each namespace that upstream's framework makes (test/e2e/framework/util.go of k8s.io/kubernetes).
 const runLabel = "e2e-run"
 
-// namespaces are the ones that upstream's specs have made on the cluster.
-func namespaces(ctx context.Context, client kubernetes.Interface) (map[string]bool, error) {
-	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: runLabel})
-	if err != nil {
-		return nil, fmt.Errorf("list the namespaces of upstream's specs: %w", err)
-	}
-	names := map[string]bool{}
-	for _, n := range list.Items {
-		names[n.Name] = true
-	}
-	return names, nil
-}
-
-// sweep deletes the namespaces that the run has left, but for those that were there before, and waits until they are gone: the
-// specs delete theirs themselves and do not wait.
+// sweep deletes the namespaces that the run has left, except those that existed before it, and waits until they are gone: the
+// specs delete theirs, but do not wait.
 func sweep(ctx context.Context, client kubernetes.Interface, before map[string]bool, log io.Writer) error {
 	said := false
 	for {
@@ -38,32 +25,33 @@ func sweep(ctx context.Context, client kubernetes.Interface, before map[string]b
 			return err
 		}
 		if !said {
-			_, _ = fmt.Fprintf(log, "upstream: waiting until the specs' last %d namespaces are gone\n", len(left))
+			_, _ = fmt.Fprintf(log, "upstream: waiting until the last namespaces of the specs are gone (%d)\n", len(left))
 			said = true
 		}
-		// A watch may end early; then all is looked at again.
+		// The server may end a watch early; then the namespaces are listed again.
 		if err := removed(ctx, client, left, version); err != nil {
 			return err
 		}
 	}
 }
 
-// remaining are the namespaces that the run has left, by name: whether each is being deleted. version is that of the list.
+// remaining returns the namespaces of upstream's specs that did not exist before: whether each is being deleted, by name.
+// version is that of the list.
 func remaining(ctx context.Context, client kubernetes.Interface, before map[string]bool) (left map[string]bool, version string, err error) {
 	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: runLabel})
 	if err != nil {
-		return nil, "", fmt.Errorf("find what upstream's specs have left: %w", err)
+		return nil, "", fmt.Errorf("list the namespaces of upstream's specs: %w", err)
 	}
 	left = map[string]bool{}
 	for _, n := range list.Items {
-		if !before[n.Name] {
+		if _, existed := before[n.Name]; !existed {
 			left[n.Name] = n.DeletionTimestamp != nil
 		}
 	}
 	return left, list.ResourceVersion, nil
 }
 
-// removed deletes the namespaces of left and returns when they are gone or a watch has ended.
+// removed deletes the namespaces in left. It returns when they are gone or the watch has ended.
 func removed(ctx context.Context, client kubernetes.Interface, left map[string]bool, version string) error {
 	watcher, err := client.CoreV1().Namespaces().Watch(ctx, metav1.ListOptions{LabelSelector: runLabel, ResourceVersion: version})
 	if err != nil {

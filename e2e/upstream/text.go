@@ -42,9 +42,9 @@ func (c Comparison) rows(out *bytes.Buffer) {
 	}
 	line(head...)
 	for _, row := range c.Behaviours {
-		cells := []string{row.ID, row.Theirs.text("spec", "specs", nil)}
+		cells := []string{row.ID, row.Theirs.text(specs(len(row.Theirs.Names)))}
 		if c.Ours != nil {
-			cells = append(cells, row.Ours.text("", "", row.Ours.Names))
+			cells = append(cells, row.Ours.text(strings.Join(row.Ours.Names, ", ")))
 		}
 		line(cells...)
 	}
@@ -52,24 +52,24 @@ func (c Comparison) rows(out *bytes.Buffer) {
 		if s.Else == "" {
 			continue
 		}
-		cells := []string{"–", mark(s.Result) + " " + seconds(s.Elapsed) + " 1 spec: " + s.Else}
-		line(cells...)
+		line("–", mark(s.Result)+" "+seconds(s.Elapsed)+" 1 spec: "+s.Else)
 	}
 	_ = table.Flush() // to a buffer, which takes all
 }
 
-func (s Side) text(one, many string, names []string) string {
+// text says how the side did on a behaviour, and with what.
+func (s Side) text(with string) string {
 	if !s.Covered() {
 		return "–"
 	}
-	text := mark(s.Result) + " " + seconds(s.Elapsed) + " "
-	switch {
-	case names != nil:
-		return text + strings.Join(names, ", ")
-	case len(s.Names) == 1:
-		return text + "1 " + one
+	return mark(s.Result) + " " + seconds(s.Elapsed) + " " + with
+}
+
+func specs(n int) string {
+	if n == 1 {
+		return "1 spec"
 	}
-	return fmt.Sprintf("%s%d %s", text, len(s.Names), many)
+	return fmt.Sprintf("%d specs", n)
 }
 
 func (c Comparison) totals(out *bytes.Buffer) {
@@ -79,14 +79,14 @@ func (c Comparison) totals(out *bytes.Buffer) {
 	for _, s := range c.Upstream.Specs {
 		sum += s.Elapsed
 	}
-	fmt.Fprintf(out, "\n  upstream   %d of %d behaviours; %d specs: %d passed, %d not; %s with %d processes, %s of specs\n",
-		theirs, all, len(c.Upstream.Specs), c.Upstream.Passed(), len(c.Upstream.Specs)-c.Upstream.Passed(),
+	fmt.Fprintf(out, "\n  upstream   %d of %d behaviours; %s: %d passed, %d not; %s with %d processes, %s of specs\n",
+		theirs, all, specs(len(c.Upstream.Specs)), c.Upstream.Passed(), len(c.Upstream.Specs)-c.Upstream.Passed(),
 		seconds(c.Upstream.Elapsed), c.Upstream.Processes, seconds(sum))
 	if c.Ours != nil {
 		fmt.Fprintf(out, "  svclab     %d of %d behaviours; %d scenarios: %d passed, %d not, %d skipped; %s, %d probes\n",
 			ours, all, c.Ours.Planned, c.Ours.Passed, c.Ours.Failed, c.Ours.Skipped, seconds(c.Ours.Elapsed), c.Ours.Probes)
 	}
-	out.WriteString("  The time of what is about several behaviours counts whole for each.\n")
+	out.WriteString("  The time of a spec or scenario about several behaviours counts completely for each.\n")
 }
 
 func mark(r reach.Result) string {
