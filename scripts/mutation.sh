@@ -47,7 +47,7 @@ failed=0
 for package in "${packages[@]}"; do
   log=$logs/mutation-${package//\//-}.log
   (cd "$work/module" && PATH=$work/bin:$PATH heartbeat "mutants of $package" "$log" nice -n 10 timeout "$bound" \
-    "$built/gremlins" unleash --workers 1 --timeout-coefficient 5 \
+    "$built/gremlins" unleash --workers 1 --timeout-coefficient 20 \
     --invert-logical --invert-loopctrl --invert-assignments --remove-self-assignments "./$package") ||
     die "the mutants of $package could not be tested, or took more than $bound" "read $log"
   # Only a mutant that a test failed on is killed. One that is not covered or timed out survives: a slow machine can only make

@@ -57,10 +57,10 @@ func takeClaims(ctx context.Context, groups discovery.ServerGroupsInterface, dyn
 	return slices.Compact(claims), true, nil
 }
 
-// ParseClaim reads a ServiceL2Status. ok is false while it says nothing of a node or a Service. The labels go before the
+// ParseClaim reads a ServiceL2Status. ok is false while it names no node or no Service. The labels go before the
 // status: a speaker that takes a Service over while the other's report is still there labels that one with its own node,
-// but cannot change its status.node, which is immutable, and tries for ever; the other one leaves it alone, as the label
-// is not its own. (metallb v0.15.2 internal/k8s/controllers/layer2_status_controller.go.)
+// but cannot change its status.node, which is immutable, and retries without end. The other speaker does not touch the
+// report, because the label is not its own. (metallb v0.15.2 internal/k8s/controllers/layer2_status_controller.go.)
 func ParseClaim(status *unstructured.Unstructured) (claim Claim, ok bool) {
 	labels := status.GetLabels()
 	said := func(label, field string) string {

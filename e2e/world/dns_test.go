@@ -23,6 +23,7 @@ func TestDNSService(t *testing.T) {
 	}{
 		"in a namespace of the snapshot": {World{Services: append(others, dns)}, true},
 		"without the label":              {World{Elsewhere: append(others, unlabelled)}, true},
+		"the first Service":              {World{Services: []corev1.Service{dns}}, true},
 		"elsewhere":                      {World{Elsewhere: append(others, dns)}, true},
 		"only others":                    {World{Services: others, Elsewhere: others}, false},
 	} {
@@ -35,9 +36,9 @@ func TestDNSService(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	meta := metav1.ObjectMeta{Name: "a", ResourceVersion: "1"}
-	w := World{Services: []corev1.Service{{ObjectMeta: meta}}, Slices: []discoveryv1.EndpointSlice{{ObjectMeta: meta}}, Pods: []corev1.Pod{{ObjectMeta: meta}}}
+	w := World{Services: []corev1.Service{{ObjectMeta: meta}, {ObjectMeta: metav1.ObjectMeta{Name: "b", ResourceVersion: "7"}}}, Slices: []discoveryv1.EndpointSlice{{ObjectMeta: meta}}, Pods: []corev1.Pod{{ObjectMeta: meta}}}
 	before := w.Versions()
-	if before != "service a@1 slice a@1 pod a ready=false " {
+	if before != "service a@1 service b@7 slice a@1 pod a ready=false " {
 		t.Errorf("%q", before)
 	}
 	w.Pods[0].ResourceVersion = "2"

@@ -27,7 +27,7 @@ const (
 	EgressPod Egress = "pod"
 )
 
-// Facts are what prediction needs and API objects do not say; whoever made or knows the cluster fills them in.
+// Facts are what prediction needs and API objects do not say; the code that creates or attaches to the cluster sets them.
 type Facts struct {
 	// ProxyMode is kube-proxy's: ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
 	ProxyMode string
@@ -44,20 +44,20 @@ type Facts struct {
 	// empty the controller serves the Services that name no class.
 	LoadBalancer      bool
 	LoadBalancerClass string
-	// NodesUseClusterDNS: node vantages ask the cluster's DNS, not their own resolver.
+	// NodesUseClusterDNS: node vantages use the cluster's DNS, not their own resolver.
 	NodesUseClusterDNS bool
 	// DropsStrays: each node drops Service- and pod-range packets that would leave it by its default route,
 	// after kube-proxy's filter rules have seen them.
 	DropsStrays bool
-	// PodToNode and PodToOutside say what becomes of a pod's source address on the way to another node's
+	// PodToNode and PodToOutside say whether a pod's source address is rewritten on the way to another node's
 	// address, and to one outside the cluster.
 	PodToNode, PodToOutside Egress
 	// NodeSources are further addresses, by node name, that packets masqueraded by that node may leave with,
-	// beside its own addresses and the first address of its pod ranges.
+	// in addition to its own addresses and the first address of its pod ranges.
 	NodeSources map[string][]netip.Prefix
 	// Externals are the hosts outside the cluster that names lead to. Nil: not known; empty: there are none.
 	Externals []External
-	// OutsideRoutes are routes that the outside vantage has beside its own link, and the node they go through.
+	// OutsideRoutes are routes that the outside vantage has in addition to its own link, and the node they go through.
 	OutsideRoutes map[netip.Prefix]string
 	// PortsDeclared: every pod that declares container ports listens on those and no others. It holds for
 	// all that svclab applies. A pod's ListensAnnotation goes before it.
@@ -70,7 +70,7 @@ type External struct {
 	Name string
 	// Addrs are the addresses the name resolves to, as the cluster's DNS answers.
 	Addrs []netip.Addr
-	// Backend is who its answers say they are from.
+	// Backend is the name in its answers.
 	Backend string
 	// TCP and UDP are the ports it listens on. It refuses all others.
 	TCP, UDP []uint16

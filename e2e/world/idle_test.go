@@ -55,6 +55,10 @@ func TestBusy(t *testing.T) {
 	if w := (World{Deployments: []appsv1.Deployment{deployment}}); !w.Busy("n") || w.Busy("other") {
 		t.Error("a Deployment that its controller has not observed")
 	}
+	deployment.Status.ObservedGeneration = 2
+	if (World{Deployments: []appsv1.Deployment{deployment}}).Busy("n") {
+		t.Error("a Deployment that its controller has observed")
+	}
 }
 
 func TestVersionsAndProgress(t *testing.T) {

@@ -11,13 +11,13 @@ import (
 )
 
 // ListensAnnotation says, on a pod, what it listens on where its container ports do not: "8080/TCP,8081/UDP",
-// or "none". It is a fact of the program inside, which no API object tells.
+// or "none". Only the program knows this; no API object shows it.
 const ListensAnnotation = "svclab.io/listens"
 
 // hostNameMax is the length to which the kubelet cuts a pod's hostname.
 const hostNameMax = 63
 
-// Identity is who a pod's answers say they are from: its hostname as the program in it sees it. A
+// Identity is the name in a pod's answers: its hostname as the program in it sees it. A
 // host-network pod has its node's.
 func Identity(pod *corev1.Pod) string {
 	if pod.Spec.HostNetwork {
@@ -85,7 +85,7 @@ const (
 	Listens
 )
 
-// ListensOn says whether a pod listens on a port, and why one should think so. strict is Facts.PortsDeclared.
+// ListensOn reports whether a pod listens on a port, and if it may not, why. strict is Facts.PortsDeclared.
 func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bool) (Listening, string) {
 	if text, ok := pod.Annotations[ListensAnnotation]; ok {
 		if slices.Contains(strings.Split(strings.ReplaceAll(text, " ", ""), ","), fmt.Sprintf("%d/%s", port, protocol)) {
@@ -94,11 +94,9 @@ func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bo
 		return ListensNot, fmt.Sprintf("pod %s listens on %s", pod.Name, orNothing(text))
 	}
 	list := containers(pod)
-	declared := 0
 	for i := range list {
 		c := &list[i]
 		for _, p := range c.Ports {
-			declared++
 			if uint16(p.ContainerPort) != port || protocolOf(p.Protocol) != protocol {
 				continue
 			}
@@ -108,13 +106,14 @@ func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bo
 			return Listens, ""
 		}
 	}
-	if declared == 0 {
-		if len(pod.Status.ContainerStatuses) > 0 && allStopped(pod) {
+	declared := declaredPorts(list)
+	if declared == "" {
+		if allStopped(pod) {
 			return ListensNot, fmt.Sprintf("no container of pod %s is running", pod.Name)
 		}
 		return Listens, ""
 	}
-	why := fmt.Sprintf("pod %s declares %s", pod.Name, declaredPorts(list))
+	why := fmt.Sprintf("pod %s declares %s", pod.Name, declared)
 	if strict {
 		return ListensNot, why
 	}
@@ -162,7 +161,7 @@ func containers(pod *corev1.Pod) []corev1.Container {
 	return list
 }
 
-// stopped says whether the pod's status tells that a container is not running; no status tells nothing.
+// stopped reports whether the pod's status says that a container is not running. Without a status it returns false.
 func stopped(pod *corev1.Pod, container string) bool {
 	for _, s := range append(slices.Clone(pod.Status.ContainerStatuses), pod.Status.InitContainerStatuses...) {
 		if s.Name == container {

@@ -47,6 +47,13 @@ func TestListensOn(t *testing.T) {
 		{"another port, strictly", nil, 80, corev1.ProtocolTCP, true, ListensNot},
 		{"another port", nil, 80, corev1.ProtocolTCP, false, ListensMaybe},
 		{"another protocol", nil, 8080, corev1.ProtocolUDP, true, ListensNot},
+		{"second port", func(p *corev1.Pod) {
+			p.Spec.Containers[0].Ports = append([]corev1.ContainerPort{{ContainerPort: 9000}}, p.Spec.Containers[0].Ports...)
+		}, 8080, corev1.ProtocolTCP, true, Listens},
+		{"waiting", func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}}}
+		}, 8080, corev1.ProtocolTCP, true, ListensNot},
+		{"state not reported", func(p *corev1.Pod) { p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app"}} }, 8080, corev1.ProtocolTCP, true, Listens},
 		{"nothing declared", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil }, 80, corev1.ProtocolTCP, true, Listens},
 		{"nothing declared, nothing runs", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil; stop(p) }, 80, corev1.ProtocolTCP, true, ListensNot},
 		{"not running", stop, 8080, corev1.ProtocolTCP, true, ListensNot},
@@ -67,6 +74,32 @@ func TestListensOn(t *testing.T) {
 		if got != tc.want || (why == "") != (got == Listens) {
 			t.Errorf("%s: %v (%s), want %v", tc.name, got, why, tc.want)
 		}
+	}
+}
+
+func TestWhyNothingListens(t *testing.T) {
+	for annotation, want := range map[string]string{"": "pod a listens on nothing", "none": "pod a listens on nothing", "80/TCP": "pod a listens on 80/TCP only"} {
+		pod := samplePod("a", "one", "10.244.1.11")
+		pod.Annotations = map[string]string{ListensAnnotation: annotation}
+		if _, why := ListensOn(&pod, 8080, corev1.ProtocolTCP, true); why != want {
+			t.Errorf("%q: %q, want %q", annotation, why, want)
+		}
+	}
+}
+
+func TestPodAddrs(t *testing.T) {
+	pod := samplePod("a", "one", "10.244.1.11")
+	pod.Status.PodIP = "10.244.1.11"
+	if got := PodAddrs(&pod); len(got) != 1 {
+		t.Errorf("podIPs and podIP: %v", got)
+	}
+	pod.Status.PodIPs = nil
+	if got := PodAddrs(&pod); len(got) != 1 || got[0].String() != "10.244.1.11" {
+		t.Errorf("podIP only: %v", got)
+	}
+	pod.Status.PodIP = ""
+	if got := PodAddrs(&pod); got != nil {
+		t.Errorf("no address yet: %v", got)
 	}
 }
 
@@ -119,6 +152,18 @@ func TestEndpoints(t *testing.T) {
 	if c := got[1]; c.Pod != "c" || !c.Ready || !c.Serving || c.Terminating {
 		t.Errorf("conditions that are not set: %+v", c)
 	}
+	several := *slice.DeepCopy()
+	several.Ports = append([]discoveryv1.EndpointPort{{Name: ptr("other"), Port: ptr(int32(1)), Protocol: ptr(corev1.ProtocolTCP)},
+		{Name: ptr("http"), Port: ptr(int32(2)), Protocol: ptr(corev1.ProtocolUDP)}}, several.Ports...)
+	several.Endpoints = append([]discoveryv1.Endpoint{empty}, several.Endpoints...)
+	several.Endpoints[1].TargetRef = nil
+	several.Endpoints[2].TargetRef.Kind = "VirtualMachine"
+	if list := Endpoints([]discoveryv1.EndpointSlice{several}, "http", corev1.ProtocolTCP); len(list) != 3 || list[0].Port != 8080 || list[0].Pod != "" || list[2].Pod != "" {
+		t.Errorf("among other ports, two endpoints that are no pods: %+v", list)
+	}
+	if list := Endpoints([]discoveryv1.EndpointSlice{reused}, "http", corev1.ProtocolTCP); len(list) != 1 || !list[0].Terminating {
+		t.Errorf("only a terminating endpoint: %+v", list)
+	}
 	if other := Endpoints([]discoveryv1.EndpointSlice{slice}, "http", corev1.ProtocolUDP); len(other) != 0 {
 		t.Errorf("another protocol: %+v", other)
 	}
@@ -162,7 +207,7 @@ func TestServes(t *testing.T) {
 }
 
 func TestNodeAddresses(t *testing.T) {
-	node := corev1.Node{Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.1.0/24", "fd00:10:244:1::/64"}}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+	node := corev1.Node{Spec: corev1.NodeSpec{PodCIDR: "10.244.1.0/24", PodCIDRs: []string{"10.244.1.0/24", "fd00:10:244:1::/64"}}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
 		{Type: corev1.NodeExternalIP, Address: "198.51.100.3"}, {Type: corev1.NodeHostName, Address: "one"},
 		{Type: corev1.NodeInternalIP, Address: "172.18.0.3"}, {Type: corev1.NodeInternalIP, Address: "172.19.0.3"}}}}
 	if addr, ok := PrimaryAddr(&node, corev1.IPv4Protocol); !ok || addr.String() != "172.18.0.3" {
@@ -173,6 +218,10 @@ func TestNodeAddresses(t *testing.T) {
 	}
 	if got := Gateways(&node); len(got) != 2 || got[0].String() != "10.244.1.1" || got[1].String() != "fd00:10:244:1::1" {
 		t.Errorf("gateways %v", got)
+	}
+	old := corev1.Node{Spec: corev1.NodeSpec{PodCIDR: "10.244.1.0/24"}}
+	if got := Gateways(&old); len(got) != 1 || got[0].String() != "10.244.1.1" {
+		t.Errorf("gateways by podCIDR alone: %v", got)
 	}
 	if got := NodeAddrs(&node); len(got) != 3 {
 		t.Errorf("addresses %v", got)

@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Headless says whether a Service has no address of its own by its own wish.
+// Headless reports whether a Service asks for no ClusterIP.
 func Headless(s *corev1.Service) bool {
 	return s.Spec.Type != corev1.ServiceTypeExternalName && s.Spec.ClusterIP == corev1.ClusterIPNone
 }
@@ -88,7 +88,7 @@ func InternalLocal(s *corev1.Service) bool {
 	return s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
 }
 
-// HealthCheckPort is the port at which each node says whether it has endpoints of the Service; 0: there is none.
+// HealthCheckPort is the port at which each node reports whether it has endpoints of the Service; 0 without one.
 func HealthCheckPort(s *corev1.Service) uint16 {
 	if s.Spec.Type != corev1.ServiceTypeLoadBalancer || !ExternalLocal(s) {
 		return 0

@@ -18,10 +18,10 @@ type Allow struct {
 	Pending bool
 }
 
-// Settled says whether the objects of the namespaces (all of the world's where none is named) agree among
-// themselves: workloads have rolled out, pods are ready and none is going, EndpointSlices say what the pods
-// say, load-balancer addresses are assigned and announced by one node. waitingFor is the first thing that is
-// not so, and what was last seen of it. That kube-proxy and DNS have followed the objects, no object tells.
+// Settled reports whether the objects of the namespaces (without names: of all namespaces of the world) agree:
+// workloads have rolled out, pods are ready and none is terminating, EndpointSlices match the pods, load-balancer
+// addresses are assigned and announced by one node. waitingFor is the first condition that does not hold, and its
+// last state. Whether kube-proxy and DNS have processed the objects, no object shows.
 func Settled(w World, namespaces ...string) (ok bool, waitingFor string) {
 	return SettledBut(w, Allow{}, namespaces...)
 }

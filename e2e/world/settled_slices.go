@@ -37,8 +37,8 @@ func (e entry) String() string {
 	return fmt.Sprintf("pod %s on %s, %s, %s", e.pod, e.node, strings.Join(conditions, ", "), ports)
 }
 
-// sliceDifference is the first way in which a Service's EndpointSlices differ from what its selector and the
-// pods make of them, and empty when there is none. The rules are those of the EndpointSlice controller.
+// sliceDifference is the first difference between a Service's EndpointSlices and its selector and pods; empty if
+// there is none. The rules are those of the EndpointSlice controller.
 func sliceDifference(w World, service *corev1.Service, pods []*corev1.Pod) string {
 	for _, family := range Families(service) {
 		list := w.SlicesOf(Name(service), family)
@@ -89,7 +89,7 @@ func wantedEntries(service *corev1.Service, pods []*corev1.Pod, family corev1.IP
 			slices.Sort(ports)
 			e.ports = strings.Join(ports, ",")
 			if other, twice := want[addr]; !twice || other.terminating {
-				want[addr] = e // an address handed on from a pod that is going
+				want[addr] = e // the address of a terminating pod, given to a new one
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func listedEntries(list []discoveryv1.EndpointSlice) map[netip.Addr]entry {
 	return got
 }
 
-// hintDifference says whether ready endpoints have the hints that the Service's trafficDistribution asks for
+// hintDifference says whether ready endpoints have the hints that the Service's trafficDistribution requires
 // (KEP-4444, KEP-3015). A zone can only be hinted where the endpoint has one.
 func hintDifference(service *corev1.Service, list []discoveryv1.EndpointSlice) string {
 	var zones, nodes bool

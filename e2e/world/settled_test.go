@@ -14,8 +14,15 @@ import (
 func TestSettled(t *testing.T) {
 	now := metav1.Now()
 	notReady := func(pod *corev1.Pod) {
-		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Message: "the probe fails"}}
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, Message: "it fits"},
+			{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, Message: "app"}, {Type: corev1.PodReady, Status: corev1.ConditionFalse, Message: "the probe fails"}}
 	}
+	first := func(w *World, change func(*corev1.Service)) { // puts a copy of the Service before it
+		s := *w.Services[0].DeepCopy()
+		change(&s)
+		w.Services = append([]corev1.Service{s}, w.Services...)
+	}
+	inOther := func(s *corev1.Service) { s.Namespace = "other" }
 	unlisted := func(w *World, conditions discoveryv1.EndpointConditions) {
 		w.Slices[0].Endpoints[0].Conditions = conditions
 	}
@@ -57,6 +64,9 @@ func TestSettled(t *testing.T) {
 			w.Pods[0].Status = corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}}
 		}, Allow{}, "pod demo/a to get an address; container app waits: ImagePullBackOff"},
 		{"pod not ready", func(w *World) { notReady(&w.Pods[0]) }, Allow{}, "pod demo/a to be ready (the probe fails)"},
+		{"pod not ready, after one of another namespace", func(w *World) { w.Pods[0].Namespace = "other"; notReady(&w.Pods[1]) }, Allow{}, "pod demo/b to be ready"},
+		{"pod not ready, after one that has ended", func(w *World) { w.Pods[0].Status.Phase = corev1.PodFailed; notReady(&w.Pods[1]) }, Allow{}, "pod demo/b to be ready"},
+		{"pod not ready, after one that may terminate", func(w *World) { w.Pods[0].DeletionTimestamp = &now; notReady(&w.Pods[1]) }, Allow{Terminating: true}, "pod demo/b to be ready"},
 		{"pod not ready on purpose, slice behind", func(w *World) { notReady(&w.Pods[0]) }, Allow{Unready: true}, "10.244.1.11 is listed as"},
 		{"pod not ready on purpose", func(w *World) {
 			notReady(&w.Pods[0])
@@ -75,6 +85,24 @@ func TestSettled(t *testing.T) {
 		{"pod not in the slice yet", func(w *World) { w.Slices[0].Endpoints = w.Slices[0].Endpoints[1:] }, Allow{}, "10.244.1.11 is not listed (pod a on one, ready"},
 		{"pod gone, slice behind", func(w *World) { w.Pods = w.Pods[1:] }, Allow{}, "10.244.1.11 is still listed (pod a on one"},
 		{"no slice yet", func(w *World) { w.Slices = nil }, Allow{}, "10.244.1.11 is not listed"},
+		{"no slice yet, after a Service of another namespace", func(w *World) { first(w, inOther); w.Slices = nil }, Allow{}, "10.244.1.11 is not listed"},
+		{"no slice yet, after a Service without selector", func(w *World) {
+			first(w, func(s *corev1.Service) { s.Spec.Selector = nil })
+			w.Slices = nil
+		}, Allow{}, "10.244.1.11 is not listed"},
+		{"after a pod that the selector does not match", func(w *World) {
+			w.Pods = append([]corev1.Pod{samplePod("x", "one", "10.244.1.99")}, w.Pods...)
+			w.Pods[0].Labels = nil
+		}, Allow{}, ""},
+		{"a slice's port without a number, an endpoint without an address", func(w *World) {
+			w.Slices[0].Ports = append(w.Slices[0].Ports, discoveryv1.EndpointPort{Name: ptr("x")})
+			w.Slices[0].Endpoints = append([]discoveryv1.Endpoint{{}}, w.Slices[0].Endpoints...)
+		}, Allow{}, ""},
+		{"an address still listed for a pod that is gone", func(w *World) {
+			old := sampleEndpoint("old", "one", "10.244.1.11")
+			old.Conditions = discoveryv1.EndpointConditions{Ready: ptr(false), Serving: ptr(false), Terminating: ptr(true)}
+			w.Slices[0].Endpoints = slices.Insert(w.Slices[0].Endpoints, 1, old)
+		}, Allow{}, ""},
 		{"port changed, slice behind", func(w *World) { w.Pods[0].Spec.Containers[0].Ports[0].ContainerPort = 9090 }, Allow{}, "http=8080/TCP, and is pod a on one, ready, serving, not terminating, http=9090/TCP"},
 		{"named port of no pod", func(w *World) {
 			w.Services[0].Spec.Ports[0].TargetPort.StrVal = "htpp"
@@ -92,10 +120,24 @@ func TestSettled(t *testing.T) {
 		{"node hints missing", func(w *World) {
 			w.Services[0].Spec.TrafficDistribution = ptr(corev1.ServiceTrafficDistributionPreferSameNode)
 		}, Allow{}, "node hints of 10.244.1.11 to be set"},
+		{"zone hints missing, PreferClose", func(w *World) {
+			w.Services[0].Spec.TrafficDistribution = ptr(corev1.ServiceTrafficDistributionPreferClose)
+			w.Slices[0].Endpoints[0].Zone = ptr("a")
+		}, Allow{}, "zone hints of 10.244.1.11 to be set"},
+		{"zone hints by annotation", func(w *World) {
+			w.Services[0].Annotations = map[string]string{corev1.AnnotationTopologyMode: "Auto"}
+			w.Slices[0].Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "a"}}}
+		}, Allow{}, ""},
+		{"node hints missing, after an endpoint that is not ready", func(w *World) {
+			notReady(&w.Pods[0])
+			unlisted(w, discoveryv1.EndpointConditions{Ready: ptr(false), Serving: ptr(false), Terminating: ptr(false)})
+			w.Services[0].Spec.TrafficDistribution = ptr(corev1.ServiceTrafficDistributionPreferSameNode)
+		}, Allow{Unready: true}, "node hints of 10.244.2.12 to be set"},
 		{"node hints not yet removed", func(w *World) {
 			w.Slices[0].Endpoints[0].Hints = &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: "one"}}}
 		}, Allow{}, "node hints of 10.244.1.11 to be removed"},
 		{"no address yet", func(w *World) { w.Services[0].Status = corev1.ServiceStatus{} }, Allow{}, "service demo/web to get 1 load-balancer address(es), it has 0"},
+		{"no address yet, after a Service of another namespace", func(w *World) { first(w, inOther); w.Services[1].Status = corev1.ServiceStatus{} }, Allow{}, "service demo/web to get 1 load-balancer"},
 		{"no address on purpose", func(w *World) { w.Services[0].Status = corev1.ServiceStatus{} }, Allow{Pending: true}, ""},
 		{"one address of two", func(w *World) { w.Services[0].Spec.IPFamilyPolicy = ptr(corev1.IPFamilyPolicyRequireDualStack) }, Allow{}, "to get 2 load-balancer"},
 		{"class of another controller", func(w *World) {
@@ -109,7 +151,7 @@ func TestSettled(t *testing.T) {
 			w.Announcers = nil
 		}, Allow{}, ""},
 		{"address not given up", func(w *World) { w.Services[0].Spec.Type = corev1.ServiceTypeNodePort }, Allow{}, "service demo/web, no load balancer any more, to give up 172.18.255.1"},
-		{"announced by nobody", func(w *World) { *w = w.WithClaims(nil) }, Allow{}, "a node to announce service demo/web"},
+		{"announced by no node", func(w *World) { *w = w.WithClaims(nil) }, Allow{}, "a node to announce service demo/web"},
 		{"announced twice", func(w *World) { *w = w.WithClaims([]Claim{{"demo/web", "one"}, {"demo/web", "two"}}) }, Allow{}, "one node to announce service demo/web; one and two do"},
 		{"announced without endpoint", func(w *World) {
 			w.Services[0].Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
@@ -126,7 +168,7 @@ func TestSettled(t *testing.T) {
 		{"announced after it was turned into something else", func(w *World) {
 			w.Services[0].Spec.Type, w.Services[0].Status = corev1.ServiceTypeClusterIP, corev1.ServiceStatus{}
 		}, Allow{}, "one to stop announcing service demo/web"},
-		{"nothing tells who announces", func(w *World) { w.Announcers, w.Claims = nil, nil }, Allow{}, ""},
+		{"the announcer is not reported", func(w *World) { w.Announcers, w.Claims = nil, nil }, Allow{}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := sample()
@@ -151,6 +193,9 @@ func TestSettledTakesTheWorldsNamespaces(t *testing.T) {
 }
 
 func TestUnannounced(t *testing.T) {
+	conditions := func(w *World, c discoveryv1.EndpointConditions) {
+		w.Slices[0].Endpoints[0].Conditions, w.Slices[0].Endpoints[1].Conditions = c, c
+	}
 	for name, tc := range map[string]struct {
 		change func(*World)
 		want   []string
@@ -158,7 +203,16 @@ func TestUnannounced(t *testing.T) {
 		"announced":                 {func(*World) {}, nil},
 		"no report":                 {func(w *World) { *w = w.WithClaims(nil) }, []string{"web"}},
 		"no report, nothing serves": {func(w *World) { *w = w.WithClaims(nil); w.Slices = nil }, nil},
-		"no MetalLB":                {func(w *World) { w.Claims, w.Announcers = nil, nil }, nil},
+		"no report, no address":     {func(w *World) { *w = w.WithClaims(nil); w.Services[0].Status = corev1.ServiceStatus{} }, nil},
+		"no report, terminating but serving": {func(w *World) {
+			*w = w.WithClaims(nil)
+			conditions(w, discoveryv1.EndpointConditions{Ready: ptr(false), Serving: ptr(true), Terminating: ptr(true)})
+		}, []string{"web"}},
+		"no report, not ready": {func(w *World) {
+			*w = w.WithClaims(nil)
+			conditions(w, discoveryv1.EndpointConditions{Ready: ptr(false)})
+		}, nil},
+		"no MetalLB": {func(w *World) { w.Claims, w.Announcers = nil, nil }, nil},
 	} {
 		w := sample()
 		tc.change(&w)

@@ -82,7 +82,7 @@ func TestTake(t *testing.T) {
 func TestTakeWithoutMetalLB(t *testing.T) {
 	client, dyn := clients(false)
 	dyn.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, errors.New("asked for what is not there")
+		return true, nil, errors.New("MetalLB's API was called though the cluster has none")
 	})
 	w, err := Take(context.Background(), client, dyn, Facts{}, "demo")
 	if err != nil || w.Announcers != nil {
@@ -119,11 +119,21 @@ func TestClaims(t *testing.T) {
 	if got := w.Announcers[netip.MustParseAddr("172.18.255.1")]; got != "two" {
 		t.Errorf("announced by %q, want the node that is Ready", got)
 	}
+	for name, c := range map[string]struct {
+		ready corev1.ConditionStatus
+	}{"both are Ready": {corev1.ConditionTrue}, "neither is Ready": {corev1.ConditionFalse}} {
+		even := sample()
+		even.Nodes[1].Status.Conditions[0].Status, even.Nodes[2].Status.Conditions[0].Status = c.ready, c.ready
+		even = even.WithClaims([]Claim{{"demo/web", "two"}, {"demo/web", "one"}})
+		if got := even.Announcers[netip.MustParseAddr("172.18.255.1")]; got != "one" {
+			t.Errorf("%s: announced by %q, want the first by name", name, got)
+		}
+	}
 	if w.Claims[0].Service != "demo/other" || w.Claims[1].Node != "one" {
 		t.Errorf("claims %v are not sorted", w.Claims)
 	}
 	if len(sample().WithClaims(nil).Announcers) != 0 || sample().WithClaims(nil).Announcers == nil {
-		t.Error("no claims mean that nobody announces, not that nobody knows")
+		t.Error("no claims mean that no node announces, not that the announcer is unknown")
 	}
 }
 

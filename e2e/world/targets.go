@@ -11,11 +11,11 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Targets are all that can be asked of a Service ("namespace/name"), sorted, the same for the same world:
+// Targets are all that can be probed of a Service ("namespace/name"), sorted, the same for the same world:
 // every address with every port and protocol declared there, its endpoints, one port no Service declares on
-// each ClusterIP, and on each node one node port that nobody has. Nil for a Service that is not there.
+// each ClusterIP, and on each node one unallocated node port. Nil for a Service that is not there.
 //
-// A Localhost target is there once, for every node to ask of itself (see Applicable). A Service whose load
+// A Localhost target is there once; every node probes its own (see Applicable). A Service whose load
 // balancer gave it no address has no LoadBalancer target.
 func (w World) Targets(service string) []reach.Target {
 	return w.TargetsWith(service, FormFull)
@@ -41,7 +41,7 @@ func (w World) TargetsWith(service string, forms ...NameForm) []reach.Target {
 	return t.sorted()
 }
 
-// Applicable says whether a target can be asked from a vantage at all: a node's loopback only by a node.
+// Applicable reports whether a target can be probed from a vantage at all: a node's loopback only by a node.
 func Applicable(v reach.Vantage, t reach.Target) bool {
 	return t.Kind != reach.Localhost || v.Kind == reach.Node
 }
@@ -106,7 +106,7 @@ func (t *targeting) address(kind reach.TargetKind, addr netip.Addr, port uint16,
 	t.add(reach.Target{Kind: kind, Host: addr.String(), Port: port, Protocol: protocol(p)})
 }
 
-// atNodes adds node ports, the free one beside them, the loopback and the health-check node port.
+// atNodes adds node ports, the free one next to them, the loopback and the health-check node port.
 func (t *targeting) atNodes() {
 	var declared []corev1.ServicePort
 	for _, port := range t.service.Spec.Ports {

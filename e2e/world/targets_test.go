@@ -188,10 +188,10 @@ func TestApplicable(t *testing.T) {
 	for _, kind := range []reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host} {
 		v := reach.Vantage{Kind: kind}
 		if got := Applicable(v, loopback); got != (kind == reach.Node) {
-			t.Errorf("%s asks a loopback: %v", kind, got)
+			t.Errorf("%s probes a loopback: %v", kind, got)
 		}
 		if !Applicable(v, port) {
-			t.Errorf("%s does not ask a node port", kind)
+			t.Errorf("%s does not probe a node port", kind)
 		}
 	}
 }
@@ -201,6 +201,10 @@ func TestSlots(t *testing.T) {
 	slices.SortFunc(slots, compareSlots)
 	if got := strings.Join(slots, " "); got != "control-plane worker worker2 worker10" {
 		t.Error(got)
+	}
+	twice := World{Facts: Facts{Slots: map[string]string{"worker": "one", "worker3": "one"}}}
+	if got := twice.Slot("one"); got != "worker" {
+		t.Errorf("slot %q of a node in two", got)
 	}
 	if got := sample().Slot("stranger"); got != "stranger" {
 		t.Errorf("slot %q of a node in none", got)

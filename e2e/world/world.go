@@ -16,7 +16,7 @@ import (
 )
 
 // World is all that was known of a cluster at one moment. Its lists are sorted by namespace and name (see
-// Sorted). Nothing in it is shared with a cache, and nobody changes it once it is made.
+// Sorted). Nothing in it is shared with a cache, and it does not change after Take.
 type World struct {
 	Facts Facts
 	// Namespaces are those whose objects are in the lists, sorted.
@@ -33,7 +33,7 @@ type World struct {
 	// and node ports are taken.
 	Elsewhere []corev1.Service
 	// Announcers maps load-balancer addresses to the name of the node that announces them. Nil: nothing says
-	// who announces (no MetalLB in layer-2 mode); an address missing from a map is announced by nobody.
+	// who announces (no MetalLB in layer-2 mode); an address missing from a map is announced by no node.
 	Announcers map[netip.Addr]string
 	// Claims are the announcements as MetalLB reports them, sorted. Two nodes may claim one Service for a moment.
 	Claims []Claim
