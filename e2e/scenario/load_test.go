@@ -171,13 +171,28 @@ func TestLoadRefuses(t *testing.T) {
 		"manifest: unknown kind":     {service("kind: Service", "kind: Servant"), "no kind \"Servant\""},
 		"manifest: object twice":     {map[string]string{dir + "service.yaml": goodService + "---" + goodService}, "is there twice"},
 		"manifest: nothing in it":    {map[string]string{dir + "service.yaml": "# nothing\n"}, "it has no object"},
-		"row: unknown vantage":       {expect("from: pod", "from: pods"), `from "pods"`},
+		"row: unknown vantage":       {expect("from: pod", "from: pods"), `row 1: from "pods"`},
 		"row: unknown kind":          {expect("[clusterIP, dns]", "clusterIp"), `target kind "clusterIp"`},
 		"row: unknown outcome":       {expect("outcome: Reached", "outcome: Denied"), `outcome "Denied"`},
 		"row: ProbeFailed expected":  {expect("outcome: Reached", "outcome: ProbeFailed"), `outcome "ProbeFailed"`},
 		"row: unknown mode":          {expect("nftables:", "userspace:"), `proxy mode "userspace"`},
-		"row: nobody answers":        {expect("        by: all\n", ""), "by is missing"},
+		"row: no backend named":      {expect("        by: all\n", ""), "by is missing"},
 		"row: unknown by":            {expect("by: all", "by: most"), `by "most"`},
+		"row: unknown need":          {expect("by: all", "by: {need: most}"), `by: need "most"`},
+		"row: by of bad pods":        {expect("by: all", "by: {pods: 'app in'}"), "by: pods: "},
+		"row: by on no slot":         {expect("by: all", `by: {"on": third}`), `by: on "third"`},
+		"row: by in no state":        {expect("by: all", "by: {states: asleep}"), `by: state "asleep"`},
+		"row: by of names and nodes": {expect("by: all", `by: {names: [outside], "on": own}`), "exclude each other"},
+		"row: host where refused":    {expect("undeclared: true}", "undeclared: true}\n        host: web"), "say nothing where nothing is reached"},
+		"row: sees where refused":    {expect("undeclared: true}", "undeclared: true}\n        sees: self"), "say nothing where nothing is reached"},
+		"row: to no slot":            {expect("undeclared: true", "undeclared: true, node: third"), `node "third"`},
+		"row: unknown protocol":      {expect("undeclared: true", "undeclared: true, protocol: ICMP"), `protocol "ICMP"`},
+		"table: clients and from":    {expect("    rows:", "    clients: app=a\n    from: pod\n    rows:"), "clients and from exclude each other"},
+		"table: bad clients":         {expect("    rows:", "    clients: 'app in'\n    rows:"), "clients: "},
+		"table: extra of no service": {expect("    rows:", "    extra: [{kind: clusterIP, host: a, port: 1}]\n    rows:"), "extra target 1: want service, host and port"},
+		"table: extra of no host":    {expect("    rows:", "    extra: [{kind: clusterIP, service: a, port: 1}]\n    rows:"), "extra target 1: want service, host and port"},
+		"table: extra of no port":    {expect("    rows:", "    extra: [{kind: clusterIP, service: a, host: a}]\n    rows:"), "extra target 1: want service, host and port"},
+		"table: extra of no kind":    {expect("    rows:", "    extra: [{kind: clusterIp, service: a, host: a, port: 1}]\n    rows:"), `extra target 1: target kind "clusterIp"`},
 		"row: by in two ways":        {expect("by: all", "by: {names: [outside], pods: app=a}"), "exclude each other"},
 		"row: itself and pods":       {expect("by: all", "by: {itself: true, states: unready}"), "exclude each other"},
 		"row: itself and names":      {expect("by: all", "by: {itself: true, names: [outside]}"), "exclude each other"},
@@ -216,6 +231,70 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("got %v\nwant an error with %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestLoadTakes(t *testing.T) {
+	for _, c := range []struct{ old, text string }{
+		{"by: all", "by: {names: [outside, web]}"}, {"by: all", "by: {pods: app=a}"}, {"by: all", `by: {"on": [own, target, worker2]}`},
+		{"by: all", "by: {states: [ready, unready, terminating], need: any}"}, {"by: all", "by: itself"}, {"by: all", "by: {itself: true}"},
+		{"undeclared: true", "undeclared: true, node: own"}, {"undeclared: true", "undeclared: true, node: other"}, {"undeclared: true", "undeclared: true, node: worker2"},
+		{"    rows:", "    clients: app=a\n    rows:"}, {"    rows:", "    from: [pod, node/worker]\n    rows:"},
+		{"    rows:", "    extra: [{kind: clusterIP, service: a, host: a, port: 1}]\n    rows:"},
+	} {
+		if _, err := scenario.LoadAll(good(map[string]string{"scenarios/nodeport/expect.yaml": strings.Replace(goodExpect, c.old, c.text, 1)}), steps.Kinds()); err != nil {
+			t.Errorf("%s: %v", c.text, err)
+		}
+	}
+}
+
+// The texts of selectors, as lists and messages print them.
+func TestTexts(t *testing.T) {
+	reached := scenario.Outcomes{Any: []reach.Outcome{reach.Reached}}
+	for _, c := range []struct {
+		text fmt.Stringer
+		want string
+	}{
+		{scenario.To{}, "any target"},
+		{scenario.To{Kind: scenario.Kinds{reach.ClusterIP, reach.DNSName}, Service: "web", Name: "web.demo", Port: 80, Protocol: reach.TCP, Node: "own", Family: "IPv6", Undeclared: true},
+			"clusterIP, dns of web web.demo:80/TCP on own IPv6 (undeclared port)"},
+		{scenario.To{Port: 80}, "any target:80"},
+		{scenario.To{Protocol: reach.UDP}, "any target UDP"},
+		{scenario.By{Need: "all"}, "every pod"},
+		{scenario.By{Need: "any", Pods: "app=a", On: scenario.Strings{"own", "worker"}, States: scenario.Strings{"ready", "unready"}}, "any pod with app=a on own, worker that is ready or unready"},
+		{scenario.By{Need: "one"}, "one pod, always the same"},
+		{scenario.By{Itself: true}, "that pod"},
+		{scenario.By{Names: []string{"outside", "web"}}, "outside, web"},
+		{scenario.Row{From: scenario.Strings{"pod", "node"}, Outcome: reached, By: &scenario.By{Need: "all"}}, "from pod, node to any target: Reached by every pod"},
+		{scenario.Row{From: scenario.Strings{"host"}, Outcome: scenario.Outcomes{Any: []reach.Outcome{reach.Refused}}}, "from host to any target: Refused"},
+		{scenario.Needs{}, ""},
+		{scenario.Needs{Nodes: 2, Features: []scenario.Feature{"outside"}, ProxyModes: []string{"nftables", "iptables"}}, "2 nodes, outside, kube-proxy in mode nftables or iptables"},
+	} {
+		if got := c.text.String(); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestParseRef(t *testing.T) {
+	for text, want := range map[string]scenario.Ref{"Service/a": {Kind: "service", Name: "a"}, "n/pod/b": {Namespace: "n", Kind: "pod", Name: "b"}} {
+		if got, err := scenario.ParseRef(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, bad := range []string{"", "a", "/a", "a//b", "a/b/c/d"} {
+		if got, err := scenario.ParseRef(bad); err == nil {
+			t.Errorf("%q is taken: %+v", bad, got)
+		}
+	}
+}
+
+func TestMatchVantage(t *testing.T) {
+	v := reach.Vantage{Name: "pod/worker", Kind: reach.Pod}
+	for from, want := range map[string]bool{"any": true, "pod": true, "pod/worker": true, "node": false, "pod/worker2": false} {
+		if scenario.MatchVantage(scenario.Strings{from}, v) != want {
+			t.Errorf("%s matches %s: want %t", from, v.Name, want)
+		}
 	}
 }
 
@@ -278,7 +357,27 @@ func TestDescribe(t *testing.T) {
 			t.Errorf("missing %q in\n%s", want, out.String())
 		}
 	}
-	if strings.Contains(out.String(), "CNAME") {
-		t.Errorf("a column that no row uses is printed:\n%s", out.String())
+	for _, unused := range []string{"CNAME", "shares", "runs alone", "where the cluster has", " of ", "probed", "in each IP family", "mode nftables"} {
+		if strings.Contains(out.String(), unused) {
+			t.Errorf("%q is printed though the scenario has none:\n%s", unused, out.String())
+		}
+	}
+	s := scenarios[0]
+	s.Shares = []string{"loadBalancerPool"}
+	tb := s.Tables["inside"]
+	tb.Title, tb.Services, tb.Clients, tb.EachFamily = "two Services", []string{"a", "b"}, "app=c", true
+	s.Tables["inside"] = tb
+	s.Claims = nil
+	out.Reset()
+	if err := scenario.Describe(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  shares   loadBalancerPool\n", `expected table "two Services" of a, b, pods with app=my-app, probed by pods with app=c, in each IP family` + "\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("missing %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "claims") {
+		t.Errorf("claims are printed though the scenario has none:\n%s", out.String())
 	}
 }
