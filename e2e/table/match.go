@@ -76,7 +76,7 @@ func (s Site) Lay(t scenario.Table) (Grid, Gaps, error) {
 	var (
 		gaps    Gaps
 		errs    []error
-		uses    = make([]int, len(t.Rows)) // cells of each row
+		used    = make([]bool, len(t.Rows))
 		covered = map[use]bool{}
 	)
 	g.Targets = s.targets(t, &gaps)
@@ -92,7 +92,7 @@ func (s Site) Lay(t scenario.Table) (Grid, Gaps, error) {
 			for i, row := range t.Rows {
 				if scenario.MatchVantage(row.From, v) && s.Selects(row.To, v, wanted) {
 					rows = append(rows, i)
-					uses[i]++
+					used[i] = true
 					if family := familyOf(target); family != "" {
 						covered[use{row: i, kind: target.Kind, family: family}] = true
 					}
@@ -108,9 +108,9 @@ func (s Site) Lay(t scenario.Table) (Grid, Gaps, error) {
 			}
 		}
 	}
-	for i, n := range uses {
-		if n == 0 && s.World.Facts.HasFamily(t.Rows[i].To.Family) {
-			gaps.Rows = append(gaps.Rows, fmt.Sprintf("row %d (%s) covers no cell", i+1, t.Rows[i]))
+	for i, row := range t.Rows {
+		if !used[i] && s.World.Facts.HasFamily(row.To.Family) {
+			gaps.Rows = append(gaps.Rows, fmt.Sprintf("row %d (%s) covers no cell", i+1, row))
 		}
 	}
 	if t.EachFamily {

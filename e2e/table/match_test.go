@@ -82,18 +82,18 @@ func TestSources(t *testing.T) {
 		cell   Cell
 		want   string
 	}{
-		"self of a pod":                    {"self", Cell{Vantage: onPod}, "10.244.1.9"},
-		"self of a node":                   {"self", Cell{Vantage: onNode}, "10.244.1.1 172.18.0.3"},
-		"own node":                         {"own-node", Cell{Vantage: onPod}, "10.244.1.1 172.18.0.3"},
-		"own node of who has none":         {"own-node", Cell{Vantage: onOutside}, "error"},
-		"the node asked":                   {"node", Cell{Vantage: onPod, Target: port}, "10.244.2.1 172.18.0.4"},
-		"the node that announces":          {"node", Cell{Vantage: onOutside, Target: balanced}, "10.244.2.1 172.18.0.4"},
-		"a load balancer asked from a pod": {"node", Cell{Vantage: onPod, Target: balanced}, "10.244.1.1 172.18.0.3"},
-		"nobody says who announces":        {"node", Cell{Vantage: onOutside, Target: unclaimed}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
-		"any node":                         {"any-node", Cell{Vantage: onPod}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
-		"host":                             {"host", Cell{Vantage: onPod}, "172.18.0.1"},
-		"an address":                       {"192.0.2.1", Cell{Vantage: onPod}, "192.0.2.1"},
-		"a prefix":                         {"192.0.2.0/24", Cell{Vantage: onPod}, "192.0.2.0/24"},
+		"self of a pod":                     {"self", Cell{Vantage: onPod}, "10.244.1.9"},
+		"self of a node":                    {"self", Cell{Vantage: onNode}, "10.244.1.1 172.18.0.3"},
+		"own node":                          {"own-node", Cell{Vantage: onPod}, "10.244.1.1 172.18.0.3"},
+		"own node of a client without one":  {"own-node", Cell{Vantage: onOutside}, "error"},
+		"the node probed":                   {"node", Cell{Vantage: onPod, Target: port}, "10.244.2.1 172.18.0.4"},
+		"the node that announces":           {"node", Cell{Vantage: onOutside, Target: balanced}, "10.244.2.1 172.18.0.4"},
+		"a load balancer probed from a pod": {"node", Cell{Vantage: onPod, Target: balanced}, "10.244.1.1 172.18.0.3"},
+		"the announcer is not reported":     {"node", Cell{Vantage: onOutside, Target: unclaimed}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
+		"any node":                          {"any-node", Cell{Vantage: onPod}, "10.244.1.1 10.244.2.1 172.18.0.3 172.18.0.4"},
+		"host":                              {"host", Cell{Vantage: onPod}, "172.18.0.1"},
+		"an address":                        {"192.0.2.1", Cell{Vantage: onPod}, "192.0.2.1"},
+		"a prefix":                          {"192.0.2.0/24", Cell{Vantage: onPod}, "192.0.2.0/24"},
 	} {
 		prefixes, err := small().sources(c.symbol, c.cell)
 		var texts []string
@@ -143,7 +143,7 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-// A port that a table calls undeclared and the Service has is asked once, by the row of undeclared ports. In a scenario
+// A port that a table calls undeclared and the Service has is probed once, by the row of undeclared ports. In a scenario
 // that is a fault of the table.
 func TestUndeclaredAndDeclared(t *testing.T) {
 	s := small()
@@ -204,6 +204,9 @@ func TestWrittenNeeds(t *testing.T) {
 		}
 		if p.Sticky != want[0] || p.AnyBackend != want[1] || strings.Join(p.Backends, " ") != "a b" {
 			t.Errorf("%s: %+v", need, p)
+		}
+		if p.Rule != "row 1" {
+			t.Errorf("%s: rule %q", need, p.Rule)
 		}
 		if p.CNAME != "a.ns" || p.HostSeen != "b.ns.svc.cluster.local" || p.Reason != "so" {
 			t.Errorf("%s: %+v", need, p)
