@@ -250,7 +250,7 @@ func (p Plan) Text(w io.Writer) error {
 	row := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-11s %s\n", label, fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintf(&b, "svclab conformance, profile %s, will run %d scenarios\n", p.Profile, len(p.scenarios))
+	fmt.Fprintf(&b, "svclab conformance, profile %s; scenarios to run: %d\n", p.Profile, len(p.scenarios))
 	row("cluster", "context %s at %s, Kubernetes %s", p.Cluster.Name, p.Server, p.Cluster.Kubernetes)
 	row("creates", "namespace %s with %d pods, two on each chosen node, one of them in the node's network;", cluster.ClientsNamespace, 2*len(p.Sample.Slots))
 	row("", "namespace %s with a Lease, which excludes a second run; and", LockNamespace)
@@ -275,7 +275,7 @@ func (p Plan) Text(w io.Writer) error {
 	}
 	row("here", "%s", host)
 	for _, f := range p.features {
-		row("feature", "%s", featureLine(f))
+		row("feature", "%s", f)
 	}
 	row("feature", "%s", p.balancerLine())
 	if p.kubectl != "" {
@@ -298,14 +298,6 @@ func (p Plan) balancerLine() string {
 		return "loadBalancer: declared absent"
 	}
 	return fmt.Sprintf("loadBalancer: to be detected by a Service of type LoadBalancer, which has %s to get an address", p.AddressWithin)
-}
-
-func featureLine(f report.Feature) string {
-	has := "no"
-	if f.Present {
-		has = "yes"
-	}
-	return fmt.Sprintf("%s: %s, %s: %s", f.Name, has, f.Source, f.Detail)
 }
 
 // counted joins reasons, each with its count.

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/svclab/svclab/e2e/report"
 )
 
 // Nothing is printed for a Service without a cause.
@@ -20,8 +21,8 @@ func Text(w io.Writer, f Finding, width int, probed bool) error {
 			head = fmt.Sprintf("cause %d of %d", i+1, len(f.Causes))
 		}
 		fmt.Fprintf(&b, "%s: %s\n", head, c.ID)
-		paragraph(&b, "  ", "  ", c.Sentence, width)
-		paragraph(&b, "  change  ", "          ", c.Field, width)
+		paragraph(&b, "  ", c.Sentence, width)
+		paragraph(&b, "  change  ", c.Field, width)
 		fmt.Fprintf(&b, "  try     %s\n", c.Command)
 		fmt.Fprintf(&b, "  see     %s\n\n", c.Doc)
 	}
@@ -34,7 +35,7 @@ func Text(w io.Writer, f Finding, width int, probed bool) error {
 	if len(f.Notes) > 0 {
 		fmt.Fprintln(&b, "worth knowing, by design:")
 		for _, c := range f.Notes {
-			paragraph(&b, "  - ", "    ", fmt.Sprintf("%s [%s; %s]", c.Sentence, c.ID, c.Doc), width)
+			paragraph(&b, "  - ", fmt.Sprintf("%s [%s; %s]", c.Sentence, c.ID, c.Doc), width)
 		}
 	}
 	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
@@ -44,19 +45,10 @@ func Text(w io.Writer, f Finding, width int, probed bool) error {
 	return nil
 }
 
-// paragraph wraps a text between words.
-func paragraph(b *strings.Builder, first, rest, text string, width int) {
-	line, empty := first, true
-	for word := range strings.FieldsSeq(text) {
-		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-			line, empty = rest, true
-		}
-		if !empty {
-			line += " "
-		}
-		line += word
-		empty = false
+// paragraph wraps a text between words, after a head and below it.
+func paragraph(b *strings.Builder, head, text string, width int) {
+	for _, line := range report.Wrap(strings.Join(strings.Fields(text), " "), width-len(head)) {
+		b.WriteString(head + line + "\n")
+		head = strings.Repeat(" ", len(head))
 	}
-	b.WriteString(line + "\n")
 }

@@ -63,6 +63,15 @@ type Feature struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// String says in a line whether the cluster has the feature, and how that is known.
+func (f Feature) String() string {
+	has := "no"
+	if f.Present {
+		has = "yes"
+	}
+	return fmt.Sprintf("%s: %s (%s): %s", f.Name, has, f.Source, f.Detail)
+}
+
 // Vantages says where the probes came from.
 type Vantages struct {
 	// Nodes counts the cluster's nodes. Sampled counts those that had clients on them: every usable node, or a sample

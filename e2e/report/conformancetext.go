@@ -29,7 +29,7 @@ func ConformanceText(w io.Writer, run Run, style Style) error {
 	p.behaviours(*c)
 	p.blank()
 	p.row("vantages", vantageLine(c.Vantages))
-	p.list("features", len(c.Features), func(i int) (ink, string) { return inkNone, featureText(c.Features[i]) })
+	p.list("features", len(c.Features), func(i int) (ink, string) { return inkNone, c.Features[i].String() })
 	p.row("behaviours", c.Statistics.Behaviours.String())
 	p.summary(run)
 	return p.flush(w)
@@ -71,14 +71,6 @@ func vantageLine(v Vantages) string {
 	return text
 }
 
-func featureText(f Feature) string {
-	has := "no"
-	if f.Present {
-		has = "yes"
-	}
-	return fmt.Sprintf("%s: %s (%s): %s", f.Name, has, f.Source, f.Detail)
-}
-
 // markdownConformance writes the behaviours as a table.
 func markdownConformance(b *strings.Builder, c Conformance) {
 	g := Style{}.glyphs()
@@ -96,7 +88,7 @@ func markdownConformance(b *strings.Builder, c Conformance) {
 	}
 	b.WriteString("\n<details><summary>Features and how to reproduce</summary>\n\n")
 	for _, f := range c.Features {
-		fmt.Fprintf(b, "- %s\n", escapeMarkdown(featureText(f)))
+		fmt.Fprintf(b, "- %s\n", escapeMarkdown(f.String()))
 	}
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n\n</details>\n\n", html.EscapeString(strings.Join(c.Reproduce, "\n")))
 }

@@ -61,12 +61,12 @@ func (p *printer) layoutWith(v *view, short, merge bool) grid {
 	var g grid
 	kind := 0
 	for _, t := range v.table.Targets {
-		kind = max(kind, width(string(t.Kind)))
+		kind = max(kind, Width(string(t.Kind)))
 	}
 	if len(v.services) == 1 {
 		g.corner = shorten(v.services[0], longest, p.ellipsis)
 	}
-	g.label = width(g.corner)
+	g.label = Width(g.corner)
 	for i, ti := range v.byService {
 		t := v.table.Targets[ti]
 		if len(v.services) > 1 && (i == 0 || v.table.Targets[v.byService[i-1]].Service != t.Service) {
@@ -77,7 +77,7 @@ func (p *printer) layoutWith(v *view, short, merge bool) grid {
 	}
 	distinguish(g.rows, v)
 	for _, r := range g.rows {
-		g.label = max(g.label, width(r.label))
+		g.label = max(g.label, Width(r.label))
 	}
 	g.columns, g.shortened = p.columns(v, merge)
 	return g
@@ -95,7 +95,7 @@ func (p *printer) columns(v *view, merge bool) (columns []gridColumn, shortened 
 		said := head
 		for ti := range v.cells {
 			mark, text := p.gridCell(v.cells[ti][vi])
-			c.width = max(c.width, width(strings.TrimRight(mark+" "+text, " ")))
+			c.width = max(c.width, Width(strings.TrimRight(mark+" "+text, " ")))
 			said += "\x00" + mark + text
 		}
 		at, known := same[said]
@@ -106,7 +106,7 @@ func (p *printer) columns(v *view, merge bool) (columns []gridColumn, shortened 
 		}
 		if sub != "" {
 			columns[at].subs = append(columns[at].subs, cut)
-			columns[at].width = max(columns[at].width, width(cut))
+			columns[at].width = max(columns[at].width, Width(cut))
 		}
 	}
 	for i, c := range columns {
@@ -149,7 +149,7 @@ func widen(columns []gridColumn) {
 		for _, c := range group {
 			total += c.width
 		}
-		group[len(group)-1].width += max(0, width(group[0].head)-total)
+		group[len(group)-1].width += max(0, Width(group[0].head)-total)
 	}
 }
 

@@ -68,8 +68,8 @@ func TestWidthIsKept(t *testing.T) {
 			}
 			for _, l := range strings.Split(b.String(), "\n") {
 				words := strings.Fields(l)
-				if width(l) > columns && !strings.Contains(l, "svclab probe") && len(words) > 1 {
-					t.Errorf("width %d, plain %t: %d columns: %s", columns, plain, width(l), l)
+				if Width(l) > columns && !strings.Contains(l, "svclab probe") && len(words) > 1 {
+					t.Errorf("width %d, plain %t: %d columns: %s", columns, plain, Width(l), l)
 				}
 			}
 		}
@@ -84,7 +84,7 @@ func TestBarsAlign(t *testing.T) {
 			var at []int
 			for i, r := range l {
 				if r == '│' || r == '┼' {
-					at = append(at, width(l[:i]))
+					at = append(at, Width(l[:i]))
 				}
 			}
 			if len(at) == 0 {
@@ -176,7 +176,7 @@ func TestWords(t *testing.T) {
 		if got := word(c); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		if width(want) > 10 {
+		if Width(want) > 10 {
 			t.Errorf("%q is wider than a column", want)
 		}
 	}
@@ -207,10 +207,10 @@ func TestShorten(t *testing.T) {
 	for _, s := range []string{"short", "ip-10-0-101-23.eu-central-1.compute.internal", "很长很长的节点名称一二三四五六七八九十"} {
 		for columns := 6; columns < 30; columns++ {
 			got := shorten(s, columns, "…")
-			if width(got) > columns {
-				t.Errorf("%q in %d columns takes %d: %q", s, columns, width(got), got)
+			if Width(got) > columns {
+				t.Errorf("%q in %d columns takes %d: %q", s, columns, Width(got), got)
 			}
-			if width(s) > columns && (!strings.HasPrefix(s, got[:1]) || !strings.Contains(got, "…")) {
+			if Width(s) > columns && (!strings.HasPrefix(s, got[:1]) || !strings.Contains(got, "…")) {
 				t.Errorf("%q in %d columns: %q", s, columns, got)
 			}
 		}

@@ -37,7 +37,7 @@ func newPageConformance(c *Conformance) *pageConformance {
 		Facts: []term{{Label: "Vantages", Text: vantageLine(c.Vantages)}, {Label: "Proxy mode", Text: strings.Trim(c.Cluster.ProxyMode+", "+c.ProxySource, ", ")},
 			{Label: "Image", Text: c.Image}}}
 	for _, f := range c.Features {
-		p.Facts = append(p.Facts, term{Label: "Feature " + f.Name, Text: strings.TrimPrefix(featureText(f), f.Name+": ")})
+		p.Facts = append(p.Facts, term{Label: "Feature " + f.Name, Text: strings.TrimPrefix(f.String(), f.Name+": ")})
 	}
 	for _, b := range c.Behaviours {
 		row := pageBehaviour{badge: badgeFor(b.Result), ID: b.ID, Text: b.Text, Profile: b.Profile, Reasons: b.Reasons, Scenarios: b.Scenarios,

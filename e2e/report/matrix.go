@@ -21,14 +21,14 @@ type Column struct {
 func Matrix(w io.Writer, columns []Column, style Style) error {
 	p := newPrinter(style)
 	scenarios := scenariosOf(columns)
-	label := width("scenario")
+	label := Width("scenario")
 	for _, name := range scenarios {
-		label = max(label, width(name))
+		label = max(label, Width(name))
 	}
 	widths := make([]int, len(columns))
 	head := padRight("scenario", label)
 	for i, c := range columns {
-		widths[i] = max(width(c.Head), 9)
+		widths[i] = max(Width(c.Head), 9)
 		head += p.bar + p.edge + padRight(c.Head, widths[i])
 	}
 	p.line(0, p.paint(inkBold, head))

@@ -132,7 +132,7 @@ func (p *printer) command(indent int, label, text string) {
 
 // spread prints left and right on one line, right at the width's end, or on two lines when they do not fit.
 func (p *printer) spread(indent int, i ink, left, right string) {
-	room := p.width() - indent - width(left) - width(right)
+	room := p.width() - indent - Width(left) - Width(right)
 	if right == "" || room < 1 {
 		p.para(indent, 2, i, left)
 		if right != "" {

@@ -101,7 +101,7 @@ type pictureBox struct {
 func (b pictureBox) Middle() int { return b.X + b.Width/2 }
 func (b pictureBox) Base() int   { return b.Y + b.Height/2 + 4 }
 
-func textWidth(s string, char float64) int { return int(float64(width(s))*char) + 1 }
+func textWidth(s string, char float64) int { return int(float64(Width(s))*char) + 1 }
 
 func (p *picture) text(x, y int, class, text string) {
 	if text != "" {

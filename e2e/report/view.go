@@ -78,13 +78,13 @@ func place(t reach.Target, brief bool, room int, ellipsis string) string {
 		if isAddr && addr.Is6() {
 			rest = " v6" + rest
 		}
-		return shorten(owner, max(minHost, room-width(port+rest)), ellipsis) + port + rest
+		return shorten(owner, max(minHost, room-Width(port+rest)), ellipsis) + port + rest
 	}
-	room -= width(port + rest)
+	room -= Width(port + rest)
 	if owner != "" {
-		owner = shorten(owner, max(minHost, room-width(t.Host)-1), ellipsis) + " "
+		owner = shorten(owner, max(minHost, room-Width(t.Host)-1), ellipsis) + " "
 	}
-	room = max(minHost, room-width(owner))
+	room = max(minHost, room-Width(owner))
 	host := t.Host
 	switch {
 	case isAddr && addr.Is6() && port != "":

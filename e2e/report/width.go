@@ -13,28 +13,25 @@ func measure() *runewidth.Condition {
 }
 
 // Width is the number of terminal columns s takes.
-func Width(s string) int { return width(s) }
+func Width(s string) int { return measure().StringWidth(s) }
 
 // Wrap breaks s into lines of at most columns at blanks, and between wide characters, which have none. A word that is
 // too long stays whole. Line feeds break as well.
 func Wrap(s string, columns int) []string { return wrap(s, columns, columns) }
 
-// width is the number of terminal columns s takes.
-func width(s string) int { return measure().StringWidth(s) }
-
 func padRight(s string, columns int) string {
-	return s + strings.Repeat(" ", max(0, columns-width(s)))
+	return s + strings.Repeat(" ", max(0, columns-Width(s)))
 }
 
 // shorten cuts s in the middle to at most columns, keeping both ends: names differ at either.
 func shorten(s string, columns int, ellipsis string) string {
-	if width(s) <= columns {
+	if Width(s) <= columns {
 		return s
 	}
 	m := measure()
-	room := max(2, columns-width(ellipsis))
-	tail := m.TruncateLeft(s, width(s)-room/2, "")
-	return m.Truncate(s, room-width(tail), "") + ellipsis + tail
+	room := max(2, columns-Width(ellipsis))
+	tail := m.TruncateLeft(s, Width(s)-room/2, "")
+	return m.Truncate(s, room-Width(tail), "") + ellipsis + tail
 }
 
 // shortenEnd cuts the end of s off.
@@ -51,12 +48,12 @@ func wrap(s string, first, rest int) []string {
 		line, used := "", 0
 		for _, word := range words(paragraph) {
 			bare := strings.TrimRight(word, " ")
-			if used > 0 && used+width(bare) > room {
+			if used > 0 && used+Width(bare) > room {
 				lines = append(lines, strings.TrimRight(line, " "))
 				line, used, room = "", 0, rest
 			}
 			line += word
-			used += width(word)
+			used += Width(word)
 		}
 		lines = append(lines, strings.TrimRight(line, " "))
 		room = rest
