@@ -45,7 +45,8 @@ func pod(name string, labels map[string]string) *unstructured.Unstructured {
 	return o
 }
 
-// refused is what a check saw of exercise 04: two pods on two nodes ask, one is refused, the other answered.
+// refused is what a check saw of exercise 04: clients on two nodes probe a Service. Its ClusterIP refuses, its name answers, and
+// its node ports do neither.
 func refused(t *testing.T) Seen {
 	t.Helper()
 	cell := func(vantage string, target reach.Target, outcome reach.Outcome, backend string, fields ...string) reach.CellVerdict {
@@ -58,6 +59,9 @@ func refused(t *testing.T) Seen {
 	}
 	ip := reach.Target{Kind: reach.ClusterIP, Service: "learn-04/my-service", Port: 80, Protocol: reach.TCP}
 	name := reach.Target{Kind: reach.DNSName, Service: "learn-04/my-service", Port: 80, Protocol: reach.TCP, Host: "my-service"}
+	port := reach.Target{Kind: reach.NodePort, Service: "learn-04/my-service", Port: 30080, Protocol: reach.UDP, Slot: "worker"}
+	far := port
+	far.Slot = "worker2"
 	app := map[string]string{"app": "my-app"}
 	return Seen{
 		Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{
@@ -66,12 +70,12 @@ func refused(t *testing.T) Seen {
 				cell("pod/worker", name, reach.Reached, "my-app-1", "missing backend"),
 			}}}},
 			{Name: "pods replaced", Result: reach.Skipped},
-			{Name: "the app runs", Result: reach.Pass},
+			{Name: "the app runs", Result: reach.Pass, Tables: []reach.Table{{Cells: []reach.CellVerdict{cell("pod/worker", port, reach.Unreachable, ""), cell("pod/worker", far, reach.TimedOut, "")}}}},
 		}},
 		Objects: []runner.Noted{
 			{Ref: scenario.Ref{Kind: "service", Name: "my-service"}, Objects: []*unstructured.Unstructured{object(t, `{kind: Service, metadata: {name: my-service}, spec: {type: ClusterIP, ports: [{port: 80, targetPort: 8081}]}}`)}},
 			{Ref: scenario.Ref{Kind: "service", Name: "my-app"}},
-			{Ref: scenario.Ref{Kind: "pods", Name: "*"}, Objects: []*unstructured.Unstructured{pod("a", app), pod("b", app), pod("c", nil)}},
+			{Ref: scenario.Ref{Kind: "pods", Name: "*"}, Objects: []*unstructured.Unstructured{pod("c", nil), pod("a", app), pod("b", app)}},
 		},
 	}
 }
@@ -102,6 +106,22 @@ func TestConditions(t *testing.T) {
 		`cell: {from: pod/worker, to: {kind: dns}, backend: my-app-}`:                    true,
 		`cell: {from: pod/worker2, to: {kind: dns}, backend: my-app-}`:                   false,
 		`cell: {to: {service: other}, outcome: Refused}`:                                 false,
+		`cell: {step: the app runs, outcome: TimedOut}`:                                  true,
+		`cell: {to: {node: own}, outcome: Unreachable}`:                                  true,
+		`cell: {to: {node: own}, outcome: TimedOut}`:                                     false,
+		`cell: {to: {node: other}, outcome: TimedOut}`:                                   true,
+		`cell: {to: {node: other}, outcome: Unreachable}`:                                false,
+		`cell: {to: {node: other}, outcome: Refused}`:                                    false, // no single node has a ClusterIP
+		`cell: {to: {node: worker2}, outcome: TimedOut}`:                                 true,
+		`cell: {to: {node: worker2}, outcome: Unreachable}`:                              false,
+		`cell: {to: {protocol: UDP}, outcome: TimedOut}`:                                 true,
+		`cell: {to: {protocol: TCP}, outcome: TimedOut}`:                                 false,
+		`cell: {to: {port: 30080}, outcome: TimedOut}`:                                   true,
+		`cell: {to: {name: my-service}, outcome: Reached}`:                               true,
+		`cell: {to: {name: another}, outcome: Reached}`:                                  false,
+		`cell: {to: {undeclared: true}, outcome: Refused}`:                               false,
+		`cell: {to: {kind: dns}, backend: other-}`:                                       false,
+		`count: {kind: pods, like: {ref: pod/x, path: {"{.metadata.name}": b}}, min: 1}`: true,
 		`cell: {differs: missing backend}`:                                               true,
 		`cell: {differs: source}`:                                                        false,
 		`cell: {step: the app runs, outcome: Refused}`:                                   false,
@@ -166,8 +186,9 @@ variants:
   - {hint: 1, id: pods, when: [{count: {kind: pods, min: 1}}]}
   - {hint: 1, id: later, when: [{count: {kind: pods, min: 1}}]}
   - {hint: 2, id: no-pods, when: [{count: {kind: pods, max: 0}}]}
+  - {hint: 4, id: pods, when: [{count: {kind: pods, min: 1}}]}
 `)
-	for n, want := range map[int]string{1: "hint/1/pods", 2: "hint/2", 3: "hint/3"} {
+	for n, want := range map[int]string{1: "hint/1/pods", 2: "hint/2", 3: "hint/3", 4: "hint/4/pods"} {
 		if got, err := Hint(e, n, refused(t)); err != nil || got != want {
 			t.Errorf("hint %d: %s, %v; want %s", n, got, err, want)
 		}
@@ -198,10 +219,19 @@ func TestSame(t *testing.T) {
 	if Same(a, b) {
 		t.Error("another outcome is the same")
 	}
-	b = refused(t).Verdict
-	b.Steps[1].Why = "pods do not end"
-	if Same(a, b) {
-		t.Error("another reason is the same")
+	for name, change := range map[string]func(*reach.Step, *reach.CellVerdict){
+		"reason":           func(s *reach.Step, _ *reach.CellVerdict) { s.Why = "pods do not end" },
+		"step":             func(s *reach.Step, _ *reach.CellVerdict) { s.Name = "another" },
+		"result":           func(s *reach.Step, _ *reach.CellVerdict) { s.Result = reach.Inconclusive },
+		"result of a cell": func(_ *reach.Step, c *reach.CellVerdict) { c.Result = reach.Pass },
+		"vantage":          func(_ *reach.Step, c *reach.CellVerdict) { c.Cell.Vantage.Name = "host" },
+		"target":           func(_ *reach.Step, c *reach.CellVerdict) { c.Cell.Target.Port = 81 },
+	} {
+		b = refused(t).Verdict
+		change(&b.Steps[0], &b.Steps[0].Tables[0].Cells[0])
+		if Same(a, b) {
+			t.Errorf("another %s is the same", name)
+		}
 	}
 }
 
@@ -277,6 +307,35 @@ func TestRendererPaintsOnTerminalsOnly(t *testing.T) {
 		if out.String() != tc.want {
 			t.Errorf("%+v: got %q", tc.style, out.String())
 		}
+	}
+}
+
+func TestRendererIndents(t *testing.T) {
+	for text, want := range map[string]string{
+		"- one two three four five six\nseven":  "- one two three four\n  five six seven\n",
+		"one two three four **five six** seven": "one two three four\nfive six seven\n",
+		"a * b":                                 "a * b\n",
+		"ends in *":                             "ends in *\n",
+		"**a** and `b ** c`":                    "a and `b ** c`\n",
+	} {
+		var out strings.Builder
+		p := Renderer{W: &out, Style: report.Style{Width: 22, Plain: true}}
+		p.Markdown(text)
+		if out.String() != want {
+			t.Errorf("%q: got %q, want %q", text, out.String(), want)
+		}
+	}
+	var out strings.Builder
+	p := Renderer{W: &out, Style: report.Style{Width: 30, Plain: true}}
+	p.Field("Why:", "one two three four five six seven eight nine ten")
+	if want := "Why: one two three four five\n     six seven eight nine ten\n"; out.String() != want {
+		t.Errorf("field: got %q, want %q", out.String(), want)
+	}
+	out.Reset()
+	p = Renderer{W: &out, Style: report.Style{Width: 22, Color: true}}
+	p.para(0, 0, plain, "one two three four **five six** seven")
+	if want := "one two three four\n\x1b[1mfive six\x1b[0m seven\n"; out.String() != want {
+		t.Errorf("bold after a break: got %q, want %q", out.String(), want)
 	}
 }
 

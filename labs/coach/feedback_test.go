@@ -47,6 +47,82 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A check shows the tables of what failed, and of a goal that is met the last one; next to it the one before, if it differs.
+func TestFeedbackShowsTables(t *testing.T) {
+	vantage, target := reach.Vantage{Name: "pod/worker"}, reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: 80}
+	step := func(name string, result reach.Result, outcome reach.Outcome) reach.Step {
+		cell := reach.CellVerdict{Result: result, Cell: reach.Cell{Vantage: vantage, Target: target, Observations: []reach.Observation{{Outcome: outcome}}}}
+		return reach.Step{Name: name, Result: result, Tables: []reach.Table{{}, {Vantages: []reach.Vantage{vantage}, Targets: []reach.Target{target}, Cells: []reach.CellVerdict{cell}}}}
+	}
+	verdict := func(result reach.Result, steps ...reach.Step) reach.Verdict {
+		return reach.Verdict{Result: result, Steps: steps}
+	}
+	refused, lost, met := step("a", reach.Fail, reach.Refused), step("a", reach.Fail, reach.TimedOut), step("a", reach.Pass, reach.Reached)
+	last := step("b", reach.Pass, reach.Reached)
+	unjudged := step("a", reach.Inconclusive, reach.ProbeFailed)
+	for name, c := range map[string]struct {
+		before, now reach.Verdict
+		shown       map[ID]int
+		tables      int
+	}{
+		"first check":      {reach.Verdict{}, verdict(reach.Fail, refused), map[ID]int{Now: 1}, 1},
+		"nothing changed":  {verdict(reach.Fail, refused), verdict(reach.Fail, refused), map[ID]int{Unchanged: 1}, 1},
+		"changed":          {verdict(reach.Fail, refused), verdict(reach.Fail, lost), map[ID]int{Before: 1, Now: 1}, 2},
+		"another step":     {verdict(reach.Fail, last), verdict(reach.Fail, refused), map[ID]int{Now: 1}, 1},
+		"no such table":    {verdict(reach.Fail, reach.Step{Name: "a"}), verdict(reach.Fail, refused), map[ID]int{Now: 1}, 1},
+		"met":              {reach.Verdict{}, verdict(reach.Pass, met, last), map[ID]int{Now: 1}, 1},
+		"met, no table":    {reach.Verdict{}, verdict(reach.Pass, reach.Step{Name: "a", Result: reach.Pass}), nil, 0},
+		"met, then failed": {reach.Verdict{}, verdict(reach.Fail, met, reach.Step{Name: "c", Result: reach.Fail}), nil, 0},
+		"not judged":       {reach.Verdict{}, verdict(reach.Inconclusive, unjudged), map[ID]int{Now: 1}, 1},
+	} {
+		for _, language := range course.Languages() {
+			var out strings.Builder
+			p := Renderer{W: &out, Language: language}
+			p.Feedback(course.Exercise{}, c.before, Seen{Verdict: c.now})
+			if err := p.Done(); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []ID{Now, Before, Unchanged} {
+				if got := strings.Count(out.String(), Say(language, id)+"\n"); got != c.shown[id] {
+					t.Errorf("%s: %q is written %d times, want %d, in\n%s", name, Say(language, id), got, c.shown[id], out.String())
+				}
+			}
+			if got := strings.Count(out.String(), "  clusterIP 10.96.0.9:80 │"); got != c.tables {
+				t.Errorf("%s: %d tables, want %d, in\n%s", name, got, c.tables, out.String())
+			}
+			legend, _, _ := strings.Cut(Say(language, Legend), "，")
+			if strings.Contains(out.String(), legend) != (language == course.Chinese && c.tables > 0) {
+				t.Errorf("%s: the legend explains English words of a table in Chinese:\n%s", name, out.String())
+			}
+		}
+	}
+	var out strings.Builder
+	p := Renderer{W: &out, Language: course.English}
+	p.Start(verdict(reach.Fail, refused))
+	p.Start(verdict(reach.Fail, reach.Step{Name: "a", Tables: []reach.Table{{}}}))
+	if strings.Count(out.String(), Say(course.English, FirstGrid)) != 1 || strings.Count(out.String(), Say(course.English, Nothing)) != 1 {
+		t.Errorf("the start shows\n%s", out.String())
+	}
+}
+
+// Only the first three kinds of difference are explained; a cell that passed is not one.
+func TestFeedbackExplainsAFew(t *testing.T) {
+	for n, want := range map[int]string{3: "", 5: "  … +2\n"} {
+		table := reach.Table{Cells: []reach.CellVerdict{{Result: reach.Pass}}}
+		for i := range n {
+			table.Cells = append(table.Cells, reach.CellVerdict{Result: reach.Fail, Differences: []reach.Difference{{Field: "source", Want: "10.0.0.1", Got: "none"}},
+				Oracle: reach.Prediction{Rule: strings.Repeat("x", i+1), Reason: strings.Repeat("why ", i+1)}})
+		}
+		var out strings.Builder
+		p := Renderer{W: &out, Language: course.English}
+		p.differences(table)
+		_, more, _ := strings.Cut(out.String(), "  …")
+		if more != strings.TrimPrefix(want, "  …") || strings.Count(out.String(), "source 10.0.0.1") != 3 {
+			t.Errorf("%d kinds:\n%s", n, out.String())
+		}
+	}
+}
+
 // Cells that differ alike are told once, though the reason of each names its own node; other answers are told too.
 func TestFeedbackTellsAlikeOnce(t *testing.T) {
 	var table reach.Table
