@@ -156,6 +156,8 @@ func TestLoadRefuses(t *testing.T) {
 		"file outside the folder":    {step("apply: ../other/service.yaml"), "is no manifest"},
 		"bad timeout":                {head("90s", "90"), "want a duration"},
 		"no timeout at all":          {head("90s", "0s"), "more than nothing"},
+		"claim twice":                {head("[nodePort/30080]", "[nodePort/30080, nodePort/30080]"), "there twice, or shared as well"},
+		"claim shared as well":       {head("claims: [nodePort/30080]", "claims: [nodePort/30080]\nshares: [nodePort/30080]"), "there twice, or shared as well"},
 		"unclaimed node port":        {head("nodePort/30080", "nodePort/30081"), "node port 30080 is used but not claimed"},
 		"node port in a patch":       {step("patch: {object: service/a, body: {spec: {ports: [{nodePort: 30099}]}}}"), "node port 30099 is used but not claimed"},
 		"node port in a JSON patch":  {step("patch: {object: service/a, type: json, body: [{op: add, path: /spec/ports/0/nodePort, value: 30098}]}"), "node port 30098"},
@@ -286,6 +288,20 @@ func TestParseRef(t *testing.T) {
 		if got, err := scenario.ParseRef(bad); err == nil {
 			t.Errorf("%q is taken: %+v", bad, got)
 		}
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	for _, c := range []struct {
+		run, of scenario.Profile
+		holds   bool
+	}{{scenario.Core, scenario.Core, true}, {scenario.Core, scenario.Extended, false}, {scenario.Extended, scenario.Core, true}, {scenario.Extended, scenario.Extended, true}} {
+		if c.run.Holds(c.of) != c.holds {
+			t.Errorf("a run of %s is about a behaviour of %s: want %t", c.run, c.of, c.holds)
+		}
+	}
+	if scenario.Duration(0).Or(time.Second) != time.Second || scenario.Duration(time.Minute).Or(time.Second) != time.Minute {
+		t.Error("the fallback is for a duration that is not set, and only for that")
 	}
 }
 
