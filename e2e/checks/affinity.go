@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,8 +86,8 @@ func affinityExpires(ctx context.Context, env Env, args affinityArgs) ([]string,
 	return lines, errors.Join(errs...)
 }
 
-// lastingArgs are those of the check affinity-lasts.
-type lastingArgs struct {
+// reconnectArgs are those of the check affinity-lasts.
+type reconnectArgs struct {
 	Service string `json:"service"`
 	// From are vantages as a table's row has them; To selects the service's targets.
 	From scenario.Strings `json:"from"`
@@ -100,7 +99,7 @@ type lastingArgs struct {
 // affinityLasts lets every client connect, pause, and connect again. A Service that has forgotten a client chooses between
 // two pods again, so each client halves the chance that a loss of affinity is not seen. A table cannot see it: its
 // connections follow each other without a pause.
-func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, error) {
+func affinityLasts(ctx context.Context, env Env, args reconnectArgs) ([]string, error) {
 	if args.Pause <= 0 {
 		return nil, errors.New("pause: want more than 0")
 	}
@@ -117,11 +116,11 @@ func affinityLasts(ctx context.Context, env Env, args lastingArgs) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	return judgeLasting(cells, time.Duration(args.Pause))
+	return judgeReconnections(cells, time.Duration(args.Pause))
 }
 
-// judgeLasting returns an error unless both connections of each client were answered by one pod.
-func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
+// judgeReconnections returns an error unless both connections of each client were answered by one pod.
+func judgeReconnections(cells []reach.Cell, pause time.Duration) ([]string, error) {
 	if lines, err := judgeConnections(cells); err != nil {
 		return lines, err
 	}
@@ -148,18 +147,12 @@ func judgeLasting(cells []reach.Cell, pause time.Duration) ([]string, error) {
 
 // judgeExpiry returns an error unless each of the pods answered, and no other backend.
 func judgeExpiry(observations []reach.Observation, pods []string, timeout time.Duration) ([]string, error) {
-	tally := map[string]int{}
-	for _, o := range observations {
-		switch {
-		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
-			return nil, fmt.Errorf("a probe could not be sent: %s", o.Detail)
-		case o.Outcome != reach.Reached || !slices.Contains(pods, o.Backend):
-			return nil, reach.Failf("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
-		}
-		tally[o.Backend]++
+	counts, err := tally(observations, pods)
+	if err != nil {
+		return nil, err
 	}
-	line := fmt.Sprintf("%d connections, each more than %s after the last: %s", len(observations), timeout, reach.Counts(tally))
-	if len(tally) < len(pods) {
+	line := fmt.Sprintf("%d connections, each more than %s after the last: %s", len(observations), timeout, reach.Counts(counts))
+	if len(counts) < len(pods) {
 		return []string{line}, reach.Failf("the client was not forgotten after %s: %s", timeout, line)
 	}
 	return []string{line}, nil

@@ -18,11 +18,11 @@ import (
 // lineUp answers each request with one connection to each of its backends, in order, and records the requests.
 type lineUp struct {
 	backends []string
-	asked    []probe.Request
+	sent     []probe.Request
 }
 
 func (l *lineUp) Observe(_ context.Context, requests []probe.Request) ([]reach.Cell, error) {
-	l.asked = append(l.asked, requests...)
+	l.sent = append(l.sent, requests...)
 	cell := reach.Cell{Vantage: requests[0].Vantage, Target: requests[0].Target}
 	for _, backend := range l.backends {
 		cell.Observations = append(cell.Observations, reach.Observation{Outcome: reach.Reached, Backend: backend})
@@ -61,9 +61,9 @@ func TestAffinityExpires(t *testing.T) {
 			if reach.ResultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
 				t.Fatalf("got %v (%v), want %s: %s", reach.ResultOf(err), err, tc.want, tc.why)
 			}
-			for _, r := range prober.asked {
+			for _, r := range prober.sent {
 				if r.Interval <= time.Second || r.Max != observe.MaxProbes(2) || strings.Join(r.Until, " ") != "a b" {
-					t.Errorf("asked every %s, %d times at most, until %v", r.Interval, r.Max, r.Until)
+					t.Errorf("sent every %s, %d times at most, until %v", r.Interval, r.Max, r.Until)
 				}
 			}
 		})
@@ -73,11 +73,11 @@ func TestAffinityExpires(t *testing.T) {
 // forEach answers each request by a function of it.
 type forEach struct {
 	answer func(probe.Request) []reach.Observation
-	asked  []probe.Request
+	sent   []probe.Request
 }
 
 func (f *forEach) Observe(_ context.Context, requests []probe.Request) ([]reach.Cell, error) {
-	f.asked = append(f.asked, requests...)
+	f.sent = append(f.sent, requests...)
 	var cells []reach.Cell
 	for _, r := range requests {
 		cells = append(cells, reach.Cell{Vantage: r.Vantage, Target: r.Target, Observations: f.answer(r)})
@@ -85,8 +85,8 @@ func (f *forEach) Observe(_ context.Context, requests []probe.Request) ([]reach.
 	return cells, nil
 }
 
-// asked is an Env with one Service, three vantages, and the prober.
-func asked(prober Prober) Env {
+// envWith is an Env with one Service, three vantages, and the prober.
+func envWith(prober Prober) Env {
 	where := addressed()
 	where.World.Services[0].Spec.Ports = []corev1.ServicePort{{Port: 80}}
 	second := onPod
@@ -121,16 +121,16 @@ func TestAffinityLasts(t *testing.T) {
 				}
 				return by("a", "a")
 			}}
-			args := lastingArgs{Service: "my-service", From: scenario.Strings{"pod"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}, Pause: scenario.Duration(6 * time.Second)}
-			_, err := affinityLasts(t.Context(), asked(prober), args)
+			args := reconnectArgs{Service: "my-service", From: scenario.Strings{"pod"}, To: scenario.To{Kind: scenario.Kinds{reach.ClusterIP}}, Pause: scenario.Duration(6 * time.Second)}
+			_, err := affinityLasts(t.Context(), envWith(prober), args)
 			if reach.ResultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
 				t.Fatalf("got %v (%v), want %s: %s", reach.ResultOf(err), err, tc.want, tc.why)
 			}
-			if len(prober.asked) != 2 || prober.asked[0].Min != 2 || prober.asked[0].Max != 2 || prober.asked[0].Interval != 6*time.Second {
-				t.Errorf("asked %+v", prober.asked)
+			if len(prober.sent) != 2 || prober.sent[0].Min != 2 || prober.sent[0].Max != 2 || prober.sent[0].Interval != 6*time.Second {
+				t.Errorf("sent %+v", prober.sent)
 			}
 			args.Pause = 0
-			if _, err := affinityLasts(t.Context(), asked(prober), args); reach.ResultOf(err) != reach.Inconclusive {
+			if _, err := affinityLasts(t.Context(), envWith(prober), args); reach.ResultOf(err) != reach.Inconclusive {
 				t.Errorf("without a pause: %v", err)
 			}
 		})

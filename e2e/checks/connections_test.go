@@ -55,13 +55,13 @@ func TestConnections(t *testing.T) {
 				}
 				return []reach.Observation{{Outcome: reach.Reached}}
 			}}
-			_, err := connections(t.Context(), asked(prober), args)
+			_, err := connections(t.Context(), envWith(prober), args)
 			if reach.ResultOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.why) {
 				t.Fatalf("got %v (%v), want %s: %s", reach.ResultOf(err), err, tc.want, tc.why)
 			}
-			for _, r := range prober.asked {
+			for _, r := range prober.sent {
 				if r.Max != 1 || r.Length != 20_000 || r.Hold != 2*time.Second || r.Timeout != 3*time.Second {
-					t.Fatalf("asked %+v", r)
+					t.Fatalf("sent %+v", r)
 				}
 			}
 		})
@@ -74,7 +74,7 @@ func TestConnections(t *testing.T) {
 	} {
 		wrong := args
 		change(&wrong)
-		if _, err := connections(t.Context(), asked(&forEach{}), wrong); reach.ResultOf(err) != reach.Inconclusive {
+		if _, err := connections(t.Context(), envWith(&forEach{}), wrong); reach.ResultOf(err) != reach.Inconclusive {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

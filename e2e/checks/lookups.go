@@ -235,9 +235,4 @@ func answers(f probe.Found) []string {
 	return texts
 }
 
-func orNoRecord(texts []string) string {
-	if len(texts) == 0 {
-		return "no such record"
-	}
-	return strings.Join(texts, ", ")
-}
+func orNoRecord(texts []string) string { return orText(texts, "no such record") }

@@ -114,14 +114,14 @@ func TestJudgeLookups(t *testing.T) {
 	}
 }
 
-// A question about every address is asked of those that its record can hold, and of none where there are none.
+// A placeholder for all addresses in a name makes a query for each address that the record can hold; there may be none.
 func TestLookupsOfEveryAddress(t *testing.T) {
 	args := lookupArgs{From: "pod/worker", Lookups: []lookupWant{
 		{Name: "{podLabels:a}.x.", Record: probe.A, Want: []string{"{podIPs:a}"}},
 		{Name: "{podLabels:a}.x.", Record: probe.AAAA, Want: []string{"{podIPs:a}"}},
 		{Name: "x.", Record: probe.AAAA, Want: []string{"{podIPs:a}"}},
 	}}
-	asked := func(s table.Site) string {
+	queries := func(s table.Site) string {
 		s.Vantages = []reach.Vantage{onPod}
 		lookups, wants, err := args.prepare(s, time.Second)
 		if err != nil {
@@ -133,10 +133,10 @@ func TestLookupsOfEveryAddress(t *testing.T) {
 		}
 		return strings.Join(texts, "; ")
 	}
-	if got, want := asked(dual()), "A 10-244-1-7.x. [10.244.1.7]; AAAA fd00-1--7.x. [fd00:1::7]; AAAA x. [fd00:1::7]"; got != want {
+	if got, want := queries(dual()), "A 10-244-1-7.x. [10.244.1.7]; AAAA fd00-1--7.x. [fd00:1::7]; AAAA x. [fd00:1::7]"; got != want {
 		t.Errorf("with both families: %s, want %s", got, want)
 	}
-	if got, want := asked(addressed()), "A 10-244-1-7.x. [10.244.1.7]; AAAA x. []"; got != want {
+	if got, want := queries(addressed()), "A 10-244-1-7.x. [10.244.1.7]; AAAA x. []"; got != want {
 		t.Errorf("with one: %s, want %s", got, want)
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -83,19 +85,14 @@ func compareLines(got, want []string) ([]string, error) {
 }
 
 func ownedBy(slice *discoveryv1.EndpointSlice, service *corev1.Service) bool {
-	for _, owner := range slice.OwnerReferences {
-		if owner.Kind == "Service" && owner.UID == service.UID {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(slice.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Service" && o.UID == service.UID })
 }
 
 // listedLines returns a slice's endpoints, one line each.
 func listedLines(slice *discoveryv1.EndpointSlice, family corev1.IPFamily) []string {
 	var ports, lines []string
 	for _, p := range slice.Ports {
-		ports = append(ports, fmt.Sprintf("%s %d/%s", deref(p.Name), deref(p.Port), deref(p.Protocol)))
+		ports = append(ports, fmt.Sprintf("%s %d/%s", ptr.Deref(p.Name, ""), ptr.Deref(p.Port, 0), ptr.Deref(p.Protocol, "")))
 	}
 	for _, e := range slice.Endpoints {
 		var conditions []string
@@ -113,7 +110,7 @@ func listedLines(slice *discoveryv1.EndpointSlice, family corev1.IPFamily) []str
 		if e.TargetRef != nil {
 			pod = fmt.Sprintf("%s %s (%s)", e.TargetRef.Kind, e.TargetRef.Name, e.TargetRef.UID)
 		}
-		lines = append(lines, endpointLine(pod, family, strings.Join(e.Addresses, "+"), deref(e.NodeName), conditions, ports))
+		lines = append(lines, endpointLine(pod, family, strings.Join(e.Addresses, "+"), ptr.Deref(e.NodeName, ""), conditions, ports))
 	}
 	return lines
 }
@@ -142,18 +139,10 @@ func endpointLine(pod string, family corev1.IPFamily, addr, node string, conditi
 		orText(conditions, "neither ready nor serving nor terminating"), orText(ports, "none"))
 }
 
+// orText joins texts; without any it returns empty.
 func orText(texts []string, empty string) string {
 	if len(texts) == 0 {
 		return empty
 	}
 	return strings.Join(texts, ", ")
-}
-
-// deref is what p points to, or nothing.
-func deref[T any](p *T) T {
-	if p == nil {
-		var nothing T
-		return nothing
-	}
-	return *p
 }

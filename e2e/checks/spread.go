@@ -33,12 +33,8 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	tally := map[string]int{} // a pod without an answer counts too
-	for _, pod := range pods {
-		tally[pod] = 0
-	}
-	if len(tally) < 2 || args.Connections < 5*len(tally) {
-		return nil, fmt.Errorf("%d connections to %d pods are too few: want two pods at least, and five connections for each", args.Connections, len(tally))
+	if len(pods) < 2 || args.Connections < 5*len(pods) {
+		return nil, fmt.Errorf("%d connections to %d pods are too few: want two pods at least, and five connections for each", args.Connections, len(pods))
 	}
 	i := slices.IndexFunc(env.Vantages, func(v reach.Vantage) bool { return v.Name == args.From })
 	if i < 0 {
@@ -56,17 +52,30 @@ func spread(ctx context.Context, env Env, args spreadArgs) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range cells[0].Observations {
-		_, known := tally[o.Backend]
+	counts, err := tally(cells[0].Observations, pods)
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range pods {
+		counts[pod] += 0 // the test needs the pods without an answer too
+	}
+	return judgeSpread(counts, args.FalseAlarm)
+}
+
+// tally counts the answers of each pod that answered. It returns an error for a probe that could not be sent, and for a
+// connection that none of the pods answered.
+func tally(observations []reach.Observation, pods []string) (map[string]int, error) {
+	counts := map[string]int{}
+	for _, o := range observations {
 		switch {
 		case o.Outcome == reach.ProbeFailed || o.Outcome == reach.Unprobed:
 			return nil, fmt.Errorf("a probe could not be sent: %s", o.Detail)
-		case o.Outcome != reach.Reached || !known:
+		case o.Outcome != reach.Reached || !slices.Contains(pods, o.Backend):
 			return nil, reach.Failf("a connection was %s, by %q: %s", o.Outcome, o.Backend, o.Detail)
 		}
-		tally[o.Backend]++
+		counts[o.Backend]++
 	}
-	return judgeSpread(tally, args.FalseAlarm)
+	return counts, nil
 }
 
 // judgeSpread tests by chi-square whether each backend was chosen with the same chance.

@@ -94,7 +94,9 @@ func (c *Cluster) abandon(ctx context.Context) error {
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteIn)
 	defer cancel()
 	if ctx.Err() == nil {
-		c.SaveLogs(cleaning, filepath.Join(c.settings.Output, "logs", "create"))
+		if err := c.SaveLogs(cleaning, filepath.Join(c.settings.Output, "logs", "create")); err != nil {
+			c.logf("not all logs could be saved: %s", shortened(err.Error()))
+		}
 	}
 	for range 3 { // the engine may end what a cancelled command began only after the first inspection
 		have, err := c.inspect(cleaning)

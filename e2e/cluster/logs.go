@@ -55,12 +55,11 @@ func (c *Cluster) ExportLogs(ctx context.Context, dir string) error {
 	return errors.Join(objects, nodes, logs)
 }
 
-// SaveLogs is ExportLogs for a failure that is reported elsewhere: it logs where the files are and which could not be saved.
-func (c *Cluster) SaveLogs(ctx context.Context, dir string) {
-	if err := c.ExportLogs(ctx, dir); err != nil {
-		c.logf("not all logs could be saved: %s", shortened(err.Error()))
-	}
+// SaveLogs is ExportLogs, and logs where the files are.
+func (c *Cluster) SaveLogs(ctx context.Context, dir string) error {
+	err := c.ExportLogs(ctx, dir)
 	c.logf("the logs are in %s", dir)
+	return err
 }
 
 func (c *Cluster) dumpObjects(ctx context.Context, dir string) error {

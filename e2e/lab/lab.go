@@ -50,8 +50,8 @@ func (c Cluster) ControlNode(ctx context.Context, slot, action string) error {
 // Runner returns a runner of scenarios on the cluster. It saves the cluster's logs of each scenario that did not pass below
 // output.
 func (c Cluster) Runner(output string, opts ...runner.Option) *runner.Runner {
-	saved := runner.WithFailed(func(ctx context.Context, scenario, _ string) {
-		c.SaveLogs(ctx, filepath.Join(output, "logs", scenario))
+	saved := runner.WithFailed(func(ctx context.Context, scenario, _ string) error {
+		return c.SaveLogs(ctx, filepath.Join(output, "logs", scenario))
 	})
 	return runner.New(c, runner.ForClient(probe.New(c.Cluster)), append([]runner.Option{saved}, opts...)...)
 }

@@ -85,7 +85,7 @@ func (o Outcome) Result() reach.Result {
 // all of its timeout. A fault that would be noticed with these would be with the longer ones, as no mutant goes by itself.
 // Namespaces that are still going are no other mutant's business.
 func Settings() runner.Settings {
-	return runner.Settings{Hurry: true, Convergence: 4 * time.Second, Timeouts: observe.Timeouts{Answered: 3 * time.Second}}
+	return runner.Settings{LeaveTerminating: true, Convergence: 4 * time.Second, Timeouts: observe.Timeouts{Answered: 3 * time.Second}}
 }
 
 // Run injects each mutant's fault, one at a time. runnerWith makes the runner, with Settings and the options

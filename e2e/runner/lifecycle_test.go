@@ -149,9 +149,15 @@ func TestKeepAndFailedHook(t *testing.T) {
 	settings := quickly()
 	settings.Keep = true
 	var told []string
-	c, p, r := lab(t, WithSettings(settings), WithFailed(func(_ context.Context, name, namespace string) { told = append(told, name+" "+namespace) }))
+	c, p, r := lab(t, WithSettings(settings), WithFailed(func(_ context.Context, name, namespace string) error {
+		told = append(told, name+" "+namespace)
+		return errors.New("the disk is full")
+	}))
 	p.broken = func(_ int, _ probe.Request, o *reach.Observation) { o.Outcome = reach.TimedOut }
-	one(t, r, loaded(t, "kept", "", deployAndLook, reachTable))
+	v := one(t, r, loaded(t, "kept", "", deployAndLook, reachTable))
+	if last := v.Steps[len(v.Steps)-1]; v.Result != reach.Fail || last.Result != reach.Inconclusive || last.Why != "the disk is full" {
+		t.Errorf("%s, last step %+v", v.Result, last)
+	}
 	left := namespacesLeft(c)
 	if len(left) != 1 || len(told) != 1 || told[0] != "kept "+left[0] {
 		t.Errorf("namespaces %v, told %v", left, told)
@@ -162,10 +168,10 @@ func TestKeepAndFailedHook(t *testing.T) {
 }
 
 // A namespace goes when all in it is gone, which takes a while: Run waits for it, or leaves that to Sweep.
-func TestRunWaitsForItsNamespacesUnlessInAHurry(t *testing.T) {
-	for _, hurry := range []bool{false, true} {
+func TestRunWaitsForItsNamespaces(t *testing.T) {
+	for _, leave := range []bool{false, true} {
 		settings := quickly()
-		settings.Hurry = hurry
+		settings.LeaveTerminating = leave
 		c, _, r := lab(t, WithSettings(settings))
 		const slow = 300 * time.Millisecond
 		c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
@@ -182,14 +188,14 @@ func TestRunWaitsForItsNamespacesUnlessInAHurry(t *testing.T) {
 			controllers(api, resource, o, deleted)
 		}
 		one(t, r, loaded(t, "going", "", deployAndLook, reachTable))
-		if left := len(namespacesLeft(c)); left != map[bool]int{false: 0, true: 1}[hurry] {
-			t.Errorf("hurry %t: %d namespaces are left", hurry, left)
+		if left := len(namespacesLeft(c)); left != map[bool]int{false: 0, true: 1}[leave] {
+			t.Errorf("leave %t: %d namespaces are left", leave, left)
 		}
 		if services := c.api.names("services"); len(services) != 1 {
-			t.Errorf("hurry %t: services %v are left", hurry, services)
+			t.Errorf("leave %t: services %v are left", leave, services)
 		}
 		if err := r.Sweep(context.Background()); err != nil || len(namespacesLeft(c)) != 0 {
-			t.Errorf("hurry %t: sweep: %v, left %v", hurry, err, namespacesLeft(c))
+			t.Errorf("leave %t: sweep: %v, left %v", leave, err, namespacesLeft(c))
 		}
 	}
 }

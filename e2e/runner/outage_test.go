@@ -61,7 +61,7 @@ func TestStoppedNodeIsStartedAgain(t *testing.T) {
 	t.Run("after logs that took all of their time", func(t *testing.T) {
 		settings := quickly()
 		settings.Cleanup = time.Second
-		saving := func(ctx context.Context, _, _ string) { <-ctx.Done() }
+		saving := func(ctx context.Context, _, _ string) error { <-ctx.Done(); return nil }
 		c, _, r := lab(t, WithSettings(settings), WithFailed(saving))
 		one(t, r, loaded(t, "stops", disturbing, stopWorker, ""))
 		if left := namespacesLeft(c); !slices.Equal(c.controlled, want) || len(left) > 0 {

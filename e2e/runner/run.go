@@ -79,7 +79,7 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 		countUnprobed(out.Unprobed, *v)
 	}
 	var err error
-	if !r.settings.Hurry {
+	if !r.settings.LeaveTerminating {
 		err = r.waitGone(ctx, namespaces)
 	}
 	out.Elapsed = time.Since(start)

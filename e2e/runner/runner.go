@@ -52,10 +52,10 @@ type Settings struct {
 	Kubectl string
 	// Keep leaves the namespaces of scenarios that did not pass.
 	Keep bool
-	// Hurry returns from Run while its namespaces are still going. What others may want, node ports and
-	// load-balancer addresses, is free by then; Sweep waits for the rest.
-	Hurry    bool
-	Timeouts observe.Timeouts
+	// LeaveTerminating has Run return while its namespaces are still terminating. Their node ports and load-balancer addresses
+	// are free by then; Sweep waits for the rest.
+	LeaveTerminating bool
+	Timeouts         observe.Timeouts
 }
 
 // Defaults are the settings that hold when nothing is said. Each bound is far above what a loaded two-core
@@ -76,7 +76,7 @@ type Runner struct {
 	settings Settings
 	reporter Reporter
 	checks   []checks.Check
-	failed   func(ctx context.Context, scenario, namespace string)
+	failed   func(ctx context.Context, scenario, namespace string) error
 	before   Before
 }
 
@@ -94,7 +94,7 @@ func WithSettings(s Settings) Option {
 		r.settings = Settings{
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
 			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
-			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, Hurry: s.Hurry,
+			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, LeaveTerminating: s.LeaveTerminating,
 			Timeouts: s.Timeouts.Or(d.Timeouts),
 		}
 	}
@@ -109,8 +109,8 @@ func WithChecks(list ...checks.Check) Option { return func(r *Runner) { r.checks
 // WithPredict replaces the oracle, for tests.
 func WithPredict(p Predict) Option { return func(r *Runner) { r.predict = p } }
 
-// WithFailed calls f for each scenario that did not pass while its objects are still there.
-func WithFailed(f func(ctx context.Context, scenario, namespace string)) Option {
+// WithFailed calls f for each scenario that did not pass while its objects are still there. The verdict gets a step for its error.
+func WithFailed(f func(ctx context.Context, scenario, namespace string) error) Option {
 	return func(r *Runner) { r.failed = f }
 }
 
@@ -120,7 +120,7 @@ func WithBefore(f Before) Option { return func(r *Runner) { r.before = f } }
 // New returns a runner for a cluster.
 func New(c Cluster, prober Prober, opts ...Option) *Runner {
 	r := &Runner{cluster: c, prober: prober, predict: oracle.Predict, settings: Defaults(), reporter: quiet{}, checks: checks.All(),
-		failed: func(context.Context, string, string) {},
+		failed: func(context.Context, string, string) error { return nil },
 		before: func(context.Context, string, scenario.Step, string) error { return nil }}
 	for _, opt := range opts {
 		opt(r)

@@ -48,7 +48,9 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 		// The namespace may be there though setting up failed half way.
 		if verdict.Result != reach.Pass && s.Namespace != "" {
 			saving, cancel := context.WithTimeout(uncancelled, r.settings.Cleanup) // its own: none of it is taken from what follows
-			r.failed(saving, sc.Name, s.Namespace)
+			if err := r.failed(saving, sc.Name, s.Namespace); err != nil {
+				add(reach.Step{Name: "save the logs", Result: reach.Inconclusive, Why: err.Error()})
+			}
 			cancel()
 		}
 		limit := r.settings.Cleanup

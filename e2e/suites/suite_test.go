@@ -105,7 +105,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	Expect(err).NotTo(HaveOccurred())
 	theSuite.lab = lab.Cluster{Cluster: attached}
 	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(runner.Lines(progress)),
-		runner.WithSettings(runner.Settings{Hurry: true})) // the cluster goes, or the next run sweeps
+		runner.WithSettings(runner.Settings{LeaveTerminating: true})) // the cluster goes, or the next run sweeps
 }, NodeTimeout(50*time.Minute))
 
 var _ = Describe("Service", func() {

@@ -96,7 +96,7 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 	}
 	runnerWith := func(opts ...runner.Option) *runner.Runner {
 		// the scenarios are meant to fail: no logs are saved
-		quiet := runner.WithFailed(func(context.Context, string, string) {})
+		quiet := runner.WithFailed(func(context.Context, string, string) error { return nil })
 		return lab.Runner(a.Config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
 	}
 	outcome, failed := mutants.Run(ctx, lab, runnerWith, scenarios, chosen, a.Err)

@@ -98,7 +98,7 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 	}
 	lab := lab.Cluster{Cluster: attached}
 	r := lab.Runner(config.Output, runner.WithReporter(s.spinner), runner.WithSettings(runner.Settings{Heartbeat: 2 * time.Second}),
-		runner.WithFailed(func(context.Context, string, string) {}))
+		runner.WithFailed(func(context.Context, string, string) error { return nil }))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))
 	return &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Notes: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
 		dynamic: attached.Dynamic(), copyKubectl: copying}, nil
