@@ -1,7 +1,12 @@
 package mutants
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -132,5 +137,65 @@ func TestNamed(t *testing.T) {
 	found, unknown := Named([]string{all[3].Name, "none-such", all[1].Name})
 	if len(found) != 2 || found[0].Name != all[1].Name || found[1].Name != all[3].Name || !slices.Equal(unknown, []string{"none-such"}) {
 		t.Errorf("found %d, first %s, unknown %v", len(found), found[0].Name, unknown)
+	}
+}
+
+// composed are texts of CheckSigns that no string of the code contains, because it prints them of parts.
+var composed = map[string]string{
+	"got no such record": "what was looked up",
+	`want ""`:            "a value that was expected",
+	"gave up waiting for traffic outside to be answered": "the name of a flow",
+	".status.conditions":                "the path of a field that differs",
+	"there is no IPv6":                  "an IP family",
+	"the echo of 1800 bytes is missing": "a length",
+	"_http._tcp":                        "a name that was looked up",
+	"over TCP: TimedOut":                "an outcome",
+}
+
+// What a mutant expects a check to say is what some check says: a text that is reworded in one place only would make the
+// mutant unnoticed, which otherwise only a run on a cluster shows.
+func TestSignsAreSaid(t *testing.T) {
+	var said []string
+	for _, folder := range []string{"checks", "observe", "steps", "table", "wait", "world"} {
+		files, err := filepath.Glob(filepath.Join("..", folder, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+					text, err := strconv.Unquote(literal.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					said = append(said, text)
+				}
+				return true
+			})
+		}
+	}
+	used := map[string]bool{}
+	for _, m := range All() {
+		for _, sign := range m.Notice.Checks {
+			for _, why := range sign.Why {
+				isSaid := slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, why) })
+				used[why] = used[why] || !isSaid
+				if !isSaid && composed[why] == "" {
+					t.Errorf("mutant %s expects %q in the reason of step %q, and no code says so", m.Name, why, sign.Step)
+				}
+			}
+		}
+	}
+	for why := range composed {
+		if !used[why] {
+			t.Errorf("composed: %q is said by code, or no mutant expects it", why)
+		}
 	}
 }

@@ -116,15 +116,16 @@ func proberReplaced(vantage, script string) Fault {
 	}
 }
 
-// repeater is a prober that carries out each batch of questions once, and gives those of as many cells the same answers.
+// repeater is a prober that probes one batch of each size, and prints the observations of that batch for every later one of
+// the same size. TestRepeater holds it against the real prober.
 const repeater = `real="$0.` + mutantMark + `"
-if [ "$1" != stay ]; then exec "$real" "$@"; fi
+if [ "$1" != session ]; then exec "$real" "$@"; fi
 while read -r line; do
 	cells=$(printf "%s" "$line" | grep -o "cells[^,]*," | head -n 1 | tr -dc 0-9)
 	said="$0.said-$cells"
 	if [ -z "$cells" ] || [ ! -s "$said" ]; then
 		: >"$said"
-		{ printf "%s\n" "$line"; until grep -q stayEnded "$said"; do sleep 0.1; done; } | "$real" stay >"$said"
+		{ printf "%s\n" "$line"; n=0; until grep -q sessionEnded "$said" || [ "$n" -ge 300 ]; do sleep 0.1; n=$((n + 1)); done; } | "$real" session >"$said"
 	fi
 	cat "$said"
 done`

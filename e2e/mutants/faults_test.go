@@ -1,12 +1,70 @@
 package mutants
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/probe/wire"
 )
+
+// The repeater answers a second batch as the first, whatever it is about. It is a script that reads what the prober writes,
+// so it must change together with the prober.
+func TestRepeater(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil || runtime.GOOS == "windows" {
+		t.Skip("the script needs a POSIX shell")
+	}
+	real, err := probe.Binary(t.Context(), runtime.GOOS, runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "prober")
+	if err := os.Symlink(real, program+"."+mutantMark); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+repeater+"\n"), 0o755); err != nil { //nolint:gosec // it is a program
+		t.Fatal(err)
+	}
+	var input strings.Builder
+	for _, id := range []int{1, 2} {
+		var batch strings.Builder
+		for _, line := range []any{
+			wire.Batch{Version: wire.Version, Cells: 1, Nonce: fmt.Sprint("batch ", id)},
+			wire.Cell{ID: id, Form: wire.AppHTTP, Host: "127.0.0.1", Port: 1, Min: 1, Max: 1, Timeout: time.Second},
+		} {
+			data, err := json.Marshal(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch.WriteString(string(data) + "\n")
+		}
+		data, err := json.Marshal(wire.Command{Args: []string{"probe"}, Input: batch.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&input, string(data))
+	}
+	command := exec.CommandContext(t.Context(), program, "session")
+	command.Stdin = strings.NewReader(input.String())
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	half := len(out) / 2
+	if len(out) == 0 || string(out[:half]) != string(out[half:]) {
+		t.Errorf("want the first batch's output twice, got\n%s", out)
+	}
+}
 
 // Whatever an earlier process left is reverted before anything is tried, and a cluster that is whole stays as it is.
 func TestSweepChangesNothingThatIsWhole(t *testing.T) {
