@@ -21,11 +21,11 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 		step      reach.Step
 		want, not []string
 	}{
-		"no table":             {reach.Step{Why: row}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Seen:"}},
+		"no table":             {reach.Step{Why: row}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Observed:"}},
 		"two rows":             {reach.Step{Why: row + "; " + strings.Replace(row, "dns", "nodePort", 1)}, []string{"dns:80", "nodePort:80"}, nil},
-		"beside a table":       {reach.Step{Why: row, Tables: table(reach.Fail)}, []string{"dns:80", "wanted otherwise"}, []string{"Seen:"}},
-		"nothing in the table": {reach.Step{Why: `there is no Service "second"`, Tables: table(reach.Pass)}, []string{"Seen:", `"second"`}, nil},
-		"all in the table":     {reach.Step{Why: "from a to b", Tables: table(reach.Fail)}, []string{"wanted otherwise"}, []string{"Seen:"}},
+		"beside a table":       {reach.Step{Why: row, Tables: table(reach.Fail)}, []string{"dns:80", "wanted otherwise"}, []string{"Observed:"}},
+		"nothing in the table": {reach.Step{Why: `there is no Service "second"`, Tables: table(reach.Pass)}, []string{"Observed:", `"second"`}, nil},
+		"all in the table":     {reach.Step{Why: "from a to b", Tables: table(reach.Fail)}, []string{"wanted otherwise"}, []string{"Observed:"}},
 	} {
 		c.step.Name, c.step.Result = "reached", reach.Fail
 		var out strings.Builder

@@ -2,6 +2,7 @@ package coach
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,38 +12,56 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-var verbs = regexp.MustCompile(`%(\[\d+\])?[a-z]`)
+var (
+	declaration = regexp.MustCompile(`(?m)^\t(\w+) +Message = (".*") \+ zh \+ (".*")$`)
+	verbs       = regexp.MustCompile(`%(\[\d+\])?[a-z]`)
+)
 
-func TestEveryMessageIsThereInBothLanguages(t *testing.T) {
-	declared := regexp.MustCompile(`(?m)^\t(\w+)\s+ID = "([^"]+)"$`)
+func TestEveryMessageIsThereInBothLanguagesAndUsed(t *testing.T) {
 	file, err := os.ReadFile("message.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := messages()
-	found := declared.FindAllStringSubmatch(string(file), -1)
-	if len(found) == 0 || len(found) != len(table) {
-		t.Errorf("%d IDs are declared, the table has %d", len(found), len(table))
+	found := declaration.FindAllStringSubmatch(string(file), -1)
+	if all := strings.Count(string(file), " Message = "); len(found) == 0 || len(found) != all {
+		t.Errorf("%d of %d messages have the form NAME Message = English + zh + Chinese", len(found), all)
+	}
+	var code []byte
+	for _, pattern := range []string{"*.go", "../cli/learn/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range files {
+			if name == "message.go" || strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code = append(code, text...)
+		}
 	}
 	for _, match := range found {
-		m, known := table[ID(match[2])]
-		if !known {
-			t.Errorf("%s is not in the table", match[1])
-			continue
+		name, english, chinese := match[1], match[2], match[3]
+		if en, zh := verbs.FindAllString(english, -1), verbs.FindAllString(chinese, -1); !slices.Equal(en, zh) {
+			t.Errorf("%s has different values in the two languages: %v and %v", name, en, zh)
 		}
-		if m.en == "" || m.zh == "" {
-			t.Errorf("%s lacks a language: %+v", match[1], m)
+		if !hasHan(chinese) {
+			t.Errorf("%s is not translated: %s", name, chinese)
 		}
-		if en, zh := verbs.FindAllString(m.en, -1), verbs.FindAllString(m.zh, -1); !slices.Equal(en, zh) {
-			t.Errorf("%s says other values in the two languages: %v and %v", match[1], en, zh)
+		if english == `""` || hasHan(english) {
+			t.Errorf("%s: want an English text, got %s", name, english)
 		}
-		if m.en != m.zh && !strings.ContainsFunc(m.zh, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
-			t.Errorf("%s is not translated: %q", match[1], m.zh)
-		}
-		if strings.ContainsFunc(m.en, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
-			t.Errorf("%s: the English text has Chinese characters", match[1])
+		if !regexp.MustCompile(`\b` + name + `\b`).Match(code) {
+			t.Errorf("%s is never used", name)
 		}
 	}
+}
+
+func hasHan(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }
 
 func TestSay(t *testing.T) {

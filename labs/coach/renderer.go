@@ -55,10 +55,10 @@ func (p *Renderer) line(s string) {
 func (p *Renderer) Blank() { p.line("") }
 
 // Say writes a message of the verbs as a paragraph.
-func (p *Renderer) Say(id ID, args ...any) { p.para(0, 0, plain, Say(p.Language, id, args...)) }
+func (p *Renderer) Say(m Message, args ...any) { p.para(0, 0, plain, Say(p.Language, m, args...)) }
 
 // Quiet writes a less important message, dimmed.
-func (p *Renderer) Quiet(id ID, args ...any) { p.para(0, 0, dim, Say(p.Language, id, args...)) }
+func (p *Renderer) Quiet(m Message, args ...any) { p.para(0, 0, dim, Say(p.Language, m, args...)) }
 
 // Head writes a heading, underlined except in plain style.
 func (p *Renderer) Head(text string) {

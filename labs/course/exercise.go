@@ -1,9 +1,9 @@
 // Package course loads the exercises of labs/exercises into values and finds what is wrong with them without a cluster.
 //
-// An exercise is a folder of data, NN-name: exercise.yaml says what is set up, asked, judged and diagnosed; setup/ holds
-// what is applied; expect.yaml the tables of the goal; solutions/NN/ the ways to get there; wrong/NN-MISCONCEPTION/ the
-// popular ways not to; text.en.md and text.zh.md all that a learner reads. Loading is strict: an unknown field, a stray
-// file, a message that one language lacks are errors.
+// An exercise is a folder of data, NN-name. exercise.yaml says what is set up, asked, judged and diagnosed; setup/ holds the
+// manifests that are applied, expect.yaml the tables of the goal, solutions/NN/ the right answers, wrong/NN-MISCONCEPTION/
+// popular wrong answers, and text.en.md and text.zh.md everything that a learner reads. Loading is strict: an unknown field,
+// an unused file, and a message that one language lacks are errors.
 package course
 
 import (
@@ -18,48 +18,60 @@ type Kind string
 
 // The kinds of exercise.
 const (
-	// Build: make something that is not there.
+	// Build: the learner creates what is missing.
 	Build Kind = "build"
-	// Fix: find what is wrong and mend it.
+	// Fix: the learner finds a fault and fixes it.
 	Fix Kind = "fix"
-	// Predict: say what will be before it is seen.
+	// Predict: the learner says what will happen before the cluster shows it.
 	Predict Kind = "predict"
 )
 
-// Exercise is one folder of labs/exercises, loaded and checked.
+// Exercise is one folder of labs/exercises, loaded and checked. The fields with a name in JSON are those of exercise.yaml.
 type Exercise struct {
-	// ID is the folder's number, "04"; Name the whole folder name, "04-wrong-target-port".
-	ID, Name string
-	Kind     Kind
+	// ID is the folder's number, "04". Name is the folder's name, "04-wrong-target-port".
+	ID   string `json:"-"`
+	Name string `json:"-"`
+	Kind Kind   `json:"kind"`
 	// Prerequisites are the IDs of exercises that teach what this one needs.
-	Prerequisites []string
-	Needs         scenario.Needs
-	// Claims and Shares are cluster-wide things, as a scenario has them: "nodePort/30080".
-	Claims, Shares []string
-	// Vantages are the places the goal is judged from.
-	Vantages []string
-	// Cluster names the cluster-wide objects that the exercise is about; reset makes them what they were.
-	Cluster []scenario.Ref
-	// Namespaces are further ones it has: NAMESPACE-NAME for each name.
-	Namespaces []string
-	Setup      Part
-	Questions  []Question
-	Goal       Part
-	// Misconceptions are tried in this order; the first that applies is told.
-	Misconceptions []Misconception
-	// Variants are hints that take the place of the plain one where they apply.
-	Variants  []Variant
-	Solutions []Answer
-	Wrong     []Answer
-	// Texts are by language, as the files have them; Say fills them in.
-	Texts map[Language]Text
-	// Files are the manifests of setup, by name, filled in: what a learner is given to work with.
-	Files map[string]string
+	Prerequisites []string       `json:"prerequisites,omitempty"`
+	Needs         scenario.Needs `json:"needs,omitempty"`
+	// Claims and Shares are cluster-wide resources, as a scenario has them: "nodePort/30080".
+	Claims []string `json:"claims,omitempty"`
+	Shares []string `json:"shares,omitempty"`
+	// Vantages are the kinds of vantages that send the goal's requests.
+	Vantages []string `json:"vantages"`
+	// Cluster names the cluster-wide objects that the exercise may change. A reset restores them.
+	Cluster []scenario.Ref `json:"cluster,omitempty"`
+	// Namespaces are the names of additional namespaces: see Spaces.
+	Namespaces []string   `json:"namespaces,omitempty"`
+	Questions  []Question `json:"questions,omitempty"`
+	// Misconceptions are tried in this order. The learner reads about the first that applies.
+	Misconceptions []Misconception `json:"misconceptions"`
+	// Variants are hints that replace the plain one in certain states of the cluster.
+	Variants []Variant `json:"variants,omitempty"`
+
+	Setup     Part     `json:"-"`
+	Goal      Part     `json:"-"`
+	Solutions []Answer `json:"-"`
+	Wrong     []Answer `json:"-"`
+	// Texts are the texts by language, as the files have them. Say fills in the values.
+	Texts map[Language]Text `json:"-"`
+	// Files are the manifests of setup by name, with the values filled in: the learner gets a copy.
+	Files map[string]string `json:"-"`
 
 	values Values
 }
 
-// Say returns a message in a language, filled in; titleID is one of them. A draft says it in English.
+// Spaces returns the exercise's namespaces when the first is namespace: that one, then NAMESPACE-NAME for each additional name.
+func (e Exercise) Spaces(namespace string) []string {
+	spaces := []string{namespace}
+	for _, name := range e.Namespaces {
+		spaces = append(spaces, namespace+"-"+name)
+	}
+	return spaces
+}
+
+// Say returns a message in a language, with the values filled in. id may be titleID. A draft returns the English message.
 func (e Exercise) Say(l Language, id string) string {
 	if _, known := e.Texts[l]; !known {
 		l = English
@@ -73,27 +85,27 @@ func (e Exercise) Draft() bool { return len(e.Texts) < len(Languages()) }
 // Title is the exercise's title.
 func (e Exercise) Title(l Language) string { return e.Say(l, titleID) }
 
-// Part are steps and all they use, ready for a runner.
+// Part is a list of steps with everything that they use, ready for a runner.
 type Part = scenario.Scenario
 
 // Question is asked before the cluster shows the answer.
 type Question struct {
 	ID string `json:"id"`
-	// Options are IDs, in the order they are offered; the texts are messages.
+	// Options are the IDs of the options, in the order in which they are printed. Their texts are messages.
 	Options []string `json:"options"`
 	Right   string   `json:"right"`
 	// Wrong maps each other option to the misconception behind it.
 	Wrong map[string]string `json:"wrong"`
 }
 
-// Misconception is a popular wrong idea and how it shows.
+// Misconception is a popular wrong idea, and the state of the cluster that shows it.
 type Misconception struct {
 	ID string `json:"id"`
-	// When are conditions that must all hold; none: only a wrong prediction shows it.
+	// When are conditions that must all hold. Without any, only a wrong prediction shows the misconception.
 	When []Condition `json:"when,omitempty"`
 }
 
-// Variant is a hint for a state that was observed.
+// Variant is a hint for a certain state of the cluster.
 type Variant struct {
 	// Hint is 1, 2 or 3.
 	Hint int         `json:"hint"`
@@ -101,59 +113,61 @@ type Variant struct {
 	When []Condition `json:"when"`
 }
 
-// Answer is a solution or a wrong answer: predictions, and steps that do what a learner would.
+// Answer is a solution or a wrong answer: predictions, and steps that do what a learner would do. The fields with a name in JSON
+// are those of solution.yaml and wrong.yaml.
 type Answer struct {
-	// Name is the folder's: "01", "01-endpoints-mean-working". Misconception is what follows the number.
-	Name, Misconception string
-	// Title says in a line of English what it does; only people who work on the exercise see it.
-	Title string
+	// Name is the folder's name: "01", "01-endpoints-mean-working". Misconception is the part after the number.
+	Name          string `json:"-"`
+	Misconception string `json:"-"`
+	// Title says in a line of English what the answer does, for people who work on the exercise. Learners do not see it.
+	Title string `json:"title"`
 	// Answers are options by question.
-	Answers map[string]string
-	Steps   Part
-	// Files are its manifests, filled in.
-	Files map[string]string
+	Answers map[string]string `json:"answers,omitempty"`
+	Steps   Part              `json:"-"`
+	// Files are the answer's manifests, with the values filled in.
+	Files map[string]string `json:"-"`
 
-	// unread: its file is in error, so nothing else can be said of it.
+	// unread: the file could not be read, so validation would report errors that only follow from that.
 	unread bool
 }
 
-// Condition is about what was observed: exactly one of its fields is set.
+// Condition is a condition on the state of the cluster or on a check's verdict. Exactly one of its fields is set.
 type Condition struct {
-	// Object is as in a scenario's step: the object is so now.
+	// Object holds if the object is now as the step kind of the same name wants it.
 	Object *steps.Object `json:"object,omitempty"`
 	Cell   *CellIs       `json:"cell,omitempty"`
 	Step   *StepIs       `json:"step,omitempty"`
 	Count  *Count        `json:"count,omitempty"`
-	// Any: one of them holds. Not: it does not.
+	// Any holds if one of the conditions holds. Not holds if the condition does not.
 	Any []Condition `json:"any,omitempty"`
 	Not *Condition  `json:"not,omitempty"`
 }
 
-// CellIs holds when a cell of the goal's tables that From and To select was observed so; with All, when each was, and
-// there is one.
+// CellIs holds if at least one cell of the goal's tables that From and To select was observed as the other fields say. With All
+// it holds if there is such a cell and all of them were.
 type CellIs struct {
-	// Step limits it to the tables of one step of the goal.
+	// Step selects the tables of one step of the goal. Empty selects all tables.
 	Step string           `json:"step,omitempty"`
 	From scenario.Strings `json:"from,omitempty"`
 	To   scenario.To      `json:"to,omitempty"`
-	// Outcome are those that each of the cell's observations may have.
+	// Outcome are the outcomes that each of the cell's observations may have.
 	Outcome scenario.Outcomes `json:"outcome,omitempty"`
-	// Backend is the beginning of the name of one that answered.
+	// Backend is a prefix of the name of one backend that answered.
 	Backend string `json:"backend,omitempty"`
-	// Differs names what was not as the goal says: outcome, backend, missing backend, source, cname, host header.
+	// Differs are fields in which the cell differs from the goal: outcome, backend, missing backend, source, cname, host header.
 	Differs scenario.Strings `json:"differs,omitempty"`
 	All     bool             `json:"all,omitempty"`
 }
 
-// StepIs holds when the named step of the goal failed; with Passed, when it passed.
+// StepIs holds if the named step of the goal failed; with Passed, if it passed.
 type StepIs struct {
 	Name   string `json:"name"`
 	Passed bool   `json:"passed,omitempty"`
 }
 
-// Count holds when there are so many objects of a kind in the exercise's namespace.
+// Count holds if the exercise's namespace has at least Min and at most Max objects of a kind.
 type Count struct {
-	// Kind is what kubectl takes; Selector a label selector; Contain what each counted object must contain.
+	// Kind is a kind as kubectl takes it. Only objects that the label selector selects and that are like Like are counted.
 	Kind     string        `json:"kind"`
 	Selector string        `json:"selector,omitempty"`
 	Like     *steps.Object `json:"like,omitempty"`
@@ -161,46 +175,40 @@ type Count struct {
 	Max      *int          `json:"max,omitempty"`
 }
 
-// Values are what only a cluster knows and the exercise's files speak of.
+// Values replace the placeholders in an exercise's files. They depend on the cluster.
 type Values struct {
-	// Namespace is the exercise's own.
+	// Namespace is the exercise's first namespace.
 	Namespace string
 	// Pool is a range of addresses in the nodes' network, "172.18.255.200-172.18.255.219".
 	Pool string
-	// Offsubnet is one that is in no network of the cluster's.
+	// Offsubnet is a range of addresses that is in no network of the cluster.
 	Offsubnet string
 }
 
-// Sample values, for looking at exercises without a cluster.
+// Sample returns values for reading exercises without a cluster.
 func Sample() Values {
 	return Values{Namespace: "learn", Pool: "172.18.255.200-172.18.255.219", Offsubnet: "192.0.2.10-192.0.2.20"}
 }
 
-// Fill puts the values into a text.
+// Fill replaces the placeholders in a text.
 func (v Values) Fill(text string) string {
 	return strings.NewReplacer("{namespace}", v.Namespace, "{pool}", v.Pool, "{offsubnet}", v.Offsubnet).Replace(text)
 }
 
-// Mentions reports whether any condition satisfies f, nested ones included.
-func Mentions(conditions []Condition, f func(Condition)) {
-	for _, c := range conditions {
-		f(c)
-		Mentions(c.Any, f)
-		if c.Not != nil {
-			Mentions([]Condition{*c.Not}, f)
-		}
-	}
-}
-
-// Conditions are all that the exercise observes, nested ones included.
+// Conditions returns all conditions of the exercise, nested ones included.
 func (e Exercise) Conditions() []Condition {
 	var all []Condition
-	collect := func(c Condition) { all = append(all, c) }
 	for _, m := range e.Misconceptions {
-		Mentions(m.When, collect)
+		all = append(all, m.When...)
 	}
 	for _, v := range e.Variants {
-		Mentions(v.When, collect)
+		all = append(all, v.When...)
+	}
+	for i := 0; i < len(all); i++ { // all grows while it is read
+		all = append(all, all[i].Any...)
+		if all[i].Not != nil {
+			all = append(all, *all[i].Not)
+		}
 	}
 	return all
 }

@@ -36,11 +36,11 @@ var (
 // textFile is the name of the file that holds a language's text.
 func textFile(l Language) string { return "text." + string(l) + ".md" }
 
-// Source is where exercises are loaded from.
+// Source is the place that exercises are loaded from.
 type Source struct {
 	// Exercises is rooted at labs/exercises, Manifests at manifests.
 	Exercises, Manifests fs.FS
-	// Kinds are the kinds of steps there are.
+	// Kinds are the kinds of steps.
 	Kinds []scenario.Kind
 }
 
@@ -53,7 +53,7 @@ func IDOf(name string) string {
 	return id
 }
 
-// Find returns the folder that a person means by "4", "04" or "04-wrong-target-port".
+// Find returns the exercise's folder that a person names as "4", "04" or "04-wrong-target-port".
 func (s Source) Find(wanted string) (string, error) {
 	names, err := s.Names()
 	if err != nil {
@@ -71,7 +71,7 @@ func (s Source) Find(wanted string) (string, error) {
 	return "", fmt.Errorf("there is no exercise %q; svclab learn list shows all", wanted)
 }
 
-// ValidateName returns an error if an exercise's folder may not have this name.
+// ValidateName returns an error if name is no name for an exercise's folder.
 func ValidateName(name string) error {
 	if !folderPattern.MatchString(name) {
 		return fmt.Errorf("%q: the folder of an exercise is called NN-name: two digits, and lower-case words joined by hyphens", name)
@@ -79,8 +79,8 @@ func ValidateName(name string) error {
 	return nil
 }
 
-// LoadAll loads the named exercises, or all if none is named, filled in with sample values. It returns all errors of all of
-// them.
+// LoadAll loads the named exercises with sample values, or all exercises if no name is given. It returns the errors of all of
+// them, joined.
 func (s Source) LoadAll(only ...string) ([]Exercise, error) {
 	names, err := s.Names()
 	var (
@@ -108,8 +108,8 @@ func (s Source) LoadAll(only ...string) ([]Exercise, error) {
 	return exercises, errors.Join(errs...)
 }
 
-// Load loads one exercise by its folder's name, filled in. It returns every error that it finds: a file that cannot be read
-// hides only the errors that follow from its content.
+// Load loads one exercise by its folder's name and replaces the placeholders. It returns every error that it finds: a file that
+// cannot be read hides only the errors that follow from its content.
 func (s Source) Load(name string, values Values) (Exercise, error) {
 	l := &loader{Source: s, dir: name, values: values, used: map[string]bool{}}
 	e := l.exercise()
@@ -119,7 +119,7 @@ func (s Source) Load(name string, values Values) (Exercise, error) {
 	return e, nil
 }
 
-// loader loads one folder and collects what is wrong in it.
+// loader loads one folder and collects the errors in it.
 type loader struct {
 	Source
 	dir    string
@@ -132,56 +132,33 @@ func (l *loader) fail(file, format string, args ...any) {
 	l.errs = append(l.errs, fmt.Errorf("%s: %w", file, fmt.Errorf(format, args...)))
 }
 
-// head is exercise.yaml.
-type head struct {
-	Kind           Kind              `json:"kind"`
-	Prerequisites  []string          `json:"prerequisites,omitempty"`
-	Needs          scenario.Needs    `json:"needs,omitempty"`
-	Claims         []string          `json:"claims,omitempty"`
-	Shares         []string          `json:"shares,omitempty"`
-	Vantages       []string          `json:"vantages"`
-	Cluster        []scenario.Ref    `json:"cluster,omitempty"`
-	Namespaces     []string          `json:"namespaces,omitempty"`
-	Setup          []json.RawMessage `json:"setup"`
-	Questions      []Question        `json:"questions,omitempty"`
-	Goal           []json.RawMessage `json:"goal"`
-	Misconceptions []Misconception   `json:"misconceptions"`
-	Variants       []Variant         `json:"variants,omitempty"`
-}
-
-// way is solution.yaml or wrong.yaml.
-type way struct {
-	// Title says in a line what is done.
-	Title   string            `json:"title"`
-	Answers map[string]string `json:"answers,omitempty"`
-	Steps   []json.RawMessage `json:"steps,omitempty"`
-}
-
 func (l *loader) exercise() Exercise {
 	var (
-		h      head
+		file struct {
+			Exercise
+			Setup []json.RawMessage `json:"setup"`
+			Goal  []json.RawMessage `json:"goal"`
+		}
 		tables struct {
 			Tables map[string]scenario.Table `json:"tables"`
 		}
-		e = Exercise{ID: IDOf(l.dir), Name: l.dir, Texts: map[Language]Text{}, values: l.values}
 	)
 	if err := ValidateName(l.dir); err != nil {
 		l.errs = append(l.errs, err)
-		return e
+		return Exercise{}
 	}
-	known := l.decode(exerciseFile, &h)
+	known := l.decode(exerciseFile, &file)
+	e := file.Exercise
+	e.ID, e.Name, e.Texts, e.values = IDOf(l.dir), l.dir, map[Language]Text{}, l.values
 	if l.exists(expectFile) {
 		l.decode(expectFile, &tables)
 	}
-	e.Kind, e.Prerequisites, e.Needs, e.Claims, e.Shares = h.Kind, h.Prerequisites, h.Needs, h.Claims, h.Shares
-	e.Vantages, e.Cluster, e.Namespaces = h.Vantages, h.Cluster, h.Namespaces
-	e.Questions, e.Misconceptions, e.Variants = h.Questions, h.Misconceptions, h.Variants
-	e.Setup, e.Files = l.part(e, exerciseFile, setupDir, "setup", h.Setup, nil)
-	e.Goal, _ = l.part(e, exerciseFile, setupDir, "goal", h.Goal, tables.Tables)
+	e.Setup, e.Files = l.part(e, exerciseFile, setupDir, "setup", file.Setup, nil)
+	e.Goal, _ = l.part(e, exerciseFile, setupDir, "goal", file.Goal, tables.Tables)
 	e.Solutions = l.ways(e, solutionsDir, solutionFile)
 	e.Wrong = l.ways(e, wrongDir, wrongFile)
 	l.texts(e)
-	if known { // otherwise everything else follows from the errors of exercise.yaml
+	if known { // otherwise all further errors would follow from those of exercise.yaml
 		l.unused()
 		l.errs = append(l.errs, e.validate()...)
 	}
@@ -231,7 +208,7 @@ func (l *loader) decode(file string, out any) bool {
 	return err == nil
 }
 
-// part makes steps runnable: it loads the manifests they apply, from folder or the shared ones, and checks them.
+// part makes steps runnable: it loads the manifests that they apply, from folder or from the shared ones, and validates them.
 func (l *loader) part(e Exercise, file, folder, name string, raw []json.RawMessage, tables map[string]scenario.Table) (Part, map[string]string) {
 	for name, table := range tables {
 		if len(table.From) == 0 && table.Clients == "" {
@@ -265,12 +242,9 @@ func (l *loader) part(e Exercise, file, folder, name string, raw []json.RawMessa
 	return p, files
 }
 
-// foreign are the namespaces beside the exercise's own in which manifests may put objects.
+// foreign returns the namespaces, other than the exercise's first, in which manifests may have objects.
 func (e Exercise) foreign(values Values) []string {
-	var names []string
-	for _, name := range e.Namespaces {
-		names = append(names, values.Namespace+"-"+name)
-	}
+	names := e.Spaces(values.Namespace)[1:]
 	for _, ref := range e.Cluster {
 		if ref.Namespace != "" {
 			names = append(names, ref.Namespace)
@@ -281,7 +255,7 @@ func (e Exercise) foreign(values Values) []string {
 
 func (l *loader) manifest(by, folder, name string) (string, bool) {
 	if path.Ext(name) != ".yaml" || strings.Contains(strings.TrimPrefix(name, sharedPrefix), "/") {
-		l.fail(by, "%q is no manifest: want NAME.yaml of %s/ or %sNAME.yaml", name, folder, sharedPrefix)
+		l.fail(by, "%q is no manifest: want NAME.yaml in %s/, or %sNAME.yaml", name, folder, sharedPrefix)
 		return "", false
 	}
 	if !strings.HasPrefix(name, sharedPrefix) {
@@ -307,19 +281,23 @@ func (l *loader) ways(e Exercise, folder, file string) []Answer {
 		in := path.Join(folder, entry.Name())
 		number, rest, _ := strings.Cut(entry.Name(), "-")
 		if !entry.IsDir() || number != fmt.Sprintf("%02d", i+1) || folder == wrongDir && rest == "" {
-			l.fail(in, "want folders 01, 02, …; those of %s/ with a misconception behind the number, 01-NAME", wrongDir)
+			l.fail(in, "want folders 01, 02, …; in %s/ with a misconception after the number, 01-NAME", wrongDir)
 			continue
 		}
-		var w way
-		a := Answer{Name: entry.Name(), unread: !l.decode(path.Join(in, file), &w)}
-		if w.Title == "" && !a.unread {
+		var way struct {
+			Answer
+			Steps []json.RawMessage `json:"steps,omitempty"`
+		}
+		known := l.decode(path.Join(in, file), &way)
+		a := way.Answer
+		a.Name, a.unread = entry.Name(), !known
+		if a.Title == "" && known {
 			l.fail(path.Join(in, file), "title is missing: say in a line what is done")
 		}
-		a.Title, a.Answers = w.Title, w.Answers
 		if folder == wrongDir {
 			a.Misconception = rest
 		}
-		a.Steps, a.Files = l.part(e, path.Join(in, file), in, folder+" "+entry.Name(), w.Steps, nil)
+		a.Steps, a.Files = l.part(e, path.Join(in, file), in, folder+" "+entry.Name(), way.Steps, nil)
 		answers = append(answers, a)
 	}
 	return answers

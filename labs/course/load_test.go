@@ -66,7 +66,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a field twice", fix, "exercise.yaml", appended("kind: fix\n"), []string{"exercise.yaml", "kind"}},
 		{"no exercise.yaml", fix, "exercise.yaml", nil, []string{"exercise.yaml"}},
 		{"an unknown kind", fix, "exercise.yaml", replaced("kind: fix", "kind: guess"), []string{`kind "guess"`, "build, fix or predict"}},
-		{"a kind that asks nothing", fix, "exercise.yaml", replaced("kind: fix", "kind: predict"), []string{"questions belong to exercises of kind predict"}},
+		{"a kind that asks nothing", fix, "exercise.yaml", replaced("kind: fix", "kind: predict"), []string{"an exercise has questions if and only if its kind is predict"}},
 		{"an unknown vantage", fix, "exercise.yaml", replaced("vantages: [pod]", "vantages: [moon]"), []string{`"moon"`, "pod, node, outside"}},
 		{"a condition of two things", fix, "exercise.yaml", replaced("- count: {kind: pods", "- step: {name: reached}\n        count: {kind: pods"), []string{"exactly one of"}},
 		{"a condition about no step", fix, "exercise.yaml", appended("  - hint: 1\n    id: x\n    when: [{step: {name: jumped}}]\n"), []string{`no step "jumped"`}},
@@ -75,7 +75,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a variant without a condition", fix, "exercise.yaml", appended("  - hint: 1\n    id: always\n"), []string{"variant 2 wants hint (1 to 3), id and when"}},
 		{"a hint that is none", fix, "exercise.yaml", replaced("- hint: 2", "- hint: 4"), []string{"variant 1 wants hint (1 to 3)"}},
 		{"a misconception that nobody shows", fix, "exercise.yaml", replaced("- id: port-is-the-pods-port", "- id: another"), []string{"no wrong answer shows misconception another", "port-is-the-pods-port is no misconception"}},
-		{"a goal that changes something", fix, "exercise.yaml", replaced("    expect: reached\n", "    expect: reached\n  - name: more\n    scale: {object: deployment/my-app, replicas: 3}\n"), []string{`step "more" changes what the learner made`}},
+		{"a goal that changes something", fix, "exercise.yaml", replaced("    expect: reached\n", "    expect: reached\n  - name: more\n    scale: {object: deployment/my-app, replicas: 3}\n"), []string{`step "more" may change what the learner made`}},
 		{"an unused file", fix, "notes.txt", whole("x"), []string{"notes.txt: an unused file"}},
 		{"a manifest that nothing applies", fix, "setup/more.yaml", whole("x"), []string{"setup/more.yaml: an unused file"}},
 		{"a manifest that is not there", fix, "setup/service.yaml", nil, []string{"service.yaml"}},
@@ -84,7 +84,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a number left out", fix, "solutions/04/solution.yaml", whole("title: x\n"), []string{"solutions/04", "01, 02"}},
 		{"a wrong answer without a misconception", fix, "wrong/03/wrong.yaml", whole("title: x\n"), []string{"wrong/03", "01-NAME"}},
 		{"no text", fix, "text.en.md", nil, []string{"text.en.md"}},
-		{"a message that is missing", fix, "text.en.md", replaced("## debrief", "## debriefing"), []string{"text.en.md: message debrief is missing", "text.en.md: message debriefing is for nothing"}},
+		{"a message that is missing", fix, "text.en.md", replaced("## debrief", "## debriefing"), []string{"text.en.md: message debrief is missing", "text.en.md: message debriefing is not used"}},
 		{"a message twice", fix, "text.en.md", appended("\n## goal\nagain\n"), []string{"message goal is there twice"}},
 		{"an empty message", fix, "text.en.md", appended("\n## hint/1/x\n"), []string{"message hint/1/x is empty"}},
 		{"no title", fix, "text.en.md", replaced("# ", ""), []string{"line 1: want one title"}},
@@ -100,10 +100,10 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 			return text
 		}, []string{"message goal was not reviewed yet"}},
 		{"a quote of no state", fix, "text.en.md", replaced("```console solved", "```console later"), []string{"console later: want start, solved, a wrong answer's name, or example"}},
-		{"a quote of one language", fix, "text.zh.md", replaced("$ kubectl get service,endpointslice", "$ kubectl get service"), []string{"the commands quoted are not those of the English text"}},
+		{"a quote of one language", fix, "text.zh.md", replaced("$ kubectl get service,endpointslice", "$ kubectl get service"), []string{"the quoted commands differ from those of the English text"}},
 		{"a question without a wrong answer", predict, "exercise.yaml", replaced("wrong: {reached: a-name-needs-no-container-port}", "wrong: {}"), []string{"question name", "wrong maps every option"}},
 		{"a right answer that is not offered", predict, "exercise.yaml", replaced("right: reached", "right: always"), []string{`question "number" wants`}},
-		{"a solution that predicts wrong", predict, "solutions/01/solution.yaml", replaced("number: reached", "number: refused"), []string{"a solution predicts right"}},
+		{"a solution that predicts wrong", predict, "solutions/01/solution.yaml", replaced("number: reached", "number: refused"), []string{"a solution has the right answer to every question"}},
 		{"a prerequisite that comes later", fix, "exercise.yaml", replaced("prerequisites: []", `prerequisites: ["07"]`), []string{`prerequisite "07" is no exercise before it`}},
 	} {
 		files := copied(t, fix, predict)
@@ -276,7 +276,7 @@ func TestAccept(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if err := stale(e, Text{Messages: o.Messages, order: o.order, reviewed: map[string]pair{"gone": {}}}); !slices.ContainsFunc(err, func(err error) bool {
-		return strings.Contains(err.Error(), "message gone was reviewed but is no more")
+		return strings.Contains(err.Error(), "message gone was reviewed but does not exist")
 	}) {
 		t.Errorf("got %v", err)
 	}

@@ -2,28 +2,30 @@ package course
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/steps"
 )
 
-// Quote is a command that a text shows with what it prints.
+// Quote is a command in a text, with the output that the text shows.
 type Quote struct {
-	// Message is where it stands; State is when it is true: "start", "solved", or the name of a wrong answer.
+	// Message is the ID of the message that has it. State says when the output is right: "start", "solved", or the name of a wrong
+	// answer.
 	Message, State string
-	// Command is a kubectl command; Output what it prints, line by line. "…" stands for any text.
+	// Command is a kubectl command. Output are the lines that it prints: see Differ.
 	Command string
 	Output  []string
 	// Exit is the exit code; 0 unless the block's info string says exit=1.
 	Exit int
 }
 
-// Run is the quote as a step of a scenario. Output is compared by Matches.
+// Run returns the command as a step of a scenario. The caller compares the output by Differ.
 func (q Quote) Run() steps.Run { return steps.Run{Command: q.Command, Exit: q.Exit} }
 
-// quotes finds the blocks "```console STATE" of a text: lines that begin with "$ " are commands, the lines after each what
-// it prints. A block "```console example" is not executed, and must not show output.
+// quotes returns the commands in the blocks "```console STATE" of a text. A line that begins with "$ " is a command, and the lines
+// after it are its output. The commands of a block "```console example" are left out, because they are not executed.
 func quotes(t Text) ([]Quote, error) {
 	var found []Quote
 	for _, id := range t.order {
@@ -48,7 +50,7 @@ func quotes(t Text) ([]Quote, error) {
 					return nil, fmt.Errorf("message %s: block %q: want console STATE, yaml or text", id, line)
 				}
 				if len(words) < 2 {
-					return nil, fmt.Errorf("message %s: a console block says when it is true: start, solved, a wrong answer's name, or example", id)
+					return nil, fmt.Errorf("message %s: a console block names the state in which its output is right: start, solved, a wrong answer's name, or example", id)
 				}
 				state, inside, exit = words[1], true, 0
 				if len(words) > 2 {
@@ -72,7 +74,7 @@ func quotes(t Text) ([]Quote, error) {
 	return found, nil
 }
 
-// Quotes are the commands that the English text shows; the other languages show the same.
+// Quotes returns the commands in the English text with the placeholders replaced. Texts in other languages have the same ones.
 func (e Exercise) Quotes() ([]Quote, error) {
 	found, err := quotes(e.Texts[English])
 	for i := range found {
@@ -84,45 +86,25 @@ func (e Exercise) Quotes() ([]Quote, error) {
 	return found, err
 }
 
-// Matches reports whether a line that a text quotes is the line that was printed: "…" stands for any text, and any
-// number of blanks for any other.
+// Matches reports whether a line that was printed is the quoted one. "…" in the quoted line matches any text, and the number of
+// blanks between words does not count.
 func Matches(quoted, printed string) bool {
-	quoted, printed = strings.Join(strings.Fields(quoted), " "), strings.Join(strings.Fields(printed), " ")
-	parts := strings.Split(quoted, "…")
-	if len(parts) == 1 {
-		return quoted == printed
-	}
-	rest, ok := strings.CutPrefix(printed, parts[0])
-	if !ok {
-		return false
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		_, after, found := strings.Cut(rest, part)
-		if !found {
-			return false
-		}
-		rest = after
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(words(quoted)), "…", ".*")
+	return regexp.MustCompile("^" + pattern + "$").MatchString(words(printed))
 }
 
-// Differ says which line of the quote was not printed where it stands; empty: all were, and nothing else.
+// words returns a text with one blank between its words.
+func words(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// Differ returns the first difference between the quoted output and what was printed, or "" if there is none. Empty lines do not
+// count. A line that is only "…" matches any number of lines.
 func (q Quote) Differ(printed string) string {
-	var lines []string
-	for _, line := range strings.Split(printed, "\n") {
-		if strings.TrimSpace(line) != "" {
-			lines = append(lines, line)
-		}
-	}
-	var want []string
-	for _, line := range q.Output {
-		if strings.TrimSpace(line) != "" {
-			want = append(want, line)
-		}
-	}
+	isBlank := func(line string) bool { return words(line) == "" }
+	lines := slices.DeleteFunc(strings.Split(printed, "\n"), isBlank)
+	want := slices.DeleteFunc(slices.Clone(q.Output), isBlank)
 	at := 0
 	for i, line := range want {
-		if strings.TrimSpace(line) == "…" { // any lines
+		if words(line) == "…" {
 			if i == len(want)-1 {
 				return ""
 			}
@@ -133,12 +115,11 @@ func (q Quote) Differ(printed string) string {
 			at += next
 			continue
 		}
-		if at >= len(lines) || !Matches(line, lines[at]) {
-			got := "nothing more"
-			if at < len(lines) {
-				got = lines[at]
-			}
-			return fmt.Sprintf("%q is quoted, and %q was printed", line, got)
+		if at >= len(lines) {
+			return fmt.Sprintf("%q is quoted, and nothing more was printed", line)
+		}
+		if !Matches(line, lines[at]) {
+			return fmt.Sprintf("%q is quoted, and %q was printed", line, lines[at])
 		}
 		at++
 	}

@@ -22,7 +22,7 @@ func TestQuotes(t *testing.T) {
 	for block, want := range map[string]string{
 		"```\n$ x\n```":                      "want console STATE",
 		"```sh\n$ x\n```":                    "want console STATE",
-		"```console\n$ x\n```":               "says when it is true",
+		"```console\n$ x\n```":               "names the state in which its output is right",
 		"```console start code=1\n$ x\n```":  "want exit=CODE",
 		"```console start\noutput\n$ x\n```": "begins with",
 	} {
@@ -63,7 +63,7 @@ func TestDiffer(t *testing.T) {
 	}{
 		{"alike", []string{"NAME", "a …", ""}, "NAME\n\na 1\n", ""},
 		{"another line", []string{"NAME", "b"}, "NAME\na\n", `"b" is quoted, and "a" was printed`},
-		{"a line less", []string{"NAME", "a", "b"}, "NAME\na\n", `"b" is quoted, and "nothing more" was printed`},
+		{"a line less", []string{"NAME", "a", "b"}, "NAME\na\n", `"b" is quoted, and nothing more was printed`},
 		{"a line more", []string{"NAME"}, "NAME\na\n", `"a" was printed, and is not quoted`},
 		{"any lines", []string{"NAME", "…", "z"}, "NAME\na\nb\nz\n", ""},
 		{"any lines to the end", []string{"NAME", "…"}, "NAME\na\nb\n", ""},

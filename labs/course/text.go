@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Language is a language a learner can read the course in.
+// Language is a language of the course.
 type Language string
 
 // The languages.
@@ -19,18 +19,17 @@ const (
 	Chinese Language = "zh"
 )
 
-// Languages lists all, the one that is always complete first.
+// Languages returns all languages. English is the first, and every exercise has it.
 func Languages() []Language { return []Language{English, Chinese} }
 
-// Text is all that an exercise says in one language.
+// Text has the messages of an exercise in one language.
 type Text struct {
 	Title string
 	// Messages are Markdown, by ID: "goal", "hint/1", "misconception/NAME".
 	Messages map[string]string
-	// order is the IDs as the file has them.
+	// order has the IDs in the order of the file.
 	order []string
-	// reviewed are, by ID, the hashes of this message and of its English counterpart when the two were last found to
-	// say the same.
+	// reviewed has, by ID, the hashes that this message and the English one had when a person last found that both say the same.
 	reviewed map[string]pair
 }
 
@@ -43,8 +42,8 @@ var (
 	reviewEnd   = "-->"
 )
 
-// parseText reads a text file: a first line "# TITLE", then a section "## ID" for each message. A comment at the end
-// holds what was reviewed.
+// parseText reads a text file: a first line "# TITLE", then a section "## ID" for each message. A comment at the end has the
+// hashes of the reviewed messages.
 func parseText(data string) (Text, error) {
 	t := Text{Messages: map[string]string{}, reviewed: map[string]pair{}}
 	body, review, found := strings.Cut(data, reviewBegin)
@@ -85,10 +84,10 @@ func parseText(data string) (Text, error) {
 			flush()
 			id = strings.TrimSpace(section)
 			if !messageID.MatchString(id) {
-				errs = append(errs, fmt.Errorf("line %d: %q is no message ID: want words such as goal or hint/1", n+1, id))
+				errs = append(errs, fmt.Errorf("line %d: %q is no message ID; want one such as goal or hint/1", n+1, id))
 			}
 			if slices.Contains(t.order, id) {
-				errs = append(errs, fmt.Errorf("line %d: message %s is there twice", n+1, id))
+				errs = append(errs, fmt.Errorf("line %d: message %s is there twice", n+1, id)) // t.Messages would silently have only the last
 			}
 			t.order = append(t.order, id)
 		case id == "" && strings.TrimSpace(line) != "":
@@ -107,7 +106,7 @@ func parseText(data string) (Text, error) {
 func (t *Text) parseReview(review string) error {
 	inner, rest, closed := strings.Cut(review, reviewEnd)
 	if !closed || strings.TrimSpace(rest) != "" {
-		return errors.New("the comment of what was reviewed must be closed, and the last thing in the file")
+		return errors.New("the comment about reviewed messages must be closed, and nothing may follow it")
 	}
 	for _, line := range strings.Split(strings.TrimSpace(inner), "\n") {
 		match := reviewLine.FindStringSubmatch(strings.TrimSpace(line))
@@ -119,13 +118,13 @@ func (t *Text) parseReview(review string) error {
 	return nil
 }
 
-// hash identifies a message's wording.
+// hash identifies a message's words. Line breaks do not count.
 func hash(message string) string {
-	sum := sha256.Sum256([]byte(strings.Join(strings.Fields(message), " ")))
+	sum := sha256.Sum256([]byte(words(message)))
 	return hex.EncodeToString(sum[:6])
 }
 
-// titleID is the ID of the title among what is reviewed.
+// titleID is the ID of the title among the reviewed messages.
 const titleID = "title"
 
 func (t Text) message(id string) string {
@@ -135,7 +134,7 @@ func (t Text) message(id string) string {
 	return t.Messages[id]
 }
 
-// stale says which messages changed in one language after the two were last found to say the same.
+// stale returns an error for each message that changed in one of two languages after the last review.
 func stale(english, other Text) []error {
 	var errs []error
 	for _, id := range append([]string{titleID}, english.order...) {
@@ -156,13 +155,14 @@ func stale(english, other Text) []error {
 	}
 	for id := range other.reviewed {
 		if id != titleID && !slices.Contains(english.order, id) {
-			errs = append(errs, fmt.Errorf("message %s was reviewed but is no more", id))
+			errs = append(errs, fmt.Errorf("message %s was reviewed but does not exist", id))
 		}
 	}
 	return errs
 }
 
-// Accept returns the text file of another language with the note that all its messages say what the English ones do.
+// Accept returns the text file of another language with a comment that records the review of all its messages: they say what the
+// English ones say.
 func Accept(english, other string) (string, error) {
 	e, err := parseText(english)
 	if err != nil {

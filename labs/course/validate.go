@@ -3,7 +3,10 @@ package course
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -11,10 +14,10 @@ import (
 	"github.com/svclab/svclab/e2e/steps"
 )
 
-// Hints is how many hints every exercise has.
+// Hints is the number of hints of every exercise.
 const Hints = 3
 
-// validate checks that the parts of an exercise belong together.
+// validate returns the errors between the parts of an exercise.
 func (e Exercise) validate() []error {
 	var errs []error
 	add := func(file, format string, args ...any) {
@@ -24,7 +27,7 @@ func (e Exercise) validate() []error {
 		add(exerciseFile, "kind %q: want build, fix or predict", e.Kind)
 	}
 	if (e.Kind == Predict) != (len(e.Questions) > 0) {
-		add(exerciseFile, "questions belong to exercises of kind predict, and each of those has one at least")
+		add(exerciseFile, "an exercise has questions if and only if its kind is predict")
 	}
 	if len(e.Goal.Steps) == 0 {
 		add(exerciseFile, "goal is missing: say what is judged")
@@ -33,7 +36,7 @@ func (e Exercise) validate() []error {
 		add(solutionsDir, "there is no solution")
 	}
 	if len(e.Wrong) == 0 {
-		add(wrongDir, "there is no wrong answer: an exercise corrects a misconception")
+		add(wrongDir, "there is no wrong answer; every exercise corrects a misconception")
 	}
 	for _, v := range e.Vantages {
 		if !slices.Contains([]reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host}, reach.VantageKind(v)) {
@@ -42,7 +45,7 @@ func (e Exercise) validate() []error {
 	}
 	for _, step := range e.Goal.Steps {
 		if !judges(step) {
-			add(exerciseFile, "goal: step %q changes what the learner made; a goal only looks, replaces pods, sends traffic or runs a command that changes nothing", step.Name)
+			add(exerciseFile, "goal: step %q may change what the learner made; a goal only reads, replaces pods, sends traffic, or runs a command that changes nothing", step.Name)
 		}
 	}
 	errs = append(errs, e.validateMisconceptions()...)
@@ -55,8 +58,8 @@ func (e Exercise) validate() []error {
 	return append(errs, e.validateTexts()...)
 }
 
-// judges reports whether a goal may do so: whoever watches the exercise must be able to tell a learner's changes from the
-// check's.
+// judges reports whether a goal may have the step. svclab learn watch must be able to distinguish the learner's changes from
+// those of the check.
 func judges(step scenario.Step) bool {
 	switch step.Action.(type) {
 	case steps.Settle, steps.ReplacePods, steps.Traffic, steps.Run:
@@ -80,14 +83,7 @@ func (e Exercise) validateMisconceptions() []error {
 		if slices.ContainsFunc(e.Misconceptions[:i], func(o Misconception) bool { return o.ID == m.ID }) {
 			errs = append(errs, fmt.Errorf("%s: misconception %s is there twice", exerciseFile, m.ID))
 		}
-		predicted := slices.ContainsFunc(e.Questions, func(q Question) bool {
-			for _, id := range q.Wrong {
-				if id == m.ID {
-					return true
-				}
-			}
-			return false
-		})
+		predicted := slices.ContainsFunc(e.Questions, func(q Question) bool { return slices.Contains(slices.Collect(maps.Values(q.Wrong)), m.ID) })
 		if len(m.When) == 0 && !predicted {
 			errs = append(errs, fmt.Errorf("%s: misconception %s has no condition, and no wrong prediction shows it", exerciseFile, m.ID))
 		}
@@ -114,7 +110,7 @@ func (e Exercise) validateAnswers() []error {
 	}
 	for _, q := range e.Questions {
 		if !messageID.MatchString(q.ID) || len(q.Options) < 2 || !slices.Contains(q.Options, q.Right) {
-			errs = append(errs, fmt.Errorf("%s: question %q wants an id, two options at least, and the right one of them", exerciseFile, q.ID))
+			errs = append(errs, fmt.Errorf("%s: question %q wants an id, at least two options, and right, which is one of them", exerciseFile, q.ID))
 		}
 		for _, option := range q.Options {
 			if id, known := q.Wrong[option]; (option == q.Right) == known || known && !misconception(id) {
@@ -150,7 +146,7 @@ func (e Exercise) validateAnswers() []error {
 			errs = append(errs, fmt.Errorf("%s: there is an answer without a question", where))
 		}
 		if a.Misconception == "" && wrong > 0 {
-			errs = append(errs, fmt.Errorf("%s: a solution predicts right", where))
+			errs = append(errs, fmt.Errorf("%s: a solution has the right answer to every question", where))
 		}
 	}
 	return errs
@@ -187,7 +183,7 @@ func (c Condition) validate(e Exercise) error {
 	return nil
 }
 
-// Messages are the IDs that the exercise's texts must have, sorted: no more, no fewer.
+// Messages returns the IDs that each text of the exercise must have, sorted. A text must not have others.
 func (e Exercise) Messages() []string {
 	ids := []string{"goal", "debrief", "packet"}
 	for n := 1; n <= Hints; n++ {
@@ -212,18 +208,13 @@ func (e Exercise) Messages() []string {
 	return slices.Compact(ids)
 }
 
-// HintID is the message of hint n, of its variant where variant is not empty.
-func HintID(n int, variant string) string {
-	if variant == "" {
-		return fmt.Sprintf("hint/%d", n)
-	}
-	return fmt.Sprintf("hint/%d/%s", n, variant)
-}
+// HintID is the ID of hint n, or of a variant of it if variant is not empty.
+func HintID(n int, variant string) string { return path.Join("hint", strconv.Itoa(n), variant) }
 
-// StepID is the message that says what a step of the goal wants.
+// StepID is the ID of the message that says what a step of the goal wants.
 func StepID(name string) string { return "check/" + strings.ReplaceAll(name, " ", "-") }
 
-// OptionID is the message of a question's option.
+// OptionID is the ID of the message of a question's option.
 func OptionID(question, option string) string { return "option/" + question + "/" + option }
 
 func (e Exercise) validateTexts() []error {
@@ -245,7 +236,7 @@ func (e Exercise) validateTexts() []error {
 		}
 		for _, id := range text.order {
 			if !slices.Contains(want, id) {
-				errs = append(errs, fmt.Errorf("%s: message %s is for nothing", file, id))
+				errs = append(errs, fmt.Errorf("%s: message %s is not used", file, id))
 			}
 		}
 		if strings.Contains(text.Messages["packet"], "\n") {
@@ -272,7 +263,7 @@ func (e Exercise) validateTexts() []error {
 			errs = append(errs, fmt.Errorf("%s: %w", file, err))
 		}
 		if !slices.EqualFunc(english, other, sameQuote) {
-			errs = append(errs, fmt.Errorf("%s: the commands quoted are not those of the English text, in its order", file))
+			errs = append(errs, fmt.Errorf("%s: the quoted commands differ from those of the English text, or their order does", file))
 		}
 		for _, err := range stale(e.Texts[English], text) {
 			errs = append(errs, fmt.Errorf("%s: %w", file, err))

@@ -69,7 +69,7 @@ func (s *session) connect(ctx context.Context) (begun []string, err error) {
 }
 
 // repair is the error of a cluster that svclab up mends.
-func (s *session) repair(id coach.ID, err error) error {
+func (s *session) repair(id coach.Message, err error) error {
 	return errors.New(coach.Say(s.Language, id, err) + "\n" + coach.Say(s.Language, coach.BringUp, s.command("up")))
 }
 

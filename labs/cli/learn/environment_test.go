@@ -27,15 +27,15 @@ func TestLearnClusterTrouble(t *testing.T) {
 			d.find = func(context.Context) (*environment, error) {
 				return nil, d.repair(coach.ClusterGone, errors.New("there is no cluster lab"))
 			}
-		}, (*session).check, []string{"cluster is not there", "svclab up", "progress is kept"}},
+		}, (*session).check, []string{"cluster does not exist", "svclab up", "progress is kept"}},
 		{"it is half up", func(_ *session, r *fakeEnvironment) { r.down = errors.New("connection refused") }, (*session).check,
-			[]string{"does not answer as it should: connection refused", "svclab up"}},
+			[]string{"does not work: connection refused", "svclab up"}},
 		{"the namespace is gone", func(_ *session, r *fakeEnvironment) { r.missing = "learn-04" }, (*session).check,
-			[]string{"namespace learn-04 is not there any more", "svclab learn reset"}},
+			[]string{"namespace learn-04 is missing", "svclab learn reset"}},
 		{"CoreDNS is gone", func(_ *session, r *fakeEnvironment) { r.broken = []string{"kube-system deployment coredns"} }, (*session).check,
-			[]string{"lacks what every exercise needs: kube-system deployment coredns", "svclab learn reset"}},
+			[]string{"lacks objects that every exercise needs: kube-system deployment coredns", "svclab learn reset"}},
 		{"it cannot hold the exercise", func(_ *session, r *fakeEnvironment) { r.lacks = "needs outside: there is none" },
-			func(d *session, ctx context.Context) error { return d.start(ctx, "01") }, []string{"cannot hold exercise 01: needs outside", "svclab learn next"}},
+			func(d *session, ctx context.Context) error { return d.start(ctx, "01") }, []string{"exercise 01 cannot run on this cluster: needs outside", "svclab learn next"}},
 		{"a prediction is missing", func(d *session, _ *fakeEnvironment) { d.progress.Current = "07" }, (*session).check,
 			[]string{"the question number is not answered", "--answer number=refused|no-endpoints|reached"}},
 	} {
@@ -88,30 +88,49 @@ func TestLearnStart(t *testing.T) {
 
 func TestLearnCheck(t *testing.T) {
 	folder := stateOf(t, midway())
+	t.Setenv("KUBECONFIG", "")
 	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
-	var verdict console.VerdictError
-	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.Result != reach.Fail {
-		t.Errorf("got %v", err)
+	printed := ""
+	for _, tc := range []struct {
+		what string
+		seen coach.Seen
+		lost []string
+		want reach.Result
+	}{
+		{"could not be judged", seen(reach.Inconclusive, "no prober"), nil, reach.Inconclusive},
+		{"not yet", coach.Seen{Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{judged(reach.Fail, reach.Refused)}}}, nil, reach.Fail},
+		{"the same again, and a Deployment is gone", coach.Seen{Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{judged(reach.Fail, reach.Refused)}}},
+			[]string{"deployment my-app"}, reach.Fail},
+		{"passed", coach.Seen{Verdict: reach.Verdict{Result: reach.Pass, Steps: []reach.Step{judged(reach.Pass, reach.Reached)}}}, nil, reach.Pass},
+	} {
+		r.check, r.lost = sees(tc.seen), tc.lost
+		before := len(out.String())
+		var verdict console.VerdictError
+		if err := d.check(t.Context()); tc.want == reach.Pass && err != nil || tc.want != reach.Pass && (!errors.As(err, &verdict) || verdict.Result != tc.want) {
+			t.Errorf("%s: got %v", tc.what, err)
+		}
+		printed += "==> " + tc.what + "\n" + out.String()[before:] + "\n"
 	}
-	wants(t, out.String(), "Not yet:", "Seen: nobody answers", "Hints used: 1 of 3")
-	r.lost = []string{"deployment my-app"}
-	if err := d.check(t.Context()); err == nil {
-		t.Error("passed")
-	}
-	wants(t, out.String(), "is no longer there: deployment my-app", "Nothing that the check looks at has changed", "Your KUBECONFIG is not the exercise's")
-	r.check = sees(seen(reach.Inconclusive, "no prober"))
-	if err := d.check(t.Context()); !errors.As(err, &verdict) || verdict.Result.ExitCode() != 2 {
-		t.Errorf("got %v", err)
-	}
-	r.check = sees(seen(reach.Pass, ""))
-	if err := d.check(t.Context()); err != nil {
-		t.Error(err)
-	}
-	wants(t, out.String(), "What happened", "The packet's path", "2 of 3 passed", "svclab learn next")
+	golden(t, "check.txt", strings.ReplaceAll(printed, d.folder, "FOLDER"))
 	if now := kept(t, folder); !now.Done("04") || now.Exercises["04"].Checks != 7 {
 		t.Errorf("%+v", now)
 	}
-	lacks(t, out.String(), "\x1b")
+}
+
+// judged is the step "reached" of exercise 04 after two clients got this outcome.
+func judged(result reach.Result, outcome reach.Outcome) reach.Step {
+	target := reach.Target{Kind: reach.ClusterIP, Service: "learn-04/my-service", Host: "10.96.0.9", Port: 80, Protocol: reach.TCP}
+	table := reach.Table{Title: "my-service", Targets: []reach.Target{target}}
+	for _, node := range []string{"worker", "worker2"} {
+		cell := reach.CellVerdict{Result: result, Cell: reach.Cell{Vantage: reach.Vantage{Kind: reach.Pod, Name: "pod/" + node}, Target: target,
+			Observations: []reach.Observation{{Outcome: outcome}}},
+			Oracle: reach.Prediction{Rule: "endpoint-not-listening", Reason: "no program in the pods listens on 8081, so " + node + " gets a refusal"}}
+		if result != reach.Pass {
+			cell.Differences = []reach.Difference{{Field: "outcome", Want: "Reached", Got: string(outcome)}}
+		}
+		table.Vantages, table.Cells = append(table.Vantages, cell.Cell.Vantage), append(table.Cells, cell)
+	}
+	return reach.Step{Name: "reached", Result: result, Tables: []reach.Table{table}}
 }
 
 func TestLearnPredictions(t *testing.T) {
@@ -136,7 +155,7 @@ func TestLearnPredictions(t *testing.T) {
 	if err := d.check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	wants(t, out.String(), `"9" is none of the numbers`, `"x" is none of the numbers`, "Your prediction was right.")
+	wants(t, out.String(), `"9" is not one of the numbers`, `"x" is not one of the numbers`, "Your prediction was right.")
 	if got := d.progress.Exercises["07"]; got.Answers["number"] != "reached" || got.First["number"] != "refused" || got.Passed.IsZero() {
 		t.Errorf("%+v", got)
 	}

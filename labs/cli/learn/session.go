@@ -177,7 +177,7 @@ func (s *session) forgetSeen(id string) error {
 }
 
 // ask writes a message and reads a line. At the end of the input it returns io.EOF.
-func (s *session) ask(id coach.ID, args ...any) (string, error) {
+func (s *session) ask(id coach.Message, args ...any) (string, error) {
 	if _, err := io.WriteString(s.Out, coach.Say(s.Language, id, args...)); err != nil {
 		return "", err
 	}

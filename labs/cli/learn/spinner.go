@@ -39,7 +39,7 @@ func newSpinner(w io.Writer, l course.Language, terminal bool) *spinner {
 var _ runner.Reporter = (*spinner)(nil)
 
 // run calls do and shows the spinner meanwhile.
-func (p *spinner) run(id coach.ID, do func() error) error {
+func (p *spinner) run(id coach.Message, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	var (
@@ -67,7 +67,7 @@ func (p *spinner) run(id coach.ID, do func() error) error {
 }
 
 // text says what is being done, for how long, and what it waits for.
-func (p *spinner) text(id coach.ID, elapsed time.Duration) string {
+func (p *spinner) text(id coach.Message, elapsed time.Duration) string {
 	what, seconds := coach.Say(p.language, id), int(elapsed.Seconds())
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -199,7 +199,7 @@ func (s *session) introduce(e course.Exercise, resumed bool) error {
 	return s.Done()
 }
 
-func kindID(k course.Kind) coach.ID {
+func kindID(k course.Kind) coach.Message {
 	switch k {
 	case course.Build:
 		return coach.KindBuild

@@ -164,7 +164,7 @@ func (w *watcher) changed(ctx context.Context) (again bool, err error) {
 }
 
 // begin begins a check, in the place of one under way.
-func (w *watcher) begin(ctx context.Context, why coach.ID, args ...any) {
+func (w *watcher) begin(ctx context.Context, why coach.Message, args ...any) {
 	w.stop()
 	w.burst.end()
 	now, err := w.changes.Print()

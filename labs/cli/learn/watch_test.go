@@ -113,12 +113,12 @@ func nothing(*session, *fakeEnvironment) {}
 func TestWatchChecksAgainWithinASecond(t *testing.T) {
 	err := watchFor(t, nothing, func(w *watched) {
 		first := w.said()
-		wants(t, first, "Watching exercise 04", "As it is now", "Not yet:", "Keys, each followed by Enter")
+		wants(t, first, "Watching exercise 04", "The state now", "Not yet:", "Keys, each followed by Enter")
 		lacks(t, first, "\x1b", "─", "\r")
 		w.env.check = sees(seen(reach.Pass, ""))
 		w.expose(8080)
 		again := w.said()
-		wants(t, again, "Changed: service/my-service", "Passed:", "What happened", "targetPort", "On to the next: n.")
+		wants(t, again, "Changed: service/my-service", "Passed:", "What happened", "targetPort", "Press n for the next one")
 		lacks(t, again, "svclab learn next")
 		if !w.progress.Done("04") || w.env.checks != 2 {
 			t.Errorf("passed: %t, after %d checks", w.progress.Done("04"), w.env.checks)
@@ -143,10 +143,10 @@ func TestWatchTellsWhatIsNotNewInALine(t *testing.T) {
 		w.said()
 		w.expose(9090)
 		text := w.said()
-		wants(t, text, "Changed: service/my-service", "finds what it found before: not yet")
+		wants(t, text, "Changed: service/my-service", "result has not changed: not yet")
 		lacks(t, text, "Not yet:")
 		w.press("c")
-		wants(t, w.said(), "because you asked", "Not yet:")
+		wants(t, w.said(), "because you pressed c", "Not yet:")
 		w.press("q")
 	})
 }
@@ -231,7 +231,7 @@ func TestWatchKeys(t *testing.T) {
 		w.press("hint")
 		wants(t, w.said(), "Keys, each followed by Enter")
 		w.press("s")
-		wants(t, w.said(), "The solution stays hidden", "--yes")
+		wants(t, w.said(), "The solution was not shown", "--yes")
 		w.press("ｑ") // as an input method makes it
 	})
 	if err != nil {
@@ -249,7 +249,7 @@ func TestWatchResetsAndGoesOn(t *testing.T) {
 		}
 		w.press("n")
 		text := w.said()
-		wants(t, text, "Exercise 04 is not passed yet", "Exercise 07", "the question number is not answered")
+		wants(t, text, "have not passed exercise 04 yet", "Exercise 07", "the question number is not answered")
 		lacks(t, text, "prediction was right")
 		if w.progress.Current != "07" {
 			t.Errorf("the current one is %s", w.progress.Current)
@@ -280,7 +280,7 @@ func TestWatchTellsOfAnExerciseThatIsGone(t *testing.T) {
 		w.said()
 		w.env.missing = "learn-04"
 		w.expose(9090)
-		wants(t, w.said(), "namespace learn-04 is not there any more", "svclab learn reset")
+		wants(t, w.said(), "namespace learn-04 is missing", "svclab learn reset")
 		w.expose(9091)
 		if text := w.said(); text != "" {
 			t.Errorf("the same was told twice: %q", text)
