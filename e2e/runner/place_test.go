@@ -64,7 +64,7 @@ func TestGoalThatIsNotMet(t *testing.T) {
 	}
 }
 
-func TestLookAndPutBack(t *testing.T) {
+func TestLookAndRestore(t *testing.T) {
 	c, _, r := lab(t)
 	at, ctx := place(t, c), context.Background()
 	maps := c.client.CoreV1().ConfigMaps("learn")
@@ -73,9 +73,9 @@ func TestLookAndPutBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	noted, err := r.Look(ctx, at, []scenario.Ref{{Kind: "configmap", Name: "*"}})
-	if err != nil || len(noted) != 1 || len(noted[0].Objects) != 2 {
-		t.Fatalf("%+v, %v", noted, err)
+	snapshots, err := r.Look(ctx, at, []scenario.Ref{{Kind: "configmap", Name: "*"}})
+	if err != nil || len(snapshots) != 1 || len(snapshots[0].Objects) != 2 {
+		t.Fatalf("%+v, %v", snapshots, err)
 	}
 	if err := maps.Delete(ctx, "kept", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestLookAndPutBack(t *testing.T) {
 	if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "new"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.PutBack(ctx, at, noted); err != nil {
+	if err := r.Restore(ctx, at, snapshots); err != nil {
 		t.Fatal(err)
 	}
 	list, err := maps.List(ctx, metav1.ListOptions{})
@@ -100,14 +100,14 @@ func TestLookAndPutBack(t *testing.T) {
 }
 
 // What was made meanwhile goes first, and a webhook that has not seen it go yet is asked again.
-func TestPutBackWhatSomethingStandsInTheWayOf(t *testing.T) {
+func TestRestoreWhatSomethingStandsInTheWayOf(t *testing.T) {
 	c, _, r := lab(t)
 	at, ctx, asked := place(t, c), context.Background(), 0
 	maps := c.client.CoreV1().ConfigMaps("learn")
 	if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	noted, err := r.Look(ctx, at, []scenario.Ref{{Kind: "configmap", Name: "*"}})
+	snapshots, err := r.Look(ctx, at, []scenario.Ref{{Kind: "configmap", Name: "*"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestPutBackWhatSomethingStandsInTheWayOf(t *testing.T) {
 		}
 		return ""
 	}
-	if err := r.PutBack(ctx, at, noted); err != nil {
+	if err := r.Restore(ctx, at, snapshots); err != nil {
 		t.Error(err)
 	}
 	list, err := maps.List(ctx, metav1.ListOptions{})

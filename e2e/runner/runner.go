@@ -29,7 +29,7 @@ type (
 	Prober         = steps.Prober
 	Flow           = steps.Flow
 	Predict        = steps.Predict
-	Noted          = steps.Noted
+	Snapshot       = steps.Snapshot
 )
 
 // ForClient makes a Prober of a probe.Client.

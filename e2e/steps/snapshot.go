@@ -112,8 +112,8 @@ func difference(current, wanted any) any {
 	return patch
 }
 
-// Noted is what a reference named at some time: an object, or none; with the name "*" all objects of a kind.
-type Noted struct {
+// Snapshot is what a reference named at some time: an object, or none; with the name "*" all objects of a kind.
+type Snapshot struct {
 	Ref     scenario.Ref                 `json:"ref"`
 	Objects []*unstructured.Unstructured `json:"objects"`
 }
@@ -147,7 +147,7 @@ func (env *Env) Look(ctx context.Context, ref scenario.Ref) ([]*unstructured.Uns
 
 // RestoreAll makes what a reference names what it was. It deletes objects that are not in the snapshot first, because they may
 // conflict with those that are, as two pools with the same addresses do.
-func (env *Env) RestoreAll(ctx context.Context, snapshot Noted) error {
+func (env *Env) RestoreAll(ctx context.Context, snapshot Snapshot) error {
 	at, err := env.resolve(snapshot.Ref)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (env *Env) RestoreAll(ctx context.Context, snapshot Noted) error {
 }
 
 // removeOthers deletes the objects of a kind that are not in the snapshot.
-func (env *Env) removeOthers(ctx context.Context, at address, snapshot Noted) error {
+func (env *Env) removeOthers(ctx context.Context, at address, snapshot Snapshot) error {
 	now, err := env.Look(ctx, snapshot.Ref)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ type Seen struct {
 	// Verdict is the goal's.
 	Verdict reach.Verdict `json:"verdict"`
 	// Objects are those that the exercise's conditions speak of.
-	Objects []runner.Noted `json:"-"`
+	Objects []runner.Snapshot `json:"-"`
 }
 
 // Refs are the objects that must be looked at for the exercise's conditions.

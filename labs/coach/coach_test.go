@@ -72,7 +72,7 @@ func refused(t *testing.T) Seen {
 			{Name: "pods replaced", Result: reach.Skipped},
 			{Name: "the app runs", Result: reach.Pass, Tables: []reach.Table{{Cells: []reach.CellVerdict{cell("pod/worker", port, reach.Unreachable, ""), cell("pod/worker", far, reach.TimedOut, "")}}}},
 		}},
-		Objects: []runner.Noted{
+		Objects: []runner.Snapshot{
 			{Ref: scenario.Ref{Kind: "service", Name: "my-service"}, Objects: []*unstructured.Unstructured{object(t, `{kind: Service, metadata: {name: my-service}, spec: {type: ClusterIP, ports: [{port: 80, targetPort: 8081}]}}`)}},
 			{Ref: scenario.Ref{Kind: "service", Name: "my-app"}},
 			{Ref: scenario.Ref{Kind: "pods", Name: "*"}, Objects: []*unstructured.Unstructured{pod("c", nil), pod("a", app), pod("b", app)}},

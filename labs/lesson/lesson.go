@@ -1,5 +1,5 @@
-// Package lesson sets an exercise up on a cluster, judges it there, and restores the cluster. It keeps no state of its own
-// but one file: the cluster-wide objects as they were before an exercise touched them.
+// Package lesson sets an exercise up on a cluster, judges it there, and restores the cluster. Its only state is one file: a
+// snapshot of the cluster-wide objects from before an exercise changed them.
 package lesson
 
 import (
@@ -28,52 +28,48 @@ const ExerciseLabel = "svclab.io/exercise"
 // dnsRunsIn bounds the wait for a DNS that was brought back.
 const dnsRunsIn = 2 * time.Minute
 
-// Environment is a cluster on which exercises are done, one at a time in each namespace.
+// Environment is a cluster on which learners do exercises, one at a time in each namespace.
 type Environment struct {
 	Cluster runner.Cluster
 	Runner  Runner
-	// Notes is the folder of the file that keeps cluster-wide objects as they were.
-	Notes string
+	// Folder has the file with the snapshots of cluster-wide objects.
+	Folder string
 }
 
-// Runner is what a room needs of a runner.Runner.
+// Runner is the part of a runner.Runner that an Environment uses.
 type Runner interface {
 	Lacks(ctx context.Context, needs scenario.Needs) (string, error)
 	In(ctx context.Context, at runner.Place, steps scenario.Scenario) reach.Verdict
 	Goal(ctx context.Context, at runner.Place, steps scenario.Scenario) reach.Verdict
 	Rest(ctx context.Context, at runner.Place) error
-	Look(ctx context.Context, at runner.Place, refs []scenario.Ref) ([]runner.Noted, error)
-	PutBack(ctx context.Context, at runner.Place, noted []runner.Noted) error
+	Look(ctx context.Context, at runner.Place, refs []scenario.Ref) ([]runner.Snapshot, error)
+	Restore(ctx context.Context, at runner.Place, snapshots []runner.Snapshot) error
 	Vacate(ctx context.Context, namespaces []string, wait bool) error
 }
 
 var _ Runner = (*runner.Runner)(nil)
 
-// Namespace is the one in which a learner does an exercise.
+// Namespace is the namespace in which a learner does an exercise.
 func Namespace(e course.Exercise) string { return "learn-" + e.ID }
 
-// place are the exercise's namespaces.
+// place is the place of the exercise's namespaces.
 func place(e course.Exercise, namespace string) runner.Place {
-	at := runner.Place{Namespace: namespace}
-	for _, name := range e.Namespaces {
-		at.Also = append(at.Also, namespace+"-"+name)
-	}
-	return at
+	return runner.Place{Namespace: namespace, Also: e.Spaces(namespace)[1:]}
 }
 
-// Lacks says what the cluster does not have that the exercise needs; empty: it has all.
+// Lacks says what the exercise needs and the cluster does not have. Empty: the cluster has everything.
 func (r Environment) Lacks(ctx context.Context, e course.Exercise) (string, error) {
 	return r.Runner.Lacks(ctx, e.Needs)
 }
 
-// Begin makes the exercise's namespaces, sets it up in them, and returns when all has come to rest. They must not be
-// there: see Leave.
+// Begin creates the exercise's namespaces, sets the exercise up in them, and returns when they are idle. It is an error if one
+// of the namespaces exists: see Leave.
 func (r Environment) Begin(ctx context.Context, e course.Exercise, namespace string) error {
-	if err := r.note(ctx, e.Cluster); err != nil {
+	if err := r.snapshot(ctx, e.Cluster); err != nil {
 		return err
 	}
 	at := place(e, namespace)
-	for _, name := range append([]string{at.Namespace}, at.Also...) {
+	for _, name := range e.Spaces(namespace) {
 		_, err := r.Cluster.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name,
 			Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy, ExerciseLabel: e.ID}}}, metav1.CreateOptions{})
 		if err != nil {
@@ -86,12 +82,12 @@ func (r Environment) Begin(ctx context.Context, e course.Exercise, namespace str
 	return r.Runner.Rest(ctx, at)
 }
 
-// Do carries out the steps of an answer where the exercise was begun.
+// Do runs the steps of an answer in the namespaces of the exercise, after Begin.
 func (r Environment) Do(ctx context.Context, e course.Exercise, namespace string, steps course.Part) error {
 	return Done(r.Runner.In(ctx, place(e, namespace), steps))
 }
 
-// Done is the error of steps that were to be done and were not all.
+// Done returns an error that names the first step that did not pass, or nil if all steps did.
 func Done(v reach.Verdict) error {
 	if v.Result == reach.Pass {
 		return nil
@@ -104,7 +100,7 @@ func Done(v reach.Verdict) error {
 	return fmt.Errorf("%s: %s", v.Title, v.Result)
 }
 
-// Check judges the exercise's goal and looks at what its conditions speak of.
+// Check judges the exercise's goal and takes snapshots of the objects that its conditions refer to.
 func (r Environment) Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error) {
 	at := place(e, namespace)
 	seen := coach.Seen{Verdict: r.Runner.Goal(ctx, at, e.Goal)}
@@ -116,12 +112,12 @@ func (r Environment) Check(ctx context.Context, e course.Exercise, namespace str
 	return seen, err
 }
 
-// Look returns what the exercise's conditions speak of, as it is now.
-func (r Environment) Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Noted, error) {
+// Look returns the objects that the exercise's conditions refer to, as they are now.
+func (r Environment) Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Snapshot, error) {
 	return r.Runner.Look(ctx, place(e, namespace), coach.Refs(e))
 }
 
-// Lost says which Deployments that the exercise set up in its own namespace are no longer there.
+// Lost returns the Deployments that the exercise set up in its first namespace and that do not exist any more.
 func (r Environment) Lost(ctx context.Context, e course.Exercise, namespace string) ([]string, error) {
 	var refs []scenario.Ref
 	for _, objects := range e.Setup.Objects {
@@ -145,8 +141,8 @@ func (r Environment) Lost(ctx context.Context, e course.Exercise, namespace stri
 	return lost, nil
 }
 
-// Leave removes namespaces of exercises and brings back the cluster-wide objects that were noted. If wait is set it returns
-// when all is gone, and when the cluster's DNS runs again if that had to be brought back.
+// Leave deletes namespaces of exercises and restores the cluster-wide objects from their snapshots. With wait it returns when the
+// namespaces are gone and, if essentials were restored, when the cluster's DNS runs again.
 func (r Environment) Leave(ctx context.Context, namespaces []string, wait bool) error {
 	broken, err := r.Broken(ctx)
 	if err != nil {
@@ -174,7 +170,7 @@ func (r Environment) waitForDNS(ctx context.Context) error {
 	return nil
 }
 
-// Begun lists the namespaces of exercises that are there.
+// Begun lists the namespaces of exercises in the cluster.
 func (r Environment) Begun(ctx context.Context) ([]string, error) {
 	list, err := r.Cluster.Client().CoreV1().Namespaces().List(ctx, metav1.ListOptions{
 		LabelSelector: runner.ManagedByLabel + "=" + runner.ManagedBy + "," + ExerciseLabel})
@@ -188,10 +184,11 @@ func (r Environment) Begun(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Missing says which of the exercise's namespaces is not there or not svclab's; empty: all are as they should be.
+// Missing returns the first of the exercise's namespaces that does not exist, is being deleted, or was not created by svclab.
+// Empty: there is none.
 func (r Environment) Missing(ctx context.Context, e course.Exercise, namespace string) (string, error) {
 	at := place(e, namespace)
-	for _, name := range append([]string{at.Namespace}, at.Also...) {
+	for _, name := range e.Spaces(namespace) {
 		found, err := r.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err), err == nil && found.DeletionTimestamp != nil, err == nil && found.Labels[ExerciseLabel] != e.ID:
@@ -203,16 +200,15 @@ func (r Environment) Missing(ctx context.Context, e course.Exercise, namespace s
 	return "", nil
 }
 
-// Broken says what of the cluster itself a learner may have broken: objects that every exercise needs and that were
-// there when one was begun. Leave brings them back.
+// Broken returns the objects that every exercise needs and that somebody deleted after Begin. Leave restores them.
 func (r Environment) Broken(ctx context.Context) ([]string, error) {
-	notes, err := r.load(ctx)
+	saved, err := r.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var refs []scenario.Ref
 	for _, ref := range essentials() {
-		if slices.ContainsFunc(notes.Noted, func(n runner.Noted) bool { return n.Ref == ref && len(n.Objects) > 0 }) {
+		if slices.ContainsFunc(saved.Snapshots, func(s runner.Snapshot) bool { return s.Ref == ref && len(s.Objects) > 0 }) {
 			refs = append(refs, ref)
 		}
 	}

@@ -25,12 +25,12 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// fakeRunner notes what it is asked to do. There are the objects of world, by reference.
+// fakeRunner records its calls. world has the objects that it finds, by reference.
 type fakeRunner struct {
 	did     []string
 	verdict reach.Verdict
 	world   map[string][]*unstructured.Unstructured
-	back    []runner.Noted
+	back    []runner.Snapshot
 	// then is done when namespaces are vacated.
 	then func()
 }
@@ -52,17 +52,17 @@ func (f *fakeRunner) Rest(context.Context, runner.Place) error {
 	return nil
 }
 
-func (f *fakeRunner) Look(_ context.Context, _ runner.Place, refs []scenario.Ref) ([]runner.Noted, error) {
-	var noted []runner.Noted
+func (f *fakeRunner) Look(_ context.Context, _ runner.Place, refs []scenario.Ref) ([]runner.Snapshot, error) {
+	var taken []runner.Snapshot
 	for _, ref := range refs {
-		noted = append(noted, runner.Noted{Ref: ref, Objects: f.world[ref.String()]})
+		taken = append(taken, runner.Snapshot{Ref: ref, Objects: f.world[ref.String()]})
 	}
-	return noted, nil
+	return taken, nil
 }
 
-func (f *fakeRunner) PutBack(_ context.Context, _ runner.Place, noted []runner.Noted) error {
-	f.back = slices.Clone(noted)
-	f.did = append(f.did, "put back")
+func (f *fakeRunner) Restore(_ context.Context, _ runner.Place, snapshots []runner.Snapshot) error {
+	f.back = slices.Clone(snapshots)
+	f.did = append(f.did, "restore")
 	return nil
 }
 
@@ -93,12 +93,12 @@ func essentialsRun() map[string][]*unstructured.Unstructured {
 	return world
 }
 
-func room(t *testing.T, objects ...runtime.Object) (Environment, *fakeRunner, *fake.Clientset) {
+func environment(t *testing.T, objects ...runtime.Object) (Environment, *fakeRunner, *fake.Clientset) {
 	t.Helper()
 	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "1234"}}
 	client := fake.NewClientset(append(objects, system)...)
 	f := &fakeRunner{verdict: reach.Verdict{Result: reach.Pass}, world: essentialsRun()}
-	return Environment{Cluster: clients{client: client}, Runner: f, Notes: t.TempDir()}, f, client
+	return Environment{Cluster: clients{client: client}, Runner: f, Folder: t.TempDir()}, f, client
 }
 
 var pools = scenario.Ref{Namespace: "metallb-system", Kind: "ipaddresspool", Name: "*"}
@@ -108,7 +108,7 @@ func exercise16() course.Exercise {
 }
 
 func TestBegin(t *testing.T) {
-	r, f, client := room(t)
+	r, f, client := environment(t)
 	if err := r.Begin(t.Context(), exercise16(), "learn-16"); err != nil {
 		t.Fatal(err)
 	}
@@ -124,22 +124,22 @@ func TestBegin(t *testing.T) {
 	if begun, err := r.Begun(t.Context()); err != nil || !slices.Equal(begun, []string{"learn-16", "learn-16-other"}) {
 		t.Errorf("begun: %v, %v", begun, err)
 	}
-	if _, err := os.Stat(filepath.Join(r.Notes, "cluster-1234.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(r.Folder, "cluster-1234.json")); err != nil {
 		t.Error(err)
 	}
 	if err := r.Begin(t.Context(), exercise16(), "learn-16"); err == nil || !strings.Contains(err.Error(), "namespace learn-16") {
 		t.Errorf("begun where one is: %v", err)
 	}
-	r, f, _ = room(t)
+	r, f, _ = environment(t)
 	f.verdict = reach.Verdict{Title: "setup", Result: reach.Fail, Steps: []reach.Step{{Name: "deploy", Result: reach.Fail, Why: "no image"}}}
 	if err := r.Begin(t.Context(), exercise16(), "learn-16"); err == nil || !strings.Contains(err.Error(), `step "deploy"`) || !strings.Contains(err.Error(), "no image") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What is noted is what was there before any exercise, and comes back; what every exercise needs stays noted.
-func TestLeavePutsBackWhatWas(t *testing.T) {
-	r, f, _ := room(t)
+// A snapshot has the state from before any exercise. Leave restores it, and keeps the snapshots of the essentials.
+func TestLeaveRestoresTheFirstState(t *testing.T) {
+	r, f, _ := environment(t)
 	pool := func(name string) []*unstructured.Unstructured {
 		o := &unstructured.Unstructured{Object: map[string]any{"kind": "IPAddressPool"}}
 		o.SetName(name)
@@ -150,29 +150,29 @@ func TestLeavePutsBackWhatWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.world[pools.String()] = pool("learners")
-	if err := r.note(t.Context(), exercise16().Cluster); err != nil { // as a second beginning does
+	if err := r.snapshot(t.Context(), exercise16().Cluster); err != nil { // as a second beginning does
 		t.Fatal(err)
 	}
 	f.did = nil
 	if err := r.Leave(t.Context(), []string{"learn-16", "learn-16-other"}, true); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(f.did, []string{"vacate learn-16 learn-16-other", "put back"}) {
+	if !slices.Equal(f.did, []string{"vacate learn-16 learn-16-other", "restore"}) {
 		t.Errorf("did %q", f.did)
 	}
-	i := slices.IndexFunc(f.back, func(n runner.Noted) bool { return n.Ref == pools })
+	i := slices.IndexFunc(f.back, func(n runner.Snapshot) bool { return n.Ref == pools })
 	if i < 0 || f.back[i].Objects[0].GetName() != "lab" || len(f.back) != len(essentials())+1 {
-		t.Errorf("put back %+v", f.back)
+		t.Errorf("restored %+v", f.back)
 	}
 	left, err := r.load(t.Context())
-	if err != nil || len(left.Noted) != len(essentials()) {
-		t.Errorf("%d are noted still, %v", len(left.Noted), err)
+	if err != nil || len(left.Snapshots) != len(essentials()) {
+		t.Errorf("%d snapshots are left, %v", len(left.Snapshots), err)
 	}
 }
 
-func TestNotesAreOfOneCluster(t *testing.T) {
-	r, f, client := room(t)
-	if err := r.note(t.Context(), nil); err != nil {
+func TestSnapshotsAreOfOneCluster(t *testing.T) {
+	r, f, client := environment(t)
+	if err := r.snapshot(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	other := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "5678"}}
@@ -180,29 +180,29 @@ func TestNotesAreOfOneCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Leave(t.Context(), nil, false); err != nil || f.back != nil {
-		t.Errorf("another cluster's objects were put back: %v, %v", f.back, err)
+		t.Errorf("another cluster's objects were restored: %v, %v", f.back, err)
 	}
-	if err := os.WriteFile(filepath.Join(r.Notes, "cluster-5678.json"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.Folder, "cluster-5678.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.note(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "cluster-5678.json, is damaged") || !strings.Contains(err.Error(), "svclab up") {
+	if err := r.snapshot(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "cluster-5678.json, are damaged") || !strings.Contains(err.Error(), "svclab up") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestBroken(t *testing.T) {
-	r, f, client := room(t)
+	r, f, client := environment(t)
 	if broken, err := r.Broken(t.Context()); err != nil || len(broken) != 0 {
-		t.Errorf("before anything was noted: %v, %v", broken, err)
+		t.Errorf("before any snapshot: %v, %v", broken, err)
 	}
-	if err := r.note(t.Context(), nil); err != nil {
+	if err := r.snapshot(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	f.world["kube-system/deployment/coredns"] = nil
 	if broken, err := r.Broken(t.Context()); err != nil || !slices.Equal(broken, []string{"kube-system deployment coredns"}) {
 		t.Errorf("%v, %v", broken, err)
 	}
-	f.then = func() { // the deployment that is put back comes up
+	f.then = func() { // the restored Deployment becomes available
 		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns"}, Status: appsv1.DeploymentStatus{AvailableReplicas: 2}}
 		if _, err := client.AppsV1().Deployments("kube-system").Create(context.Background(), d, metav1.CreateOptions{}); err != nil {
 			t.Error(err)
@@ -242,7 +242,7 @@ func TestMissing(t *testing.T) {
 		{"one that ends", []runtime.Object{namespace("learn-16", "16", true), namespace("learn-16-other", "16", false)}, "learn-16"},
 		{"one of the learner's own making", []runtime.Object{namespace("learn-16", "", false), namespace("learn-16-other", "16", false)}, "learn-16"},
 	} {
-		r, _, _ := room(t, tc.there...)
+		r, _, _ := environment(t, tc.there...)
 		if got, err := r.Missing(t.Context(), exercise16(), "learn-16"); err != nil || got != tc.want {
 			t.Errorf("%s: %q, %v; want %q", tc.name, got, err, tc.want)
 		}
@@ -250,7 +250,7 @@ func TestMissing(t *testing.T) {
 }
 
 func TestLost(t *testing.T) {
-	r, f, _ := room(t)
+	r, f, _ := environment(t)
 	deployment := func(name, namespace string) *unstructured.Unstructured {
 		o := &unstructured.Unstructured{Object: map[string]any{"kind": "Deployment"}}
 		o.SetName(name)
@@ -266,7 +266,7 @@ func TestLost(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	r, f, _ := room(t)
+	r, f, _ := environment(t)
 	e := exercise16()
 	e.Misconceptions = []course.Misconception{{ID: "m", When: []course.Condition{{Object: &steps.Object{Ref: scenario.Ref{Kind: "service", Name: "s"}, Absent: true}}}}}
 	f.verdict = reach.Verdict{Result: reach.Fail}
@@ -296,7 +296,7 @@ func TestDone(t *testing.T) {
 }
 
 func TestWatched(t *testing.T) {
-	r, _, client := room(t)
+	r, _, client := environment(t)
 	resource := func(name, kind string, namespaced bool) metav1.APIResource {
 		return metav1.APIResource{Name: name, SingularName: strings.ToLower(kind), Kind: kind, Namespaced: namespaced}
 	}

@@ -15,28 +15,28 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// Print is a fingerprint of what a check depends on, by object: "service/my-service". Pods that a controller made have
-// one between them, which does not change when one is replaced by its like.
+// Print is a fingerprint of everything that a check depends on, by object: "service/my-service". All pods that a controller
+// created share one entry, which does not change when a pod is replaced by an equal one.
 type Print map[string]mark
 
 // mark is one object's part of a Print.
 type mark struct {
-	// hand is what people write: labels, annotations, spec, data.
+	// hand is what people change: labels, annotations, spec, data.
 	hand string
-	// state is what the cluster answers to that and a check depends on: readiness, addresses.
+	// state is what controllers report and a check depends on: readiness, addresses.
 	state string
 }
 
-// Change is how two Prints differ.
+// Change is the difference between two Prints.
 type Change struct {
-	// Objects differ, sorted.
+	// Objects are the objects that differ, sorted.
 	Objects []string
-	// Hand: what people write differs, not only what the cluster made of it.
+	// Hand: a part that people change differs, and not only what controllers report.
 	Hand bool
 }
 
-// Stirred reports whether a check that came to v did a step of the goal that may change what the cluster makes of what
-// people write, as replacing pods does.
+// Stirred reports whether a check with the verdict v ran a step of the goal that may change what controllers report. Replacing
+// pods does.
 func Stirred(goal course.Part, v reach.Verdict) bool {
 	return slices.ContainsFunc(goal.Steps, func(step scenario.Step) bool {
 		return !step.Action.ReadOnly() && slices.ContainsFunc(v.Steps, func(s reach.Step) bool { return s.Name == step.Name && s.Result != reach.Skipped })
@@ -46,11 +46,11 @@ func Stirred(goal course.Part, v reach.Verdict) bool {
 // None reports whether nothing differs.
 func (c Change) None() bool { return len(c.Objects) == 0 }
 
-// Since says what is otherwise than it was before.
+// Since returns the changes since an earlier Print.
 func (p Print) Since(before Print) Change {
 	var c Change
 	both := maps.Clone(p)
-	maps.Copy(both, before)
+	maps.Copy(both, before) // so deleted objects are in it too
 	for name := range both {
 		now, was := p[name], before[name]
 		if now == was {
@@ -63,13 +63,13 @@ func (p Print) Since(before Print) Change {
 	return c
 }
 
-// madePods is the name that all pods with a controller go by.
+// madePods is the name of the entry that all pods with a controller share.
 const madePods = "pods"
 
-// add adds an object. home is the namespace that is not named.
+// add adds an object. Names of objects in the namespace home have no prefix.
 func (p Print) add(o *unstructured.Unstructured, home string) error {
 	if o.GetDeletionTimestamp() != nil || fromSelector(o) {
-		return nil // as good as gone; or follows from the Service and the pods
+		return nil // such an EndpointSlice follows from the Service and the pods, which are in the Print themselves
 	}
 	if made(o) && o.GetKind() != "EndpointSlice" {
 		if o.GetKind() == "Pod" {
@@ -91,7 +91,7 @@ func (p Print) add(o *unstructured.Unstructured, home string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	state, err := json.Marshal(came(o))
+	state, err := json.Marshal(reported(o))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -99,13 +99,13 @@ func (p Print) add(o *unstructured.Unstructured, home string) error {
 	return nil
 }
 
-// made reports whether a controller keeps the object as it is.
+// made reports whether a controller owns the object.
 func made(o *unstructured.Unstructured) bool {
 	return slices.ContainsFunc(o.GetOwnerReferences(), func(owner metav1.OwnerReference) bool { return owner.Controller != nil && *owner.Controller })
 }
 
-// fromSelector reports whether the object is an EndpointSlice that follows a Service's selector. Slices written by hand,
-// and those mirrored from Endpoints that were, do not.
+// fromSelector reports whether the object is an EndpointSlice that the controller makes from a Service's selector. A slice that a
+// person wrote, or one that is mirrored from such Endpoints, is not.
 func fromSelector(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "EndpointSlice" && o.GetLabels()["endpointslice.kubernetes.io/managed-by"] == "endpointslice-controller.k8s.io"
 }
@@ -116,7 +116,7 @@ func plainLabels(o *unstructured.Unstructured) map[string]string {
 	return labels
 }
 
-// written is what people write in an object.
+// written returns the part of an object that people change.
 func written(o *unstructured.Unstructured) map[string]any {
 	annotations := map[string]string{}
 	maps.Copy(annotations, o.GetAnnotations())
@@ -139,11 +139,11 @@ func written(o *unstructured.Unstructured) map[string]any {
 	return text
 }
 
-// came is what the cluster made of an object, as far as a check depends on it.
-func came(o *unstructured.Unstructured) []any {
+// reported returns the part of an object that controllers report and a check depends on.
+func reported(o *unstructured.Unstructured) []any {
 	field := func(path ...string) any {
 		value, _, err := unstructured.NestedFieldNoCopy(o.Object, path...)
-		if err != nil { // of another form than this kind has
+		if err != nil { // the field has another type than in this kind
 			return nil
 		}
 		return value
@@ -161,7 +161,7 @@ func came(o *unstructured.Unstructured) []any {
 	return nil
 }
 
-// ready is whether a pod counts as an endpoint.
+// ready reports whether a pod has the condition Ready.
 func ready(pod *unstructured.Unstructured) bool {
 	conditions, _, err := unstructured.NestedSlice(pod.Object, "status", "conditions")
 	return err == nil && slices.ContainsFunc(conditions, func(c any) bool {

@@ -13,13 +13,13 @@ import (
 	"k8s.io/client-go/restmapper"
 
 	"github.com/svclab/svclab/e2e/scenario"
-	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 )
 
-// syncsIn bounds the first look at what is watched.
+// syncsIn bounds the first list of the watched objects.
 const syncsIn = 20 * time.Second
 
 // Watched are objects whose changes are reported.
@@ -45,7 +45,7 @@ func Follow(ctx context.Context, client dynamic.Interface, home string, objects 
 	return &Watch{Watch: *watch, home: home}, nil
 }
 
-// Print is the fingerprint of what is watched, as it is known now.
+// Print returns the fingerprint of the watched objects as they are now.
 func (w *Watch) Print() (Print, error) {
 	objects, err := w.List()
 	if err != nil {
@@ -60,7 +60,7 @@ func (w *Watch) Print() (Print, error) {
 	return p, nil
 }
 
-// Watch tells of changes to all that a check of the exercise depends on, until ctx ends.
+// Watch watches all objects that a check of the exercise depends on, until ctx ends.
 func (r Environment) Watch(ctx context.Context, e course.Exercise, namespace string) (*Watch, error) {
 	objects, err := r.watched(e, namespace)
 	if err != nil {
@@ -69,8 +69,8 @@ func (r Environment) Watch(ctx context.Context, e course.Exercise, namespace str
 	return Follow(ctx, r.Cluster.Dynamic(), namespace, objects)
 }
 
-// watched are the objects that a learner works with in the exercise's namespaces, those that its conditions, its goal and
-// its cluster-wide part speak of, the namespaces themselves, and the essentials.
+// watched returns the objects that a check depends on: the kinds that a learner works with in the exercise's namespaces, the
+// objects that its conditions, its goal and its field cluster name, the namespaces themselves, and the essentials.
 func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, error) {
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(r.Cluster.Client().Discovery()))
 	refs := slices.Concat(coach.Refs(e), e.Cluster)
@@ -79,8 +79,7 @@ func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, er
 			refs = append(refs, object.Ref)
 		}
 	}
-	at := place(e, namespace)
-	for _, space := range append([]string{at.Namespace}, at.Also...) {
+	for _, space := range e.Spaces(namespace) {
 		for _, kind := range []string{"pods", "services", "configmaps", "endpointslices.discovery.k8s.io", "deployments.apps",
 			"statefulsets.apps", "daemonsets.apps", "networkpolicies.networking.k8s.io"} {
 			refs = append(refs, scenario.Ref{Namespace: space, Kind: kind})
@@ -111,7 +110,7 @@ func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, er
 			return nil, err
 		}
 	}
-	for _, space := range append([]string{at.Namespace}, at.Also...) {
+	for _, space := range e.Spaces(namespace) {
 		if err := add(scenario.Ref{Kind: "namespaces"}, space); err != nil {
 			return nil, err
 		}
@@ -119,7 +118,7 @@ func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, er
 	return objects, nil
 }
 
-// resource is what a reference's kind means, and whether its objects are in namespaces.
+// resource returns the resource of a reference's kind, and whether it is namespaced.
 func resource(mapper meta.RESTMapper, kind string) (schema.GroupVersionResource, bool, error) {
 	gvk, err := mapper.KindFor(schema.ParseGroupResource(kind).WithVersion(""))
 	if err != nil {

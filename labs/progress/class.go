@@ -13,15 +13,15 @@ import (
 	"github.com/svclab/svclab/e2e/report"
 )
 
-// JSON writes the progress as the file has it, for a class.
+// JSON writes the progress in the format of its file, for a class.
 func JSON(w io.Writer, p Progress) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(p)
 }
 
-// JUnit writes one testcase for each exercise of the course: passed, a failure when it was begun and not passed, skipped
-// when it was not begun. Names are the exercises' folders.
+// JUnit writes one testcase for each exercise of the course: passed, a failure if it was started and not passed, skipped if it was
+// not started. names are the exercises' folders.
 func JUnit(w io.Writer, p Progress, names []string) error {
 	suite := report.TestSuite{Name: strings.TrimSpace("svclab learn " + p.Learner)}
 	for _, name := range names {
@@ -33,7 +33,7 @@ func JUnit(w io.Writer, p Progress, names []string) error {
 		case !e.Started.IsZero():
 			c.Result, c.Message = reach.Fail, fmt.Sprintf("not passed yet; checks so far: %d", e.Checks)
 		default:
-			c.Result, c.Message = reach.Skipped, "not begun"
+			c.Result, c.Message = reach.Skipped, "not started"
 		}
 		if e.Hints > 0 {
 			c.Out = fmt.Sprintf("hints: %d\n", e.Hints)
@@ -56,7 +56,7 @@ type Member struct {
 	Progress Progress
 }
 
-// Class reads the exports of many learners. One without a name goes by its file's.
+// Class reads the exports of many learners. A learner without a name gets that of the file.
 func Class(files []string) ([]Member, error) {
 	var members []Member
 	for _, file := range files {

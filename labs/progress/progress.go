@@ -1,5 +1,5 @@
-// Package progress keeps how far a learner has come: one versioned file, replaced as a whole or not at all, and its
-// export for a class. Nothing is sent anywhere.
+// Package progress stores a learner's progress in one versioned file, which is replaced atomically, and exports it for a class. It
+// sends nothing.
 package progress
 
 import (
@@ -16,46 +16,46 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// Version is that of the file. A reader refuses any other.
+// Version is the version of the file's format. Load refuses every other one.
 const Version = 1
 
 // File is the file's name in the state folder.
 const File = "progress.json"
 
-// Progress is all that is kept of a learner.
+// Progress is everything that is stored about a learner.
 type Progress struct {
 	Version int `json:"version"`
-	// Learner is a name for exports; empty where none was given.
+	// Learner is the learner's name in exports. It may be empty.
 	Learner string `json:"learner,omitempty"`
-	// Language is the one chosen last: "en" or "zh"; empty: the locale's.
+	// Language is the language that was given last, "en" or "zh". Empty: the locale's.
 	Language string `json:"language,omitempty"`
-	// Current is the ID of the exercise under way; empty: none.
+	// Current is the ID of the current exercise. Empty: none was started.
 	Current string `json:"current,omitempty"`
 	// Exercises are by ID.
 	Exercises map[string]Exercise `json:"exercises"`
 }
 
-// Exercise is what a learner did in one.
+// Exercise is what a learner did in one exercise.
 type Exercise struct {
 	Started time.Time `json:"started,omitzero"`
 	Passed  time.Time `json:"passed,omitzero"`
-	// Checks counts the verdicts asked for, Resets the new beginnings.
+	// Checks and Resets count the uses of svclab learn check and reset.
 	Checks int `json:"checks,omitempty"`
 	Resets int `json:"resets,omitempty"`
-	// Hints is how many hints were shown, Solution whether the solution was before it was passed.
+	// Hints is how many hints were shown. Solution: the solution was shown before the exercise was passed.
 	Hints    int  `json:"hints,omitempty"`
 	Solution bool `json:"solution,omitempty"`
-	// Answers are the predictions, by question; First the ones given before the cluster showed the answer.
+	// Answers are the last predictions by question. First are the first ones, from before the cluster showed the answer.
 	Answers map[string]string `json:"answers,omitempty"`
 	First   map[string]string `json:"first,omitempty"`
-	// Misconceptions are those that were seen, each once, in order.
+	// Misconceptions are the misconceptions that showed, each once, in order.
 	Misconceptions []string `json:"misconceptions,omitempty"`
 }
 
 // Done reports whether an exercise was passed.
 func (p Progress) Done(id string) bool { return !p.Exercises[id].Passed.IsZero() }
 
-// Change changes what is kept of one exercise.
+// Change changes what is stored about one exercise.
 func (p *Progress) Change(id string, change func(*Exercise)) {
 	if p.Exercises == nil {
 		p.Exercises = map[string]Exercise{}
@@ -65,14 +65,14 @@ func (p *Progress) Change(id string, change func(*Exercise)) {
 	p.Exercises[id] = e
 }
 
-// Saw notes a misconception.
+// Saw adds a misconception, unless id is empty.
 func (e *Exercise) Saw(id string) {
 	if id != "" && !slices.Contains(e.Misconceptions, id) {
 		e.Misconceptions = append(e.Misconceptions, id)
 	}
 }
 
-// Folder is where svclab keeps a learner's state: $XDG_STATE_HOME/svclab, or ~/.local/state/svclab.
+// Folder is the folder of a learner's state: $XDG_STATE_HOME/svclab, or ~/.local/state/svclab.
 func Folder(getenv func(string) string) (string, error) {
 	if base := getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "svclab"), nil
@@ -84,8 +84,8 @@ func Folder(getenv func(string) string) (string, error) {
 	return filepath.Join(home, ".local", "state", "svclab"), nil
 }
 
-// Load reads the progress kept in a folder; where there is none, that of somebody who begins. A file that cannot be read,
-// or is of another version, is an error that names it and says what to do; it is left as it is.
+// Load reads the progress in a folder. Without a file it returns the progress of a new learner. If the file cannot be read or has
+// another version, the error names it and says what to do, and the file stays unchanged.
 func Load(folder string) (Progress, error) {
 	p, err := read(filepath.Join(folder, File))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,7 +130,7 @@ func moveAway(path, suffix string) string {
 	return shellescape.QuoteCommand([]string{"mv", path, path + suffix})
 }
 
-// Save replaces the file in a folder, which it makes if need be. A crash leaves the old file or the new one.
+// Save replaces the file in a folder, and creates the folder if it does not exist. A crash leaves the old file or the new one.
 func Save(folder string, p Progress) error {
 	p.Version = Version
 	data, err := json.MarshalIndent(p, "", "  ")
@@ -143,7 +143,7 @@ func Save(folder string, p Progress) error {
 	return nil
 }
 
-// Replace writes a file, only for its owner to read, as a whole or not at all, and makes its folder if need be.
+// Replace writes a file atomically, readable only by its owner, and creates its folder if it does not exist.
 func Replace(path string, data []byte) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -154,7 +154,7 @@ func Replace(path string, data []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(file.Name()) // what matters is that the old file is as it was
+			_ = os.Remove(file.Name()) // a temporary file that is left does no harm; the error to return is err
 		}
 	}()
 	if _, err := file.Write(data); err != nil {

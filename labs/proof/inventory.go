@@ -15,8 +15,8 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// inventory is every object of an exercise's namespaces, and every cluster-wide one that it may change, as text without
-// what differs between two objects made alike: a line each, sorted.
+// inventory returns a line for every object in an exercise's namespaces and every cluster-wide object that it may change, sorted.
+// The lines leave out what differs between two objects that were created from the same manifest.
 func (p Prover) inventory(ctx context.Context, e course.Exercise, namespaces []string) ([]string, error) {
 	lists, err := p.Cluster.Client().Discovery().ServerPreferredNamespacedResources()
 	if err != nil {
@@ -52,12 +52,12 @@ func (p Prover) inventory(ctx context.Context, e course.Exercise, namespaces []s
 			}
 		}
 	}
-	noted, err := p.Runner.Look(ctx, runner.Place{Namespace: namespaces[0]}, e.Cluster)
+	snapshots, err := p.Runner.Look(ctx, runner.Place{Namespace: namespaces[0]}, e.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range noted {
-		for _, o := range n.Objects {
+	for _, s := range snapshots {
+		for _, o := range s.Objects {
 			if err := add(o); err != nil {
 				return nil, err
 			}
@@ -67,12 +67,13 @@ func (p Prover) inventory(ctx context.Context, e course.Exercise, namespaces []s
 	return lines, nil
 }
 
-// passing names kinds whose objects come and go by themselves, or say again what others say.
+// passing reports whether the objects of a resource come and go without a change by a person, or only repeat what others say.
 func passing(resource string) bool {
 	return slices.Contains([]string{"events", "endpoints", "endpointslices", "leases", "podmetrics", "servicel2statuses"}, resource)
 }
 
-// normal is an object as text without what the cluster gives to each anew; empty for one that is going.
+// normal returns an object as text, without the values that the cluster assigns at creation. It returns "" for an object that is
+// being deleted.
 func normal(o *unstructured.Unstructured) (string, error) {
 	if o.GetDeletionTimestamp() != nil {
 		return "", nil
@@ -110,8 +111,8 @@ func normal(o *unstructured.Unstructured) (string, error) {
 	return string(data), nil
 }
 
-// unfixed takes out node ports that were chosen, as against those in the band kept for ports that are asked for
-// (30000–30085 of the default range, KEP-3668).
+// unfixed removes the node ports that the cluster chose. A port that a manifest sets is in the static band, 30000–30085 of the
+// default range, from which the cluster chooses last (KEP-3668).
 func unfixed(service map[string]any) {
 	ports, _, _ := unstructured.NestedSlice(service, "spec", "ports")
 	for _, port := range ports {
@@ -126,12 +127,12 @@ func unfixed(service map[string]any) {
 	}
 }
 
-// differ is the first line that one inventory has and the other lacks; empty: they are alike.
+// differ returns the first line that is in only one of two inventories. Empty: there is none.
 func differ(before, after []string) string {
 	for _, line := range before {
 		i := slices.Index(after, line)
 		if i < 0 {
-			return "not there any more, or changed: " + line
+			return "missing, or changed: " + line
 		}
 		after = slices.Delete(slices.Clone(after), i, i+1)
 	}

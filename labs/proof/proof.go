@@ -1,6 +1,6 @@
-// Package proof shows on a real cluster that exercises teach what they say: that an exercise as it is begun is not
-// passed; that every solution passes; that every wrong answer fails with its own misconception; that a reset brings
-// back what there was, object by object; that the commands its text quotes print what it says.
+// Package proof proves on a real cluster that exercises teach what they say: at its start an exercise is not passed; every
+// solution passes; every wrong answer fails with its own misconception; a reset restores the start, object by object; and the
+// commands that the text quotes print what the text says.
 package proof
 
 import (
@@ -29,17 +29,17 @@ type Prover struct {
 	Cluster runner.Cluster
 	Runner  *runner.Runner
 	Source  course.Source
-	// Values are what the cluster knows; the namespace is each attempt's own.
+	// Values are the cluster's values. Each attempt sets its own namespace.
 	Values course.Values
-	// Notes is a folder for what must be put back.
-	Notes string
+	// Folder is a folder for snapshots of cluster-wide objects.
+	Folder string
 	// Workers is how many answers are tried at once.
 	Workers int
-	// Log gets a line for each claim as it is proven.
+	// Log gets a line for each claim when it has been tried.
 	Log io.Writer
 }
 
-// Claim is one thing to be shown of an exercise.
+// Claim is one statement about an exercise, and whether it is true.
 type Claim struct {
 	Exercise, What string
 	Result         reach.Result
@@ -47,9 +47,9 @@ type Claim struct {
 	Elapsed        time.Duration
 }
 
-// Prove proves the named exercises and returns what came of each claim, in the order of the exercises. Their solutions
-// and wrong answers are each done in namespaces of their own, side by side as far as the exercises' claims allow. The
-// error is that nothing could be loaded or that ctx ended.
+// Prove proves the named exercises and returns all claims with their results, in the order of the exercises. Each solution and
+// each wrong answer is tried in namespaces of its own, several at once as far as the exercises' claims allow. The error is that an
+// exercise could not be loaded, or that ctx ended.
 func (p Prover) Prove(ctx context.Context, names []string) ([]Claim, error) {
 	attempts, err := p.attempts(names)
 	if err != nil {
@@ -71,7 +71,7 @@ func (p Prover) Prove(ctx context.Context, names []string) ([]Claim, error) {
 			_, _ = fmt.Fprintln(p.Log, line) // progress; the claims are returned
 		}
 	}
-	// those that must wait for each other go first, so that they do not end up waiting while nothing else is left to do
+	// Attempts that claim something must wait for each other. They go first, so that others run meanwhile.
 	order := slices.Clone(attempts)
 	slices.SortStableFunc(order, func(a, b *attempt) int { return cmp.Compare(len(b.plan.Claims), len(a.plan.Claims)) })
 	for _, a := range order {
@@ -88,7 +88,7 @@ func (p Prover) Prove(ctx context.Context, names []string) ([]Claim, error) {
 	return all, nil
 }
 
-// attempts are those at all answers of the named exercises: first the solutions, then the wrong answers.
+// attempts returns one attempt for each answer of the named exercises: first the solutions, then the wrong answers.
 func (p Prover) attempts(names []string) ([]*attempt, error) {
 	var attempts []*attempt
 	for _, name := range names {
@@ -107,12 +107,13 @@ func (p Prover) attempts(names []string) ([]*attempt, error) {
 	return attempts, nil
 }
 
-// attempt is one at an answer of an exercise: the solution with that number, or the wrong answer where it is negative. With
-// the first solution all is shown that needs no other answer.
+// attempt tries one answer of an exercise. The attempt at the first solution also proves everything that does not depend on an
+// answer.
 type attempt struct {
 	Prover
 
-	name     string
+	name string
+	// solution is the index of the solution, or negative for a wrong answer, whose name is wrong.
 	solution int
 	wrong    string
 	// needs is the exercise with sample values.
@@ -123,17 +124,17 @@ type attempt struct {
 	claims []Claim
 }
 
-// errNot is what is wrong with an exercise, as against with the means to prove it.
+// errNot says that a claim is false. Every other error says that the claim could not be checked.
 type errNot struct{ text string }
 
 func (e errNot) Error() string { return e.text }
 
 func not(format string, args ...any) error { return errNot{fmt.Sprintf(format, args...)} }
 
-// claim shows one thing and tells what came of it; false when the rest makes no sense.
-func (a *attempt) claim(what string, show func() error) bool {
+// claim checks one claim and reports it. It returns false if the claim is not true, or could not be checked.
+func (a *attempt) claim(what string, check func() error) bool {
 	began := time.Now()
-	err := show()
+	err := check()
 	c := Claim{Exercise: a.name, What: what, Result: reach.Pass, Elapsed: time.Since(began)}
 	var wrong errNot
 	switch {
@@ -149,11 +150,11 @@ func (a *attempt) claim(what string, show func() error) bool {
 	return err == nil
 }
 
-// prove begins the exercise in a new namespace, does the answer, shows what is to be shown of it, and leaves.
+// prove sets the exercise up in a new namespace, does the answer, checks the claims about it, and deletes the namespace.
 func (a *attempt) prove(ctx context.Context) {
 	if why, err := (lesson.Environment{Cluster: a.Cluster, Runner: a.Runner}).Lacks(ctx, a.needs); err != nil || why != "" {
 		if a.solution != 0 {
-			return // said once for the exercise
+			return // the attempt at the first solution reports it
 		}
 		a.claim("the cluster has what it needs", func() error {
 			if err != nil {
@@ -166,7 +167,7 @@ func (a *attempt) prove(ctx context.Context) {
 	var (
 		values    = a.Values
 		namespace = fmt.Sprintf("learn-%s-%s", a.name[:2], suffix())
-		room      = lesson.Environment{Cluster: a.Cluster, Runner: a.Runner, Notes: filepath.Join(a.Notes, namespace)}
+		env       = lesson.Environment{Cluster: a.Cluster, Runner: a.Runner, Folder: filepath.Join(a.Folder, namespace)}
 		what      = "wrong answer " + a.wrong
 	)
 	values.Namespace = namespace
@@ -185,20 +186,20 @@ func (a *attempt) prove(ctx context.Context) {
 			way = w
 		}
 	}
-	namespaces := append([]string{namespace}, also(e, namespace)...)
+	namespaces := e.Spaces(namespace)
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 90*time.Second)
 		defer cancel()
-		if err := room.Leave(clean, namespaces, false); err != nil {
+		if err := env.Leave(clean, namespaces, false); err != nil {
 			a.claim("leave "+what, func() error { return err })
 		}
 	}()
-	if !a.claim("begin for "+what, func() error { return room.Begin(ctx, e, namespace) }) {
+	if !a.claim("begin for "+what, func() error { return env.Begin(ctx, e, namespace) }) {
 		return
 	}
 	var before []string
 	if a.solution == 0 {
-		if !a.unsolved(ctx, room, e, namespace) {
+		if !a.unsolved(ctx, env, e, namespace) {
 			return
 		}
 		if !a.claim("take the inventory", func() (err error) { before, err = a.inventory(ctx, e, namespaces); return err }) {
@@ -206,10 +207,10 @@ func (a *attempt) prove(ctx context.Context) {
 		}
 	}
 	ok := a.claim(what, func() error {
-		if err := room.Do(ctx, e, namespace, way.Steps); err != nil {
+		if err := env.Do(ctx, e, namespace, way.Steps); err != nil {
 			return err
 		}
-		seen, err := room.Check(ctx, e, namespace)
+		seen, err := env.Check(ctx, e, namespace)
 		if err != nil {
 			return err
 		}
@@ -223,11 +224,11 @@ func (a *attempt) prove(ctx context.Context) {
 		a.quotes(ctx, e, namespace, state)
 	}
 	if a.solution == 0 && ok {
-		a.reset(ctx, room, e, namespaces, before)
+		a.reset(ctx, env, e, namespaces, before)
 	}
 }
 
-// judge compares what a check of an answer saw with what it was to see.
+// judge returns an error if the check of an answer did not have the result that the answer must have.
 func judge(e course.Exercise, way course.Answer, seen coach.Seen) error {
 	passed := coach.Passed(e, way.Answers, seen)
 	if seen.Verdict.Result == reach.Inconclusive {
@@ -265,10 +266,10 @@ func why(v reach.Verdict) string {
 	return strings.Join(parts, "; ")
 }
 
-// unsolved shows that the exercise as it was begun is not passed, and that what its text quotes of it is so.
-func (a *attempt) unsolved(ctx context.Context, room lesson.Environment, e course.Exercise, namespace string) bool {
+// unsolved checks that the exercise is not passed at its start, and the commands that its text quotes there.
+func (a *attempt) unsolved(ctx context.Context, env lesson.Environment, e course.Exercise, namespace string) bool {
 	ok := a.claim("unsolved fails", func() error {
-		seen, err := room.Check(ctx, e, namespace)
+		seen, err := env.Check(ctx, e, namespace)
 		if err != nil {
 			return err
 		}
@@ -290,7 +291,7 @@ func (a *attempt) unsolved(ctx context.Context, room lesson.Environment, e cours
 	return ok
 }
 
-// quotes executes the commands that the text quotes of a state.
+// quotes runs the commands that the text quotes in a state, and compares what they print.
 func (a *attempt) quotes(ctx context.Context, e course.Exercise, namespace, state string) {
 	quotes, err := e.Quotes()
 	if err != nil {
@@ -303,7 +304,7 @@ func (a *attempt) quotes(ctx context.Context, e course.Exercise, namespace, stat
 		}
 		a.claim(fmt.Sprintf("%s quotes: %s", q.Message, strings.Join(strings.Fields(q.Command), " ")), func() error {
 			part := course.Part{Name: e.Name, Title: "quote", Needs: e.Needs, Claims: e.Claims, Steps: []scenario.Step{{Name: "quote", Action: q.Run()}}}
-			verdict := a.Runner.In(ctx, runner.Place{Namespace: namespace, Also: also(e, namespace)}, part)
+			verdict := a.Runner.In(ctx, runner.Place{Namespace: namespace, Also: e.Spaces(namespace)[1:]}, part)
 			switch err := lesson.Done(verdict); {
 			case verdict.Result == reach.Inconclusive:
 				return err
@@ -319,13 +320,13 @@ func (a *attempt) quotes(ctx context.Context, e course.Exercise, namespace, stat
 	}
 }
 
-// reset shows that a reset brings back the start, whose inventory is before.
-func (a *attempt) reset(ctx context.Context, room lesson.Environment, e course.Exercise, namespaces, before []string) {
+// reset checks that a reset restores the start, which had the inventory before.
+func (a *attempt) reset(ctx context.Context, env lesson.Environment, e course.Exercise, namespaces, before []string) {
 	a.claim("reset equals the start", func() error {
-		if err := room.Leave(ctx, namespaces, true); err != nil {
+		if err := env.Leave(ctx, namespaces, true); err != nil {
 			return err
 		}
-		if err := room.Begin(ctx, e, namespaces[0]); err != nil {
+		if err := env.Begin(ctx, e, namespaces[0]); err != nil {
 			return err
 		}
 		after, err := a.inventory(ctx, e, namespaces)
@@ -333,21 +334,13 @@ func (a *attempt) reset(ctx context.Context, room lesson.Environment, e course.E
 			return err
 		}
 		if len(before) == 0 {
-			return errors.New("nothing was there at the start")
+			return errors.New("the inventory of the start is empty")
 		}
 		if difference := differ(before, after); difference != "" {
 			return not("%s", difference)
 		}
 		return nil
 	})
-}
-
-func also(e course.Exercise, namespace string) []string {
-	var names []string
-	for _, name := range e.Namespaces {
-		names = append(names, namespace+"-"+name)
-	}
-	return names
 }
 
 const letters = "bcdfghjkmnpqrstvwxz"

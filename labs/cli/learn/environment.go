@@ -29,7 +29,7 @@ type lessons interface {
 	Lacks(ctx context.Context, e course.Exercise) (string, error)
 	Begin(ctx context.Context, e course.Exercise, namespace string) error
 	Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error)
-	Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Noted, error)
+	Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Snapshot, error)
 	Lost(ctx context.Context, e course.Exercise, namespace string) ([]string, error)
 	Leave(ctx context.Context, namespaces []string, wait bool) error
 	Begun(ctx context.Context) ([]string, error)
@@ -100,7 +100,7 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 	r := lab.Runner(config.Output, runner.WithReporter(s.spinner), runner.WithSettings(runner.Settings{Heartbeat: 2 * time.Second}),
 		runner.WithFailed(func(context.Context, string, string) error { return nil }))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))
-	return &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Notes: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
+	return &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Folder: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
 		dynamic: attached.Dynamic(), copyKubectl: copying}, nil
 }
 

@@ -85,7 +85,7 @@ type fakeEnvironment struct {
 	check           func(ctx context.Context) (coach.Seen, error)
 	checks, begins  int
 	left            [][]string
-	objects         []runner.Noted
+	objects         []runner.Snapshot
 	client          *fake.FakeDynamicClient
 	watchedResource []lesson.Watched
 }
@@ -110,7 +110,7 @@ func (r *fakeEnvironment) Check(ctx context.Context, _ course.Exercise, _ string
 	return r.check(ctx)
 }
 
-func (r *fakeEnvironment) Look(context.Context, course.Exercise, string) ([]runner.Noted, error) {
+func (r *fakeEnvironment) Look(context.Context, course.Exercise, string) ([]runner.Snapshot, error) {
 	return r.objects, nil
 }
 
@@ -142,7 +142,7 @@ func (r *fakeEnvironment) Watch(ctx context.Context, _ course.Exercise, namespac
 
 // see makes the room show objects where a reference is looked at.
 func (r *fakeEnvironment) see(ref scenario.Ref, objects ...*unstructured.Unstructured) {
-	r.objects = append(r.objects, runner.Noted{Ref: ref, Objects: objects})
+	r.objects = append(r.objects, runner.Snapshot{Ref: ref, Objects: objects})
 }
 
 // seen is what a check saw of an exercise whose goal has one table: it came out so.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,14 +78,14 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	if err != nil {
 		return err
 	}
-	notes, err := os.MkdirTemp("", "svclab-prove-")
+	folder, err := os.MkdirTemp("", "svclab-prove-")
 	if err != nil {
-		return fmt.Errorf("make a folder for notes: %w", err)
+		return fmt.Errorf("make a folder for snapshots: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(notes) }() // what is left in the temporary folder does no harm
+	defer func() { _ = os.RemoveAll(folder) }() // what is left in the temporary folder does no harm
 	lab, began := lab.Cluster{Cluster: attached}, time.Now()
 	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Values: values,
-		Notes: filepath.Join(notes, "notes"), Workers: procs, Log: a.Err}
+		Folder: folder, Workers: procs, Log: a.Err}
 	claims, err := prover.Prove(ctx, names)
 	if err != nil && len(claims) == 0 {
 		return err

@@ -12,12 +12,12 @@ import (
 )
 
 // Look returns the objects that the references name in a place, as they are now. Slots stand for nodes' names.
-func (r *Runner) Look(ctx context.Context, at Place, refs []scenario.Ref) ([]Noted, error) {
+func (r *Runner) Look(ctx context.Context, at Place, refs []scenario.Ref) ([]Snapshot, error) {
 	s, err := r.visit(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	snapshots := make([]Noted, len(refs))
+	snapshots := make([]Snapshot, len(refs))
 	for i, ref := range refs {
 		snapshots[i].Ref = ref
 		if snapshots[i].Objects, err = s.Look(ctx, ref); err != nil {
@@ -27,9 +27,9 @@ func (r *Runner) Look(ctx context.Context, at Place, refs []scenario.Ref) ([]Not
 	return snapshots, nil
 }
 
-// PutBack restores snapshots. A missing object is created again, a changed one gets back its labels, annotations and spec.
+// Restore restores snapshots. A missing object is created again, a changed one gets back its labels, annotations and spec.
 // For a reference to all objects of a kind, objects that are not in the snapshot are deleted, except nodes.
-func (r *Runner) PutBack(ctx context.Context, at Place, snapshots []Noted) error {
+func (r *Runner) Restore(ctx context.Context, at Place, snapshots []Snapshot) error {
 	s, err := r.visit(ctx, at)
 	if err != nil {
 		return err
