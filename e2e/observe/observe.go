@@ -46,8 +46,8 @@ type Table struct {
 	Vantages []reach.Vantage
 	Targets  []reach.Target
 	Cells    []Cell
-	// Missing names what the expected table speaks of and the cluster does not have.
-	Missing []string
+	// Missing are in the expected table but not in the cluster.
+	Missing []reach.Missing
 }
 
 // Cell is one cell to observe.
@@ -83,7 +83,7 @@ type Result struct {
 	// Tables are judged, in the order of Engine.Tables.
 	Tables []reach.Table
 	// Missing are those of all tables.
-	Missing []string
+	Missing []reach.Missing
 	// Lines say when traffic was as predicted, and what changed meanwhile.
 	Lines []string
 	// World is the snapshot that the predictions rest on.

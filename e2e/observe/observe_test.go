@@ -455,11 +455,11 @@ func TestMissing(t *testing.T) {
 		all := e.Tables
 		e.Tables = func(w world.World) ([]Table, error) {
 			list, err := all(w)
-			return append([]Table{{Title: "empty", Missing: []string{"there is no Service"}}}, list...), err
+			return append([]Table{{Title: "empty", Missing: []reach.Missing{{What: "there is no Service"}}}}, list...), err
 		}
 		result, err := e.Observe(t.Context())
-		if err != nil || len(result.Tables) != c.tables || strings.Join(result.Missing, "") != "there is no Service" {
-			t.Errorf("%s: %d tables, missing %q, %v", name, len(result.Tables), result.Missing, err)
+		if err != nil || len(result.Tables) != c.tables || len(result.Missing) != 1 || result.Missing[0].What != "there is no Service" {
+			t.Errorf("%s: %d tables, missing %v, %v", name, len(result.Tables), result.Missing, err)
 		}
 		if last := result.Tables[len(result.Tables)-1]; len(last.Cells) != 2 || last.Result() != reach.Pass {
 			t.Errorf("%s: the cells went to another table: %+v", name, last)

@@ -94,9 +94,20 @@ type Step struct {
 	Tables []Table `json:"tables,omitempty"`
 	// Lines are what a check that is no table found, one fact a line.
 	Lines []string `json:"lines,omitempty"`
+	// Missing are in the expected tables but not in the cluster, where that is a failure and not an error: in an exercise's goal.
+	Missing []Missing `json:"missing,omitempty"`
 	// Why says what went wrong when the step did not pass.
 	Why     string        `json:"why,omitempty"`
 	Elapsed time.Duration `json:"elapsedNs"`
+}
+
+// Missing is something that an expected table names and the cluster does not have.
+type Missing struct {
+	// What says in one line what is missing.
+	What string `json:"what"`
+	// From and To are the clients and targets of a row that covers no cell. Both are empty if something else is missing.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 }
 
 // Verdict is all that is known after one scenario.

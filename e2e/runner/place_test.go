@@ -53,6 +53,9 @@ func TestGoalThatIsNotMet(t *testing.T) {
 	if v.Result != reach.Fail || !strings.Contains(v.Steps[0].Why, "covers no cell") {
 		t.Errorf("nothing is there: %s: %+v", v.Result, v.Steps)
 	}
+	if missing := v.Steps[0].Missing; len(missing) == 0 || missing[0].From == "" || missing[0].To == "" {
+		t.Errorf("the row without a cell is not in the verdict: %+v", missing)
+	}
 	if last := v.Steps[len(v.Steps)-1]; last.Result != reach.Skipped {
 		t.Errorf("a step that changes something was done though the goal was not met: %+v", last)
 	}

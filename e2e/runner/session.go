@@ -103,7 +103,7 @@ func (s *session) timed(ctx context.Context, step scenario.Step, do func(context
 	found, err := do(bounded)
 	close(beating)
 	<-stopped
-	out := reach.Step{Name: step.Name, Result: reach.ResultOf(err), Tables: found.Tables, Lines: found.Lines, Elapsed: time.Since(start)}
+	out := reach.Step{Name: step.Name, Result: reach.ResultOf(err), Tables: found.Tables, Lines: found.Lines, Missing: found.Missing, Elapsed: time.Since(start)}
 	for _, table := range found.Tables {
 		out.Result = reach.Worse(out.Result, table.Result())
 	}

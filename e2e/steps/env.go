@@ -131,8 +131,9 @@ type Action interface {
 
 // Report is what a step found.
 type Report struct {
-	Tables []reach.Table
-	Lines  []string
+	Tables  []reach.Table
+	Lines   []string
+	Missing []reach.Missing
 }
 
 // Do does one step. bounded ends with the step's time, ctx with the run only.

@@ -70,9 +70,13 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 		},
 		Tables: func(w world.World) ([]observe.Table, error) { return env.tables(w, e) },
 	}.Observe(env.run)
-	report.Tables, report.Lines = result.Tables, append(report.Lines, result.Lines...)
+	report.Tables, report.Lines, report.Missing = result.Tables, append(report.Lines, result.Lines...), result.Missing
 	if err == nil && len(result.Missing) > 0 {
-		err = reach.Failf("%s", strings.Join(result.Missing, "; "))
+		var lines []string
+		for _, m := range result.Missing {
+			lines = append(lines, m.What)
+		}
+		err = reach.Failf("%s", strings.Join(lines, "; "))
 	}
 	return report, err
 }
@@ -103,7 +107,7 @@ func (env *Env) tables(w world.World, names []string) ([]observe.Table, error) {
 func (env *Env) table(site table.Site, expected scenario.Table) (observe.Table, error) {
 	var (
 		grid    table.Grid
-		missing []string
+		missing []reach.Missing
 		err     error
 	)
 	if env.Policy.MissingFails {
@@ -132,7 +136,7 @@ func (env *Env) table(site table.Site, expected scenario.Table) (observe.Table, 
 
 // present lays out what there is of a table; missing is the rest. A Service that is missing has no rows either, so these
 // are not named too.
-func present(site table.Site, expected scenario.Table) (grid table.Grid, missing []string, err error) {
+func present(site table.Site, expected scenario.Table) (grid table.Grid, missing []reach.Missing, err error) {
 	grid, gaps, err := site.Lay(expected)
 	grid.Vantages = slices.DeleteFunc(grid.Vantages, func(v reach.Vantage) bool {
 		return !slices.ContainsFunc(grid.Cells, func(c table.Cell) bool { return c.Vantage.Name == v.Name })
@@ -140,8 +144,12 @@ func present(site table.Site, expected scenario.Table) (grid table.Grid, missing
 	grid.Targets = slices.DeleteFunc(grid.Targets, func(t reach.Target) bool {
 		return !slices.ContainsFunc(grid.Cells, func(c table.Cell) bool { return c.Target.Name() == t.Name() })
 	})
-	if missing = slices.Concat(gaps.Services, gaps.Targets); len(missing) == 0 {
-		missing = slices.Concat(gaps.Rows, gaps.Families)
+	lines := slices.Concat(gaps.Services, gaps.Targets)
+	if len(lines) == 0 {
+		missing, lines = gaps.Rows, gaps.Families
+	}
+	for _, line := range lines {
+		missing = append(missing, reach.Missing{What: line})
 	}
 	return grid, missing, err
 }

@@ -30,8 +30,10 @@ type Grid struct {
 // Gaps are the differences between what a table names and what the world has, one message each.
 type Gaps struct {
 	// Services: named in the table but missing in the world. Targets: extra targets whose host cannot be filled in, or
-	// that the table lists twice. Cells: covered by no row. Rows: cover no cell.
-	Services, Targets, Cells, Rows []string
+	// that the table lists twice. Cells: covered by no row.
+	Services, Targets, Cells []string
+	// Rows cover no cell.
+	Rows []reach.Missing
 	// Declared are the names of extra targets that the table calls undeclared although a Service declares them.
 	Declared []string
 	// Families: rows of a table with eachFamily that cover addresses of one IP family and none of the other.
@@ -47,10 +49,11 @@ func (s Site) Match(t scenario.Table) (Grid, error) {
 	for _, name := range gaps.Declared {
 		gaps.Targets = append(gaps.Targets, fmt.Sprintf("extra target %s is in the table already", name))
 	}
-	for _, lines := range [][]string{gaps.Services, gaps.Targets, gaps.Cells, gaps.Rows} {
-		for _, line := range lines {
-			errs = append(errs, errors.New(line))
-		}
+	for _, line := range slices.Concat(gaps.Services, gaps.Targets, gaps.Cells) {
+		errs = append(errs, errors.New(line))
+	}
+	for _, row := range gaps.Rows {
+		errs = append(errs, errors.New(row.What))
 	}
 	if len(gaps.Services) > 0 || len(gaps.Targets) > 0 {
 		errs = errs[:1+len(gaps.Services)+len(gaps.Targets)] // the other gaps follow from these
@@ -110,7 +113,8 @@ func (s Site) Lay(t scenario.Table) (Grid, Gaps, error) {
 	}
 	for i, row := range t.Rows {
 		if !used[i] && s.World.Facts.HasFamily(row.To.Family) {
-			gaps.Rows = append(gaps.Rows, fmt.Sprintf("row %d (%s) covers no cell", i+1, row))
+			gaps.Rows = append(gaps.Rows, reach.Missing{What: fmt.Sprintf("row %d (%s) covers no cell", i+1, row),
+				From: strings.Join(row.From, ", "), To: row.To.String()})
 		}
 	}
 	if t.EachFamily {

@@ -62,11 +62,7 @@ Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possi
 
 func (a *app) runFuzz(ctx context.Context, settings fuzz.Settings, verbose, plain bool) error {
 	began := time.Now()
-	lab, err := a.lab(ctx)
-	if err != nil {
-		return err
-	}
-	described, err := lab.Describe(ctx)
+	lab, described, err := a.lab(ctx)
 	if err != nil {
 		return err
 	}

@@ -58,11 +58,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	if err != nil {
 		return err
 	}
-	lab, err := a.lab(ctx)
-	if err != nil {
-		return err
-	}
-	described, err := lab.Describe(ctx)
+	lab, described, err := a.lab(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,7 +78,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	}
 	var run *report.Run
 	if both {
-		made, err := a.runScenarios(ctx, lab, scenarios, false)
+		made, err := a.runScenarios(ctx, lab, described, scenarios, false)
 		if err != nil {
 			return errors.Join(failed, err)
 		}

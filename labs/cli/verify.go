@@ -49,11 +49,11 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			if list || describe {
 				return a.printScenarios(scenarios, describe)
 			}
-			lab, err := a.lab(ctx)
+			lab, described, err := a.lab(ctx)
 			if err != nil {
 				return err
 			}
-			run, err := a.runScenarios(ctx, lab, scenarios, keep)
+			run, err := a.runScenarios(ctx, lab, described, scenarios, keep)
 			if err != nil {
 				return err
 			}
@@ -91,12 +91,8 @@ func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error
 
 // runScenarios runs scenarios on the lab's cluster and prints progress to Err. A run that was cut off and has verdicts is not
 // an error: its plan says which scenarios are missing.
-func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
+func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
 	began := time.Now()
-	described, err := lab.Describe(ctx)
-	if err != nil {
-		return report.Run{}, err
-	}
 	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(runner.Lines(a.Err)),
 		runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
 	if err != nil && len(outcome.Verdicts) == 0 {
@@ -106,14 +102,19 @@ func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, scenarios []sce
 		Plan: report.PlanFor(names(scenarios), outcome.Verdicts), Verdicts: outcome.Verdicts}, nil
 }
 
-// lab is the cluster that svclab up brought up.
-func (a *app) lab(ctx context.Context) (lab.Cluster, error) {
+// lab returns the cluster that svclab up brought up, and its description for reports.
+func (a *app) lab(ctx context.Context) (lab.Cluster, report.Cluster, error) {
 	settings, err := a.Config.Settings(ctx)
 	if err != nil {
-		return lab.Cluster{}, err
+		return lab.Cluster{}, report.Cluster{}, err
 	}
 	attached, err := cluster.Attach(ctx, settings)
-	return lab.Cluster{Cluster: attached}, err
+	if err != nil {
+		return lab.Cluster{}, report.Cluster{}, err
+	}
+	found := lab.Cluster{Cluster: attached}
+	described, err := found.Describe(ctx)
+	return found, described, err
 }
 
 // publish writes the run's files, prints it, and returns its verdict.

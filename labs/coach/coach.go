@@ -1,5 +1,5 @@
-// Package coach turns what was observed in an exercise into what a learner is told: which misconception it shows, which
-// hint fits, what differs and why. It judges nothing: whether the goal is met is the verdict's word.
+// Package coach turns the observations in an exercise into what a learner reads: the misconception that they show, the hint that
+// fits, what differs and why. It does not judge: the verdict says whether the goal is reached.
 package coach
 
 import (
@@ -16,15 +16,15 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// Seen is all that was observed in one check.
+// Seen is everything that one check observed.
 type Seen struct {
-	// Verdict is the goal's.
+	// Verdict is the verdict on the goal.
 	Verdict reach.Verdict `json:"verdict"`
-	// Objects are those that the exercise's conditions speak of.
+	// Objects are the objects that the exercise's conditions refer to.
 	Objects []runner.Snapshot `json:"-"`
 }
 
-// Refs are the objects that must be looked at for the exercise's conditions.
+// Refs returns the objects that the exercise's conditions refer to.
 func Refs(e course.Exercise) []scenario.Ref {
 	var refs []scenario.Ref
 	add := func(ref scenario.Ref) {
@@ -43,16 +43,16 @@ func Refs(e course.Exercise) []scenario.Ref {
 	return refs
 }
 
-// Diagnosis is what was found wrong beyond the verdict.
+// Diagnosis is the misconception behind a wrong answer.
 type Diagnosis struct {
-	// Misconception is the ID of the first that applies; empty: none does.
+	// Misconception is the ID of the first misconception that applies. Empty: none applies.
 	Misconception string
-	// Question is the prediction that shows it; empty where the cluster does.
+	// Question is the question whose prediction shows it. Empty: the state of the cluster shows it.
 	Question string
 }
 
-// Diagnose names the misconception behind a wrong prediction, or else the first whose conditions hold. When the goal is
-// met and all was predicted right there is none.
+// Diagnose returns the misconception behind a wrong prediction, otherwise the first whose conditions hold. It returns none if the
+// goal is reached and every prediction is right.
 func Diagnose(e course.Exercise, answers map[string]string, seen Seen) (Diagnosis, error) {
 	for _, q := range e.Questions {
 		if option, given := answers[q.ID]; given && option != q.Right {
@@ -77,7 +77,8 @@ func Diagnose(e course.Exercise, answers map[string]string, seen Seen) (Diagnosi
 	return Diagnosis{}, nil
 }
 
-// Hint is the message of hint n, 1 to course.Hints: the first variant that fits what was observed, else the plain one.
+// Hint returns the ID of the message of hint n, 1 to course.Hints: of the first variant whose conditions hold, otherwise of the
+// plain hint.
 func Hint(e course.Exercise, n int, seen Seen) (string, error) {
 	for _, v := range e.Variants {
 		if v.Hint != n {
@@ -94,7 +95,7 @@ func Hint(e course.Exercise, n int, seen Seen) (string, error) {
 	return course.HintID(n, ""), nil
 }
 
-// Passed reports whether the goal is met and every prediction right.
+// Passed reports whether the goal is reached and every prediction is right.
 func Passed(e course.Exercise, answers map[string]string, seen Seen) bool {
 	return seen.Verdict.Result == reach.Pass && !slices.ContainsFunc(e.Questions, func(q course.Question) bool {
 		return answers[q.ID] != q.Right
@@ -202,7 +203,7 @@ func (s Seen) cell(is course.CellIs) bool {
 	return so > 0 && (!is.All || so == matched)
 }
 
-// about reports whether a selector is about a cell. The nodes "own" and "other" are those of the vantage's slot.
+// about reports whether a selector selects a cell. The nodes "own" and "other" are relative to the node of the vantage.
 func about(to scenario.To, cell reach.Cell) bool {
 	t := cell.Target
 	_, service, _ := strings.Cut(t.Service, "/")

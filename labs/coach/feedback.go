@@ -2,7 +2,6 @@ package coach
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,14 +10,14 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// mostShown is how many kinds of difference a check explains of one table: the first few say what is wrong.
+// mostShown is how many kinds of differences are explained for each table. The first few say what is wrong.
 const mostShown = 3
 
-// Feedback writes what a check found: each step of the goal, the tables before and now, what differs and why. before is
-// the verdict of the check before this one; the zero value: there was none.
+// Feedback writes the result of a check: each step of the goal, the tables before and now, what differs and why. before is the
+// verdict of the previous check; the zero value if there was none.
 func (p *Renderer) Feedback(e course.Exercise, before reach.Verdict, seen Seen) {
 	drawn := false
-	last := -1 // the table that is shown though its step passed
+	last := -1 // the step whose tables are shown although it passed
 	if seen.Verdict.Result == reach.Pass {
 		for i, step := range seen.Verdict.Steps {
 			if len(step.Tables) > 0 {
@@ -32,15 +31,15 @@ func (p *Renderer) Feedback(e course.Exercise, before reach.Verdict, seen Seen) 
 			drawn = p.found(before, step) || drawn
 		}
 	}
-	if drawn && p.Language == course.Chinese { // the tables' words are English
+	if drawn && p.Language == course.Chinese { // the words in tables are English
 		p.Quiet(Legend)
 	}
 }
 
-// step says whether a step of the goal is met.
+// step writes whether a step of the goal passed.
 func (p *Renderer) step(e course.Exercise, step reach.Step) {
 	want := e.Say(p.Language, course.StepID(step.Name))
-	if want == "" { // none of the exercise's own
+	if want == "" { // a step that the runner added, which the exercise has no message for
 		want = step.Name
 	}
 	mark, ink := "✓ ", good
@@ -59,7 +58,7 @@ func (p *Renderer) step(e course.Exercise, step reach.Step) {
 	p.para(0, 2, ink, mark+Say(p.Language, id, want))
 }
 
-// found shows what a step saw, and reports whether there was a table in it.
+// found writes what a step observed, and reports whether that has a table.
 func (p *Renderer) found(before reach.Verdict, step reach.Step) (shown bool) {
 	for i, table := range step.Tables {
 		if len(table.Cells) == 0 {
@@ -82,28 +81,24 @@ func (p *Renderer) found(before reach.Verdict, step reach.Step) (shown bool) {
 		}
 		p.differences(table)
 	}
-	if !p.lacking(step.Why) && step.Why != "" && !slices.ContainsFunc(step.Tables, told) {
-		p.Field("  "+Say(p.Language, Detail), firstLine(step.Why))
+	explained := slices.ContainsFunc(step.Tables, showsFailure)
+	for _, missing := range step.Missing {
+		if missing.From != "" {
+			p.para(2, 2, plain, Say(p.Language, NoTarget, missing.From, missing.To))
+			explained = true
+		}
+	}
+	if step.Why != "" && !explained {
+		line, _, _ := strings.Cut(step.Why, "\n")
+		p.Field("  "+Say(p.Language, Detail), line)
 	}
 	return shown
 }
 
-// noCell is what a runner says of a row of a goal for which there is nothing to ask.
-var noCell = regexp.MustCompile(`row \d+ \(from (.+?) to (.+?): .*?\) covers no cell`)
+// showsFailure reports whether the marks in a table show that it differs from the goal.
+func showsFailure(t reach.Table) bool { return len(t.Cells) > 0 && t.Result() != reach.Pass }
 
-// told reports whether a table shows by itself that it is not as it should be.
-func told(t reach.Table) bool { return len(t.Cells) > 0 && t.Result() != reach.Pass }
-
-// lacking says of which rows of a goal there is nothing to ask, and reports whether there are any.
-func (p *Renderer) lacking(why string) bool {
-	matches := noCell.FindAllStringSubmatch(why, -1)
-	for _, match := range matches {
-		p.para(2, 2, plain, Say(p.Language, NoTarget, match[1], match[2]))
-	}
-	return len(matches) > 0
-}
-
-// Start writes the tables of a verdict that was taken before the learner did anything.
+// Start writes the first table of the verdict from before the learner did anything.
 func (p *Renderer) Start(v reach.Verdict) {
 	for _, step := range v.Steps {
 		for _, table := range step.Tables {
@@ -131,11 +126,12 @@ func (p *Renderer) Grid(t reach.Table) {
 	}
 }
 
-// differences says of a table what was wanted, what came, and why; cells that differ in the same way once.
+// differences writes what a table was expected to show, what was observed, and why. Cells that differ in the same way are
+// explained once.
 func (p *Renderer) differences(t reach.Table) {
 	type kind struct {
 		what, why string
-		// alike says what cells have in common whose reasons differ in names only.
+		// alike is equal for cells whose reasons differ only in the names of nodes and pods.
 		alike string
 	}
 	var kinds []kind
@@ -171,7 +167,7 @@ func (p *Renderer) differences(t reach.Table) {
 	}
 }
 
-// Reason says why something is as predicted: in English of this very case, in Chinese the rule behind it.
+// Reason returns the reason of a prediction: in English about this case, in Chinese the rule that it follows from.
 func Reason(l course.Language, prediction reach.Prediction) string {
 	if rule, known := rulesInChinese()[prediction.Rule]; known && l == course.Chinese {
 		return rule
@@ -179,7 +175,7 @@ func Reason(l course.Language, prediction reach.Prediction) string {
 	return prediction.Reason
 }
 
-// tableOf is the n-th table of a verdict's step.
+// tableOf returns the n-th table of a verdict's step.
 func tableOf(v reach.Verdict, step string, n int) (reach.Table, bool) {
 	for _, s := range v.Steps {
 		if s.Name == step && n < len(s.Tables) && len(s.Tables[n].Cells) > 0 {
@@ -189,14 +185,14 @@ func tableOf(v reach.Verdict, step string, n int) (reach.Table, bool) {
 	return reach.Table{}, false
 }
 
-// Same reports whether two verdicts say the same of every step and every cell.
+// Same reports whether two verdicts have the same result for every step and every cell.
 func Same(a, b reach.Verdict) bool {
 	return slices.EqualFunc(a.Steps, b.Steps, func(x, y reach.Step) bool {
 		return x.Name == y.Name && x.Result == y.Result && x.Why == y.Why && slices.EqualFunc(x.Tables, y.Tables, same)
 	})
 }
 
-// same reports whether two tables have the same cells, answered alike.
+// same reports whether two tables have the same cells with the same outcomes.
 func same(a, b reach.Table) bool {
 	return slices.EqualFunc(a.Cells, b.Cells, func(x, y reach.CellVerdict) bool {
 		return x.Result == y.Result && x.Cell.Vantage.Name == y.Cell.Vantage.Name && x.Cell.Target.Name() == y.Cell.Target.Name() &&
@@ -204,7 +200,7 @@ func same(a, b reach.Table) bool {
 	})
 }
 
-// outcomes are those that a cell had, each once, sorted.
+// outcomes returns the outcomes that a cell had, each once, sorted.
 func outcomes(c reach.CellVerdict) []reach.Outcome {
 	var all []reach.Outcome
 	for _, o := range c.Cell.Observations {
@@ -212,9 +208,4 @@ func outcomes(c reach.CellVerdict) []reach.Outcome {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }

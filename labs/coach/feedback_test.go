@@ -8,7 +8,7 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// What a goal speaks of and is not there must be told, beside a table as well: nothing in the table shows it.
+// The feedback names rows that cover no cell, next to a table too: nothing in the table shows them.
 func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 	vantage, target := reach.Vantage{Name: "pod/worker"}, reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: 80}
 	table := func(result reach.Result) []reach.Table {
@@ -16,15 +16,17 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 			Observations: []reach.Observation{{Outcome: reach.Refused}}}}
 		return []reach.Table{{Vantages: []reach.Vantage{vantage}, Targets: []reach.Target{target}, Cells: []reach.CellVerdict{cell}}}
 	}
-	const row = "row 1 (from outside, pod to clusterIP, dns:80: Reached by all) covers no cell"
+	row := reach.Missing{What: "row 1 (from outside, pod to clusterIP, dns:80: Reached by all) covers no cell", From: "outside, pod", To: "clusterIP, dns:80"}
+	other := reach.Missing{What: "row 2 covers no cell", From: "pod", To: "clusterIP, nodePort:80"}
+	service := reach.Missing{What: `there is no Service "second"`}
 	for name, c := range map[string]struct {
 		step      reach.Step
 		want, not []string
 	}{
-		"no table":             {reach.Step{Why: row}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Observed:"}},
-		"two rows":             {reach.Step{Why: row + "; " + strings.Replace(row, "dns", "nodePort", 1)}, []string{"dns:80", "nodePort:80"}, nil},
-		"beside a table":       {reach.Step{Why: row, Tables: table(reach.Fail)}, []string{"dns:80", "wanted otherwise"}, []string{"Observed:"}},
-		"nothing in the table": {reach.Step{Why: `there is no Service "second"`, Tables: table(reach.Pass)}, []string{"Observed:", `"second"`}, nil},
+		"no table":             {reach.Step{Why: row.What, Missing: []reach.Missing{row}}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Observed:"}},
+		"two rows":             {reach.Step{Why: row.What, Missing: []reach.Missing{row, other}}, []string{"dns:80", "nodePort:80"}, nil},
+		"with a table":         {reach.Step{Why: row.What, Missing: []reach.Missing{row}, Tables: table(reach.Fail)}, []string{"dns:80", "wanted otherwise"}, []string{"Observed:"}},
+		"nothing in the table": {reach.Step{Why: service.What, Missing: []reach.Missing{service}, Tables: table(reach.Pass)}, []string{"Observed:", `"second"`}, nil},
 		"all in the table":     {reach.Step{Why: "from a to b", Tables: table(reach.Fail)}, []string{"wanted otherwise"}, []string{"Observed:"}},
 	} {
 		c.step.Name, c.step.Result = "reached", reach.Fail
@@ -62,18 +64,18 @@ func TestFeedbackShowsTables(t *testing.T) {
 	unjudged := step("a", reach.Inconclusive, reach.ProbeFailed)
 	for name, c := range map[string]struct {
 		before, now reach.Verdict
-		shown       map[ID]int
+		shown       map[Message]int
 		tables      int
 	}{
-		"first check":      {reach.Verdict{}, verdict(reach.Fail, refused), map[ID]int{Now: 1}, 1},
-		"nothing changed":  {verdict(reach.Fail, refused), verdict(reach.Fail, refused), map[ID]int{Unchanged: 1}, 1},
-		"changed":          {verdict(reach.Fail, refused), verdict(reach.Fail, lost), map[ID]int{Before: 1, Now: 1}, 2},
-		"another step":     {verdict(reach.Fail, last), verdict(reach.Fail, refused), map[ID]int{Now: 1}, 1},
-		"no such table":    {verdict(reach.Fail, reach.Step{Name: "a"}), verdict(reach.Fail, refused), map[ID]int{Now: 1}, 1},
-		"met":              {reach.Verdict{}, verdict(reach.Pass, met, last), map[ID]int{Now: 1}, 1},
+		"first check":      {reach.Verdict{}, verdict(reach.Fail, refused), map[Message]int{Now: 1}, 1},
+		"nothing changed":  {verdict(reach.Fail, refused), verdict(reach.Fail, refused), map[Message]int{Unchanged: 1}, 1},
+		"changed":          {verdict(reach.Fail, refused), verdict(reach.Fail, lost), map[Message]int{Before: 1, Now: 1}, 2},
+		"another step":     {verdict(reach.Fail, last), verdict(reach.Fail, refused), map[Message]int{Now: 1}, 1},
+		"no such table":    {verdict(reach.Fail, reach.Step{Name: "a"}), verdict(reach.Fail, refused), map[Message]int{Now: 1}, 1},
+		"met":              {reach.Verdict{}, verdict(reach.Pass, met, last), map[Message]int{Now: 1}, 1},
 		"met, no table":    {reach.Verdict{}, verdict(reach.Pass, reach.Step{Name: "a", Result: reach.Pass}), nil, 0},
 		"met, then failed": {reach.Verdict{}, verdict(reach.Fail, met, reach.Step{Name: "c", Result: reach.Fail}), nil, 0},
-		"not judged":       {reach.Verdict{}, verdict(reach.Inconclusive, unjudged), map[ID]int{Now: 1}, 1},
+		"not judged":       {reach.Verdict{}, verdict(reach.Inconclusive, unjudged), map[Message]int{Now: 1}, 1},
 	} {
 		for _, language := range course.Languages() {
 			var out strings.Builder
@@ -82,7 +84,7 @@ func TestFeedbackShowsTables(t *testing.T) {
 			if err := p.Done(); err != nil {
 				t.Fatal(err)
 			}
-			for _, id := range []ID{Now, Before, Unchanged} {
+			for _, id := range []Message{Now, Before, Unchanged} {
 				if got := strings.Count(out.String(), Say(language, id)+"\n"); got != c.shown[id] {
 					t.Errorf("%s: %q is written %d times, want %d, in\n%s", name, Say(language, id), got, c.shown[id], out.String())
 				}
@@ -123,8 +125,8 @@ func TestFeedbackExplainsAFew(t *testing.T) {
 	}
 }
 
-// Cells that differ alike are told once, though the reason of each names its own node; other answers are told too.
-func TestFeedbackTellsAlikeOnce(t *testing.T) {
+// Cells that differ in the same way are explained once, although the reason of each names its own node. Others are explained too.
+func TestFeedbackExplainsAlikeOnce(t *testing.T) {
 	var table reach.Table
 	for i, got := range []reach.Outcome{reach.Refused, reach.Refused, reach.TimedOut} {
 		node := string("abc"[i])
@@ -141,7 +143,7 @@ func TestFeedbackTellsAlikeOnce(t *testing.T) {
 		Steps: []reach.Step{{Name: "reached", Result: reach.Fail, Tables: []reach.Table{table}}}}})
 	for text, times := range map[string]int{"on a rejects": 1, "on b rejects": 0, "on c rejects": 1} {
 		if got := strings.Count(out.String(), text); got != times {
-			t.Errorf("%q is told %d times, want %d:\n%s", text, got, times, out.String())
+			t.Errorf("%q is printed %d times, want %d:\n%s", text, got, times, out.String())
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// Renderer writes what a learner reads: it wraps text, counts wide characters as two columns, and renders the Markdown of
-// messages. It keeps the first write error; see Done.
+// Renderer writes what a learner reads. It wraps text, counts wide characters as two columns, and renders the Markdown of
+// messages. After a write error it writes no more, and Done returns the error.
 type Renderer struct {
 	W        io.Writer
 	Style    report.Style
@@ -22,10 +22,10 @@ type Renderer struct {
 	err error
 }
 
-// Done is the first error of writing.
+// Done returns the first write error.
 func (p *Renderer) Done() error { return p.err }
 
-// mark is how a stretch of text is shown.
+// mark is the style of a part of a text.
 type mark string
 
 // The marks; the texts are ANSI SGR parameters.
@@ -68,7 +68,7 @@ func (p *Renderer) Head(text string) {
 	}
 }
 
-// Field writes a label and a text next to it. Further lines of the text are aligned with the first.
+// Field writes a label and a text next to it. All lines of the text are aligned.
 func (p *Renderer) Field(label, text string) {
 	room := report.Width(label) + 1
 	lines := report.Wrap(text, max(20, p.columns()-room))
@@ -81,7 +81,7 @@ func (p *Renderer) Field(label, text string) {
 	}
 }
 
-// Raw writes a line as it is.
+// Raw writes a line without wrapping it.
 func (p *Renderer) Raw(s string) { p.line(s) }
 
 func (p *Renderer) columns() int {
@@ -91,7 +91,8 @@ func (p *Renderer) columns() int {
 	return min(p.Style.Width, 110)
 }
 
-// para writes a paragraph, its further lines indented by hang more, all in one mark or, where that is plain, with its own.
+// para writes a paragraph. Lines after the first are indented by hang more columns. A mark other than plain replaces the styles in
+// the text, except bold.
 func (p *Renderer) para(indent, hang int, m mark, text string) {
 	letters := inline(text, p.Style.Plain || !p.Style.Color)
 	var bare strings.Builder
@@ -108,7 +109,7 @@ func (p *Renderer) para(indent, hang int, m mark, text string) {
 		flush := func() { out.WriteString(p.paint(now, run.String())); run.Reset() }
 		for _, r := range broken {
 			for at < len(letters) && letters[at].r != r {
-				at++ // blanks at which it was broken
+				at++ // Wrap drops the blanks at which it breaks a line
 			}
 			want := m
 			if at < len(letters) {
@@ -132,13 +133,13 @@ func (p *Renderer) para(indent, hang int, m mark, text string) {
 	}
 }
 
-// letter is a character and how it is shown.
+// letter is a character with its style.
 type letter struct {
 	r rune
 	m mark
 }
 
-// inline reads **bold** and `code`. With keep the backticks stay, since nothing else would show what is code.
+// inline reads **bold** and `code`. With keep the backticks stay: without colour nothing else would show what is code.
 func inline(text string, keep bool) []letter {
 	var (
 		letters        []letter
@@ -171,7 +172,7 @@ func inline(text string, keep bool) []letter {
 
 var listItem = regexp.MustCompile(`^(\s*(?:[-*]|[0-9]+\.) )(.*)$`)
 
-// Markdown writes an exercise's message: paragraphs, lists, and blocks of code, which are indented and never broken.
+// Markdown writes an exercise's message: paragraphs, lists, and blocks of code, which are indented and never wrapped.
 func (p *Renderer) Markdown(text string) {
 	var (
 		fenced bool
@@ -210,8 +211,8 @@ func (p *Renderer) Markdown(text string) {
 	flush()
 }
 
-// join puts two lines of a paragraph together: with a blank, but not where a wide character meets another or its
-// punctuation.
+// join joins two lines of a paragraph with a blank. It adds no blank between two wide characters, or between one and punctuation,
+// because Chinese text has none there.
 func join(a, b string) string {
 	if a == "" || b == "" {
 		return a + b

@@ -1,6 +1,6 @@
 package coach
 
-// rulesInChinese are the oracle's rules, by their IDs, for Chinese readers.
+// rulesInChinese returns the oracle's rules by ID, for Chinese readers.
 func rulesInChinese() map[string]string {
 	return map[string]string{
 		"vantage-lacks-family":              "客户端没有某个 IP 协议族的地址，就访问不到这个协议族里的任何目标。",

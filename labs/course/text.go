@@ -22,7 +22,7 @@ const (
 // Languages returns all languages. English is the first, and every exercise has it.
 func Languages() []Language { return []Language{English, Chinese} }
 
-// Text has the messages of an exercise in one language.
+// Text is everything that a learner reads in one language.
 type Text struct {
 	Title string
 	// Messages are Markdown, by ID: "goal", "hint/1", "misconception/NAME".

@@ -49,8 +49,11 @@ type Runner interface {
 
 var _ Runner = (*runner.Runner)(nil)
 
+// Prefix begins the names of the namespaces in which learners do exercises.
+const Prefix = "learn-"
+
 // Namespace is the namespace in which a learner does an exercise.
-func Namespace(e course.Exercise) string { return "learn-" + e.ID }
+func Namespace(e course.Exercise) string { return Prefix + e.ID }
 
 // place is the place of the exercise's namespaces.
 func place(e course.Exercise, namespace string) runner.Place {
@@ -187,7 +190,6 @@ func (r Environment) Begun(ctx context.Context) ([]string, error) {
 // Missing returns the first of the exercise's namespaces that does not exist, is being deleted, or was not created by svclab.
 // Empty: there is none.
 func (r Environment) Missing(ctx context.Context, e course.Exercise, namespace string) (string, error) {
-	at := place(e, namespace)
 	for _, name := range e.Spaces(namespace) {
 		found, err := r.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		switch {

@@ -166,7 +166,7 @@ func (a *attempt) prove(ctx context.Context) {
 	}
 	var (
 		values    = a.Values
-		namespace = fmt.Sprintf("learn-%s-%s", a.name[:2], suffix())
+		namespace = fmt.Sprintf("prove-%s-%s", course.IDOf(a.name), suffix()) // not lesson.Prefix: svclab learn deletes those
 		env       = lesson.Environment{Cluster: a.Cluster, Runner: a.Runner, Folder: filepath.Join(a.Folder, namespace)}
 		what      = "wrong answer " + a.wrong
 	)

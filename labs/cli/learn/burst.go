@@ -3,19 +3,19 @@ package learn
 import "time"
 
 const (
-	// quietAfter is how long nothing must have changed for a burst of changes to be over.
+	// quietAfter is the time without a change after which a burst of changes is over.
 	quietAfter = 150 * time.Millisecond
-	// atMost is how long a burst may be waited for.
+	// atMost bounds a burst, so that changes that never stop do not delay the check forever.
 	atMost = 600 * time.Millisecond
 )
 
-// burst makes one event of changes that come one after the other. The zero value has none.
+// burst turns changes that follow each other closely into one event. The zero value has no changes.
 type burst struct {
 	began time.Time
 	timer *time.Timer
 }
 
-// more notes a change.
+// more adds a change.
 func (b *burst) more() {
 	now := time.Now()
 	if b.timer == nil {
@@ -25,7 +25,7 @@ func (b *burst) more() {
 	b.timer.Reset(max(0, min(quietAfter, atMost-now.Sub(b.began))))
 }
 
-// over fires when the burst is over; then it must be ended. It is nil while there is none.
+// over returns a channel that fires when the burst is over. The caller must then call end. It is nil while there is no burst.
 func (b *burst) over() <-chan time.Time {
 	if b.timer == nil {
 		return nil
@@ -33,7 +33,7 @@ func (b *burst) over() <-chan time.Time {
 	return b.timer.C
 }
 
-// end forgets the burst.
+// end removes the burst.
 func (b *burst) end() {
 	if b.timer != nil {
 		b.timer.Stop()

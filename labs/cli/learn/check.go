@@ -18,7 +18,7 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// check asks what is not predicted yet, judges, and tells what was found. Its verdict is the command's.
+// check asks the open questions, judges the goal, and prints the result. The command ends with the exit code of its verdict.
 func (s *session) check(ctx context.Context) error {
 	e, err := s.here(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *session) check(ctx context.Context) error {
 	if err := s.keep(e, f); err != nil {
 		return err
 	}
-	s.tell(e, f)
+	s.report(e, f)
 	if f.passed {
 		s.debrief(e)
 		s.progressed()
@@ -57,7 +57,7 @@ func (s *session) check(ctx context.Context) error {
 	return console.Judged(f.result())
 }
 
-// predicted asks for the predictions that are not right yet. None must be missing then.
+// predicted asks for the predictions that are not right yet. It is an error if one is still missing afterwards.
 func (s *session) predicted(e course.Exercise) error {
 	if err := s.predict(e); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (s *session) predicted(e course.Exercise) error {
 	return s.unanswered(e)
 }
 
-// unanswered is the error of a prediction that is missing.
+// unanswered returns an error for the first prediction that is missing.
 func (s *session) unanswered(e course.Exercise) error {
 	for _, q := range e.Questions {
 		if s.progress.Exercises[e.ID].Answers[q.ID] == "" {
@@ -75,7 +75,7 @@ func (s *session) unanswered(e course.Exercise) error {
 	return nil
 }
 
-// finding is what came of a check.
+// finding is the result of a check.
 type finding struct {
 	before    reach.Verdict
 	seen      coach.Seen
@@ -88,24 +88,24 @@ func (f finding) result() reach.Result {
 	case f.passed:
 		return reach.Pass
 	case f.seen.Verdict.Result == reach.Pass:
-		return reach.Fail // a prediction is wrong
+		return reach.Fail // the goal is reached, but a prediction is wrong
 	}
 	return f.seen.Verdict.Result
 }
 
-// same reports whether a check found what another one did.
+// same reports whether two checks have the same result.
 func (f finding) same(other finding) bool {
 	return f.passed == other.passed && f.diagnosis == other.diagnosis && coach.Same(f.seen.Verdict, other.seen.Verdict)
 }
 
-// judge makes a finding of what a check saw.
+// judge returns the finding of what a check observed.
 func (s *session) judge(e course.Exercise, seen coach.Seen) (finding, error) {
 	answers := s.progress.Exercises[e.ID].Answers
 	diagnosis, err := coach.Diagnose(e, answers, seen)
 	return finding{before: s.lastSeen(e.ID), seen: seen, diagnosis: diagnosis, passed: coach.Passed(e, answers, seen)}, err
 }
 
-// keep keeps what came of a check.
+// keep stores the result of a check.
 func (s *session) keep(e course.Exercise, f finding) error {
 	if err := s.keepSeen(e.ID, f.seen.Verdict); err != nil {
 		return err
@@ -119,8 +119,8 @@ func (s *session) keep(e course.Exercise, f finding) error {
 	})
 }
 
-// tell says what a check found: the tables, the differences, then the misconception.
-func (s *session) tell(e course.Exercise, f finding) {
+// report prints the result of a check: the tables and differences, then the misconception.
+func (s *session) report(e course.Exercise, f finding) {
 	s.Feedback(e, f.before, f.seen)
 	if len(e.Questions) > 0 {
 		id := coach.PredictOK
@@ -136,7 +136,8 @@ func (s *session) tell(e course.Exercise, f finding) {
 	}
 }
 
-// suspect says what else may be the matter when a check found what the one before did: kubectl goes elsewhere.
+// suspect prints what may be wrong besides the answer: objects of the exercise are missing or, if the result has not changed, the
+// learner's kubectl uses another cluster.
 func (s *session) suspect(ctx context.Context, e course.Exercise, f finding) {
 	if f.seen.Verdict.Result == reach.Pass {
 		return
@@ -152,14 +153,14 @@ func (s *session) suspect(ctx context.Context, e course.Exercise, f finding) {
 	}
 }
 
-// missed says what of the exercise is gone.
+// missed prints which objects of the exercise are missing.
 func (s *session) missed(ctx context.Context, e course.Exercise) {
 	if lost, err := s.env.Lost(ctx, e, lesson.Namespace(e)); err == nil && len(lost) > 0 {
 		s.Say(coach.Lost, strings.Join(lost, ", "))
 	}
 }
 
-// debrief says what there was to learn.
+// debrief prints what the exercise teaches.
 func (s *session) debrief(e course.Exercise) {
 	s.Blank()
 	s.Head(coach.Say(s.Language, coach.Debrief))
@@ -169,7 +170,7 @@ func (s *session) debrief(e course.Exercise) {
 	s.Blank()
 }
 
-// progressed says how far the learner has come.
+// progressed prints how many exercises are passed, and how to continue.
 func (s *session) progressed() {
 	done, all := s.passed()
 	s.Quiet(coach.PassedOf, done, all)
@@ -180,7 +181,8 @@ func (s *session) progressed() {
 	s.Say(coach.GoOn)
 }
 
-// predict asks the questions that are not answered right yet: by --answer, or at a terminal.
+// predict takes the answers given by --answer, then prints the questions that have no right answer yet and, at a terminal, reads the
+// answers. At no terminal a question that has an answer is not repeated.
 func (s *session) predict(e course.Exercise) error {
 	if err := s.takeAnswers(e); err != nil {
 		return err
@@ -205,7 +207,7 @@ func (s *session) predict(e course.Exercise) error {
 	return s.Done()
 }
 
-// question shows a question with its options.
+// question prints a question with its options.
 func (s *session) question(e course.Exercise, q course.Question) {
 	s.Say(coach.Question, e.Say(s.Language, "question/"+q.ID))
 	for i, option := range q.Options {
@@ -231,7 +233,7 @@ func (s *session) pick(q course.Question) (string, error) {
 	}
 }
 
-// takeAnswers takes the answers that were given as flags, once.
+// takeAnswers stores the answers that were given as flags. A second call does nothing.
 func (s *session) takeAnswers(e course.Exercise) error {
 	for _, given := range s.flags.answers {
 		id, option, _ := strings.Cut(given, "=")

@@ -24,7 +24,7 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// lessons is what the verbs need of a cluster; lesson.Environment implements it.
+// lessons is the part of a lesson.Environment that the verbs use.
 type lessons interface {
 	Lacks(ctx context.Context, e course.Exercise) (string, error)
 	Begin(ctx context.Context, e course.Exercise, namespace string) error
@@ -38,7 +38,7 @@ type lessons interface {
 	Watch(ctx context.Context, e course.Exercise, namespace string) (*lesson.Watch, error)
 }
 
-// environment is where exercises are done, and what else of the cluster a learner gets to see.
+// environment is the cluster on which exercises are done.
 type environment struct {
 	lessons
 	values     course.Values
@@ -48,8 +48,8 @@ type environment struct {
 	copyKubectl string
 }
 
-// connect finds the cluster, once, and offers to bring it up where it is not there. begun are the namespaces of
-// exercises that are there.
+// connect finds the cluster, and offers to bring it up if it does not exist. A later call only checks that it answers. begun are
+// the namespaces of exercises in the cluster.
 func (s *session) connect(ctx context.Context) (begun []string, err error) {
 	if s.env == nil {
 		err := s.spinner.run(coach.Connecting, func() (err error) { s.env, err = s.find(ctx); return err })
@@ -68,16 +68,16 @@ func (s *session) connect(ctx context.Context) (begun []string, err error) {
 	return begun, nil
 }
 
-// repair is the error of a cluster that svclab up mends.
+// repair returns the error of a cluster that svclab up repairs.
 func (s *session) repair(id coach.Message, err error) error {
 	return errors.New(coach.Say(s.Language, id, err) + "\n" + coach.Say(s.Language, coach.BringUp, s.command("up")))
 }
 
-// attach is the entrance to the lab's own cluster.
+// attach connects to the lab's own cluster.
 func (s *session) attach(ctx context.Context) (*environment, error) {
 	var log bytes.Buffer
 	config := s.Config
-	config.Log = &log // of interest only when it fails
+	config.Log = &log // printed only on failure
 	settings, err := config.Settings(ctx)
 	if err != nil {
 		_, _ = s.Err.Write(log.Bytes())
@@ -89,7 +89,7 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 			return nil, err
 		}
 	}
-	if err != nil && !errors.Is(err, cluster.ErrNoDNS) { // without it the room tells what is missing, and a reset brings it back
+	if err != nil && !errors.Is(err, cluster.ErrNoDNS) { // a learner may have deleted CoreDNS: sound says so, and a reset restores it
 		return nil, err
 	}
 	values, err := clusterValues(ctx, attached)
@@ -104,7 +104,7 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 		dynamic: attached.Dynamic(), copyKubectl: copying}, nil
 }
 
-// raise brings the cluster up if the learner wants it; why says what is the matter with it.
+// raise brings the cluster up if the learner agrees. why says why that is necessary.
 func (s *session) raise(ctx context.Context, settings cluster.Settings, why error) (*cluster.Cluster, error) {
 	if !s.flags.yes {
 		if !s.interactive {
@@ -135,7 +135,7 @@ func agreed(answer string) bool {
 	return false
 }
 
-// here finds the exercise under way in the room, and makes sure that it can be worked on.
+// here returns the current exercise. It is an error if objects are missing without which it cannot be done.
 func (s *session) here(ctx context.Context) (course.Exercise, error) {
 	name, err := s.current()
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *session) here(ctx context.Context) (course.Exercise, error) {
 	return e, s.sound(ctx, e)
 }
 
-// sound is the error of an exercise, or of a cluster, from which the learner removed what belongs to it.
+// sound returns an error if the learner deleted objects that every exercise needs, or a namespace of the exercise.
 func (s *session) sound(ctx context.Context, e course.Exercise) error {
 	broken, err := s.env.Broken(ctx)
 	if err != nil {
@@ -167,15 +167,15 @@ func (s *session) sound(ctx context.Context, e course.Exercise) error {
 	return nil
 }
 
-// kubeconfigFile is the learner's own: always at one place, so that a shell once wired stays so.
+// kubeconfigFile is the learner's kubeconfig. Its path never changes, so a shell that was connected once stays connected.
 func (s *session) kubeconfigFile() string { return filepath.Join(s.folder, "kubeconfig") }
 
-// wiring shows how to connect a shell to the exercise.
+// wiring prints the command that connects a shell to the exercise.
 func (s *session) wiring() {
 	s.commandLine("export KUBECONFIG=" + shellescape.Quote(s.kubeconfigFile()))
 }
 
-// wire writes the learner's kubeconfig: the lab's, in the exercise's namespace.
+// wire writes the learner's kubeconfig: that of the lab, with the exercise's namespace.
 func (s *session) wire(e course.Exercise) error {
 	config, err := clientcmd.LoadFromFile(s.env.kubeconfig)
 	if err != nil {
@@ -194,20 +194,20 @@ func (s *session) wire(e course.Exercise) error {
 	return nil
 }
 
-// workFolder is where an exercise's manifests are put for the learner.
+// workFolder is the folder of the learner's copies of an exercise's manifests.
 func (s *session) workFolder(e course.Exercise) string {
 	return filepath.Join(s.folder, "work", e.Name)
 }
 
-// handOut writes the exercise's manifests, anew or only those that are not there, and returns their folder.
-func (s *session) handOut(e course.Exercise, anew bool) error {
+// handOut writes the exercise's manifests into the work folder. Files that exist are replaced only if replace is set.
+func (s *session) handOut(e course.Exercise, replace bool) error {
 	folder := s.workFolder(e)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("hand out the exercise's files: %w", err)
 	}
 	for name, data := range e.Files {
 		path := filepath.Join(folder, name)
-		if _, err := os.Stat(path); err == nil && !anew {
+		if _, err := os.Stat(path); err == nil && !replace {
 			continue // the learner may have changed it
 		}
 		if err := progress.Replace(path, []byte(data)); err != nil {
@@ -217,7 +217,7 @@ func (s *session) handOut(e course.Exercise, anew bool) error {
 	return nil
 }
 
-// hasKubectl reports whether a learner can call kubectl.
+// hasKubectl reports whether kubectl is on the PATH.
 func hasKubectl() bool {
 	_, err := exec.LookPath("kubectl")
 	return err == nil

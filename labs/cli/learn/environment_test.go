@@ -59,7 +59,7 @@ func TestLearnStart(t *testing.T) {
 	stateOf(t, progress.Progress{})
 	t.Setenv("PATH", t.TempDir()) // no kubectl
 	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
-	r.begun = []string{"learn-01", "learn-04-bcdfg", "svclab-x"}
+	r.begun = []string{"learn-01", "prove-04-bcdfg", "svclab-x"}
 	r.missing = "learn-04"
 	if err := d.start(t.Context(), "4"); err != nil {
 		t.Fatal(err)

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/progress"
 )
 
@@ -57,8 +57,8 @@ func (s *session) export(format, learner string) error {
 	return fmt.Errorf("--format %q: want json or junit", format)
 }
 
-// class sums up the exports of many learners: a line for each, a column for each exercise, and how many passed it. Where not
-// all columns have room beside each other there are several such tables.
+// class sums up the exports of many learners: a line for each learner, a column for each exercise, and how many passed it. If the
+// columns do not fit in the width, it prints several tables.
 func (s *session) class(files []string) error {
 	members, err := progress.Class(files)
 	if err != nil {
@@ -73,8 +73,7 @@ func (s *session) class(files []string) error {
 	}
 	var ids []string
 	for _, name := range names {
-		id, _, _ := strings.Cut(name, "-")
-		ids = append(ids, id)
+		ids = append(ids, course.IDOf(name))
 	}
 	head, last := coach.Say(s.Language, coach.ClassHead), coach.Say(s.Language, coach.ClassPassed)
 	width := max(report.Width(head), report.Width(last))
@@ -90,10 +89,10 @@ func (s *session) class(files []string) error {
 	return s.Done()
 }
 
-// markWidth is how many columns an exercise has in a class's table.
+// markWidth is the width of an exercise's column in a class's table.
 const markWidth = 3
 
-// marks writes the table of some exercises; width is that of the column of names, all are the whole course.
+// marks writes the table of the exercises ids. width is the width of the column of names, and all are the exercises of the course.
 func (s *session) marks(members []progress.Member, ids []string, width int, all []string) {
 	last := coach.Say(s.Language, coach.ClassPassed)
 	line := pad(coach.Say(s.Language, coach.ClassHead), width)
@@ -125,7 +124,7 @@ func (s *session) marks(members []progress.Member, ids []string, width int, all 
 	s.Raw(line)
 }
 
-// mark says in a character how far a learner came in an exercise.
+// mark returns the state of an exercise as one character: see coach.ClassMarks.
 func mark(e progress.Exercise) string {
 	switch {
 	case !e.Passed.IsZero() && e.Solution:

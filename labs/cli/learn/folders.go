@@ -2,10 +2,10 @@ package learn
 
 import "io/fs"
 
-// folders is a file system that shows only folders at its top: that of labs/exercises has the Go file that embeds them too.
+// folders is a file system that lists only folders at its top. labs/exercises also has the Go file that embeds them.
 type folders struct{ fs.FS }
 
-// ReadDir leaves out what is no folder at the top.
+// ReadDir leaves out files at the top.
 func (f folders) ReadDir(name string) ([]fs.DirEntry, error) {
 	entries, err := fs.ReadDir(f.FS, name)
 	if err != nil || name != "." {

@@ -21,13 +21,9 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// hint shows the next hint, or the one with that number if it was shown before or is the next.
+// hint prints the next hint, or the one with the wanted number. Hints up to that one count as used.
 func (s *session) hint(ctx context.Context, wanted string) error {
-	name, err := s.current()
-	if err != nil {
-		return err
-	}
-	e, err := s.load(name, course.Sample())
+	e, err := s.currentOffline()
 	if err != nil {
 		return err
 	}
@@ -65,7 +61,7 @@ func (s *session) hint(ctx context.Context, wanted string) error {
 	return s.Done()
 }
 
-// solution shows the solutions: after passing, or if the learner says so.
+// solution prints the solutions, if the exercise is passed or the learner confirms.
 func (s *session) solution() error {
 	name, err := s.current()
 	if err != nil {
@@ -95,7 +91,7 @@ func (s *session) solution() error {
 	return s.reveal(e)
 }
 
-// reveal shows the solutions and keeps that they were seen, if that was before passing.
+// reveal prints the solutions. If the exercise is not passed, it stores that they were shown.
 func (s *session) reveal(e course.Exercise) error {
 	if err := s.change(e.ID, func(x *progress.Exercise) { x.Solution = x.Solution || x.Passed.IsZero() }); err != nil {
 		return err
@@ -116,7 +112,7 @@ func (s *session) reveal(e course.Exercise) error {
 	return s.Done()
 }
 
-// way shows what a step of a solution does, as the command that a learner would use.
+// way prints a step of a solution as the command that a learner would use.
 func (s *session) way(way course.Answer, step scenario.Step) {
 	switch action := step.Action.(type) {
 	case steps.Run:
@@ -145,7 +141,7 @@ func (s *session) way(way course.Answer, step scenario.Step) {
 	}
 }
 
-// kubectl shows a kubectl command about an object.
+// kubectl prints a kubectl command for an object.
 func (s *session) kubectl(verb string, ref scenario.Ref, args ...string) {
 	words := []string{"kubectl", verb, ref.Kind, ref.Name}
 	if ref.Namespace != "" {
@@ -154,6 +150,6 @@ func (s *session) kubectl(verb string, ref scenario.Ref, args ...string) {
 	s.commandLine(shellescape.QuoteCommand(append(words, args...)))
 }
 
-// commandLine shows a command; code shows text that is never wrapped.
+// commandLine prints a command, and code a text that is never wrapped.
 func (s *session) commandLine(command string) { s.code("$ " + command) }
 func (s *session) code(text string)           { s.Markdown("```\n" + text + "\n```") }

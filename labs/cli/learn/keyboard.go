@@ -13,21 +13,21 @@ import (
 	"golang.org/x/term"
 )
 
-// keyboard reads what a learner types while something else goes on: single keys on a terminal, else lines of one letter.
-// While it is open nothing else may read the input but by its Read.
+// keyboard reads what a learner types while checks run: single keys on a terminal, otherwise lines of one letter. While it is
+// open, nothing else may read the input except by its Read.
 type keyboard struct {
-	// chunks is what was typed; nil after the end of the input.
+	// chunks delivers what was typed. It is nil after the end of the input.
 	chunks chan []byte
 	rest   []byte
-	line   strings.Builder // of a line, what is there so far
+	line   strings.Builder // the beginning of a line whose end has not come yet
 
-	// terminal is the file descriptor of one that gives single keys; negative: there is none.
+	// terminal is the file descriptor of a terminal that can deliver single keys. Negative: there is none.
 	terminal int
 	mu       sync.Mutex
-	cooked   *term.State // the terminal as it was; nil while it is so
+	cooked   *term.State // the terminal's normal state; nil while it is in that state
 }
 
-// newKeyboard reads from in until it ends. single asks for single keys: in is then a terminal.
+// newKeyboard reads from in until it ends. With single, file is a terminal and delivers single keys.
 func newKeyboard(in io.Reader, file *os.File, single bool) *keyboard {
 	k := &keyboard{chunks: make(chan []byte), terminal: -1}
 	if single {
@@ -37,7 +37,7 @@ func newKeyboard(in io.Reader, file *os.File, single bool) *keyboard {
 	return k
 }
 
-// forward sends what it reads until there is no more, and closes chunks then.
+// forward sends what it reads until the end of the input, and then closes chunks.
 func forward(in io.Reader, chunks chan<- []byte) {
 	defer close(chunks)
 	for {
@@ -52,8 +52,8 @@ func forward(in io.Reader, chunks chan<- []byte) {
 	}
 }
 
-// open makes the terminal give single keys, which it does not show. Lines that are printed meanwhile need a carriage
-// return of their own, so close it before.
+// open makes the terminal deliver single keys and not show them. In this state a printed line needs a carriage return too, so
+// close the keyboard before printing.
 func (k *keyboard) open() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -68,7 +68,7 @@ func (k *keyboard) open() error {
 	return nil
 }
 
-// close makes the terminal what it was. It may be called at any time, and more than once.
+// close restores the terminal's normal state. It may be called at any time, and more than once.
 func (k *keyboard) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -80,7 +80,8 @@ func (k *keyboard) close() {
 	}
 }
 
-// rescue, deferred, makes the terminal what it was when a goroutine panics: that ends the program, and nothing else is done.
+// rescue must be deferred in every goroutine. It restores the terminal when the goroutine panics: the program then ends without
+// running the deferred functions of other goroutines.
 func (k *keyboard) rescue() {
 	if r := recover(); r != nil {
 		k.close()
@@ -88,7 +89,7 @@ func (k *keyboard) rescue() {
 	}
 }
 
-// Read reads what is typed while the keyboard is closed.
+// Read reads what is typed, while the keyboard is closed.
 func (k *keyboard) Read(p []byte) (int, error) {
 	if len(k.rest) == 0 && k.chunks != nil {
 		k.rest = <-k.chunks
@@ -101,15 +102,15 @@ func (k *keyboard) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// The keys of a terminal that is open which are no letters.
+// Keys that are no letters.
 const (
 	ctrlC = '\x03'
 	ctrlD = '\x04'
 )
 
-// keys are those in a chunk of input. On a terminal every character is one, and what begins with an escape is none: an
-// arrow, or an answer of the terminal's. Else a line is one: its first character if it has no other, 0 if it has. An empty
-// chunk is the end of the input.
+// keys returns the keys in a chunk of input. On a terminal every character is a key. A chunk that begins with an escape has no
+// key: it is an arrow key, or a reply of the terminal. Otherwise each line is a key: its only character, or 0 if it has several. An
+// empty chunk is the end of the input.
 func (k *keyboard) keys(chunk []byte) []rune {
 	var keys []rune
 	if len(chunk) == 0 {
@@ -143,7 +144,7 @@ func (k *keyboard) keys(chunk []byte) []rune {
 	return keys
 }
 
-// plainKey is the key that is meant: a small letter, also where an input method made it a wide one.
+// plainKey returns a key as a lower-case letter. Chinese input methods may produce wide letters.
 func plainKey(r rune) rune {
 	if r >= '！' && r <= '～' {
 		r -= '！' - '!'
@@ -151,7 +152,7 @@ func plainKey(r rune) rune {
 	return unicode.ToLower(r)
 }
 
-// keyboard takes over the input; the end of ctx makes the terminal what it was.
+// keyboard returns a keyboard that reads all further input. The end of ctx restores the terminal.
 func (s *session) keyboard(ctx context.Context) *keyboard {
 	file, _ := s.In.(*os.File)
 	k := newKeyboard(s.input, file, s.interactive)

@@ -8,17 +8,17 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// ending is what a key comes to.
+// ending says what follows after a key.
 type ending int
 
 const (
 	watchOn ending = iota
 	quit
-	// restart: another exercise is to be watched, or the same one from its start.
+	// restart: watch another exercise, or the same one from its start.
 	restart
 )
 
-// press does what a key says.
+// press runs the command of a key.
 func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 	switch key {
 	case 'q', ctrlD:
@@ -37,7 +37,7 @@ func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 		w.aside(ctx, w.solution)
 	case 'c':
 		if w.aside(ctx, func() error { return w.predicted(w.e) }) {
-			w.last = nil // who asks wants to see all
+			w.last = nil // so the result is printed completely, even if it has not changed
 			w.begin(ctx, coach.WatchAsked)
 		}
 	case 'r':
@@ -58,8 +58,7 @@ func (w *watcher) press(ctx context.Context, key rune) (ending, error) {
 	return watchOn, nil
 }
 
-// aside does what a verb does, on the terminal as it always is, and reports whether it was done. What kept it from that is
-// told.
+// aside runs a verb with the terminal in its normal state, and reports whether it succeeded. It prints the error if not.
 func (w *watcher) aside(ctx context.Context, do func() error) bool {
 	w.keys.close()
 	w.spinner.clear()
@@ -72,7 +71,7 @@ func (w *watcher) aside(ctx context.Context, do func() error) bool {
 	return err == nil
 }
 
-// elsewhere reports whether another exercise was begun in another window.
+// elsewhere reports whether the learner started another exercise in another window.
 func (w *watcher) elsewhere() (bool, error) {
 	kept, err := progress.Load(w.folder)
 	if err != nil {

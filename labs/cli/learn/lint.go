@@ -80,7 +80,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// checkout is where the exercises are that people work on: the checkout's files, not what is built into the program.
+// checkout returns the exercises in the checkout, which people work on, not those that are built into the program.
 func checkout(a *console.App) (from course.Source, folder string) {
 	folder = filepath.Join(a.Config.Root, "labs", "exercises")
 	from = source(a)
@@ -88,7 +88,7 @@ func checkout(a *console.App) (from course.Source, folder string) {
 	return from, folder
 }
 
-// chosen are the folder names of the exercises that args name, or all if there are no args.
+// chosen returns the folder names of the exercises that args name, or of all exercises if there are no args.
 func chosen(from course.Source, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return from.Names()

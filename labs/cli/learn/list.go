@@ -10,7 +10,7 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// list shows all exercises and how far the learner is.
+// list prints all exercises and which of them are passed.
 func (s *session) list() error {
 	names, err := s.source.Names()
 	if err != nil {
@@ -19,7 +19,7 @@ func (s *session) list() error {
 	done, all := s.passed()
 	s.Head(coach.Say(s.Language, coach.Course))
 	s.Quiet(coach.PassedOf, done, all)
-	var wrong []error // an exercise that is damaged hides no other
+	var wrong []error // a damaged exercise does not hide the others
 	for _, name := range names {
 		e, err := s.load(name, course.Sample())
 		if err != nil {
@@ -60,12 +60,12 @@ func (s *session) tickMark() string {
 	return "✓"
 }
 
-// pad fills text with blanks to so many terminal columns.
+// pad fills text with blanks up to a number of terminal columns.
 func pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(0, columns-report.Width(text)))
 }
 
-// status says where the learner is. The cluster is not asked.
+// status prints the current exercise and what is stored about it. It needs no cluster.
 func (s *session) status() error {
 	done, all := s.passed()
 	s.Say(coach.PassedOf, done, all)
@@ -73,11 +73,7 @@ func (s *session) status() error {
 		s.Say(coach.StatusNone)
 		return s.Done()
 	}
-	name, err := s.current()
-	if err != nil {
-		return err
-	}
-	e, err := s.load(name, course.Sample())
+	e, err := s.currentOffline()
 	if err != nil {
 		return err
 	}

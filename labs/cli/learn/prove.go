@@ -20,7 +20,7 @@ import (
 	"github.com/svclab/svclab/labs/proof"
 )
 
-// source is where the exercises come from that are built into the program.
+// source is the source of the exercises that are built into the program.
 func source(a *console.App) course.Source {
 	return course.Source{Exercises: a.Exercises, Manifests: a.Manifests, Kinds: steps.Kinds(checks.Names()...)}
 }
@@ -82,7 +82,7 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	if err != nil {
 		return fmt.Errorf("make a folder for snapshots: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // what is left in the temporary folder does no harm
+	defer func() { _ = os.RemoveAll(folder) }() // files left in a temporary folder do no harm
 	lab, began := lab.Cluster{Cluster: attached}, time.Now()
 	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Values: values,
 		Folder: folder, Workers: procs, Log: a.Err}

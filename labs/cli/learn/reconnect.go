@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// goneAfter is how long a cluster may not answer: an API server that restarts takes about that long.
+	// goneAfter is how long the cluster may be unresponsive. An API server that restarts takes about that long.
 	goneAfter      = 20 * time.Second
 	retryEvery     = time.Second
 	requestTimeout = 3 * time.Second
@@ -28,8 +28,8 @@ func (w *watcher) inquire(ctx context.Context, why error) {
 	go func() {
 		defer w.keys.rescue()
 		for bound := time.Now().Add(goneAfter); ; {
-			asked, cancel := context.WithTimeout(ctx, requestTimeout)
-			_, err := w.env.Begun(asked)
+			bounded, cancel := context.WithTimeout(ctx, requestTimeout)
+			_, err := w.env.Begun(bounded)
 			cancel()
 			if err == nil || ctx.Err() != nil {
 				found <- nil
@@ -47,7 +47,7 @@ func (w *watcher) inquire(ctx context.Context, why error) {
 	}()
 }
 
-// answer is what an inquiry found; nil while there is none.
+// answer returns the channel of the inquiry's result. It is nil while there is no inquiry.
 func (w *watcher) answer() <-chan error {
 	if w.away == nil {
 		return nil
@@ -55,7 +55,7 @@ func (w *watcher) answer() <-chan error {
 	return w.away.found
 }
 
-// gone is the error of a cluster that does not answer any more, or of the context that ended.
+// gone returns the error of a cluster that does not answer any more, or the cause if ctx ended.
 func (w *watcher) gone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -22,22 +22,21 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// session is one verb of a learner's: the exercises, the progress, the renderer of all output, and, once connected, the
-// environment in which exercises are done.
+// session is one run of a learner's verb: the exercises, the progress, the renderer of all output, and, once connected, the cluster.
 type session struct {
 	*console.App
 	coach.Renderer
 	flags *flags
-	// folder keeps the progress and everything else that outlives the verb.
+	// folder has the progress and everything else that is stored.
 	folder   string
 	progress progress.Progress
 	source   course.Source
 	input    *bufio.Reader
 	// interactive: a person at a terminal can answer questions.
 	interactive bool
-	// given are the flags of the command that describe the cluster, for commands that are printed.
+	// given are the cluster flags of this run. Commands that are printed repeat them.
 	given string
-	// find finds the cluster; env is nil until it has.
+	// find finds the cluster. env is nil until then.
 	find    func(ctx context.Context) (*environment, error)
 	env     *environment
 	spinner *spinner
@@ -69,10 +68,10 @@ func newSession(a *console.App, cmd *cobra.Command, f *flags) (*session, error) 
 	return s, nil
 }
 
-// command is a command of svclab's, for the cluster that is meant.
+// command returns a command of svclab for the same cluster.
 func (s *session) command(verb string) string { return "svclab " + verb + s.given }
 
-// update changes the progress as it is kept now: a verb in another window may have changed it since this one began.
+// update changes the stored progress. It loads it first, because a verb in another window may have changed it.
 func (s *session) update(change func(*progress.Progress)) error {
 	kept, err := progress.Load(s.folder)
 	if err != nil {
@@ -83,15 +82,23 @@ func (s *session) update(change func(*progress.Progress)) error {
 	return progress.Save(s.folder, kept)
 }
 
-// change changes what is kept of an exercise.
+// change changes what is stored about an exercise.
 func (s *session) change(id string, change func(*progress.Exercise)) error {
 	return s.update(func(p *progress.Progress) { p.Change(id, change) })
 }
 
-// load loads an exercise, filled in for a cluster or with samples.
+// currentOffline loads the current exercise with sample values.
+func (s *session) currentOffline() (course.Exercise, error) {
+	name, err := s.current()
+	if err != nil {
+		return course.Exercise{}, err
+	}
+	return s.load(name, course.Sample())
+}
+
+// load loads an exercise with the values of a cluster, or with sample values.
 func (s *session) load(name string, values course.Values) (course.Exercise, error) {
-	id, _, _ := strings.Cut(name, "-")
-	values.Namespace = lesson.Namespace(course.Exercise{ID: id})
+	values.Namespace = lesson.Namespace(course.Exercise{ID: course.IDOf(name)})
 	e, err := s.source.Load(name, values)
 	if err != nil {
 		return e, damaged(s.Language, name, err)
@@ -99,7 +106,7 @@ func (s *session) load(name string, values course.Values) (course.Exercise, erro
 	return e, nil
 }
 
-// current is the folder of the exercise under way.
+// current returns the folder of the current exercise.
 func (s *session) current() (string, error) {
 	if s.progress.Current == "" {
 		return "", errors.New(coach.Say(s.Language, coach.NoCurrent))
@@ -107,7 +114,8 @@ func (s *session) current() (string, error) {
 	return s.source.Find(s.progress.Current)
 }
 
-// following is the first exercise not passed after the one with that ID, going round; empty: all are passed.
+// following returns the first exercise after the one with that ID that is not passed; after the last one the search continues with
+// the first. Empty: all are passed.
 func (s *session) following(id string) (string, error) {
 	names, err := s.source.Names()
 	if err != nil {
@@ -115,8 +123,7 @@ func (s *session) following(id string) (string, error) {
 	}
 	var before string
 	for _, name := range names {
-		number, _, _ := strings.Cut(name, "-")
-		switch {
+		switch number := course.IDOf(name); {
 		case s.progress.Done(number) || number == id:
 		case number > id:
 			return name, nil
@@ -130,22 +137,21 @@ func (s *session) following(id string) (string, error) {
 	return before, nil
 }
 
-// passed says how many of the course's exercises are.
+// passed returns how many exercises are passed, and how many there are.
 func (s *session) passed() (done, all int) {
 	names, err := s.source.Names()
 	if err != nil {
 		return 0, 0
 	}
 	for _, name := range names {
-		id, _, _ := strings.Cut(name, "-")
-		if s.progress.Done(id) {
+		if s.progress.Done(course.IDOf(name)) {
 			done++
 		}
 	}
 	return done, len(names)
 }
 
-// seenFile keeps the verdict of the last check of an exercise, for the next one to compare with.
+// seenFile has the verdict of the last check of an exercise. The next check compares with it.
 func (s *session) seenFile(id string) string { return filepath.Join(s.folder, "seen-"+id+".json") }
 
 func (s *session) keepSeen(id string, v reach.Verdict) error {
@@ -159,7 +165,7 @@ func (s *session) keepSeen(id string, v reach.Verdict) error {
 	return nil
 }
 
-// lastSeen is what the last check saw. One that cannot be read is none: it is only compared with.
+// lastSeen returns the verdict of the last check, or an empty one if it cannot be read: it is only needed for a comparison.
 func (s *session) lastSeen(id string) reach.Verdict {
 	var v reach.Verdict
 	data, err := os.ReadFile(s.seenFile(id))
@@ -176,7 +182,7 @@ func (s *session) forgetSeen(id string) error {
 	return nil
 }
 
-// ask writes a message and reads a line. At the end of the input it returns io.EOF.
+// ask prints a message and reads a line. At the end of the input it returns io.EOF.
 func (s *session) ask(id coach.Message, args ...any) (string, error) {
 	if _, err := io.WriteString(s.Out, coach.Say(s.Language, id, args...)); err != nil {
 		return "", err

@@ -13,8 +13,8 @@ import (
 	"github.com/svclab/svclab/labs/lesson"
 )
 
-// shell opens the learner's shell in the exercise's folder: kubectl goes to the lab and the exercise's namespace, and
-// svclab is on PATH.
+// shell opens the learner's shell in the exercise's folder. There kubectl uses the lab's cluster and the exercise's namespace, and
+// svclab is on the PATH.
 func (s *session) shell(ctx context.Context) error {
 	e, err := s.here(ctx)
 	if err != nil {
@@ -39,14 +39,14 @@ func (s *session) shell(ctx context.Context) error {
 	}
 	err = command.Run()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) { // the exit code is that of the learner's last command
+	if err != nil && !errors.As(err, &exit) { // an exit code is that of the learner's last command, and no error of svclab
 		return fmt.Errorf("open the shell %s: %w; name another with SHELL", program, err)
 	}
 	s.Say(coach.ShellOut)
 	return s.Done()
 }
 
-// environment is what a learner's shell is given.
+// environment returns the environment variables of the learner's shell.
 func (s *session) environment() ([]string, error) {
 	program, err := os.Executable()
 	if err != nil {

@@ -20,8 +20,8 @@ const (
 	logEvery = 10 * time.Second
 )
 
-// spinner shows a learner what is being done and for how long. On a terminal it rewrites one line; otherwise it prints a
-// line every ten seconds. It is the runner's Reporter, and shows what the runner waits for.
+// spinner shows a learner what svclab does and for how long. On a terminal it rewrites one line; otherwise it prints a line every
+// ten seconds. It is also the runner's Reporter, and shows what the runner waits for.
 type spinner struct {
 	w        io.Writer
 	language course.Language
@@ -66,7 +66,7 @@ func (p *spinner) run(id coach.Message, do func() error) error {
 	}
 }
 
-// text says what is being done, for how long, and what it waits for.
+// text says what svclab does, for how long, and what it waits for.
 func (p *spinner) text(id coach.Message, elapsed time.Duration) string {
 	what, seconds := coach.Say(p.language, id), int(elapsed.Seconds())
 	p.mu.Lock()
@@ -101,10 +101,10 @@ func (p *spinner) clear() {
 	}
 }
 
-// put writes. A failure to show progress stops nothing.
+// put writes. It ignores errors: a failure to show progress must not end the work.
 func (p *spinner) put(text string) { _, _ = fmt.Fprint(p.w, text) }
 
-// Planned does nothing: the verdict says it.
+// Planned does nothing: an exercise has no plan.
 func (p *spinner) Planned([]string, []runner.Skip) {}
 
 // Begin forgets what the previous step waited for.
@@ -120,5 +120,5 @@ func (p *spinner) Waiting(_, _ string, _ time.Duration, what string) {
 	p.waiting = what
 }
 
-// Finished does nothing: the verdict says it.
+// Finished does nothing: the verb prints the verdict.
 func (p *spinner) Finished(reach.Verdict) {}

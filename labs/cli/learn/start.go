@@ -66,7 +66,7 @@ func (s *session) reset(ctx context.Context) error {
 	return s.introduce(e, false)
 }
 
-// enter sets an exercise up in the cluster. Without again, one that is under way stays as it is: resumed.
+// enter sets an exercise up in the cluster. Without again, the current exercise stays as it is, and resumed is true.
 func (s *session) enter(ctx context.Context, name string, again bool) (e course.Exercise, resumed bool, err error) {
 	e, begun, err := s.open(ctx, name)
 	if err != nil {
@@ -87,9 +87,9 @@ func (s *session) enter(ctx context.Context, name string, again bool) (e course.
 	return e, false, s.begin(ctx, e, begun, again)
 }
 
-// open connects to the cluster and loads an exercise for it. begun are the namespaces of exercises that are there.
+// open connects to the cluster and loads an exercise for it. begun are the namespaces of exercises in the cluster.
 func (s *session) open(ctx context.Context, name string) (e course.Exercise, begun []string, err error) {
-	if _, err := s.load(name, course.Sample()); err != nil { // before anything is changed
+	if _, err := s.load(name, course.Sample()); err != nil { // before a cluster may be brought up
 		return e, nil, err
 	}
 	if begun, err = s.connect(ctx); err != nil {
@@ -99,7 +99,7 @@ func (s *session) open(ctx context.Context, name string) (e course.Exercise, beg
 	return e, begun, err
 }
 
-// chosen is the folder of the exercise that is wanted; empty: the one under way, or the first that is not passed.
+// chosen returns the folder of the wanted exercise. If wanted is empty that is the current one, or else the first that is not passed.
 func (s *session) chosen(wanted string) (string, error) {
 	switch {
 	case wanted != "":
@@ -139,7 +139,7 @@ func (s *session) begin(ctx context.Context, e course.Exercise, begun []string, 
 		return err
 	}
 	if e.Kind == course.Predict {
-		return nil // what there is to see is the answer
+		return nil // a table would show the answer
 	}
 	return s.spinner.run(coach.Checking, func() error {
 		seen, err := s.env.Check(ctx, e, lesson.Namespace(e))
@@ -150,21 +150,12 @@ func (s *session) begin(ctx context.Context, e course.Exercise, begun []string, 
 	})
 }
 
-// own are the namespaces that are a learner's, NN or NN-NAME behind the prefix: those of a proof under way are not.
+// own returns the namespaces in which a learner did exercises. Those of svclab learn prove have another prefix.
 func own(begun []string) []string {
-	return slices.DeleteFunc(slices.Clone(begun), func(name string) bool {
-		rest, ok := strings.CutPrefix(name, "learn-")
-		return !ok || isProof(rest)
-	})
+	return slices.DeleteFunc(slices.Clone(begun), func(name string) bool { return !strings.HasPrefix(name, lesson.Prefix) })
 }
 
-// isProof reports whether a namespace's name behind "learn-" is one that a proof made: NN-xxxxx, or with more behind.
-func isProof(rest string) bool {
-	parts := strings.Split(rest, "-")
-	return len(parts) > 1 && len(parts[1]) == 5 && !strings.ContainsAny(parts[1], "aeiouy0123456789")
-}
-
-// introduce shows the exercise: its goal, what answers now, and how to go on.
+// introduce prints the exercise: its goal, what answers now, and how to continue.
 func (s *session) introduce(e course.Exercise, resumed bool) error {
 	done, all := s.passed()
 	s.Head(coach.Say(s.Language, coach.Heading, e.ID, coach.Say(s.Language, kindID(e.Kind)), e.Title(s.Language)))
@@ -210,7 +201,7 @@ func kindID(k course.Kind) coach.Message {
 	}
 }
 
-// next goes on to the next exercise that is not passed.
+// next starts the next exercise that is not passed.
 func (s *session) next(ctx context.Context) error {
 	at := s.progress.Current
 	if at != "" && !s.progress.Done(at) {

@@ -12,7 +12,7 @@ import (
 	"github.com/svclab/svclab/labs/lesson"
 )
 
-// watch checks the exercise again whenever something changes, and does what the learner's keys say, until q.
+// watch checks the exercise again whenever something changes, and runs the commands of the keys, until q.
 func (s *session) watch(ctx context.Context) error {
 	e, err := s.here(ctx)
 	if err != nil {
@@ -21,7 +21,7 @@ func (s *session) watch(ctx context.Context) error {
 	if err := s.predicted(e); err != nil {
 		return err
 	}
-	// From here on the exercise's end and the terminal's state are the watcher's.
+	// From here on the watcher decides when the exercise ends, and sets the terminal's state.
 	keys := s.keyboard(ctx)
 	defer keys.close()
 	for fresh := false; ; fresh = true {
@@ -40,7 +40,7 @@ func (s *session) watch(ctx context.Context) error {
 	}
 }
 
-// watcher watches one exercise, from its beginning to a new one.
+// watcher watches one exercise, until the learner starts another one or resets it.
 type watcher struct {
 	*session
 	keys *keyboard
@@ -48,37 +48,37 @@ type watcher struct {
 
 	changes *lesson.Watch
 	burst   burst
-	// base is the cluster as it was when the check under way, or the last one, began.
+	// base is the cluster's state when the running check began or, if none runs, the last one.
 	base lesson.Print
-	// known is the cluster as it was when the last check that was finished began.
+	// known is the cluster's state when the last finished check began.
 	known lesson.Print
-	// why says what the check under way was begun for. byItself: nobody did anything.
+	// why says why the check began. byItself: because of a change by a controller, not by the learner.
 	why      string
 	byItself bool
 	check    *checking
-	// last is the last finding that was told; nil: none was.
+	// last is the last finding that was printed, or nil.
 	last *finding
-	// trouble is what kept the last check from being one, as it was told.
+	// trouble is the printed error of the last check. Empty: it had none.
 	trouble string
 	away    *inquiry
 	// debriefed: the debrief was shown.
 	debriefed bool
 }
 
-// checking is a check under way.
+// checking is a running check.
 type checking struct {
 	began, said time.Time
 	cancel      context.CancelFunc
 	done        chan sight
 }
 
-// sight is what a check saw.
+// sight is what a check observed.
 type sight struct {
 	seen coach.Seen
 	err  error
 }
 
-// run watches until there is another exercise, or the same anew, to be watched. idle: what is there now is known.
+// run watches until q, or until another exercise or a reset must be watched: again. With idle it begins without a check.
 func (w *watcher) run(ctx context.Context, idle bool) (again bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,8 +141,8 @@ func (w *watcher) run(ctx context.Context, idle bool) (again bool, err error) {
 	}
 }
 
-// changed looks at what changed. It begins a check, anew if one is under way that the learner's change has overtaken.
-// Another exercise that was begun in another window is gone over to.
+// changed begins a check if something changed. A change by the learner replaces a running check. again is true if the learner
+// started another exercise in another window.
 func (w *watcher) changed(ctx context.Context) (again bool, err error) {
 	now, err := w.changes.Print()
 	if err != nil {
@@ -150,12 +150,12 @@ func (w *watcher) changed(ctx context.Context) (again bool, err error) {
 	}
 	change := now.Since(w.base)
 	if change.None() || w.check != nil && !change.Hand {
-		return false, nil // what comes of a change during a check is seen at its end
+		return false, nil // finish looks for changes during a check
 	}
 	if other, err := w.elsewhere(); other || err != nil {
 		return other, err
 	}
-	if all := now.Since(w.known); !all.None() { // with what the check under way was begun for
+	if all := now.Since(w.known); !all.None() { // also the changes for which the replaced check began
 		change.Objects = all.Objects
 	}
 	w.begin(ctx, coach.WatchChanged, strings.Join(change.Objects, ", "))
@@ -163,13 +163,13 @@ func (w *watcher) changed(ctx context.Context) (again bool, err error) {
 	return false, nil
 }
 
-// begin begins a check, in the place of one under way.
+// begin begins a check, and stops a running one.
 func (w *watcher) begin(ctx context.Context, why coach.Message, args ...any) {
 	w.stop()
 	w.burst.end()
 	now, err := w.changes.Print()
 	w.base, w.byItself = now, false
-	if missing := w.unanswered(w.e); missing != nil { // what there is to see is the answer
+	if missing := w.unanswered(w.e); missing != nil { // a result would show the answer
 		w.keys.close()
 		w.spinner.clear()
 		w.explain(missing)
@@ -192,7 +192,7 @@ func (w *watcher) begin(ctx context.Context, why coach.Message, args ...any) {
 	}()
 }
 
-// stop gives up the check under way. What it sees is not looked at.
+// stop cancels the running check and ignores its result.
 func (w *watcher) stop() {
 	if w.check != nil {
 		w.check.cancel()
@@ -208,7 +208,7 @@ func (w *watcher) result() <-chan sight {
 	return w.check.done
 }
 
-// finish ends a check: what it found is kept and told, and what changed meanwhile is looked at.
+// finish ends a check: it prints and stores the result, and looks for changes during the check.
 func (w *watcher) finish(ctx context.Context, s sight) error {
 	w.stop()
 	now, err := w.changes.Print()
@@ -218,7 +218,7 @@ func (w *watcher) finish(ctx context.Context, s sight) error {
 	w.known = w.base
 	change := now.Since(w.base)
 	if !change.Hand && lesson.Stirred(w.e.Goal, s.seen.Verdict) {
-		w.base, w.known, change = now, now, lesson.Change{} // the check's own doing
+		w.base, w.known, change = now, now, lesson.Change{} // the check itself made these changes
 	}
 	if !change.None() {
 		w.burst.more()
@@ -226,7 +226,7 @@ func (w *watcher) finish(ctx context.Context, s sight) error {
 	w.keys.close()
 	w.spinner.clear()
 	if s.err != nil {
-		if ctx.Err() == nil && w.away == nil { // else that is what is told
+		if ctx.Err() == nil && w.away == nil { // otherwise the error follows from that, and that is printed
 			w.explain(s.err)
 		}
 		return nil
@@ -234,7 +234,7 @@ func (w *watcher) finish(ctx context.Context, s sight) error {
 	return w.say(ctx, s.seen)
 }
 
-// say keeps and tells what a check found. What was found before is told in a line, or not at all if the learner did nothing.
+// say prints and stores the result of a check. A result that has not changed is one line or, if the learner changed nothing, none.
 func (w *watcher) say(ctx context.Context, seen coach.Seen) error {
 	f, err := w.judge(w.e, seen)
 	if err != nil {
@@ -254,7 +254,7 @@ func (w *watcher) say(ctx context.Context, seen coach.Seen) error {
 	if err := w.keep(w.e, f); err != nil {
 		return err
 	}
-	w.tell(w.e, f)
+	w.report(w.e, f)
 	switch {
 	case f.passed && !w.debriefed:
 		w.debriefed = true
@@ -268,7 +268,7 @@ func (w *watcher) say(ctx context.Context, seen coach.Seen) error {
 	return w.Done()
 }
 
-// explain tells what kept something from being done; the same once.
+// explain prints an error. The same error is printed once.
 func (w *watcher) explain(err error) {
 	if text := err.Error(); text != w.trouble {
 		w.trouble = text
@@ -277,7 +277,7 @@ func (w *watcher) explain(err error) {
 	}
 }
 
-// state says in a word or two what the last check found.
+// state returns the result of the last check in a few words.
 func (w *watcher) state() string {
 	id := coach.WatchIdle
 	switch {
@@ -294,7 +294,7 @@ func (w *watcher) state() string {
 	return coach.Say(w.Language, id)
 }
 
-// draw shows what goes on in the pinned line, or says now and then that a check takes its time.
+// draw shows on the last line of a terminal what svclab does. Otherwise it prints a line every ten seconds during a check.
 func (w *watcher) draw() {
 	text := w.state()
 	switch {
