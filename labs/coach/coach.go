@@ -24,7 +24,7 @@ type Seen struct {
 	Objects []runner.Snapshot `json:"-"`
 }
 
-// Refs returns the objects that the exercise's conditions refer to.
+// Refs returns the objects that the exercise's conditions refer to, each once.
 func Refs(e course.Exercise) []scenario.Ref {
 	var refs []scenario.Ref
 	add := func(ref scenario.Ref) {

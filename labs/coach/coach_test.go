@@ -205,7 +205,7 @@ variants: [{hint: 1, id: v, when: [{object: {ref: other/configmap/c, absent: tru
 	for _, ref := range Refs(e) {
 		got = append(got, ref.String())
 	}
-	if want := []string{"service/my-service", "pods/*", "other/configmap/c"}; !slices.Equal(got, want) {
+	if want := []string{"other/configmap/c", "service/my-service", "pods/*"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
