@@ -70,7 +70,6 @@ var reserved = map[string]map[string]string{
 		"e2e/cluster/kind":   "it waits for the end of kind's library while it removes what that creates",
 		"e2e/grace":          "it bounds a request that outlives its context",
 		"e2e/probe/prober":   "the prober is a program that is copied into pods: it has no client of Kubernetes",
-		"labs/cli/learn":     "the reconnection is interrupted by keys and by the end of the session",
 	},
 	"time.NewTimer": {
 		"e2e/wait":         "Sleep",

@@ -54,7 +54,7 @@ var below = map[string][]string{
 	"labs/lesson":         {"e2e/wait", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},
 	"labs/proof":          {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
 	"labs/cli/console":    {"e2e/reach", "e2e/report", "e2e/cluster", "e2e/setup"},
-	"labs/cli/learn":      {"e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},
+	"labs/cli/learn":      {"e2e/wait", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},
 	"labs/cli":            {"e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect"},
 	"labs/cmd/svclab":     {"labs/cli", "labs/cli/console", "labs/exercises", "manifests"},
 }

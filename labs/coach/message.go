@@ -68,7 +68,7 @@ const (
 	NotRun     Message = "Not checked: %s" + zh + "没有检查：%s"
 	Unjudged   Message = "Could not be judged: %s" + zh + "无法判定：%s"
 	Packet     Message = "The packet's path: %s" + zh + "数据包走的路：%s"
-	HelpNext   Message = "Continue, then check again. Hints used: %d of %d; for the next one: svclab learn hint" + zh + "改好后再检查一次。提示已用 %d / %d；看下一条：svclab learn hint"
+	HelpNext   Message = "Continue, then check again. Hints used: %d of %d; next hint: svclab learn hint" + zh + "改好后再检查一次。提示已用 %d / %d；看下一条：svclab learn hint"
 	GoOn       Message = "For the next exercise: svclab learn next" + zh + "做下一题：svclab learn next"
 	AllDone    Message = "You have passed all %d exercises." + zh + "全部 %d 道练习都通过了。"
 	SameAsEver Message = "Nothing that the check looks at has changed since the last check." + zh + "与上次检查相比，检查所涉及的内容没有变化。"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/labs/coach"
 )
 
@@ -27,23 +28,17 @@ func (w *watcher) inquire(ctx context.Context, why error) {
 	found := w.away.found
 	go func() {
 		defer w.keys.rescue()
-		for bound := time.Now().Add(goneAfter); ; {
+		err := wait.For(ctx, "the cluster to answer", wait.Retry(func(ctx context.Context) (bool, string, error) {
 			bounded, cancel := context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
 			_, err := w.env.Begun(bounded)
-			cancel()
-			if err == nil || ctx.Err() != nil {
-				found <- nil
-				return
-			}
-			if time.Now().After(bound) {
-				found <- errors.Join(why, err)
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryEvery):
-			}
+			return err == nil, "", err
+		}), wait.Timeout(goneAfter), wait.Every(retryEvery))
+		if err == nil || ctx.Err() != nil {
+			found <- nil
+			return
 		}
+		found <- errors.Join(why, err)
 	}()
 }
 

@@ -189,6 +189,7 @@ func (s *session) ask(id coach.Message, args ...any) (string, error) {
 	}
 	line, err := s.input.ReadString('\n')
 	if err != nil && line == "" {
+		s.Blank() // what is printed next would stand behind the question
 		return "", err
 	}
 	return strings.TrimSpace(line), nil
