@@ -40,7 +40,7 @@ func TestLiveFiveHundredNodes(t *testing.T) {
 	c := r.conformance
 	t.Logf("exit %d after %s, %d MiB at most, %s of processor: %d of %d nodes, seed %d, left out %v; %d cells", r.exit, r.took.Round(time.Second),
 		usage.Maxrss/1024, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(100*time.Millisecond),
-		c.Vantages.Sampled, c.Vantages.Nodes, c.Vantages.Seed, c.Vantages.Left, c.Statistics.Cells.Total)
+		c.Vantages.Sampled, c.Vantages.Nodes, c.Vantages.Seed, c.Vantages.Left, c.Statistics.Cells.Cells)
 	if r.exit != 0 || c.Vantages.Nodes != fakes+3 || c.Vantages.Sampled != 3 || c.Vantages.Seed != 7 {
 		t.Errorf("exit %d: %+v\n%s", r.exit, c.Vantages, r.err)
 	}
