@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -61,6 +62,27 @@ func TestMakeTargetsOfDocumentsExist(t *testing.T) {
 		for _, found := range named.FindAllStringSubmatch(text, -1) {
 			if !strings.Contains(string(makefile), "\n"+found[1]+":") {
 				t.Errorf("%s names make %s, which the Makefile does not have", name, found[1])
+			}
+		}
+	}
+}
+
+// A document that says how many exercises there are says the number of their folders.
+func TestNumbersOfExercisesAreTrue(t *testing.T) {
+	folders, err := fs.Glob(os.DirFS("../labs/exercises"), "[0-9][0-9]-*")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("%d exercises, %v", len(folders), err)
+	}
+	texts := documents(t)
+	said := regexp.MustCompile(`(\d+)(?: guided exercises| 个练习)`)
+	for _, name := range []string{"README.md", "labs/README.md", "labs/README.zh.md"} {
+		found := said.FindAllStringSubmatch(texts[name], -1)
+		if len(found) == 0 {
+			t.Errorf("%s does not say how many exercises there are", name)
+		}
+		for _, number := range found {
+			if number[1] != strconv.Itoa(len(folders)) {
+				t.Errorf("%s says %q; labs/exercises has %d", name, number[0], len(folders))
 			}
 		}
 	}

@@ -91,6 +91,9 @@ func (o Outcome) summary() string {
 		count[f.Fate]++
 	}
 	text := fmt.Sprintf("%d mutants: %d noticed", len(o.Findings), count[Noticed])
+	if len(o.Findings) == 1 {
+		text = strings.Replace(text, "mutants", "mutant", 1)
+	}
 	for _, fate := range []Fate{Survived, Elsewhere, NotRecovered, NotRun, Skipped} {
 		if count[fate] > 0 {
 			text += fmt.Sprintf(", %d %s", count[fate], fate)

@@ -59,7 +59,7 @@ func Load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
 	}
 	for i, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("no scenario is called %q: there are %s", name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("no scenario is called %q in this build of svclab: there are %s", name, strings.Join(known, ", "))
 		}
 		if slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("scenario %q is named twice", name)

@@ -261,6 +261,7 @@ func TestTexts(t *testing.T) {
 		{scenario.To{Kind: scenario.Kinds{reach.ClusterIP, reach.DNSName}, Service: "web", Name: "web.demo", Port: 80, Protocol: reach.TCP, Node: "own", Family: "IPv6", Undeclared: true},
 			"clusterIP, dns of web web.demo:80/TCP on own IPv6 (undeclared port)"},
 		{scenario.To{Port: 80}, "any target:80"},
+		{scenario.To{Kind: scenario.Kinds{reach.ClusterIP, reach.DNSName}, Port: 80}, "clusterIP:80, dns:80"},
 		{scenario.To{Protocol: reach.UDP}, "any target UDP"},
 		{scenario.By{Need: "all"}, "every pod"},
 		{scenario.By{Need: "any", Pods: "app=a", On: scenario.Strings{"own", "worker"}, States: scenario.Strings{"ready", "unready"}}, "any pod with app=a on own, worker that is ready or unready"},

@@ -98,9 +98,23 @@ func (t *To) UnmarshalJSON(data []byte) error {
 
 // String is the selector as lists and messages print it.
 func (t To) String() string {
+	port := ""
+	switch {
+	case t.Port != 0 && t.Protocol != "":
+		port = fmt.Sprintf(":%d/%s", t.Port, t.Protocol)
+	case t.Port != 0:
+		port = fmt.Sprintf(":%d", t.Port)
+	case t.Protocol != "":
+		port = " " + string(t.Protocol)
+	}
+	repeat := t.Service == "" && t.Name == "" // then the port stands at each kind
 	var parts []string
 	for _, k := range t.Kind {
-		parts = append(parts, string(k))
+		part := string(k)
+		if repeat {
+			part += port
+		}
+		parts = append(parts, part)
 	}
 	text := "any target"
 	if len(parts) > 0 {
@@ -112,13 +126,8 @@ func (t To) String() string {
 	if t.Name != "" {
 		text += " " + t.Name
 	}
-	switch {
-	case t.Port != 0 && t.Protocol != "":
-		text += fmt.Sprintf(":%d/%s", t.Port, t.Protocol)
-	case t.Port != 0:
-		text += fmt.Sprintf(":%d", t.Port)
-	case t.Protocol != "":
-		text += " " + string(t.Protocol)
+	if !repeat || len(parts) == 0 {
+		text += port
 	}
 	if t.Node != "" {
 		text += " on " + t.Node

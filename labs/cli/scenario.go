@@ -60,8 +60,9 @@ func (a *app) newScenario(name string) error {
   expect.yaml    who reaches what: by hand, from the Kubernetes documentation
 Then check it without a cluster, and run it:
   go test ./manifests
-  make build up
+  make build
   svclab verify --describe %[2]s
+  make up
   svclab verify %[2]s --verbose
 `, folder, name)
 	return err

@@ -19,7 +19,7 @@ func TestScenarioNew(t *testing.T) {
 	if code != 0 || err != "" {
 		t.Fatalf("exit code %d, %q", code, err)
 	}
-	for _, want := range []string{"manifests/scenarios/topology-hints is there", "go test ./manifests", "svclab verify --describe topology-hints"} {
+	for _, want := range []string{"manifests/scenarios/topology-hints is there", "go test ./manifests", "make build\n  svclab verify --describe topology-hints\n  make up\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing from\n%s", want, out)
 		}

@@ -24,7 +24,8 @@ func (a *app) verify() *cobra.Command {
 		Use:   "verify [SCENARIO…]",
 		Short: "Run scenarios on the lab's cluster, all of them by default",
 		Long: `Runs scenarios on the cluster that svclab up brought up, prints what every vantage reached and why, and writes
-result.json, junit.xml, report.txt and report.html to the output folder. With --list and --describe it needs no cluster.
+result.json, junit.xml, report.txt and report.html to the output folder. The scenarios are those built into
+the program. With --list and --describe it needs no cluster.
 
 Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or no scenario could run on this cluster.`,
 		Example: `  svclab verify

@@ -98,7 +98,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a translation without a note", fix, "text.zh.md", func(text string) string {
 			text, _, _ = strings.Cut(text, reviewBegin)
 			return text
-		}, []string{"message goal was not reviewed yet"}},
+		}, []string{"message goal was not compared with the English one yet: svclab learn lint NN --accept"}},
 		{"a quote of no state", fix, "text.en.md", replaced("```console solved", "```console later"), []string{"console later: want start, solved, a wrong answer's name, or example"}},
 		{"a quote of one language", fix, "text.zh.md", replaced("$ kubectl get service,endpointslice", "$ kubectl get service"), []string{"the quoted commands differ from those of the English text"}},
 		{"a question without a wrong answer", predict, "exercise.yaml", replaced("wrong: {reached: a-name-needs-no-container-port}", "wrong: {}"), []string{"question name", "wrong maps every option"}},

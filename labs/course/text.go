@@ -144,7 +144,7 @@ func stale(english, other Text) []error {
 		}
 		switch e, o := hash(english.message(id)) == seen.english, hash(other.message(id)) == seen.other; {
 		case !known:
-			errs = append(errs, fmt.Errorf("message %s was not reviewed yet", id))
+			errs = append(errs, fmt.Errorf("message %s was not compared with the English one yet: svclab learn lint NN --accept", id))
 		case !e && !o:
 			errs = append(errs, fmt.Errorf("message %s changed in both languages", id))
 		case !e:

@@ -247,10 +247,14 @@ func judge(e course.Exercise, way course.Answer, seen coach.Seen) error {
 	if err != nil {
 		return err
 	}
-	if diagnosis.Misconception != way.Misconception {
+	switch diagnosis.Misconception {
+	case way.Misconception:
+		return nil
+	case "":
+		return not("it shows no misconception, not its own; the goal: %s", why(seen.Verdict))
+	default:
 		return not("it shows misconception %q, not its own; the goal: %s", diagnosis.Misconception, why(seen.Verdict))
 	}
-	return nil
 }
 
 func why(v reach.Verdict) string {

@@ -3,8 +3,10 @@ package learn
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,7 @@ func lintVerb(a *console.App) *cobra.Command {
 		Short: "Find what is missing, unused, untranslated or outdated in the exercises of the checkout",
 		Long: `For people who write exercises. It reads labs/exercises of the checkout, not what is built into the program, needs no
 cluster, and reports everything it finds at once. An exercise without a Chinese text is a draft: a warning, and an error
-with --release.
+with --release. A file that still has TODO is an error, in a draft a warning.
 
 With --accept it records in the Chinese texts that every message says what the English one does. If one of the two
 changes later, lint reports it.
@@ -42,7 +44,7 @@ func runLint(a *console.App, args []string, accept, release bool) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	var errs, warnings []error
 	if accept {
 		for _, name := range names {
 			errs = append(errs, acceptTexts(filepath.Join(folder, name)))
@@ -51,14 +53,27 @@ func runLint(a *console.App, args []string, accept, release bool) error {
 	exercises, err := from.LoadAll(names...)
 	errs = append(errs, err)
 	for _, e := range exercises {
-		switch draft := fmt.Errorf("%s: a draft: it has no Chinese text, text.zh.md", e.Name); {
-		case !e.Draft():
-		case release:
-			errs = append(errs, draft)
-		default:
-			if _, err := fmt.Fprintln(a.Err, "svclab: warning:", draft); err != nil {
-				return err
+		note := func(problem error) {
+			if e.Draft() && !release {
+				warnings = append(warnings, problem)
+			} else {
+				errs = append(errs, problem)
 			}
+		}
+		if e.Draft() {
+			note(fmt.Errorf("%s: a draft: it has no Chinese text, text.zh.md", e.Name))
+		}
+		unfilled, err := withTODO(folder, e.Name)
+		if err != nil {
+			return err
+		}
+		for _, file := range unfilled {
+			note(fmt.Errorf("%s still has TODO", file))
+		}
+	}
+	for _, warning := range warnings {
+		if _, err := fmt.Fprintln(a.Err, "svclab: warning:", warning); err != nil {
+			return err
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -102,6 +117,22 @@ func chosen(from course.Source, args []string) ([]string, error) {
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+// withTODO returns the texts and tables of an exercise that still have the mark of the scaffold.
+func withTODO(folder, name string) ([]string, error) {
+	var found []string
+	err := fs.WalkDir(os.DirFS(folder), name, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join(folder, file))
+		if strings.Contains(string(text), "TODO") {
+			found = append(found, file)
+		}
+		return err
+	})
+	return found, err
 }
 
 // acceptTexts records in an exercise's folder that its texts say the same.

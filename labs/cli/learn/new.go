@@ -37,6 +37,11 @@ func newExercise(a *console.App, name string) error {
 	if err != nil {
 		return err
 	}
+	for _, there := range names {
+		if there == course.IDOf(there)+"-"+name {
+			return fmt.Errorf("there is an exercise of that name: %s", there)
+		}
+	}
 	last, err := strconv.Atoi(course.IDOf(names[len(names)-1]))
 	if err != nil {
 		return fmt.Errorf("find the next number: %w", err)

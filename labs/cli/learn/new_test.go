@@ -35,17 +35,23 @@ func TestLearnNew(t *testing.T) {
 	}
 	wants(t, out, "labs/exercises/08-two-services is there, a draft", "svclab learn lint 08", "svclab learn prove 08")
 	out, stderr, code = learn(t, nil, "lint", "08")
-	if code != 0 || out != "1 exercise is in order\n" || stderr != "svclab: warning: 08-two-services: a draft: it has no Chinese text, text.zh.md\n" {
+	if code != 0 || out != "1 exercise is in order\n" || stderr != `svclab: warning: 08-two-services: a draft: it has no Chinese text, text.zh.md
+svclab: warning: 08-two-services/expect.yaml still has TODO
+svclab: warning: 08-two-services/text.en.md still has TODO
+` {
 		t.Errorf("lint: exit code %d, %q, %q", code, out, stderr)
 	}
 	if out, _, code = learn(t, nil, "lint"); code != 0 || out != "4 exercises are in order\n" {
 		t.Errorf("lint of all: exit code %d, %q", code, out)
 	}
-	if _, stderr, code = learn(t, nil, "lint", "--release"); code != 2 || !strings.Contains(stderr, "08-two-services: a draft") {
+	if _, stderr, code = learn(t, nil, "lint", "--release"); code != 2 || !strings.Contains(stderr, "08-two-services: a draft") || !strings.Contains(stderr, "08-two-services/text.en.md still has TODO") {
 		t.Errorf("lint --release: exit code %d, %q", code, stderr)
 	}
 	if out, stderr, code = learn(t, nil, "lint", "--release", "04"); code != 0 || stderr != "" {
 		t.Errorf("lint --release of another one: exit code %d, %q, %q", code, out, stderr)
+	}
+	if _, stderr, code = learn(t, nil, "new", "two-services"); code != 2 || !strings.Contains(stderr, "there is an exercise of that name: 08-two-services") {
+		t.Errorf("the same name again: exit code %d, %q", code, stderr)
 	}
 	if _, stderr, code = learn(t, nil, "new", "Two_Services"); code != 2 || !strings.Contains(stderr, "NN-name") {
 		t.Errorf("a wrong name: exit code %d, %q", code, stderr)
