@@ -37,7 +37,7 @@ type Disagreement struct {
 // trialConvergence is what traffic may take to follow the objects of a trial, of one Service on a cluster at rest.
 const trialConvergence = 4 * time.Second
 
-// mostCells are asked of the smallest trial for its table.
+// mostCells are probed of the smallest trial for its table.
 const mostCells = 400
 
 // disagreements sorts the cells that differ by what they have in common, in the order they come.
@@ -109,14 +109,14 @@ func (s *session) reduce(ctx context.Context, d *Disagreement, cases []Case) {
 		return
 	}
 	d.Reproduced = true
-	smallest, asked, err := Shrink(bounded, first, shows)
+	smallest, tried, err := Shrink(bounded, first, shows)
 	d.Smallest, d.YAML = smallest, YAML(smallest, s.plan.Pods)
-	d.Ended = fmt.Sprintf("the smallest of %d trials", asked)
+	d.Ended = fmt.Sprintf("the smallest of %d trials", tried)
 	switch {
 	case err != nil:
-		d.Ended = fmt.Sprintf("the smallest of %d trials, ended by: %v", asked, err)
+		d.Ended = fmt.Sprintf("the smallest of %d trials, ended by: %v", tried, err)
 	case bounded.Err() != nil:
-		d.Ended = fmt.Sprintf("the smallest of %d trials; there was no time for more", asked)
+		d.Ended = fmt.Sprintf("the smallest of %d trials; there was no time for more", tried)
 	}
 	found, err := s.try(ctx, smallest, fmt.Sprintf("%s-%d-last", name, len(s.outcome.Disagreements)), func(pair) bool { return true })
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *session) reduce(ctx context.Context, d *Disagreement, cases []Case) {
 	}
 	d.Table = tableOf("the smallest Service that shows it", found)
 	if d.Table.Result() != reach.Fail {
-		d.Ended += "; it comes and goes: asked once more for this table, it was as predicted"
+		d.Ended += "; it comes and goes: probed once more for this table, it was as predicted"
 	}
 }
 
@@ -195,7 +195,7 @@ func firstOf(cells []reach.CellVerdict) string {
 		}
 	}
 	if len(bad) == 0 {
-		return "nothing was asked"
+		return "nothing was probed"
 	}
 	slices.SortStableFunc(bad, func(a, b reach.CellVerdict) int { return cmp.Compare(a.Result, b.Result) }) // Fail first
 	text := fmt.Sprintf("from %s to %s: %s", bad[0].Cell.Vantage.Name, bad[0].Cell.Target.Name(), bad[0].Why)

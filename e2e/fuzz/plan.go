@@ -1,6 +1,6 @@
 // Package fuzz tries random Services on a cluster: a seed stands for Services, EndpointSlices and backends, valid but
-// otherwise of any shape; they are applied in batches, asked from every vantage, and compared with the oracle. No table is
-// written for them, so a disagreement says that the oracle or the cluster is otherwise than thought. It is shrunk to the
+// otherwise of any shape; they are applied in batches, probed from every vantage, and compared with the oracle. No table is
+// written for them, so a disagreement says that the oracle or the cluster does not do what was thought. It is shrunk to the
 // smallest Service that still shows it.
 //
 // Generate and Smaller are pure. Run is what acts: it makes one namespace and leaves nothing behind.

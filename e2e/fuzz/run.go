@@ -37,7 +37,7 @@ type Settings struct {
 	// Seed decides everything that is random. Count is how many Services are tried, Batch how many at a time.
 	Seed         uint64
 	Count, Batch int
-	// Cells is how many cells of each Service are asked at most.
+	// Cells is how many cells of each Service are probed at most.
 	Cells int
 	// Settle bounds the wait for the objects of a batch, Convergence what traffic may take to follow them.
 	Settle, Convergence time.Duration
@@ -79,10 +79,10 @@ type Outcome struct {
 	Verdicts []reach.Verdict
 	// Disagreements are the kinds of them that were seen, in the order they were.
 	Disagreements []Disagreement
-	// Services counts those that were tried. Possible counts the cells they have, Asked those that were asked, the
+	// Services counts those that were tried. Possible counts the cells they have, Probed those that were probed, the
 	// others being left out by chance.
-	Services, Possible, Asked int
-	// Rules counts the cells that were asked by the oracle's rule.
+	Services, Possible, Probed int
+	// Rules counts the cells that were probed by the oracle's rule.
 	Rules   map[string]int
 	Elapsed time.Duration
 }
@@ -255,7 +255,7 @@ func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []
 	}
 	s.outcome.Services += len(cases)
 	s.outcome.Possible += possible
-	s.outcome.Asked += len(list)
+	s.outcome.Probed += len(list)
 	var probes, unprobed int
 	for _, c := range seen.cells {
 		if s.outcome.Rules[c.Oracle.Rule]++; c.Result == reach.Skipped {
@@ -263,9 +263,9 @@ func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []
 		}
 		probes += len(c.Cell.Observations)
 	}
-	lines = append(lines, fmt.Sprintf("%d of %d cells asked, the others left out by chance (at most %d of each Service), %d probes in the judged pass", len(list), possible, s.Cells, probes))
+	lines = append(lines, fmt.Sprintf("%d of %d cells probed, the others left out by chance (at most %d of each Service), %d probes in the judged pass", len(list), possible, s.Cells, probes))
 	if unprobed > 0 {
-		lines = append(lines, fmt.Sprintf("%d cells could not be asked", unprobed))
+		lines = append(lines, fmt.Sprintf("%d cells could not be probed", unprobed))
 	}
 	return seen.cells, append(lines, seen.lines...), nil
 }

@@ -41,11 +41,11 @@ func TestAllAsPredicted(t *testing.T) {
 	if out.Result() != reach.Pass || len(out.Disagreements) > 0 || out.Services != 100 || len(out.Verdicts) != 3 {
 		t.Errorf("%s, %d disagreements, %d Services in %d batches: %v", out.Result(), len(out.Disagreements), out.Services, len(out.Verdicts), out.Disagreements)
 	}
-	if out.Asked < 3000 || out.Asked >= out.Possible || prober.asked < out.Asked || prober.waited != 3 {
-		t.Errorf("%d of %d cells asked, %d requests", out.Asked, out.Possible, prober.asked)
+	if out.Probed < 3000 || out.Probed >= out.Possible || prober.asked < out.Probed || prober.waited != 3 {
+		t.Errorf("%d of %d cells probed, %d requests", out.Probed, out.Possible, prober.asked)
 	}
 	for _, v := range out.Verdicts {
-		if v.Result != reach.Pass || len(v.Steps) != 2 || !strings.Contains(v.Steps[1].Lines[0], " cells asked") || v.Steps[1].Lines[1] != "kube-proxy is a model" || v.Steps[1].Lines[2] != "as predicted at once" {
+		if v.Result != reach.Pass || len(v.Steps) != 2 || !strings.Contains(v.Steps[1].Lines[0], " cells probed") || v.Steps[1].Lines[1] != "kube-proxy is a model" || v.Steps[1].Lines[2] != "as predicted at once" {
 			t.Errorf("%+v", v)
 		}
 	}

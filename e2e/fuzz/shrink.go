@@ -21,26 +21,26 @@ type Trial struct {
 // Shows says whether a trial still shows the disagreement.
 type Shows func(ctx context.Context, t Trial) (bool, error)
 
-// Shrink returns the smallest trial found that still shows the disagreement, and how many were asked. It tries the steps
-// of Smaller, takes the first that still shows it, and begins anew with that, until none does or ctx ends. An error of
+// Shrink returns the smallest trial found that still shows the disagreement, and how many were tried. It tries the steps
+// of Smaller, takes the first that still shows it, and begins again with that, until none does or ctx ends. An error of
 // shows ends it too, and is returned with the smallest so far.
-func Shrink(ctx context.Context, t Trial, shows Shows) (smallest Trial, asked int, err error) {
+func Shrink(ctx context.Context, t Trial, shows Shows) (smallest Trial, tried int, err error) {
 	seen := map[string]bool{fingerprint(t): true}
 	for {
 		next, found := Trial{}, false
 		for _, candidate := range Smaller(t) {
 			if ctx.Err() != nil {
-				return t, asked, nil
+				return t, tried, nil
 			}
 			if key := fingerprint(candidate); seen[key] {
 				continue
 			} else {
 				seen[key] = true
 			}
-			asked++
+			tried++
 			still, err := shows(ctx, candidate)
 			if err != nil && ctx.Err() == nil {
-				return t, asked, err
+				return t, tried, err
 			}
 			if still && err == nil {
 				next, found = candidate, true
@@ -48,7 +48,7 @@ func Shrink(ctx context.Context, t Trial, shows Shows) (smallest Trial, asked in
 			}
 		}
 		if !found {
-			return t, asked, nil
+			return t, tried, nil
 		}
 		t = next
 	}

@@ -98,8 +98,8 @@ func Text(w io.Writer, out Outcome, style report.Style) error {
 	}
 	s := out.Settings
 	fmt.Fprintf(&text, "\n%d of %d Services tried in %d of %d batches, %s\n", out.Services, s.Count, len(out.Verdicts), len(out.Planned), round(out.Elapsed))
-	fmt.Fprintf(&text, "%d of %d cells asked (at most %d of each Service), %d of the oracle's rules met, %s\n",
-		out.Asked, out.Possible, s.Cells, len(out.Rules), disagreeing(out.Disagreements))
+	fmt.Fprintf(&text, "%d of %d cells probed (at most %d of each Service), %d of the oracle's rules met, %s\n",
+		out.Probed, out.Possible, s.Cells, len(out.Rules), disagreeing(out.Disagreements))
 	fmt.Fprintf(&text, "to repeat: svclab fuzz --seed %d --count %d --batch %d --cells %d\n", s.Seed, s.Count, s.Batch, s.Cells)
 	if _, err := io.WriteString(w, text.String()); err != nil {
 		return fmt.Errorf("print what was found: %w", err)
