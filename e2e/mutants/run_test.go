@@ -116,6 +116,13 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// One mutant is not "1 mutants".
+func TestSummaryOfOne(t *testing.T) {
+	if got := (Outcome{Findings: []Finding{{Fate: Noticed}}}).summary(); !strings.HasPrefix(got, "1 mutant: 1 noticed") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                    nil,
