@@ -36,7 +36,6 @@ func small() table.Site {
 
 var (
 	onPod     = reach.Vantage{Name: "pod/worker", Kind: reach.Pod, Node: "n1", Addrs: []netip.Addr{netip.MustParseAddr("10.244.1.9")}}
-	onNode    = reach.Vantage{Name: "node/worker", Kind: reach.Node, Node: "n1", Addrs: []netip.Addr{netip.MustParseAddr("172.18.0.3")}}
 	onOutside = reach.Vantage{Name: "outside", Kind: reach.Outside, Addrs: []netip.Addr{netip.MustParseAddr("172.18.0.9")}}
 )
 

@@ -243,7 +243,7 @@ func speakersRun(ctx context.Context, lab Lab) error {
 	if err != nil {
 		return err
 	}
-	return waitForDaemonSet(ctx, lab, metalLB, "speaker", len(facts.Slots))
+	return waitForSpeakers(ctx, lab, len(facts.Slots))
 }
 
 // metalLB is MetalLB's namespace.
@@ -260,7 +260,7 @@ func speakersGone() Fault {
 			if err := selector(ctx, lab, `"nowhere"`); err != nil {
 				return err
 			}
-			return waitForDaemonSet(ctx, lab, metalLB, "speaker", 0)
+			return waitForSpeakers(ctx, lab, 0)
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
 			if err := selector(ctx, lab, "null"); err != nil {

@@ -59,7 +59,7 @@ func waitForDeployment(ctx context.Context, lab Lab, namespace, name string) err
 	return wait.For(ctx, "Deployment "+name+" to run", wait.Deployment(lab.Resources(), namespace, name))
 }
 
-// waitForDaemonSet waits until a DaemonSet runs on the given number of nodes.
-func waitForDaemonSet(ctx context.Context, lab Lab, namespace, name string, nodes int) error {
-	return wait.For(ctx, fmt.Sprintf("DaemonSet %s to run on %d nodes", name, nodes), wait.DaemonSet(lab.Resources(), namespace, name, nodes))
+// waitForSpeakers waits until MetalLB's speakers run on the given number of nodes.
+func waitForSpeakers(ctx context.Context, lab Lab, nodes int) error {
+	return wait.For(ctx, fmt.Sprintf("DaemonSet speaker to run on %d nodes", nodes), wait.DaemonSet(lab.Resources(), metalLB, "speaker", nodes))
 }

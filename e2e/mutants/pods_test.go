@@ -17,7 +17,7 @@ func TestWaits(t *testing.T) {
 	for name, err := range map[string]error{
 		"no such pod":      podsGone(t.Context(), lab, "ns", "app=none"),
 		"none terminating": noPodTerminating(t.Context(), lab, "kube-system", dnsLabels),
-		"DaemonSet":        waitForDaemonSet(t.Context(), lab, metalLB, "speaker", 3),
+		"DaemonSet":        waitForSpeakers(t.Context(), lab, 3),
 		"Deployment":       waitForDeployment(t.Context(), lab, dnsNamespace, dnsName),
 	} {
 		if err != nil {
@@ -37,7 +37,7 @@ func TestWaits(t *testing.T) {
 			return err
 		},
 		"for DaemonSet speaker to run on 2 nodes (stopped); last seen: 3 of 2 pods ready, 3 updated, 3 in all": func(ctx context.Context) error {
-			return waitForDaemonSet(ctx, lab, metalLB, "speaker", 2)
+			return waitForSpeakers(ctx, lab, 2)
 		},
 	} {
 		ctx, stop := context.WithCancelCause(t.Context())

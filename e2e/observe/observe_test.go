@@ -308,7 +308,7 @@ func TestGiveUpUnanswered(t *testing.T) {
 
 // What changes while it is probed makes a cell of other people's objects Inconclusive; in a suite it stays a failure.
 func TestChangedMeanwhile(t *testing.T) {
-	refusing := func(round, n int, r probe.Request) reach.Observation {
+	refusing := func(int, int, probe.Request) reach.Observation {
 		return reach.Observation{Outcome: reach.Refused}
 	}
 	for name, c := range map[string]struct {
@@ -624,7 +624,7 @@ func TestOrder(t *testing.T) {
 		}
 		return text
 	}
-	if order(1) != order(1) || order(1) == order(2) {
+	if first, again := order(1), order(1); first != again || first == order(2) {
 		t.Error("the order is not the seed's")
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/svclab/svclab/e2e/steps"
 )
 
-// What a runner needs of the cluster it runs on, and of the prober; see package steps.
+// These are what a runner needs of the cluster that it runs on, and of the prober; see package steps.
 type (
 	Cluster        = steps.Cluster
 	NodeController = steps.NodeController

@@ -61,16 +61,18 @@ func served(t *testing.T, objects map[string][]any) *resources.Resources {
 	return r
 }
 
-func deployment(generation, observed int64, available, updated, all int32) *appsv1.Deployment {
+// deployment is a Deployment whose controller has observed generation 2.
+func deployment(generation int64, available, updated, all int32) *appsv1.Deployment {
 	return &appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "d", Generation: generation}, Spec: appsv1.DeploymentSpec{Replicas: new(int32(2))},
-		Status: appsv1.DeploymentStatus{ObservedGeneration: observed, AvailableReplicas: available, UpdatedReplicas: updated, Replicas: all}}
+		Status: appsv1.DeploymentStatus{ObservedGeneration: 2, AvailableReplicas: available, UpdatedReplicas: updated, Replicas: all}}
 }
 
-func daemonSet(generation, observed int64, ready, scheduled, updated int32) *appsv1.DaemonSet {
+// daemonSet is a DaemonSet whose controller has observed generation 2.
+func daemonSet(generation int64, ready, scheduled, updated int32) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{Kind: "DaemonSet", APIVersion: "apps/v1"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "d", Generation: generation},
-		Status:     appsv1.DaemonSetStatus{ObservedGeneration: observed, NumberReady: ready, CurrentNumberScheduled: scheduled, UpdatedNumberScheduled: updated}}
+		Status:     appsv1.DaemonSetStatus{ObservedGeneration: 2, NumberReady: ready, CurrentNumberScheduled: scheduled, UpdatedNumberScheduled: updated}}
 }
 
 func TestDeploymentAndDaemonSet(t *testing.T) {
@@ -80,18 +82,18 @@ func TestDeploymentAndDaemonSet(t *testing.T) {
 		done   bool
 		seen   string
 	}{
-		"rolled out":       {deployment(2, 2, 2, 2, 2), 0, true, "2 of 2 pods updated, 2 available, 2 in all"},
-		"not observed":     {deployment(3, 2, 2, 2, 2), 0, false, "2 of 2 pods updated, 2 available, 2 in all; the controller has not observed the last change"},
-		"not available":    {deployment(2, 2, 1, 2, 2), 0, false, "2 of 2 pods updated, 1 available, 2 in all"},
-		"not updated":      {deployment(2, 2, 2, 1, 2), 0, false, "1 of 2 pods updated, 2 available, 2 in all"},
-		"an old pod left":  {deployment(2, 2, 2, 2, 3), 0, false, "2 of 2 pods updated, 2 available, 3 in all"},
+		"rolled out":       {deployment(2, 2, 2, 2), 0, true, "2 of 2 pods updated, 2 available, 2 in all"},
+		"not observed":     {deployment(3, 2, 2, 2), 0, false, "2 of 2 pods updated, 2 available, 2 in all; the controller has not observed the last change"},
+		"not available":    {deployment(2, 1, 2, 2), 0, false, "2 of 2 pods updated, 1 available, 2 in all"},
+		"not updated":      {deployment(2, 2, 1, 2), 0, false, "1 of 2 pods updated, 2 available, 2 in all"},
+		"an old pod left":  {deployment(2, 2, 2, 3), 0, false, "2 of 2 pods updated, 2 available, 3 in all"},
 		"no Deployment":    {nil, 0, false, "the API server does not return it"},
-		"on every node":    {daemonSet(2, 2, 3, 3, 3), 3, true, "3 of 3 pods ready, 3 updated, 3 in all"},
-		"on none":          {daemonSet(2, 2, 0, 0, 3), 0, true, "0 of 0 pods ready, 3 updated, 0 in all"},
-		"DaemonSet unseen": {daemonSet(3, 2, 3, 3, 3), 3, false, "3 of 3 pods ready, 3 updated, 3 in all; the controller has not observed the last change"},
-		"not ready":        {daemonSet(2, 2, 2, 3, 3), 3, false, "2 of 3 pods ready, 3 updated, 3 in all"},
-		"not yet updated":  {daemonSet(2, 2, 3, 3, 2), 3, false, "3 of 3 pods ready, 2 updated, 3 in all"},
-		"one too many":     {daemonSet(2, 2, 3, 4, 3), 3, false, "3 of 3 pods ready, 3 updated, 4 in all"},
+		"on every node":    {daemonSet(2, 3, 3, 3), 3, true, "3 of 3 pods ready, 3 updated, 3 in all"},
+		"on none":          {daemonSet(2, 0, 0, 3), 0, true, "0 of 0 pods ready, 3 updated, 0 in all"},
+		"DaemonSet unseen": {daemonSet(3, 3, 3, 3), 3, false, "3 of 3 pods ready, 3 updated, 3 in all; the controller has not observed the last change"},
+		"not ready":        {daemonSet(2, 2, 3, 3), 3, false, "2 of 3 pods ready, 3 updated, 3 in all"},
+		"not yet updated":  {daemonSet(2, 3, 3, 2), 3, false, "3 of 3 pods ready, 2 updated, 3 in all"},
+		"one too many":     {daemonSet(2, 3, 4, 3), 3, false, "3 of 3 pods ready, 3 updated, 4 in all"},
 	} {
 		objects := map[string][]any{}
 		if c.object != nil {
@@ -110,7 +112,7 @@ func TestDeploymentAndDaemonSet(t *testing.T) {
 
 // An evaluation sees the object as it is, not fields of an earlier evaluation that are empty now.
 func TestObjectIsReadAgain(t *testing.T) {
-	r := served(t, map[string][]any{"/apis/apps/v1/namespaces/n/deployments/d": {deployment(2, 2, 2, 2, 2), deployment(2, 2, 0, 2, 2)}})
+	r := served(t, map[string][]any{"/apis/apps/v1/namespaces/n/deployments/d": {deployment(2, 2, 2, 2), deployment(2, 0, 2, 2)}})
 	condition := Deployment(r, "n", "d")
 	for i, want := range []bool{true, false} {
 		if done, seen, err := condition(t.Context()); done != want || err != nil {

@@ -81,9 +81,9 @@ func (c *fakeCluster) Exec(_ context.Context, v reach.Vantage, argv []string, _ 
 	return err
 }
 
-func newFakeCluster(metallb bool, more ...runtime.Object) *fakeCluster {
+func newFakeCluster(metallb bool) *fakeCluster {
 	c := &fakeCluster{}
-	objects := more
+	var objects []runtime.Object
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "web-x", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}},
 		AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: new(""), Port: new(int32(8080)), Protocol: new(corev1.ProtocolTCP)}}}
 	for i, name := range []string{"one", "two"} {
