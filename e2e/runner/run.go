@@ -24,7 +24,7 @@ import (
 func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcome, error) {
 	start := time.Now()
 	out := Outcome{Planned: len(scenarios), Unprobed: map[string]int{}}
-	if err := r.knows(scenarios); err != nil {
+	if err := knows(scenarios); err != nil {
 		return out, err
 	}
 	verdicts := make([]*reach.Verdict, len(scenarios))
@@ -94,7 +94,7 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 }
 
 // knows refuses steps whose check this runner does not have, before anything is done.
-func (r *Runner) knows(scenarios []scenario.Scenario) error {
+func knows(scenarios []scenario.Scenario) error {
 	var errs []error
 	for _, sc := range scenarios {
 		for _, step := range sc.Steps {
@@ -102,7 +102,7 @@ func (r *Runner) knows(scenarios []scenario.Scenario) error {
 			if !is {
 				continue
 			}
-			if _, err := r.prepare(check); err != nil {
+			if _, err := prepare(check); err != nil {
 				errs = append(errs, fmt.Errorf("scenario %s: step %q: %w", sc.Name, step.Name, err))
 			}
 		}

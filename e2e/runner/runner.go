@@ -12,23 +12,20 @@ import (
 	"errors"
 	"time"
 
-	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/observe"
-	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 )
 
-// These are what a runner needs of the cluster that it runs on, and of the prober; see package steps.
 type (
+	// Cluster is what a runner needs of the cluster that it runs on; for it and the others see package steps.
 	Cluster        = steps.Cluster
 	NodeController = steps.NodeController
 	Commander      = steps.Commander
 	Prober         = steps.Prober
 	Flow           = steps.Flow
-	Predict        = steps.Predict
 	Snapshot       = steps.Snapshot
 )
 
@@ -72,10 +69,8 @@ func Defaults() Settings {
 type Runner struct {
 	cluster  Cluster
 	prober   Prober
-	predict  Predict
 	settings Settings
 	reporter Reporter
-	checks   []checks.Check
 	failed   func(ctx context.Context, scenario, namespace string) error
 	before   Before
 }
@@ -103,12 +98,6 @@ func WithSettings(s Settings) Option {
 // WithReporter sends progress to reporter; without it there is none.
 func WithReporter(reporter Reporter) Option { return func(r *Runner) { r.reporter = reporter } }
 
-// WithChecks replaces checks.All.
-func WithChecks(list ...checks.Check) Option { return func(r *Runner) { r.checks = list } }
-
-// WithPredict replaces the oracle, for tests.
-func WithPredict(p Predict) Option { return func(r *Runner) { r.predict = p } }
-
 // WithFailed calls f for each scenario that did not pass while its objects are still there. The verdict gets a step for its error.
 func WithFailed(f func(ctx context.Context, scenario, namespace string) error) Option {
 	return func(r *Runner) { r.failed = f }
@@ -119,7 +108,7 @@ func WithBefore(f Before) Option { return func(r *Runner) { r.before = f } }
 
 // New returns a runner for a cluster.
 func New(c Cluster, prober Prober, opts ...Option) *Runner {
-	r := &Runner{cluster: c, prober: prober, predict: oracle.Predict, settings: Defaults(), reporter: quiet{}, checks: checks.All(),
+	r := &Runner{cluster: c, prober: prober, settings: Defaults(), reporter: quiet{},
 		failed: func(context.Context, string, string) error { return nil },
 		before: func(context.Context, string, scenario.Step, string) error { return nil }}
 	for _, opt := range opts {
