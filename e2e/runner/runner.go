@@ -20,13 +20,18 @@ import (
 )
 
 type (
-	// Cluster is what a runner needs of the cluster that it runs on; for it and the others see package steps.
-	Cluster        = steps.Cluster
+	// Cluster is what a runner needs of the cluster that it runs on.
+	Cluster = steps.Cluster
+	// NodeController is implemented by a Cluster whose nodes can be stopped and started.
 	NodeController = steps.NodeController
-	Commander      = steps.Commander
-	Prober         = steps.Prober
-	Flow           = steps.Flow
-	Snapshot       = steps.Snapshot
+	// Commander is implemented by a Cluster that can run programs at its vantages.
+	Commander = steps.Commander
+	// Prober sends requests; see ForClient.
+	Prober = steps.Prober
+	// Flow is traffic that has not been stopped.
+	Flow = steps.Flow
+	// Snapshot is objects as they were.
+	Snapshot = steps.Snapshot
 )
 
 // ForClient makes a Prober of a probe.Client.
