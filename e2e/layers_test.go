@@ -37,7 +37,7 @@ var below = map[string][]string{
 	"e2e/table":           {"e2e/reach", "e2e/world", "e2e/scenario"},
 	"e2e/checks":          {"e2e/observe", "e2e/wait", "e2e/grace", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/probe/wire", "e2e/scenario", "e2e/table"},
 	"e2e/dryrun":          {"e2e/reach", "e2e/world", "e2e/scenario", "e2e/steps", "e2e/table"},
-	"e2e/runner":          {"e2e/checks", "e2e/grace", "e2e/observe", "e2e/oracle", "e2e/probe", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/wait"},
+	"e2e/runner":          {"e2e/grace", "e2e/observe", "e2e/oracle", "e2e/probe", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/wait"},
 	"e2e/explain":         {"e2e/reach", "e2e/report", "e2e/world"},
 	"e2e/explain/collect": {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/explain"},
 	"e2e/upstream":        {"e2e/reach", "e2e/report", "e2e/scenario"},

@@ -93,7 +93,7 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 	}
 }
 
-// knows refuses steps whose check this runner does not have, before anything is done.
+// knows refuses steps whose check does not exist or cannot read its arguments, before anything is done.
 func knows(scenarios []scenario.Scenario) error {
 	var errs []error
 	for _, sc := range scenarios {
@@ -102,7 +102,7 @@ func knows(scenarios []scenario.Scenario) error {
 			if !is {
 				continue
 			}
-			if _, err := prepare(check); err != nil {
+			if _, err := check.Func(); err != nil {
 				errs = append(errs, fmt.Errorf("scenario %s: step %q: %w", sc.Name, step.Name, err))
 			}
 		}

@@ -46,9 +46,19 @@ func (c Check) Describe() string {
 // ReadOnly is true: a check leaves what it found as it was.
 func (Check) ReadOnly() bool { return true }
 
+// Func finds the check and reads its arguments. A scenario may have been loaded with any name of a check.
+func (c Check) Func() (checks.Func, error) {
+	all := checks.All()
+	i := slices.IndexFunc(all, func(known checks.Check) bool { return known.Name == c.Name })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no check %q", c.Name)
+	}
+	return all[i].Parse(c.Args)
+}
+
 // Do runs the check on the settled objects.
 func (c Check) Do(ctx context.Context, env *Env) (Report, error) {
-	run, err := env.FindCheck(c)
+	run, err := c.Func()
 	if err != nil {
 		return Report{}, err
 	}

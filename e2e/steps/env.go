@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -91,8 +90,6 @@ type Env struct {
 	Predict  Predict
 	Settings Settings
 	Policy   observe.Policy
-	// FindCheck returns the function of a check, with its arguments.
-	FindCheck func(Check) (checks.Func, error)
 
 	Scenario scenario.Scenario
 	// Namespace is the scenario's own; Also are further ones in which steps may do as they like.
