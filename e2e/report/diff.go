@@ -12,13 +12,16 @@ type ChangeKind string
 
 // The kinds of change. Only Regression makes a comparison fail.
 const (
-	// Regression: worse than before: Pass to Inconclusive or Fail, or Inconclusive to Fail.
+	// Regression: worse than before: Pass to Inconclusive or Fail, or Inconclusive to Fail; a Fail of what the first run
+	// had no result for; or a behaviour that only the first run has a result for. Otherwise a run that probes less than
+	// the one before would pass.
 	Regression ChangeKind = "regression"
 	// Fix: Pass now, and not before.
 	Fix ChangeKind = "fix"
-	// New: only the second run has a result for it.
+	// New: only the second run has a result for it, and it is no Fail.
 	New ChangeKind = "new"
-	// Gone: only the first run has one. The second left it out or skipped it, or it does not exist any more.
+	// Gone: only the first run has a result for the scenario, step or cell. The second left it out or skipped it, or it does
+	// not exist any more.
 	Gone ChangeKind = "gone"
 	// Altered: another result, neither better nor worse, or as expected in both runs but not the same thing:
 	// refused in one proxy mode, timed out in the other.
@@ -57,7 +60,7 @@ type Changes struct {
 	List          []Change
 }
 
-// Regressed reports whether any result is worse than before; `svclab diff` then exits with 1.
+// Regressed reports whether there is a Regression; `svclab diff` then exits with 1.
 func (c Changes) Regressed() bool {
 	return slices.ContainsFunc(c.List, func(x Change) bool { return x.Kind == Regression })
 }
@@ -75,6 +78,9 @@ func Diff(a, b Run) Changes {
 			// A cell that only one run has is no change: every run has other pods, and so other endpoint targets.
 			if change, differs := compareEntries(x, y, okX, okY); differs && (level != LevelCell || okX && okY) {
 				change.Level, change.Name = level, name
+				if change.Kind == Gone && level == LevelBehaviour {
+					change.Kind = Regression
+				}
 				c.List = append(c.List, change)
 			}
 		}
@@ -197,6 +203,8 @@ func compareEntries(x, y entry, okX, okY bool) (Change, bool) {
 	switch {
 	case !hadX && !hasY:
 		return Change{}, false
+	case !hadX && y.result == reach.Fail:
+		c.Kind = Regression
 	case !hadX:
 		c.Kind = New
 	case !hasY:

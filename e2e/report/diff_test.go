@@ -54,8 +54,8 @@ func TestDiff(t *testing.T) {
 		{LevelCell, "breaks" + cell}:           Regression,
 		{LevelBehaviour, "recovers.behaviour"}: Fix, {LevelScenario, "recovers"}: Fix, {LevelStep, "recovers / probe"}: Fix, {LevelCell, "recovers" + cell}: Fix,
 		{LevelCell, "turns" + cell}:          Altered,
-		{LevelBehaviour, "leaves.behaviour"}: Gone, {LevelScenario, "leaves"}: Gone, {LevelStep, "leaves / probe"}: Gone,
-		{LevelBehaviour, "vanishes.behaviour"}: Gone, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / probe"}: Gone,
+		{LevelBehaviour, "leaves.behaviour"}: Regression, {LevelScenario, "leaves"}: Gone, {LevelStep, "leaves / probe"}: Gone,
+		{LevelBehaviour, "vanishes.behaviour"}: Regression, {LevelScenario, "vanishes"}: Gone, {LevelStep, "vanishes / probe"}: Gone,
 		{LevelBehaviour, "lb.assign"}: Regression, {LevelBehaviour, "lb.reach"}: Regression, {LevelScenario, "loadbalancer"}: Regression,
 		{LevelStep, "loadbalancer / probe the address"}: Regression,
 		{LevelScenario, "sctp"}:                         New, {LevelStep, "sctp / probe"}: New, {LevelBehaviour, "sctp.behaviour"}: New,
@@ -87,11 +87,30 @@ func TestDiffOfRunsThatAreAlike(t *testing.T) {
 	golden(t, "diff-none.txt", func(w io.Writer) error { return changes.Text(w, Style{}) })
 }
 
-// What only the second run has, or has no more, is no regression, even when it fails.
-func TestDiffNewFailureIsNoRegression(t *testing.T) {
-	changes := Diff(runOf(single("old", reach.Refused, true)), runOf(single("young", reach.TimedOut, false)))
-	if changes.Regressed() {
-		t.Errorf("a new scenario that fails and one that is gone count as regressions: %+v", changes.List)
+// A gate must notice a run that probes less than the one before, and a failure of what was not probed before.
+func TestDiffAsAGate(t *testing.T) {
+	passes, fails := single("x", reach.Refused, true), single("x", reach.TimedOut, false)
+	skips := reach.Verdict{Scenario: "x", Behaviours: []string{"x.behaviour"}, Result: reach.Skipped, Skip: "no load-balancer controller"}
+	other := single("other", reach.Refused, true)
+	other.Behaviours = passes.Behaviours
+	for name, test := range map[string]struct {
+		before, after []reach.Verdict
+		regressed     bool
+	}{
+		"a behaviour vanished":                    {[]reach.Verdict{passes}, nil, true},
+		"a behaviour is skipped":                  {[]reach.Verdict{passes}, []reach.Verdict{skips}, true},
+		"a behaviour that failed vanished":        {[]reach.Verdict{fails}, nil, true},
+		"another scenario verifies the behaviour": {[]reach.Verdict{passes}, []reach.Verdict{other}, false},
+		"a new scenario passes":                   {nil, []reach.Verdict{passes}, false},
+		"a new scenario fails":                    {nil, []reach.Verdict{fails}, true},
+		"a skipped scenario now fails":            {[]reach.Verdict{skips}, []reach.Verdict{fails}, true},
+		"both skip":                               {[]reach.Verdict{skips}, []reach.Verdict{skips}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Diff(runOf(test.before...), runOf(test.after...)); got.Regressed() != test.regressed {
+				t.Errorf("regressed: %t, want %t: %+v", got.Regressed(), test.regressed, got.List)
+			}
+		})
 	}
 }
 

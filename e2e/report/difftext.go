@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/svclab/svclab/e2e/reach"
 )
 
 // mostCells is how many cells a comparison lists of one kind unless Verbose.
@@ -63,7 +65,7 @@ func (p *printer) changes(c Changes, kind ChangeKind, title, mark string, i ink)
 			}
 			p.para(4, 2, i, fmt.Sprintf("%s %s: %s", mark, x.Name, x.words()))
 			// The steps say why a scenario or a behaviour regressed.
-			if x.Why != "" && (kind == Gone || level == LevelStep || level == LevelCell) {
+			if x.Why != "" && (x.vanished() || level == LevelStep || level == LevelCell) {
 				p.para(6, 2, inkDim, x.Why)
 			}
 		}
@@ -76,15 +78,16 @@ func (p *printer) changes(c Changes, kind ChangeKind, title, mark string, i ink)
 // words describes a change: "was Pass, now Fail".
 func (x Change) words() string {
 	switch {
-	case x.Kind == New && x.Before != "":
-		return fmt.Sprintf("was %s, now %s", strings.ToLower(x.Before), x.After)
-	case x.Kind == New:
+	case x.Before == "":
 		return x.After
-	case x.Kind == Gone && x.After == "":
-		return "was " + x.Before
+	case x.After == "":
+		return fmt.Sprintf("was %s, now without a result", x.Before)
 	}
 	return fmt.Sprintf("was %s, now %s", x.Before, x.After)
 }
+
+// vanished reports whether the second run has no result.
+func (x Change) vanished() bool { return x.After == "" || x.After == string(reach.Skipped) }
 
 func (c Changes) ink() ink {
 	if c.Regressed() {

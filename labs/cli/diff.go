@@ -19,7 +19,10 @@ func (a *app) diff() *cobra.Command {
 		Long: `Compares two result.json files, of two versions or two modes, by behaviour, scenario, step and cell, or two
 conformance.yaml or conformance.json files by behaviour and scenario.
 
-Exit codes: 0 nothing that passed before fails now, 1 something does, 2 a file could not be read.`,
+As a gate: a result that got worse, a failure of what the first run did not verify, and a behaviour that the second run
+no longer verifies are regressions. A different profile, or a mode without the behaviour, is one too.
+
+Exit codes: 0 no regression, 1 a regression, 2 a file could not be read.`,
 		Example: `  svclab diff _output/matrix/nftables-ipv4/result.json _output/matrix/iptables-ipv4/result.json
   svclab diff before/conformance.yaml after/conformance.yaml`,
 		Args: cobra.ExactArgs(2),
