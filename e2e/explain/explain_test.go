@@ -138,3 +138,11 @@ func ids() (list []string) {
 	}
 	return list
 }
+
+func TestNothingControlsTheTerminal(t *testing.T) {
+	hostile := Cause{ID: "\x1b]0;", Sentence: "\x1b[8m", Field: "\a", Command: "\u009b2J", Doc: "\u202e"}
+	var out strings.Builder
+	if err := Text(&out, Finding{Causes: []Cause{hostile}, Notes: []Cause{hostile}}, 80, true); err != nil || strings.ContainsAny(out.String(), "\x1b\a\u009b\u202e") {
+		t.Errorf("%v: %q", err, out.String())
+	}
+}

@@ -38,7 +38,7 @@ func Text(w io.Writer, f Finding, width int, probed bool) error {
 			paragraph(&b, "  - ", fmt.Sprintf("%s [%s; %s]", c.Sentence, c.ID, c.Doc), width)
 		}
 	}
-	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
+	_, err := io.WriteString(w, report.Printable(strings.TrimRight(b.String(), "\n")+"\n"))
 	if err != nil {
 		return fmt.Errorf("write the explanation: %w", err)
 	}

@@ -265,7 +265,7 @@ func (p *printer) printBand(indent int, v *view, g grid, band []gridColumn) {
 			p.line(indent, p.paint(inkBold, r.label))
 			continue
 		}
-		p.line(indent, p.gridLine(groups, padRight(r.label, g.label), func(c gridColumn) string {
+		p.line(indent, p.gridLine(groups, p.paint(inkNone, padRight(r.label, g.label)), func(c gridColumn) string {
 			cell := v.cells[r.target][c.vantage]
 			mark, text := p.gridCell(cell)
 			return p.paint(cellInk(cell), padRight(strings.TrimRight(mark+" "+text, " "), c.width))

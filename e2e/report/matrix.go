@@ -38,7 +38,7 @@ func Matrix(w io.Writer, columns []Column, style Style) error {
 	}
 	p.line(0, rule)
 	for _, name := range scenarios {
-		line := padRight(name, label)
+		line := p.paint(inkNone, padRight(name, label))
 		for i, c := range columns {
 			ink, text := p.matrixCell(c.Run, name)
 			line += p.bar + p.edge + p.paint(ink, padRight(text, widths[i]))

@@ -84,8 +84,10 @@ type printer struct {
 
 func newPrinter(s Style) *printer { return &printer{Style: s, glyphs: s.glyphs()} }
 
-// paint colours s. Widths are to be measured, and lines broken, before painting.
+// paint colours s. Widths are to be measured, and lines broken, before painting. Text is to be made Printable before it is
+// measured; paint does it once more, so that no colour but the printer's own reaches the terminal.
 func (p *printer) paint(i ink, s string) string {
+	s = Printable(s)
 	if !p.Color || p.Plain || i == inkNone || s == "" {
 		return s
 	}
@@ -109,7 +111,7 @@ func (p *printer) para(indent, hang int, i ink, s string) { p.labelled(indent, 0
 
 // labelled prints s like para, after a label in a column of its own.
 func (p *printer) labelled(indent, column, hang int, label string, i ink, s string) {
-	room := p.width() - indent - column
+	room, s := p.width()-indent-column, Printable(s)
 	head := p.paint(inkDim, padRight(label, column))
 	for _, l := range wrap(s, room, room-hang) {
 		p.line(indent, head+p.paint(i, l))
@@ -127,11 +129,12 @@ func (p *printer) field(indent int, label, text string) {
 
 // command prints a field whose text must stay on one line to be pasted.
 func (p *printer) command(indent int, label, text string) {
-	p.line(indent, p.paint(inkDim, padRight(label, fieldWidth))+text)
+	p.line(indent, p.paint(inkDim, padRight(label, fieldWidth))+Printable(text))
 }
 
 // spread prints left and right on one line, right at the width's end, or on two lines when they do not fit.
 func (p *printer) spread(indent int, i ink, left, right string) {
+	left = Printable(left)
 	room := p.width() - indent - Width(left) - Width(right)
 	if right == "" || room < 1 {
 		p.para(indent, 2, i, left)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/mattn/go-runewidth"
 )
@@ -10,6 +11,20 @@ import (
 // output must not depend on the machine. Style.Plain is for terminals that draw them in two.
 func measure() *runewidth.Condition {
 	return &runewidth.Condition{EastAsianWidth: false, StrictEmojiNeutral: true}
+}
+
+// Printable replaces the characters with which text could control a terminal or change the order in which others are shown:
+// names, messages and answers come from the cluster, and not all of them were checked there. It keeps line feeds.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // Width is the number of terminal columns s takes.

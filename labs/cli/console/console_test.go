@@ -23,6 +23,7 @@ func TestExitCodes(t *testing.T) {
 		"inconclusive":     {Judged(reach.Inconclusive), 2, ""},
 		"nothing ran":      {Judged(reach.Skipped), 2, ""},
 		"an error":         {errors.New("no engine"), 2, "svclab: error: no engine\n"},
+		"a hostile error":  {errors.New("\x1b[2Jpod\x9b1m"), 2, "svclab: error: \ufffd[2Jpod\ufffd1m\n"},
 		"a script's error": {&setup.ScriptError{Script: "engine.sh", Code: 1}, 2, ""}, // the script has printed it
 	} {
 		var printed bytes.Buffer

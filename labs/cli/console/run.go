@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/setup"
 )
 
@@ -34,7 +35,7 @@ func (a *App) exitCode(err error) int {
 	case errors.As(err, &verdict):
 		return verdict.Result.ExitCode()
 	case !errors.As(err, &script): // a script has printed its error itself
-		_, _ = fmt.Fprintln(a.Err, "svclab: error:", err)
+		_, _ = fmt.Fprintln(a.Err, "svclab: error:", report.Printable(err.Error()))
 	}
 	return 2
 }
