@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -235,7 +236,9 @@ case "$*" in
   *--node-port*) echo "error: unknown flag: --node-port" >&2; exit 1 ;;
   *wait*) exec sleep 60 ;;
 esac
-echo "HOME is set: ${HOME:+yes}"
+# as a credential plugin of a managed cluster does
+cat "$HOME/.cloud/credentials" || { echo "Unable to connect to the server: getting credentials: exec: executable cloud failed with exit code 1" >&2; exit 1; }
+[ -d "$KUBECACHEDIR" ] && echo "cache and kuberc are the call's own: $KUBECTL_KUBERC"
 for a in "$@"; do echo "[$a]"; done
 `
 
@@ -244,12 +247,18 @@ func TestRunKubectl(t *testing.T) {
 	if err := os.WriteFile(kubectl, []byte(kubectlScript), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	credentials := filepath.Join(home, ".cloud", "credentials")
+	if err := errors.Join(os.Mkdir(filepath.Dir(credentials), 0o700), os.WriteFile(credentials, []byte("token of the user\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	settings := quickly()
 	settings.Kubectl = kubectl
 	_, _, r := lab(t, WithSettings(settings))
 	v := one(t, r, loaded(t, "kubectl", "", `
   - {name: refused, run: {command: "kubectl expose deployment a --node-port=30080", exit: 1, stderr: ["unknown flag: --node-port"]}}
-  - {name: get, run: {command: "kubectl get node svclab-worker -o 'custom columns'", stdout: ["[get] [node]", "[lab-worker] [-o] [custom columns]", "[--kubeconfig] [/no/such/kubeconfig]"]}}
+  - {name: get, run: {command: "kubectl get node svclab-worker -o 'custom columns'", stdout: ["[get] [node]", "[lab-worker] [-o] [custom columns]", "[--kubeconfig] [/no/such/kubeconfig]", "token of the user", "own: false"]}}
   - {name: wrong exit, object: {ref: service/none, absent: true}}
 `, ""))
 	if v.Result != reach.Pass {
@@ -269,6 +278,13 @@ func TestRunKubectl(t *testing.T) {
 		if !strings.HasPrefix(results(v), want) {
 			t.Errorf("%s\ngot %s\nwant %s", steps, results(v), want)
 		}
+	}
+	if err := os.Remove(credentials); err != nil {
+		t.Fatal(err)
+	}
+	v = one(t, r, loaded(t, "kubectl", "", "\n  - {name: a, run: {command: kubectl get pods}}\n", ""))
+	if v.Result != reach.Inconclusive || !strings.Contains(results(v), "getting credentials: exec: executable cloud failed") {
+		t.Errorf("without credentials: %s", results(v))
 	}
 	settings.Kubectl = filepath.Join(t.TempDir(), "none")
 	_, _, r = lab(t, WithSettings(settings))

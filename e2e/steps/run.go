@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -65,8 +66,8 @@ func (r Run) Uses(scenario.Scenario) scenario.Uses {
 }
 
 // Do runs the command as a reader would type it, on the lab's cluster and in the scenario's namespace, and
-// compares its exit code and what it printed. No shell is involved, and the user's own kubectl settings are not:
-// kubectl's home is a folder made for the call.
+// compares its exit code and what it printed. No shell is involved. kubectl keeps HOME and PATH, where credential plugins
+// find what they need, but not the user's kuberc and cache.
 func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 	words, err := scenario.Words(r.Command)
 	if err != nil {
@@ -77,11 +78,11 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 			return Report{}, err
 		}
 	}
-	home, err := os.MkdirTemp("", "svclab-kubectl-")
+	cache, err := os.MkdirTemp("", "svclab-kubectl-")
 	if err != nil {
-		return Report{}, fmt.Errorf("make a home for kubectl: %w", err)
+		return Report{}, fmt.Errorf("make a cache folder for kubectl: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(home) }() // nothing of ours is in it; a rest in the temporary folder does no harm
+	defer func() { _ = os.RemoveAll(cache) }() // nothing of ours is in it; a rest in the temporary folder does no harm
 	argv := []string{"--kubeconfig", env.Cluster.Kubeconfig(), "--namespace", env.Namespace}
 	if name := env.Cluster.Context(); name != "" {
 		argv = append(argv, "--context", name)
@@ -90,7 +91,7 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, env.Settings.Kubectl, argv...)
 	command.Stdout, command.Stderr = &stdout, &stderr
-	command.Env = append(os.Environ(), "HOME="+home, "KUBECONFIG="+env.Cluster.Kubeconfig(), "KUBECTL_KUBERC=false", "LC_ALL=C")
+	command.Env = append(os.Environ(), "KUBECACHEDIR="+cache, "KUBECONFIG="+env.Cluster.Kubeconfig(), "KUBECTL_KUBERC=false", "LC_ALL=C")
 	command.WaitDelay = 5 * time.Second
 
 	line := strings.Join(strings.Fields(strings.ReplaceAll(r.Command, "\\\n", " ")), " ")
@@ -108,8 +109,18 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 	for out := range strings.Lines(stdout.String() + stderr.String()) {
 		report.Lines = append(report.Lines, strings.TrimRight(out, "\n"))
 	}
-	return report, r.compare(command.ProcessState.ExitCode(), stdout.String(), stderr.String())
+	err = r.compare(command.ProcessState.ExitCode(), stdout.String(), stderr.String())
+	if why := notServed.FindString(stderr.String()); err != nil && why != "" {
+		return report, fmt.Errorf("kubectl got no answer to judge from the API server; check the kubeconfig's server and user: %s", why)
+	}
+	return report, err
 }
+
+// notServed finds the line with which kubectl says that it did not reach the API server, was not logged in or not allowed, or
+// that the server did not serve the request. None of this is about Services.
+var notServed = regexp.MustCompile(`(?m)^(error: )?(Unable to connect to the server|The connection to the server|You must be logged in to the server|` +
+	`unable to upgrade connection|.*getting credentials: |Error from server: error dialing backend|` +
+	`Error from server \((Forbidden|InternalError|ServerTimeout|ServiceUnavailable|Timeout|TooManyRequests|Unauthorized)\)).*$`)
 
 // compare compares what a command did with what it was to do.
 func (r Run) compare(exit int, stdout, stderr string) error {
