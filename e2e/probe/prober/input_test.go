@@ -40,6 +40,7 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 		"flow without end": {[]string{"flow"}, `{"version":3,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
 		"serve nothing":    {[]string{"serve"}, "", "nothing to serve"},
 		"serve https":      {[]string{"serve", "--https", "127.0.0.1:0"}, "", "--cert-names"},
+		"serve backwards":  {[]string{"serve", "--http", "127.0.0.1:0", "--for", "-1s"}, "", "times of 0 or more"},
 		"serve flag":       {[]string{"serve", "--gopher", ":70"}, "", "gopher"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 
 const usage = `usage: prober probe               read cells from stdin, probe them, print observations
        prober flow                read one flow from stdin, send requests until stdin ends
-       prober serve [flags]       run the outside world's server (prober serve -h)
+       prober serve [flags]       answer requests, as the sample app or the outside world (prober serve -h)
        prober whohas --addr A     resolve an address on the link by ARP or NDP, print every owner
        prober session [flags]     read commands from stdin and run them (prober session -h)
        prober synced [flags]      wait until kube-proxy has programmed the changes it knows (prober synced -h)

@@ -21,6 +21,7 @@ import (
 type serveFlags struct {
 	http, https, udp, name, ca string
 	certNames                  []string
+	linger, within             time.Duration
 }
 
 func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
@@ -32,10 +33,12 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 	set.SetOutput(stderr)
 	set.StringVar(&f.http, "http", "", "address to serve HTTP on, such as :80")
 	set.StringVar(&f.https, "https", "", "address to serve HTTPS on, such as :443")
-	set.StringVar(&f.udp, "udp", "", "address to answer the datagrams hostname and clientip on")
+	set.StringVar(&f.udp, "udp", "", "address to answer the datagrams hostname, clientip and echo TEXT on")
 	set.StringVar(&f.name, "name", "", "name to answer with (default: the host name)")
 	set.StringVar(&names, "cert-names", "", "comma-separated names and addresses for the certificate that is issued at start")
 	set.StringVar(&f.ca, "ca", "", "file for the certificate of the authority that signs it")
+	set.DurationVar(&f.linger, "linger", 0, "how long to serve on after SIGTERM")
+	set.DurationVar(&f.within, "for", 0, "how long to serve at most (default: no bound)")
 	if err := set.Parse(args); err != nil {
 		return f, badInput{err}
 	}
@@ -47,6 +50,9 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 	}
 	if names != "" {
 		f.certNames = strings.Split(names, ",")
+	}
+	if f.linger < 0 || f.within < 0 {
+		return f, badf("--linger and --for want times of 0 or more")
 	}
 	if f.https != "" && len(f.certNames) == 0 {
 		return f, badf("--https needs --cert-names")
@@ -61,7 +67,8 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 	return f, nil
 }
 
-// serve runs the servers until ctx ends. It prints a wire.Listening when all listeners are open.
+// serve runs the servers until ctx ends, or for the time that a flag says. It prints a wire.Listening when all listeners are
+// open.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f, err := parseServe(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -73,7 +80,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var (
 		said    = wire.Listening{Name: f.name}
 		failed  = make(chan error, 3)
-		server  = &http.Server{Handler: outside(f.name), ReadHeaderTimeout: 10 * time.Second}
+		server  = &http.Server{Handler: answers(f.name), ReadHeaderTimeout: 10 * time.Second}
 		closers []io.Closer
 	)
 	defer func() {
@@ -108,14 +115,26 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := json.NewEncoder(stdout).Encode(said); err != nil {
 		return err
 	}
+	serving, end := lifetime(ctx, f.linger, f.within)
+	defer end()
 	select {
 	case err := <-failed:
 		return err
-	case <-ctx.Done():
+	case <-serving.Done():
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
 		return server.Shutdown(last)
 	}
+}
+
+// lifetime returns a context that ends linger after ctx, and within from now if within is not 0.
+func lifetime(ctx context.Context, linger, within time.Duration) (context.Context, context.CancelFunc) {
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(linger, end) })
+	if within > 0 {
+		time.AfterFunc(within, end)
+	}
+	return serving, end
 }
 
 // listenTLS listens with a certificate for f's names and writes its authority's certificate to f.ca.
@@ -137,9 +156,16 @@ func listenTLS(f serveFlags) (net.Listener, error) {
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
 }
 
-// outside returns the web server. It answers like the app on the app's paths, and with a wire.Served on all others.
-func outside(name string) http.Handler {
+// answers returns the web server. It answers like the app on those of the app's paths that probes request, and with a
+// wire.Served on all others. It runs, opens, dials and stores nothing for a client, because in a cluster that svclab did not
+// create anyone who can reach a node can reach it.
+func answers(name string) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /echo", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff") // a browser must not take the text for a page
+		_, _ = io.WriteString(w, r.URL.Query().Get("msg"))
+	})
 	mux.HandleFunc("GET /hostname", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
 	mux.HandleFunc("GET /clientip", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -162,11 +188,15 @@ func answerDatagrams(conn net.PacketConn, name string) error {
 			return err
 		}
 		reply := ""
-		switch strings.ToLower(strings.TrimSpace(string(buffer[:n]))) {
-		case "hostname":
+		request := strings.ToLower(strings.TrimSpace(string(buffer[:n])))
+		text, echo := strings.CutPrefix(request, "echo ")
+		switch {
+		case request == "hostname":
 			reply = name
-		case "clientip":
+		case request == "clientip":
 			reply = client.String()
+		case echo:
+			reply = text
 		default:
 			continue
 		}
