@@ -84,10 +84,15 @@ func (c *Cluster) containerAt(v reach.Vantage) (name string, there bool) {
 	return "", false
 }
 
-// execPod runs argv in a pod's first container, by WebSocket, or by SPDY where the server or a proxy does not support that.
+// execPod runs argv in the container of a pod that has only one.
 func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return c.execContainer(ctx, namespace, pod, "", argv, stdin, stdout, stderr)
+}
+
+// execContainer runs argv in a pod's container, by WebSocket, or by SPDY where the server or a proxy does not support that.
+func (c *Cluster) execContainer(ctx context.Context, namespace, pod, container string, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	request := c.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Command: argv, Stdin: stdin != nil, Stdout: true, Stderr: true}, scheme.ParameterCodec)
+		VersionedParams(&corev1.PodExecOptions{Container: container, Command: argv, Stdin: stdin != nil, Stdout: true, Stderr: true}, scheme.ParameterCodec)
 	socket, err := remotecommand.NewWebSocketExecutor(c.config, "GET", request.URL().String())
 	if err != nil {
 		return err
@@ -164,15 +169,28 @@ func (c *Cluster) Prober(ctx context.Context, v reach.Vantage) (path string, err
 	})
 }
 
-// podProber puts the prober into a pod. It needs sh, cat, chmod and mv there, and a /tmp that can be written.
+// podProber puts the prober into a pod that is a vantage.
 func (c *Cluster) podProber(ctx context.Context, namespace, name string) (string, error) {
 	pod, err := c.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return "", fmt.Errorf("put the prober into pod %s/%s: %w", namespace, name, err)
 	}
-	key := string(pod.UID) // and the container, whose files go with it
+	return c.carryProber(ctx, pod, "", func(program []byte) string { return "/tmp/svclab-prober-" + fingerprint(program) })
+}
+
+// PutProber puts the prober into a container of a pod, at a path, unless it is there.
+func (c *Cluster) PutProber(ctx context.Context, pod *corev1.Pod, container, path string) error {
+	_, err := c.carryProber(ctx, pod, container, func([]byte) string { return path })
+	return err
+}
+
+// carryProber needs sh, cat, chmod and mv in the container, and a folder for the path that can be written.
+func (c *Cluster) carryProber(ctx context.Context, pod *corev1.Pod, container string, pathOf func(program []byte) string) (string, error) {
+	key := string(pod.UID) + " " + container // and the container's ID: its files go with it
 	for _, status := range pod.Status.ContainerStatuses {
-		key += " " + status.ContainerID
+		if container == "" || status.Name == container {
+			key += " " + status.ContainerID
+		}
 	}
 	return c.probers.get(key, func() (string, error) {
 		node, err := c.client.CoreV1().Nodes().Get(ctx, pod.Spec.NodeName, metav1.GetOptions{})
@@ -183,14 +201,14 @@ func (c *Cluster) podProber(ctx context.Context, namespace, name string) (string
 		if err != nil {
 			return "", err
 		}
-		path := "/tmp/svclab-prober-" + fingerprint(program)
-		if c.execPod(ctx, namespace, name, []string{"test", "-x", path}, nil, nil, nil) == nil {
+		path := pathOf(program)
+		if c.execContainer(ctx, pod.Namespace, pod.Name, container, []string{"test", "-x", path}, nil, nil, nil) == nil {
 			return path, nil
 		}
 		// Another process may look for the file meanwhile, so it appears under its name only when it is complete.
 		script := `cat > "$0.$$" && chmod 755 "$0.$$" && mv "$0.$$" "$0"`
-		if err := c.execPod(ctx, namespace, name, []string{"sh", "-c", script, path}, bytes.NewReader(program), nil, nil); err != nil {
-			return "", fmt.Errorf("put the prober into pod %s/%s: %w", namespace, name, err)
+		if err := c.execContainer(ctx, pod.Namespace, pod.Name, container, []string{"sh", "-c", script, path}, bytes.NewReader(program), nil, nil); err != nil {
+			return "", fmt.Errorf("put the prober into pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		return path, nil
 	})
