@@ -83,7 +83,8 @@ var reserved = map[string]map[string]string{
 		"labs/cli/learn": "the spinner and the clock of the session",
 	},
 	"time.AfterFunc": {
-		"e2e/probe": "a session that does not acknowledge a command is ended",
+		"e2e/probe":        "a session that does not acknowledge a command is ended",
+		"e2e/probe/prober": "the prober is a program that is copied into pods: it has no client of Kubernetes",
 	},
 	"k8s.io/apimachinery/pkg/apis/meta/v1.ApplyOptions": {}, // the dynamic client's Apply: resources.Patch does the same
 }
