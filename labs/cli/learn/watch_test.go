@@ -227,7 +227,7 @@ func TestWatchKeys(t *testing.T) {
 	err := watchFor(t, nothing, func(w *watched) {
 		w.said()
 		w.press("H")
-		wants(t, w.said(), "Hint 1 of 3", "The refusal is an answer")
+		wants(t, w.said(), "Hint 1 of 3", "the pod refuses")
 		w.press("hint")
 		wants(t, w.said(), "Keys, each followed by Enter")
 		w.press("s")
