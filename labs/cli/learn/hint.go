@@ -63,15 +63,7 @@ func (s *session) hint(ctx context.Context, wanted string) error {
 
 // solution prints the solutions, if the exercise is passed or the learner confirms.
 func (s *session) solution() error {
-	name, err := s.current()
-	if err != nil {
-		return err
-	}
-	values := course.Sample()
-	if s.env != nil {
-		values = s.env.values
-	}
-	e, err := s.load(name, values)
+	e, err := s.currentOffline()
 	if err != nil {
 		return err
 	}

@@ -87,16 +87,44 @@ func (s *session) change(id string, change func(*progress.Exercise)) error {
 	return s.update(func(p *progress.Progress) { p.Change(id, change) })
 }
 
-// currentOffline loads the current exercise with sample values.
+// currentOffline loads the current exercise without a connection to the cluster.
 func (s *session) currentOffline() (course.Exercise, error) {
 	name, err := s.current()
 	if err != nil {
 		return course.Exercise{}, err
 	}
-	return s.load(name, course.Sample())
+	return s.load(name, s.values())
 }
 
-// load loads an exercise with the values of a cluster, or with sample values.
+// valuesFile has the values of the cluster that was connected to last. Verbs that need no cluster print the same addresses by it.
+func (s *session) valuesFile() string { return filepath.Join(s.folder, "values.json") }
+
+func (s *session) keepValues(v course.Values) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("keep the values of the cluster: %w", err)
+	}
+	if err := progress.Replace(s.valuesFile(), data); err != nil {
+		return fmt.Errorf("keep the values of the cluster: %w", err)
+	}
+	return nil
+}
+
+// values returns the values of the cluster, those of the last one if there is no connection, or sample values if there never was
+// one or the file is damaged.
+func (s *session) values() course.Values {
+	if s.env != nil {
+		return s.env.values
+	}
+	var v course.Values
+	data, err := os.ReadFile(s.valuesFile())
+	if err != nil || json.Unmarshal(data, &v) != nil {
+		return course.Sample()
+	}
+	return v
+}
+
+// load loads an exercise with values.
 func (s *session) load(name string, values course.Values) (course.Exercise, error) {
 	values.Namespace = lesson.Namespace(course.Exercise{ID: course.IDOf(name)})
 	e, err := s.source.Load(name, values)

@@ -95,6 +95,9 @@ func (s *session) open(ctx context.Context, name string) (e course.Exercise, beg
 	if begun, err = s.connect(ctx); err != nil {
 		return e, nil, err
 	}
+	if err := s.keepValues(s.env.values); err != nil {
+		return e, nil, err
+	}
 	e, err = s.load(name, s.env.values)
 	return e, begun, err
 }

@@ -1,6 +1,8 @@
 package learn
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"io"
@@ -188,6 +190,34 @@ func TestLearnHintFollowsWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, out.String(), "You changed `port`.")
+}
+
+// A hint that needs no cluster prints the addresses that the task printed.
+func TestLearnHintHasTheClustersValues(t *testing.T) {
+	with := func() (*session, *syncBuffer) {
+		d, _, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
+		files := smallCourse(t)
+		delete(files, fix+"/text.zh.md")
+		english := files[fix+"/text.en.md"]
+		english.Data = bytes.Replace(english.Data, []byte("## hint/3\n"), []byte("## hint/3\nFree: {pool}\n\n"), 1)
+		d.source.Exercises = files
+		find := d.find
+		d.find = func(ctx context.Context) (*environment, error) {
+			found, err := find(ctx)
+			found.values.Pool = "172.20.0.1-172.20.0.9"
+			return found, err
+		}
+		return d, out
+	}
+	d, _ := with()
+	if err := d.start(t.Context(), "04"); err != nil {
+		t.Fatal(err)
+	}
+	d, out := with()
+	if err := d.hint(t.Context(), "3"); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, out.String(), "Free: 172.20.0.1-172.20.0.9")
 }
 
 func TestLearnSolutionIsGuarded(t *testing.T) {
