@@ -18,13 +18,28 @@ var assets embed.FS
 // HTML writes one page that needs no script, no font and no request. A cell shows its explanation when the pointer or
 // the keyboard's focus is on it.
 func HTML(w io.Writer, run Run) error {
-	p := newPage(run)
 	css, err := styles("palette.css", "page.css")
 	if err != nil {
 		return err
 	}
-	p.CSS = css
-	return render(w, "page.html", p)
+	t := run.Totals()
+	p := page{Run: run, CSS: css, Title: cmp.Or(run.Tool, "svclab") + " report", Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t,
+		Facts: clusterTerms(run), Filters: []filter{{"all", "all", len(run.Verdicts), true}, {"fail", "failed", t.Failed, false},
+			{"unsure", "inconclusive", t.Inconclusive, false}, {"pass", "passed", t.Passed, false},
+			{"skipped", "skipped", len(run.Verdicts) - t.Run, false}}}
+	if run.Conformance != nil {
+		p.Title = cmp.Or(run.Tool, "svclab") + " conformance report"
+	}
+	tables := 0
+	return render(w, "page.html", p, template.FuncMap{
+		"badge": badgeFor, "cells": cellCounts, "elapsed": elapsedText, "join": strings.Join, "short": short, "skipReason": skipReason, "thousands": thousands,
+		"behaviourFilters": behaviourFilters, "conformanceTerms": conformanceTerms, "core": coreBehaviours,
+		"bad": func(r reach.Result) bool { return r == reach.Fail || r == reach.Inconclusive },
+		"table": func(t reach.Table, step string) pageTable {
+			tables++
+			return newPageTable(fmt.Sprintf("t%d", tables), t, step)
+		},
+	})
 }
 
 // styles joins style sheets of this package.
@@ -41,8 +56,8 @@ func styles(names ...string) (template.CSS, error) {
 }
 
 // render executes one of this package's templates.
-func render(w io.Writer, name string, data any) error {
-	t, err := template.ParseFS(assets, name)
+func render(w io.Writer, name string, data any, funcs template.FuncMap) error {
+	t, err := template.New(name).Funcs(funcs).ParseFS(assets, name)
 	if err != nil {
 		return fmt.Errorf("parse %s: %w", name, err)
 	}
@@ -54,23 +69,12 @@ func render(w io.Writer, name string, data any) error {
 
 // page is what page.html shows.
 type page struct {
-	CSS       template.CSS
-	Title     string
-	Result    badge
-	Started   string
-	Elapsed   string
-	Closing   string
-	Facts     []term
-	Filters   []filter
-	Totals    Totals
-	Cells     string
-	Probes    string
-	Skips     []Skip
-	Lost      []string
-	Scenarios []pageScenario
-	Slowest   []term
-	// Conformance is nil for a run that has no such report.
-	Conformance *pageConformance
+	Run
+	CSS            template.CSS
+	Title, Closing string
+	Totals         Totals
+	Facts          []term
+	Filters        []filter
 }
 
 // badge is a result with its mark and CSS class: colour is never the only sign.
@@ -89,19 +93,6 @@ type filter struct {
 	Class, Label string
 	Count        int
 	Chosen       bool
-}
-
-type pageScenario struct {
-	badge
-	Name, Title, Elapsed, Behaviours, Skip string
-	Open                                   bool
-	Steps                                  []pageStep
-}
-
-type pageStep struct {
-	badge
-	Name, Elapsed, Why, Lines string
-	Tables                    []pageTable
 }
 
 type pageTable struct {
@@ -134,48 +125,38 @@ type pageCell struct {
 	Terms                        []term
 }
 
-func newPage(run Run) page {
-	t := run.Totals()
-	p := page{Title: cmp.Or(run.Tool, "svclab") + " report", Result: badgeFor(run.Result()),
-		Started: run.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Elapsed: short(run.Elapsed),
-		Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t, Cells: cellCounts(t.Cells), Probes: thousands(t.Probes),
-		Skips: run.Skips(), Lost: run.Lost(), Facts: clusterTerms(run), Conformance: newPageConformance(run.Conformance)}
-	if c := p.Conformance; c != nil {
-		p.Title = cmp.Or(run.Tool, "svclab") + " conformance report"
-	}
-	p.Filters = []filter{{"all", "all", len(run.Verdicts), true}, {"fail", "failed", t.Failed, false},
-		{"unsure", "inconclusive", t.Inconclusive, false}, {"pass", "passed", t.Passed, false},
-		{"skipped", "skipped", len(run.Verdicts) - t.Run, false}}
-	for _, v := range run.Slowest(mostSlow) {
-		p.Slowest = append(p.Slowest, term{Label: v.Scenario, Text: short(v.Elapsed)})
-	}
-	tables := 0
-	for _, v := range run.Verdicts {
-		s := pageScenario{badge: badgeFor(v.Result), Name: v.Scenario, Title: v.Title, Elapsed: elapsedText(v), Behaviours: strings.Join(v.Behaviours, ", "),
-			Open: v.Result == reach.Fail || v.Result == reach.Inconclusive}
-		if v.Result == reach.Skipped {
-			s.Skip = skipReason(v)
-		}
-		for _, step := range v.Steps {
-			ps := pageStep{badge: badgeFor(step.Result), Name: step.Name, Elapsed: short(step.Elapsed), Why: step.Why,
-				Lines: strings.Join(step.Lines, "\n")}
-			for _, table := range step.Tables {
-				tables++
-				ps.Tables = append(ps.Tables, newPageTable(fmt.Sprintf("t%d", tables), table, step.Name))
-			}
-			s.Steps = append(s.Steps, ps)
-		}
-		p.Scenarios = append(p.Scenarios, s)
-	}
-	return p
-}
-
 func clusterTerms(run Run) []term {
 	c := run.Cluster
 	return slices.DeleteFunc([]term{{Label: "Cluster", Text: c.Name}, {Label: "Kubernetes", Text: c.Kubernetes}, {Label: "kube-proxy", Text: c.ProxyMode},
 		{Label: "IP families", Text: strings.Join(c.Families, ", ")}, {Label: "Nodes", Text: c.nodeNames(", ")},
 		{Label: "Provider", Text: c.Provider}, {Label: "Engine", Text: c.Engine},
 		{Label: "Tool", Text: strings.TrimSpace(run.Tool + " " + run.Version)}}, func(fact term) bool { return fact.Text == "" })
+}
+
+// behaviourFilters are the choices of which behaviours to show.
+func behaviourFilters(c Conformance) []filter {
+	n := c.Statistics.Behaviours
+	return []filter{{"all", "all", n.Total, true}, {"fail", "failed", n.Failed, false}, {"unsure", "inconclusive", n.Inconclusive, false},
+		{"pass", "passed", n.Passed, false}, {"skipped", "not verified", n.Skipped, false}}
+}
+
+// coreBehaviours counts the behaviours of profile core where there are others too.
+func coreBehaviours(c Conformance) (n int) {
+	for _, b := range c.Behaviours {
+		if b.Profile == "core" {
+			n++
+		}
+	}
+	return n % max(1, len(c.Behaviours))
+}
+
+func conformanceTerms(c Conformance) []term {
+	terms := []term{{Label: "Vantages", Text: vantageLine(c.Vantages)},
+		{Label: "Proxy mode", Text: strings.Trim(c.Cluster.ProxyMode+", "+c.ProxySource, ", ")}, {Label: "Image", Text: c.Image}}
+	for _, f := range c.Features {
+		terms = append(terms, term{Label: "Feature " + f.Name, Text: strings.TrimPrefix(f.String(), f.Name+": ")})
+	}
+	return terms
 }
 
 func newPageTable(id string, table reach.Table, step string) pageTable {

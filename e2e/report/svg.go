@@ -41,7 +41,7 @@ func SVG(w io.Writer, run Run, step string) error {
 	p.legend()
 	p.Width, p.Height = p.width, p.y+pictureMargin
 	p.Desc = "Rows are targets, columns are the vantages that the probes come from. " + strings.Join(p.said, ". ") + "."
-	return render(w, "picture.svg", p)
+	return render(w, "picture.svg", p, nil)
 }
 
 // stepOfRun finds a step that has a table. Its errors name those that a caller can choose from.
