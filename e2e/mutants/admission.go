@@ -13,12 +13,16 @@ import (
 	"github.com/svclab/svclab/e2e/wait"
 )
 
-// admitted has the API server change a Service that it is to refuse while it is created, by a MutatingAdmissionPolicy, so
-// that it has nothing to refuse. The policy is about Services of the example's name; change is its JSON patch. It labels
-// what it changes, too.
-func admitted(example corev1.Service, change string) Fault {
-	name := mutantMark + "-" + example.Name
-	change = fmt.Sprintf(`[%s, JSONPatch{op: "add", path: "/metadata/labels", value: {%q: "policy"}}]`, change, mutantLabel)
+// admitted makes the API server admit a Service that it should refuse: a MutatingAdmissionPolicy changes the Service while it
+// is created. The policy is about Services of the name; change is its JSON patch. It labels what it changes, too.
+func admitted(p struct {
+	Name   string             `json:"name"`
+	Spec   corev1.ServiceSpec `json:"spec"`
+	Change string             `json:"change"`
+}) Fault {
+	name := mutantMark + "-" + p.Name
+	example := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: p.Name}, Spec: p.Spec}
+	change := fmt.Sprintf(`[%s, JSONPatch{op: "add", path: "/metadata/labels", value: {%q: "policy"}}]`, p.Change, mutantLabel)
 	// until has the API server try to make the Service, without doing it, until it is changed, or is not. Whether it is
 	// refused does not tell: a dry run admits node ports of any number.
 	until := func(ctx context.Context, lab Lab, changed bool) error {
@@ -78,11 +82,7 @@ func removeAdmitted(ctx context.Context, lab Lab) error {
 	if err != nil {
 		return fmt.Errorf("find the services that were admitted: %w", err)
 	}
-	var errs []error
-	for _, service := range list.Items {
-		if err := lab.Client().CoreV1().Services(service.Namespace).Delete(ctx, service.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("delete service %s: %w", service.Name, err))
-		}
-	}
-	return errors.Join(errs...)
+	return remove(list.Items, func(namespace, name string) error {
+		return lab.Client().CoreV1().Services(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	})
 }

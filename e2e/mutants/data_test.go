@@ -4,11 +4,20 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/reach"
@@ -17,11 +26,21 @@ import (
 	"github.com/svclab/svclab/manifests"
 )
 
+// allOf are the mutants of all scenarios.
+func allOf(t *testing.T) []Mutant {
+	t.Helper()
+	all, err := Load(manifests.FS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // loaded are the mutants' scenarios by name.
 func loaded(t *testing.T) map[string]scenario.Scenario {
 	t.Helper()
 	var names []string
-	for _, m := range All() {
+	for _, m := range allOf(t) {
 		names = append(names, m.Scenario)
 	}
 	slices.Sort(names)
@@ -39,7 +58,7 @@ func loaded(t *testing.T) map[string]scenario.Scenario {
 func TestMutantsAreWhole(t *testing.T) {
 	scenarios := loaded(t)
 	seen := map[string]bool{}
-	for _, m := range All() {
+	for _, m := range allOf(t) {
 		if seen[m.Name] || m.Name == "" || strings.ToLower(m.Name) != m.Name || strings.ContainsAny(m.Name, " _/") {
 			t.Errorf("mutant %q: its name is empty, taken, or not words joined by dashes", m.Name)
 		}
@@ -83,7 +102,7 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 			t.Errorf("mutant %s: no difference has the field %q", m.Name, sign.Field)
 		}
 		if (sign.Field == NotProbed) != (m.Notice.Result == reach.Inconclusive) {
-			t.Errorf("mutant %s: a cell that was not asked makes a step Inconclusive, and nothing else does", m.Name)
+			t.Errorf("mutant %s: a cell that was not probed makes a step Inconclusive, and nothing else does", m.Name)
 		}
 		if len(sign.From) == 0 {
 			t.Errorf("mutant %s: a sign is from nowhere", m.Name)
@@ -107,7 +126,7 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 // Every behaviour is proven to be checked: a fault that is about it makes a scenario fail that verifies it.
 func TestEveryBehaviourHasAMutant(t *testing.T) {
 	proven := map[string]bool{}
-	for _, m := range All() {
+	for _, m := range allOf(t) {
 		for _, id := range m.Behaviours {
 			proven[id] = true
 		}
@@ -119,22 +138,76 @@ func TestEveryBehaviourHasAMutant(t *testing.T) {
 	}
 }
 
-// A scenario is run once for all of its mutants, so they stand together.
-func TestMutantsOfOneScenarioStandTogether(t *testing.T) {
-	var order []string
-	for _, m := range All() {
-		if len(order) == 0 || order[len(order)-1] != m.Scenario {
-			order = append(order, m.Scenario)
+// What is wrong with a file of mutants is an error when it is loaded, with the file's name.
+func TestLoadIsStrict(t *testing.T) {
+	for text, want := range map[string]string{
+		"mutants: [{name: a, effects: b}]":                            `unknown field "mutants[0].effects"`,
+		"mutants: [{fault: {explode: worker}}]":                       "want one fault of these kinds: addressForgotten, ",
+		"mutants: [{fault: {stranger: worker, freezeProxy: worker}}]": "want one fault of these kinds",
+		"mutants: [{fault: {}}]":                                      "want one fault of these kinds",
+		"mutants: [{fault: {edit: {service: a, path: {}}}}]":          `fault edit: unknown field "path"`,
+		"mutants: [{fault: {dnsDown: {slowly: true}}}]":               `fault dnsDown: unknown field "slowly"`,
+		"mutants: [{fault: {ownAddress: worker}}]":                    "fault ownAddress: json: cannot unmarshal",
+	} {
+		_, err := Load(fstest.MapFS{"scenarios/x/mutants.yaml": {Data: []byte(text)}})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "scenarios/x/mutants.yaml") {
+			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
-	}
-	if sorted := slices.Compact(slices.Sorted(slices.Values(order))); len(sorted) != len(order) {
-		t.Errorf("scenarios in the order of their mutants: %v", order)
 	}
 }
 
+// Every template of a fault can be filled in, on a cluster that has all that the scenario makes.
+func TestTemplatesAreFilledIn(t *testing.T) {
+	scene := wholeScene(t, newFakeLab(t))
+	for _, name := range slices.Sorted(maps.Keys(loaded(t))) {
+		var file struct {
+			Mutants []struct {
+				Name  string
+				Fault map[string]any
+			}
+		}
+		data, err := fs.ReadFile(manifests.FS(), path.Join(scenario.Folder, name, scenario.MutantsFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal(data, &file); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range file.Mutants {
+			delete(m.Fault, "dnsPod") // its template is CoreDNS's
+			text, err := yaml.Marshal(m.Fault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := scene.fill(string(text)); err != nil {
+				t.Errorf("mutant %s: %v", m.Name, err)
+			}
+		}
+	}
+}
+
+// wholeScene is the lab's scene with every Service and pod that faults are about.
+func wholeScene(t *testing.T, lab Lab) Scene {
+	t.Helper()
+	scene, err := Look(t.Context(), lab, "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{serviceName, "forgetful", "same-zone", "anywhere", "first", "router", "required"} {
+		scene.All[name] = corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name},
+			Spec:   corev1.ServiceSpec{ClusterIPs: []string{"10.96.0.9", "fd00:10:96::9"}, Ports: []corev1.ServicePort{{Port: 80, NodePort: 30080}}},
+			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "172.18.200.1"}, {IP: "fc00::1"}}}}}
+	}
+	scene.Service, scene.LoadBalancer = scene.All[serviceName], scene.Balancer(serviceName)
+	for _, name := range []string{"my-app-a", "late", "new", "alpha", "beta"} {
+		scene.Pods[name], scene.Pods6[name] = netip.MustParseAddr("10.244.1.9"), netip.MustParseAddr("fd00:244::9")
+	}
+	return scene
+}
+
 func TestNamed(t *testing.T) {
-	all := All()
-	found, unknown := Named([]string{all[3].Name, "none-such", all[1].Name})
+	all := allOf(t)
+	found, unknown := Named(all, []string{all[3].Name, "none-such", all[1].Name})
 	if len(found) != 2 || found[0].Name != all[1].Name || found[1].Name != all[3].Name || !slices.Equal(unknown, []string{"none-such"}) {
 		t.Errorf("found %d, first %s, unknown %v", len(found), found[0].Name, unknown)
 	}
@@ -182,7 +255,7 @@ func TestSignsAreSaid(t *testing.T) {
 		}
 	}
 	used := map[string]bool{}
-	for _, m := range All() {
+	for _, m := range allOf(t) {
 		for _, sign := range m.Notice.Checks {
 			for _, why := range sign.Why {
 				isSaid := slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, why) })

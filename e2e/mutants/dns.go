@@ -28,7 +28,7 @@ func patch[T any](ctx context.Context, client func(context.Context, string, type
 	return nil
 }
 
-// dnsDown takes away every pod of CoreDNS, at once: one that is given time goes on answering.
+// dnsDown removes every pod of CoreDNS without a grace period, in which it would go on answering.
 func dnsDown() Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
@@ -72,8 +72,8 @@ func dnsDown() Fault {
 	}
 }
 
-// dnsRuns waits until CoreDNS runs as it is now declared, and no pod of before answers any more: one that is told to end
-// does for some seconds, and a question on its way to it when it does is lost.
+// dnsRuns waits until CoreDNS runs as it is now declared, and no earlier pod is left: a terminating one answers for some
+// seconds, and a request that is on its way when it ends is lost.
 func dnsRuns(ctx context.Context, lab Lab) error {
 	if err := waitForDeployment(ctx, lab, dnsNamespace, dnsName); err != nil {
 		return err
@@ -101,11 +101,14 @@ func aliasChanged(other string) Fault {
 }
 
 // recordsLost has CoreDNS answer that a Service has no record of a type.
-func recordsLost(record, service string) Fault {
+func recordsLost(p struct {
+	Type    string `json:"type"`
+	Service string `json:"service"`
+}) Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
-			name := fmt.Sprintf("%s.%s.svc.%s.", service, scene.Namespace, scene.Domain)
-			return corefile(ctx, lab, fmt.Sprintf("    template IN %s %s {\n        match \"%s\"\n        rcode NOERROR\n        fallthrough\n    }\n", record, scene.Domain, quoted(name)))
+			name := fmt.Sprintf("%s.%s.svc.%s.", p.Service, scene.Namespace, scene.Domain)
+			return corefile(ctx, lab, fmt.Sprintf("    template IN %s %s {\n        match \"%s\"\n        rcode NOERROR\n        fallthrough\n    }\n", p.Type, scene.Domain, quoted(name)))
 		},
 		Revert: func(ctx context.Context, lab Lab) error { return corefile(ctx, lab, "") },
 	}

@@ -7,12 +7,11 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // dnsPod puts one more pod behind the cluster's DNS Service, whose Corefile has lines of its own in the first server
-// block: one in several questions gets its answer. {namespace} and {domain} in them are filled in.
+// block: some of the lookups get its answer. {namespace} and {domain} in them are filled in.
 func dnsPod(lines string) Fault {
 	labels := mutantLabel + "=dns"
 	return Fault{
@@ -51,26 +50,15 @@ func dnsPod(lines string) Fault {
 		Revert: func(ctx context.Context, lab Lab) error {
 			options := metav1.ListOptions{LabelSelector: labels}
 			pods, maps := lab.Client().CoreV1().Pods(dnsNamespace), lab.Client().CoreV1().ConfigMaps(dnsNamespace)
-			var errs []error
-			if list, err := pods.List(ctx, options); err != nil {
-				errs = append(errs, fmt.Errorf("find the other pod of CoreDNS: %w", err))
-			} else {
-				for _, pod := range list.Items {
-					if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0)); err != nil && !apierrors.IsNotFound(err) {
-						errs = append(errs, fmt.Errorf("remove the other pod of CoreDNS: %w", err))
-					}
-				}
+			there, err := pods.List(ctx, options)
+			configs, failed := maps.List(ctx, options)
+			if err := errors.Join(err, failed); err != nil {
+				return fmt.Errorf("find the other pod of CoreDNS and its configuration: %w", err)
 			}
-			if list, err := maps.List(ctx, options); err != nil {
-				errs = append(errs, fmt.Errorf("find the other configuration of CoreDNS: %w", err))
-			} else {
-				for _, m := range list.Items {
-					if err := maps.Delete(ctx, m.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-						errs = append(errs, fmt.Errorf("remove the other configuration of CoreDNS: %w", err))
-					}
-				}
-			}
-			return errors.Join(append(errs, podsGone(ctx, lab, dnsNamespace, labels))...)
+			return errors.Join(
+				remove(there.Items, func(_, name string) error { return pods.Delete(ctx, name, *metav1.NewDeleteOptions(0)) }),
+				remove(configs.Items, func(_, name string) error { return maps.Delete(ctx, name, metav1.DeleteOptions{}) }),
+				podsGone(ctx, lab, dnsNamespace, labels))
 		},
 	}
 }

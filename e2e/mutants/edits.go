@@ -15,22 +15,28 @@ import (
 // undoIs is the annotation on a Service that a mutant edited: the merge patch that makes it what it was.
 const undoIs = "svclab.io/mutant-undo"
 
-// edited changes a Service of the scenario behind its back. body is a merge patch; it is sent to the subresource, or to
-// the Service itself where that is empty.
-func edited(service, subresource, body string) Fault {
+// Edit is a merge patch of one of the scenario's Services, or of its subresource.
+type Edit struct {
+	Service     string          `json:"service"`
+	Subresource string          `json:"subresource"`
+	Patch       json.RawMessage `json:"patch"`
+}
+
+// edited changes a Service of the scenario without the scenario's knowledge.
+func edited(e Edit) Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
-			s, err := scene.service(service)
+			s, err := scene.service(e.Service)
 			if err != nil {
 				return err
 			}
-			return edit(ctx, lab, s, subresource, body)
+			return edit(ctx, lab, s, e.Subresource, string(e.Patch))
 		},
 		Revert: unedit,
 	}
 }
 
-// edit notes how a Service is, on it, and then changes it.
+// edit stores in an annotation of a Service how to undo the patch, and then patches it.
 func edit(ctx context.Context, lab Lab, service corev1.Service, subresource, body string) error {
 	var patch map[string]any
 	if err := json.Unmarshal([]byte(body), &patch); err != nil {

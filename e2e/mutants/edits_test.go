@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func TestEditedIsPutBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := edited(serviceName, "", `{"spec":{"sessionAffinity":"ClientIP","clusterIP":"10.96.0.10"}}`)
+	b := edited(Edit{Service: serviceName, Patch: []byte(`{"spec":{"sessionAffinity":"ClientIP","clusterIP":"10.96.0.10"}}`)})
 	if err := b.Inject(t.Context(), lab, scene); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestEditedIsPutBack(t *testing.T) {
 			t.Errorf("reverted, it is %+v (%v)", now, err)
 		}
 	}
-	if err := edited("none-such", "", "{}").Inject(t.Context(), lab, scene); err == nil {
+	if err := edited(Edit{Service: "none-such", Patch: []byte("{}")}).Inject(t.Context(), lab, scene); err == nil {
 		t.Error("a Service that there is not was edited")
 	}
 }
@@ -113,20 +114,34 @@ func TestRulesNeedTheirAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := redirected("worker", "none-such", "a").Inject(t.Context(), lab, scene); err == nil || !strings.Contains(err.Error(), "does not have") {
+	redirected := func(service, pod string) Fault {
+		return filter(Filter{Nodes: []string{"worker"}, EveryClient: []string{fmt.Sprintf("ip daddr {{.ClusterIP %q}} dnat ip to {{.Pod %q}}", service, pod)}})
+	}
+	if err := redirected("none-such", "a").Inject(t.Context(), lab, scene); err == nil || !strings.Contains(err.Error(), "does not have") {
 		t.Errorf("a rule about no address: %v", err)
 	}
-	if err := redirected("worker", serviceName, "c").Inject(t.Context(), lab, scene); err != nil {
+	if err := redirected(serviceName, "c").Inject(t.Context(), lab, scene); err != nil {
 		t.Errorf("a pod that is not ready: %v", err)
 	}
 	if want := "node/worker: nft -f -"; !slices.Contains(lab.ran, want) {
 		t.Errorf("ran %q, want %q", lab.ran, want)
 	}
-	want := []string{"x numgen random mod 2 == 0 dnat ip to 10.244.1.5:8080", "x dnat ip to 10.244.2.5:8080"}
-	if got := scene.shared("x", 2); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if err := scene.backends(3); err == nil {
-		t.Error("two pods are taken for three")
+	for template, want := range map[string]string{
+		"{{.NthBackend 2}}":       "10.244.2.5",
+		"{{.NthBackend 3}}":       "2 pods of the app are ready, want 3",
+		`{{.Backend "worker"}}`:   "10.244.1.5",
+		`{{.Backend "gone"}}`:     "no pod of the app is ready on gone",
+		`{{.Pod "gone"}}`:         "no pod gone with an IPv4 address",
+		"{{.NodePort}}":           "has no node port",
+		"{{.LoadBalancer}}":       "does not have",
+		`{{.UnusedPod "worker"}}`: "10.244.1.254",
+		"{{.DNSPod}}":             "10.244.0.2",
+		"{{.Nodes.worker9.Addr}}": "no entry for key",
+		"{{.Nonsense}}":           "can't evaluate field Nonsense",
+	} {
+		got, err := scene.fill(template)
+		if got += fmt.Sprint(err); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", template, got, want)
+		}
 	}
 }

@@ -18,12 +18,12 @@ const (
 	mutantMark  = "svclab-mutant"
 )
 
-// strangerName is the pod's, and so who it says it is.
+// strangerName is the pod's name, which its answers contain.
 const strangerName = "stranger"
 
-// stranger runs a pod of the app's image that the Service does not select, and sends it one in share of a node's
-// connections to the ClusterIP.
-func stranger(slot string, share int) Fault {
+// stranger runs a pod of the app's image that the Service does not select, and sends it half of a node's connections to the
+// ClusterIP.
+func stranger(slot string) Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			pod := &corev1.Pod{
@@ -42,28 +42,35 @@ func stranger(slot string, share int) Fault {
 			if err != nil {
 				return fmt.Errorf("make the stranger: %w", err)
 			}
-			addr, ok := ready4(pod)
-			if !ok {
-				return errors.New("make the stranger: it has no IPv4 address")
-			}
-			rule := fmt.Sprintf("%s numgen random mod %d == 0 dnat ip to %s:8080", scene.toService(), share, addr)
-			return filter(slot, func(Scene) (Rules, error) { return everyClient(rule), nil }).Inject(ctx, lab, scene)
+			rule := fmt.Sprintf("ip daddr {{.VIP}} tcp dport 80 numgen random mod 2 == 0 dnat ip to %s:8080", ready4(pod))
+			return filter(Filter{Nodes: []string{slot}, EveryClient: []string{rule}}).Inject(ctx, lab, scene)
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
-			err := filter(slot, nil).Revert(ctx, lab)
+			err := filter(Filter{Nodes: []string{slot}}).Revert(ctx, lab)
 			pods, listed := lab.Client().CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
 			if listed != nil {
 				return errors.Join(err, fmt.Errorf("find the stranger: %w", listed))
 			}
-			for _, pod := range pods.Items {
-				gone := lab.Client().CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
-				if gone != nil && !apierrors.IsNotFound(gone) {
-					err = errors.Join(err, fmt.Errorf("remove the stranger: %w", gone))
-				}
-			}
-			return err
+			return errors.Join(err, remove(pods.Items, func(namespace, name string) error {
+				return lab.Client().CoreV1().Pods(namespace).Delete(ctx, name, *metav1.NewDeleteOptions(0))
+			}))
 		},
 	}
+}
+
+// remove deletes objects that mutants made, each by its namespace and name. One that is gone already is no error.
+func remove[T any, P interface {
+	*T
+	metav1.Object
+}](objects []T, del func(namespace, name string) error) error {
+	var errs []error
+	for i := range objects {
+		o := P(&objects[i])
+		if err := del(o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("remove %s/%s, which a mutant made: %w", o.GetNamespace(), o.GetName(), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // routeProtocol marks routes of mutants; the kernel attaches no meaning to it.
@@ -82,11 +89,14 @@ func wayIn(slot string) Fault {
 	}
 }
 
-// proberReplaced puts a shell script in the prober's place.
-func proberReplaced(vantage, script string) Fault {
+// proberReplaced puts a shell script in the prober's place at a vantage.
+func proberReplaced(p struct {
+	At     string `json:"at"`
+	Script string `json:"script"`
+}) Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
-			v, err := find(ctx, lab, vantage)
+			v, err := find(ctx, lab, p.At)
 			if err != nil {
 				return err
 			}
@@ -94,15 +104,15 @@ func proberReplaced(vantage, script string) Fault {
 			if err != nil {
 				return err
 			}
-			// $0 is the prober, $1 what it becomes. One that stands there already would answer on.
+			// $0 is the prober, $1 what it becomes. A prober that runs already would go on.
 			replace := `mv "$0" "$0.` + mutantMark + `" && printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0" || exit
 			for process in /proc/[0-9]*; do
 				if [ "$(readlink "$process/exe")" = "$0.` + mutantMark + `" ]; then kill "${process#/proc/}"; fi
 			done`
-			return at(ctx, lab, vantage, "", "sh", "-c", replace, path, script)
+			return at(ctx, lab, p.At, "", "sh", "-c", replace, path, p.Script)
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
-			putBack := `for was in /kind/svclab/*.` + mutantMark + ` /tmp/*.` + mutantMark + `; do
+			restore := `for was in /kind/svclab/*.` + mutantMark + ` /tmp/*.` + mutantMark + `; do
 				if [ -e "$was" ]; then
 					is="${was%.` + mutantMark + `}"
 					mv -f "$was" "$is" && rm -f "$is".said-* || exit
@@ -111,34 +121,24 @@ func proberReplaced(vantage, script string) Fault {
 					done
 				fi
 			done`
-			return at(ctx, lab, vantage, "", "sh", "-c", putBack)
+			return at(ctx, lab, p.At, "", "sh", "-c", restore)
 		},
 	}
 }
 
-// repeater is a prober that probes one batch of each size, and prints the observations of that batch for every later one of
-// the same size. TestRepeater holds it against the real prober.
-const repeater = `real="$0.` + mutantMark + `"
-if [ "$1" != session ]; then exec "$real" "$@"; fi
-while read -r line; do
-	cells=$(printf "%s" "$line" | grep -o "cells[^,]*," | head -n 1 | tr -dc 0-9)
-	said="$0.said-$cells"
-	if [ -z "$cells" ] || [ ! -s "$said" ]; then
-		: >"$said"
-		{ printf "%s\n" "$line"; n=0; until grep -q sessionEnded "$said" || [ "$n" -ge 300 ]; do sleep 0.1; n=$((n + 1)); done; } | "$real" session >"$said"
-	fi
-	cat "$said"
-done`
-
 // kernelSet gives one of a node's kernel settings, by its path under /proc/sys, another value.
-func kernelSet(slot, name, value string) Fault {
+func kernelSet(p struct {
+	Node    string `json:"node"`
+	Setting string `json:"setting"`
+	Value   string `json:"value"`
+}) Fault {
 	const was = "/run/" + mutantMark + "-setting"
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
-			return onNode(ctx, lab, slot, "", "sh", "-c", fmt.Sprintf(`cat /proc/sys/%s >%s && echo %s >/proc/sys/%[1]s`, name, was, value))
+			return onNode(ctx, lab, p.Node, "", "sh", "-c", fmt.Sprintf(`cat /proc/sys/%s >%s && echo %s >/proc/sys/%[1]s`, p.Setting, was, p.Value))
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
-			return onNode(ctx, lab, slot, "", "sh", "-c", fmt.Sprintf(`if [ -s %[1]s ]; then cat %[1]s >/proc/sys/%[2]s && rm %[1]s; fi`, was, name))
+			return onNode(ctx, lab, p.Node, "", "sh", "-c", fmt.Sprintf(`if [ -s %[1]s ]; then cat %[1]s >/proc/sys/%[2]s && rm %[1]s; fi`, was, p.Setting))
 		},
 	}
 }
@@ -159,17 +159,24 @@ func proxyFrozen(slot string) Fault {
 	}
 }
 
-// unheardOf edits a Service, waits until a node's rules show it by a shell command, and stops the node's kube-proxy
-// there: what is changed from then on it does not hear of.
-func unheardOf(slot, service, body string, shown func(Scene) string) Fault {
-	edits, stops := edited(service, "", body), proxyFrozen(slot)
+// proxyFrozenAfter edits a Service, waits until a shell command shows that a node's rules follow, and stops the node's
+// kube-proxy then: it gets no later change.
+func proxyFrozenAfter(p struct {
+	Node  string `json:"node"`
+	Edit  Edit   `json:"edit"`
+	Shown string `json:"shown"`
+}) Fault {
+	edits, stops := edited(p.Edit), proxyFrozen(p.Node)
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			if err := edits.Inject(ctx, lab, scene); err != nil {
 				return err
 			}
-			poll := fmt.Sprintf(`for i in $(seq 100); do if %s; then exit; fi; sleep 0.2; done; echo kube-proxy did not write it within 20 s >&2; exit 1`, shown(scene))
-			if err := onNode(ctx, lab, slot, "", "sh", "-c", poll); err != nil {
+			poll, err := scene.fill(`for i in $(seq 100); do if ` + p.Shown + `; then exit; fi; sleep 0.2; done; echo kube-proxy did not write it within 20 s >&2; exit 1`)
+			if err != nil {
+				return err
+			}
+			if err := onNode(ctx, lab, p.Node, "", "sh", "-c", poll); err != nil {
 				return err
 			}
 			return stops.Inject(ctx, lab, scene)
@@ -184,7 +191,7 @@ func unheardOf(slot, service, body string, shown func(Scene) string) Fault {
 const addressLabel = "lo:mutant"
 
 // addressOwned gives nodes the load balancer's address. Linux answers ARP for an address whichever of its links has it.
-func addressOwned(slots ...string) Fault {
+func addressOwned(slots []string) Fault {
 	each := func(do func(slot string) error) error {
 		var errs []error
 		for _, slot := range slots {

@@ -18,6 +18,18 @@ import (
 	"github.com/svclab/svclab/e2e/probe/wire"
 )
 
+// repeater is the script of the mutant prober-repeats-itself, as its Inject runs it.
+func repeater(t *testing.T) string {
+	t.Helper()
+	lab := newFakeLab(t)
+	found, _ := Named(allOf(t), []string{"prober-repeats-itself"})
+	if err := found[0].Fault.Inject(t.Context(), lab, Scene{}); err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(lab.ran[0], " /kind/svclab/prober-1 ")
+	return script
+}
+
 // The repeater answers a second batch as the first, whatever it is about. It is a script that reads what the prober writes,
 // so it must change together with the prober.
 func TestRepeater(t *testing.T) {
@@ -32,7 +44,7 @@ func TestRepeater(t *testing.T) {
 	if err := os.Symlink(real, program+"."+mutantMark); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+repeater+"\n"), 0o755); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+repeater(t)+"\n"), 0o755); err != nil { //nolint:gosec // it is a program
 		t.Fatal(err)
 	}
 	var input strings.Builder
@@ -69,7 +81,7 @@ func TestRepeater(t *testing.T) {
 // Whatever an earlier process left is reverted before anything is tried, and a cluster that is whole stays as it is.
 func TestSweepChangesNothingThatIsWhole(t *testing.T) {
 	lab := newFakeLab(t)
-	if err := Sweep(t.Context(), lab); err != nil {
+	if err := Sweep(t.Context(), lab, allOf(t)); err != nil {
 		t.Fatal(err)
 	}
 	for _, action := range lab.client.Actions() {
@@ -98,7 +110,7 @@ func TestWayIn(t *testing.T) {
 	if want := "outside: ip route add 10.96.0.0/16 via 172.18.0.3 protocol 222"; !slices.Contains(lab.ran, want) {
 		t.Errorf("ran %q, want %q", lab.ran, want)
 	}
-	if err := addressOwned("worker").Inject(t.Context(), lab, scene); err == nil {
+	if err := addressOwned([]string{"worker"}).Inject(t.Context(), lab, scene); err == nil {
 		t.Error("without a load balancer's address there is no fault to inject, and Inject must return an error")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"text/template"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -16,121 +17,88 @@ import (
 // that reverting is deleting it.
 const filterTable = "svclab-mutant"
 
-// Rules are nftables rules that are injected into a node, by where a packet meets them. Those of the address translation stand
-// before kube-proxy's: the first that translates a connection decides.
-type Rules struct {
-	// Sets are declarations of sets that the rules speak of.
-	Sets []string
-	// Arriving and Sent translate the destination of connections that pods and other machines make through the node,
-	// and of those of the node's own processes.
-	Arriving, Sent []string
+// Filter are nftables rules that are injected into the packet filters of nodes, by where a packet meets them. Those of the
+// address translation stand before kube-proxy's: the first that translates a connection decides.
+type Filter struct {
+	// Nodes are the slots of the nodes that get them.
+	Nodes []string `json:"nodes"`
+	// Sets are declarations of sets that the rules use.
+	Sets []string `json:"sets"`
+	// Arriving translates the destination of connections that pods and other machines make through the node, EveryClient
+	// that of the node's own processes too.
+	Arriving    []string `json:"arriving"`
+	EveryClient []string `json:"everyClient"`
 	// Leaving translates the source of connections that leave the node, those between its pods included.
-	Leaving []string
-	// ArrivingRaw and SentRaw filter packets before anything else sees them.
-	ArrivingRaw, SentRaw []string
+	Leaving []string `json:"leaving"`
+	// ArrivingRaw and SentRaw filter packets before anything else sees them, EveryClientRaw both.
+	ArrivingRaw    []string `json:"arrivingRaw"`
+	SentRaw        []string `json:"sentRaw"`
+	EveryClientRaw []string `json:"everyClientRaw"`
 }
 
-// everyClient has the same rules for the pods' connections and the node's own.
-func everyClient(rules ...string) Rules { return Rules{Arriving: rules, Sent: rules} }
-
-// everyClientRaw is everyClient before anything else sees the packets.
-func everyClientRaw(rules ...string) Rules { return Rules{ArrivingRaw: rules, SentRaw: rules} }
-
-// String is what `nft -f -` takes: the table with the rules, instead of whatever it was. Without rules there is none.
-func (r Rules) String() string {
-	var text strings.Builder
-	// the first two lines make the last one start from nothing, in one transaction
-	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
-	line("table inet %s {}", filterTable)
-	line("delete table inet %s", filterTable)
-	chains := []struct {
+// String is what `nft -f -` reads: the table with the rules, in place of an earlier one. Without rules there is no table.
+func (f Filter) String() string {
+	var text, chains strings.Builder
+	for _, chain := range []struct {
 		name, hook string
 		rules      []string
 	}{
-		{"arriving", "type nat hook prerouting priority dstnat - 20; policy accept;", r.Arriving},
-		{"sent", "type nat hook output priority -120; policy accept;", r.Sent},
-		{"leaving", "type nat hook postrouting priority srcnat - 10; policy accept;", r.Leaving},
-		{"arriving-raw", "type filter hook prerouting priority raw; policy accept;", r.ArrivingRaw},
-		{"sent-raw", "type filter hook output priority raw; policy accept;", r.SentRaw},
-	}
-	chains = slices.DeleteFunc(chains, func(c struct {
-		name, hook string
-		rules      []string
-	}) bool {
-		return len(c.rules) == 0
-	})
-	if len(chains) == 0 {
-		return text.String()
-	}
-	line("table inet %s {", filterTable)
-	for _, set := range r.Sets {
-		line("  set %s", set)
-	}
-	for _, chain := range chains {
-		line("  chain %s {", chain.name)
-		line("    %s", chain.hook)
-		for _, rule := range chain.rules {
-			line("    %s", rule)
+		{"arriving", "type nat hook prerouting priority dstnat - 20; policy accept;", slices.Concat(f.EveryClient, f.Arriving)},
+		{"sent", "type nat hook output priority -120; policy accept;", f.EveryClient},
+		{"leaving", "type nat hook postrouting priority srcnat - 10; policy accept;", f.Leaving},
+		{"arriving-raw", "type filter hook prerouting priority raw; policy accept;", slices.Concat(f.EveryClientRaw, f.ArrivingRaw)},
+		{"sent-raw", "type filter hook output priority raw; policy accept;", slices.Concat(f.EveryClientRaw, f.SentRaw)},
+	} {
+		if len(chain.rules) > 0 {
+			fmt.Fprintf(&chains, "  chain %s {\n    %s\n    %s\n  }\n", chain.name, chain.hook, strings.Join(chain.rules, "\n    "))
 		}
-		line("  }")
 	}
-	line("}")
+	// nft has no "delete if it exists". These two lines make the table if need be and delete it, in the same transaction.
+	fmt.Fprintf(&text, "table inet %[1]s {}\ndelete table inet %[1]s\n", filterTable)
+	if chains.Len() > 0 {
+		fmt.Fprintf(&text, "table inet %s {\n", filterTable)
+		for _, set := range f.Sets {
+			fmt.Fprintf(&text, "  set %s\n", set)
+		}
+		text.WriteString(chains.String() + "}\n")
+	}
 	return text.String()
 }
 
-// filter injects rules into one node's packet filter.
-func filter(slot string, rules func(Scene) (Rules, error)) Fault {
-	return filters([]string{slot}, rules)
-}
-
-// filters injects rules into the packet filters of several nodes in the same way.
-func filters(slots []string, rules func(Scene) (Rules, error)) Fault {
-	set := func(ctx context.Context, lab Lab, r Rules) error {
+func filter(f Filter) Fault {
+	set := func(ctx context.Context, lab Lab, rules string) error {
 		var errs []error
-		for _, slot := range slots {
-			errs = append(errs, onNode(ctx, lab, slot, r.String(), "nft", "-f", "-"))
+		for _, slot := range f.Nodes {
+			errs = append(errs, onNode(ctx, lab, slot, rules, "nft", "-f", "-"))
 		}
 		return errors.Join(errs...)
 	}
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
-			r, err := rules(scene)
+			rules, err := scene.fill(f.String())
 			if err != nil {
 				return err
 			}
-			if text := r.String(); strings.Contains(text, netip.Addr{}.String()) {
-				return fmt.Errorf("a rule is about an address that the scenario does not have: %s", text)
-			}
-			return set(ctx, lab, r)
+			return set(ctx, lab, rules)
 		},
-		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Rules{}) },
+		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Filter{}.String()) },
 	}
 }
 
-// toBackend is a rule's end that sends what it matches to a port of the pod on the node of a slot.
-func (s Scene) toBackend(slot string, port uint16) (string, error) {
-	i := slices.IndexFunc(s.Backends, func(b Backend) bool { return b.Slot == slot })
-	if i < 0 {
-		return "", fmt.Errorf("no pod of the app is ready on %s", slot)
+// fill executes a template over the scene. An address that the scenario does not have is an error.
+func (s Scene) fill(text string) (string, error) {
+	parsed, err := template.New("fault").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("read the template of a fault: %w", err)
 	}
-	return fmt.Sprintf("dnat ip to %s:%d", s.Backends[i].Addr, port), nil
-}
-
-// toService is a rule's beginning that matches connections to my-service's virtual address, toNamed to that of another
-// Service of the scenario.
-func (s Scene) toService() string { return toVIP(s.VIP) }
-
-func (s Scene) toNamed(service string) string { return toVIP(virtual4(s.All[service])) }
-
-func toVIP(addr netip.Addr) string { return fmt.Sprintf("ip daddr %s tcp dport 80", addr) }
-
-// redirected has a node send its clients' connections to a Service's virtual address to port 8080 of one pod, whatever
-// kube-proxy would do.
-func redirected(slot, service, pod string) Fault {
-	return filter(slot, func(s Scene) (Rules, error) {
-		end, err := s.toPod(pod)
-		return everyClient(s.toNamed(service) + " " + end), err
-	})
+	var filled strings.Builder
+	if err := parsed.Execute(&filled, s); err != nil {
+		return "", fmt.Errorf("fill in the template of a fault: %w", err)
+	}
+	if strings.Contains(filled.String(), netip.Addr{}.String()) {
+		return "", fmt.Errorf("a rule is about an address that the scenario does not have: %s", filled.String())
+	}
+	return filled.String(), nil
 }
 
 // onNode runs a program on the node of a slot, with text as its input.

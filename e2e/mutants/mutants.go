@@ -2,42 +2,51 @@
 // runs on it. The scenario must then fail, or be Inconclusive where the mutant says so. The cells or the step that the fault
 // affects must show it, and no others. After the fault is reverted the same steps must pass.
 //
-// Mutants are data (see All): the fault, the steps of a scenario that run while it is injected, and what they must show. A
-// scenario runs once for all of its mutants. Its own steps run in order and without a fault, as far as they are needed. After
+// Mutants are data, the file mutants.yaml of a scenario's folder: the fault, the steps of the scenario that run while it is
+// injected, and what they must show. A scenario runs once for all of its mutants. Its own steps run in order and without a fault, as far as they are needed. After
 // the last of a mutant's steps comes its excursion: the same steps with the fault, then those of them that only read, after the
 // revert. So each mutant starts on a cluster that has just passed, and leaves one that passes.
 //
-// To add one: write it into one of the data_*.go files, in the order it is to be run in, with the narrowest Notice
-// that is still true on every run; then run it: svclab mutants NAME.
+// To add one: write it into that file, in the order of the steps, with the narrowest notice that is still true on every run;
+// then run it: svclab mutants NAME. faultKinds lists the faults. Rules of a packet filter are templates (text/template) over a
+// Scene: "ip daddr {{.VIP}} tcp dport 80 drop".
 package mutants
 
 import (
 	"context"
-	"time"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
 )
 
 // Mutant is a fault and how the harness must notice it.
 type Mutant struct {
 	// Name is unique; words joined by dashes.
-	Name string
+	Name string `json:"name"`
 	// Effect says in a sentence what is wrong while the fault is injected.
-	Effect string
+	Effect string `json:"effect"`
 	// Behaviours are IDs of scenario.Behaviours that are proven to be checked: the steps fail without them.
-	Behaviours []string
-	// Scenario is the one that must notice.
-	Scenario string
+	Behaviours []string `json:"behaviours"`
+	// Scenario is the one that must notice: its folder has the mutant.
+	Scenario string `json:"-"`
 	// Family is the IP family that it needs the cluster to have, where it is about one: IPv6.
-	Family string
+	Family string `json:"family"`
 	// During are names of its steps, in its order. They run again with the fault, which is injected right before the first of
 	// them. Those of them that only read must pass again after the revert.
-	During []string
+	During []string `json:"during"`
 	// Within bounds each of these steps while the fault is injected, except those that act on nodes: for faults that a step
 	// would wait for in vain. 0 keeps the step's own bound.
-	Within time.Duration
-	Fault  Fault
-	Notice Notice
+	Within scenario.Duration `json:"within"`
+	Fault  Fault             `json:"fault"`
+	Notice Notice            `json:"notice"`
 }
 
 // Fault changes the cluster and reverts the change.
@@ -52,11 +61,11 @@ type Fault struct {
 // Notice is what the harness must report about a fault.
 type Notice struct {
 	// Result is the worst result of the steps with the fault; Fail where it is empty.
-	Result reach.Result
-	// Signs are the cells that must tell. A bad cell that is none of theirs is a wrong one.
-	Signs []Sign
+	Result reach.Result `json:"result"`
+	// Signs are the cells that must show the fault. Any other bad cell is a wrong one.
+	Signs []Sign `json:"signs"`
 	// Checks are the steps without a table that must not pass.
-	Checks []CheckSign
+	Checks []CheckSign `json:"checks"`
 }
 
 // NotProbed is the Field of a Sign for cells that could not be probed, which makes them Inconclusive.
@@ -66,54 +75,124 @@ const NotProbed = "not probed"
 // others of the group may be right, or differ otherwise, as a fault of some connections or of one node may have it.
 type Sign struct {
 	// From are vantages by name or kind.
-	From []string
+	From []string `json:"from"`
 	// To are target kinds; empty: any.
-	To []reach.TargetKind
+	To []reach.TargetKind `json:"to"`
 	// Slot is the node the target's address belongs to; empty: any.
-	Slot       string
-	Undeclared bool
+	Slot       string `json:"slot"`
+	Undeclared bool   `json:"undeclared"`
 	// Field is a reach.Difference's, or NotProbed.
-	Field string
+	Field string `json:"field"`
 	// Got is what the difference's Got may be; empty: anything.
-	Got []string
+	Got []string `json:"got"`
 	// Some: one cell of all is enough, for faults that hit connections by chance.
-	Some bool
-	// Also are places that may tell as well, but need not: vantages by name or kind.
-	Also []string
+	Some bool `json:"some"`
+	// Also are vantages, by name or kind, whose cells may show the fault too, but need not.
+	Also []string `json:"also"`
 }
 
 // CheckSign is a step without a table, by the scenario's name of it, and texts of which its reason must have one.
 type CheckSign struct {
-	Step string
-	Why  []string
+	Step string   `json:"step"`
+	Why  []string `json:"why"`
 }
 
-// All are the mutants in the order they are run in: one scenario's after another's.
-func All() []Mutant {
+// faultKinds are the kinds of faults. A fault in mutants.yaml is the name of one, with its parameters.
+func faultKinds() map[string]func([]byte) (Fault, error) {
+	return map[string]func([]byte) (Fault, error){
+		"addressForgotten": fixed(addressForgotten()),
+		"addressOfNoPool":  fixed(addressOfNoPool()),
+		"admit":            kind(admitted),
+		"alias":            kind(aliasChanged),
+		"dnsDown":          fixed(dnsDown()),
+		"dnsPod":           kind(dnsPod),
+		"edit":             kind(edited),
+		"filter":           kind(filter),
+		"freezeProxy":      kind(proxyFrozen),
+		"freezeProxyAfter": kind(proxyFrozenAfter),
+		"kernel":           kind(kernelSet),
+		"neighbourKept":    fixed(neighbourKept()),
+		"ownAddress":       kind(addressOwned),
+		"prober":           kind(proberReplaced),
+		"recordsLost":      kind(recordsLost),
+		"routeOutside":     kind(wayIn),
+		"searchPathLost":   kind(searchLost),
+		"sliceAdded":       kind(sliceAdded),
+		"speakersGone":     fixed(speakersGone()),
+		"speakersHang":     fixed(speakersHang()),
+		"stranger":         kind(stranger),
+	}
+}
+
+// kind decodes the parameters of a fault.
+func kind[T any](fault func(T) Fault) func([]byte) (Fault, error) {
+	return func(data []byte) (Fault, error) {
+		var parameters T
+		if err := scenario.DecodeStrict(data, &parameters); err != nil {
+			return Fault{}, err
+		}
+		return fault(parameters), nil
+	}
+}
+
+// fixed is a kind without parameters.
+func fixed(fault Fault) func([]byte) (Fault, error) {
+	return kind(func(struct{}) Fault { return fault })
+}
+
+// UnmarshalJSON reads "kind: parameters".
+func (f *Fault) UnmarshalJSON(data []byte) error {
+	var parameters map[string]json.RawMessage
+	if err := json.Unmarshal(data, &parameters); err != nil {
+		return fmt.Errorf("read a fault: %w", err)
+	}
+	kinds := faultKinds()
+	for name, data := range parameters {
+		decode, known := kinds[name]
+		if !known || len(parameters) > 1 {
+			break
+		}
+		var err error
+		if *f, err = decode(data); err != nil {
+			return fmt.Errorf("fault %s: %w", name, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("want one fault of these kinds: %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+}
+
+// Load reads the mutants of all scenarios, in the order they run in. fsys is rooted at manifests.
+func Load(fsys fs.FS) ([]Mutant, error) {
+	names, err := scenario.Names(fsys)
+	errs := []error{err}
 	var all []Mutant
-	for _, list := range [][]Mutant{clusterIP(), nodePort(), loadBalancer(), externalName(),
-		ports(), names(), policies(), addresses(), pods(), objects(), families(), changes()} {
-		all = append(all, list...)
+	for _, name := range names {
+		var of struct {
+			Mutants []Mutant `json:"mutants"`
+		}
+		file := path.Join(scenario.Folder, name, scenario.MutantsFile)
+		switch err := scenario.DecodeFile(fsys, file, nil, &of); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			errs = append(errs, fmt.Errorf("read %s: %w", file, err))
+		}
+		for _, m := range of.Mutants {
+			m.Scenario = name
+			all = append(all, m)
+		}
 	}
-	return all
+	return all, errors.Join(errs...)
 }
 
-// Named are those of all with the given names, in the order of All; names that there are not come back too.
-func Named(names []string) (found []Mutant, unknown []string) {
-	wanted := map[string]bool{}
-	for _, name := range names {
-		wanted[name] = true
-	}
-	for _, m := range All() {
-		if wanted[m.Name] {
+// Named returns those of all that have one of the names, in the order of all, and the names that no mutant has.
+func Named(all []Mutant, names []string) (found []Mutant, unknown []string) {
+	for _, m := range all {
+		if slices.Contains(names, m.Name) {
 			found = append(found, m)
-			delete(wanted, m.Name)
 		}
 	}
-	for _, name := range names {
-		if wanted[name] {
-			unknown = append(unknown, name)
-		}
-	}
+	unknown = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(all, func(m Mutant) bool { return m.Name == name })
+	})
 	return found, unknown
 }

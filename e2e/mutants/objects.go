@@ -16,17 +16,18 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// sliceAdded gives a Service an EndpointSlice that no controller made, with an address that is none of its pods'.
+// sliceAdded gives a Service an EndpointSlice that no controller made, with the address of a pod that it does not select.
 func sliceAdded(service string) Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
-			if len(scene.DNS) == 0 {
-				return errors.New("no pod of CoreDNS is ready")
+			addr, err := scene.DNSPod()
+			if err != nil {
+				return err
 			}
 			slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{GenerateName: mutantMark + "-", Namespace: scene.Namespace,
 				Labels: map[string]string{mutantLabel: "slice", discoveryv1.LabelServiceName: service, discoveryv1.LabelManagedBy: mutantMark}},
 				AddressType: discoveryv1.AddressTypeIPv4,
-				Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{scene.DNS[0].String()}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}},
+				Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{addr.String()}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}},
 				Ports:       []discoveryv1.EndpointPort{{Name: new("http"), Port: new(int32(8080)), Protocol: new(corev1.ProtocolTCP)}},
 			}
 			if _, err := lab.Client().DiscoveryV1().EndpointSlices(scene.Namespace).Create(ctx, slice, metav1.CreateOptions{FieldManager: mutantMark}); err != nil {
@@ -39,13 +40,9 @@ func sliceAdded(service string) Fault {
 			if err != nil {
 				return fmt.Errorf("find the EndpointSlices that were added: %w", err)
 			}
-			var errs []error
-			for _, slice := range list.Items {
-				if err := lab.Client().DiscoveryV1().EndpointSlices(slice.Namespace).Delete(ctx, slice.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-					errs = append(errs, fmt.Errorf("remove EndpointSlice %s: %w", slice.Name, err))
-				}
-			}
-			return errors.Join(errs...)
+			return remove(list.Items, func(namespace, name string) error {
+				return lab.Client().DiscoveryV1().EndpointSlices(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+			})
 		},
 	}
 }

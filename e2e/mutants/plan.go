@@ -87,7 +87,7 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 		step.Name += withFault + m.Name
 		_, isNode := step.Action.(steps.Node)
 		if m.Within != 0 && !isNode {
-			step.Timeout = scenario.Duration(m.Within)
+			step.Timeout = m.Within
 		}
 		p.add(step, mark{phase: injected, mutant: i, first: k == 0})
 	}

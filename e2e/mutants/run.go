@@ -95,10 +95,7 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 	log io.Writer) (Outcome, error) {
 	began := time.Now()
 	r := &run{lab: lab, runnerWith: runnerWith, log: log, findings: make([]*Finding, len(list))}
-	err := Sweep(ctx, lab)
-	if err == nil {
-		err = r.skip(ctx, list)
-	}
+	err := r.skip(ctx, list)
 	for _, sc := range scenarios {
 		var mine []int
 		for i, m := range list {
@@ -125,8 +122,8 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 	return out, err
 }
 
-// Sweep reverts the faults that an earlier process left.
-func Sweep(ctx context.Context, lab Lab) error {
+// Sweep reverts the faults that an earlier process may have left. Call it with all mutants before Run.
+func Sweep(ctx context.Context, lab Lab, all []Mutant) error {
 	ctx, cancel := context.WithTimeout(ctx, revertIn)
 	defer cancel()
 	vantages, err := lab.Vantages(ctx)
@@ -136,7 +133,7 @@ func Sweep(ctx context.Context, lab Lab) error {
 	lab = still{Lab: lab, vantages: vantages}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
-	for _, m := range All() {
+	for _, m := range all {
 		group.Go(func() error {
 			if err := m.Fault.Revert(ctx, lab); err != nil {
 				return fmt.Errorf("revert what mutant %s may have left: %w", m.Name, err)

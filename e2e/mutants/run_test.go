@@ -123,19 +123,6 @@ func TestSummaryOfOne(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
-	for text, want := range map[string][]string{
-		"":                    nil,
-		"one two three":       {"one two", "three"},
-		"one twothreefour":    {"one", "twothree", "four"},
-		"Grüße → my-service:": {"Grüße →", "my-servi", "ce:"},
-	} {
-		if got := wrap(text, 8); !slices.Equal(got, want) {
-			t.Errorf("%q: got %q, want %q", text, got, want)
-		}
-	}
-}
-
 // A fault is injected right before a mutant's first step, reverted right before what comes behind its last, and reverted
 // when the run ends in between.
 func TestBreaker(t *testing.T) {

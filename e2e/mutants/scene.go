@@ -3,6 +3,7 @@ package mutants
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -90,8 +91,9 @@ func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
 	if err != nil {
 		return scene, fmt.Errorf("look at the scene: %w", err)
 	}
-	scene.Domain, scene.Services = facts.ClusterDomain(), first4(facts.ServiceCIDRs, netip.Prefix.Addr)
-	scene.Outside = first4(lab.OutsideAddrs(), func(a netip.Addr) netip.Addr { return a })
+	is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
+	scene.Domain, scene.Services = facts.ClusterDomain(), first(facts.ServiceCIDRs, is4)
+	scene.Outside = first4(lab.OutsideAddrs())
 	nodes, err := lab.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return scene, fmt.Errorf("look at the nodes: %w", err)
@@ -113,7 +115,7 @@ func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
 				ranges = append(ranges, prefix)
 			}
 		}
-		scene.Nodes[slot] = Node{Name: name, Addr: addr, Pods: first4(ranges, netip.Prefix.Addr)}
+		scene.Nodes[slot] = Node{Name: name, Addr: addr, Pods: first(ranges, is4)}
 	}
 	if err := scene.lookAtServices(ctx, lab.Client()); err != nil {
 		return scene, err
@@ -126,7 +128,7 @@ func Look(ctx context.Context, lab Lab, namespace string) (Scene, error) {
 		return scene, fmt.Errorf("look at CoreDNS: %w", err)
 	}
 	for i := range dns.Items {
-		if addr, ok := ready4(&dns.Items[i]); ok {
+		if addr := ready4(&dns.Items[i]); addr.IsValid() {
 			scene.DNS = append(scene.DNS, addr)
 		}
 	}
@@ -142,7 +144,7 @@ func (s *Scene) lookAtServices(ctx context.Context, client kubernetes.Interface)
 		s.All[service.Name] = service
 	}
 	s.Service = s.All[serviceName]
-	s.VIP, s.LoadBalancer = virtual4(s.Service), balancer4(s.Service)
+	s.VIP, s.LoadBalancer = s.ClusterIP(serviceName), s.Balancer(serviceName)
 	return nil
 }
 
@@ -153,9 +155,8 @@ func (s *Scene) lookAtPods(ctx context.Context, client kubernetes.Interface, slo
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		s.Pods[pod.Name] = first4(world.PodAddrs(pod), func(a netip.Addr) netip.Addr { return a })
-		s.Pods6[pod.Name] = first6(world.PodAddrs(pod))
-		if addr, ok := ready4(pod); ok && pod.Labels[appLabel] == appName {
+		s.Pods[pod.Name], s.Pods6[pod.Name] = first4(world.PodAddrs(pod)), first6(world.PodAddrs(pod))
+		if addr := ready4(pod); addr.IsValid() && pod.Labels[appLabel] == appName {
 			s.Image = pod.Spec.Containers[0].Image
 			s.Backends = append(s.Backends, Backend{Name: pod.Name, Slot: slots[pod.Spec.NodeName], Addr: addr})
 		}
@@ -173,73 +174,100 @@ func (s Scene) service(name string) (corev1.Service, error) {
 	return service, nil
 }
 
-// nodePort is the first node port of my-service.
-func (s Scene) nodePort() (int32, error) {
+// The methods from here on are for the templates of faults.
+
+// NodePort is the first node port of my-service.
+func (s Scene) NodePort() (int32, error) {
 	if len(s.Service.Spec.Ports) == 0 || s.Service.Spec.Ports[0].NodePort == 0 {
 		return 0, fmt.Errorf("service %s has no node port", serviceName)
 	}
 	return s.Service.Spec.Ports[0].NodePort, nil
 }
 
-// toPod is a rule's end that sends what it matches to port 8080 of a pod by name.
-func (s Scene) toPod(name string) (string, error) {
-	addr := s.Pods[name]
-	if !addr.IsValid() {
-		return "", fmt.Errorf("the scenario has no pod %s with an IPv4 address", name)
+// Backend is the address of the ready pod of my-service on the node of a slot.
+func (s Scene) Backend(slot string) (netip.Addr, error) {
+	for _, b := range s.Backends {
+		if b.Slot == slot {
+			return b.Addr, nil
+		}
 	}
-	return fmt.Sprintf("dnat ip to %s:8080", addr), nil
+	return netip.Addr{}, fmt.Errorf("no pod of the app is ready on %s", slot)
 }
 
-// virtual4 is a Service's ClusterIP, balancer4 its load balancer's address; the zero value where it has none of IPv4.
-func virtual4(service corev1.Service) netip.Addr {
-	return first4(world.ClusterIPs(&service), func(a netip.Addr) netip.Addr { return a })
+// NthBackend is the address of the n-th ready pod of my-service; the first is 1.
+func (s Scene) NthBackend(n int) (netip.Addr, error) {
+	if len(s.Backends) < n {
+		return netip.Addr{}, fmt.Errorf("%d pods of the app are ready, want %d", len(s.Backends), n)
+	}
+	return s.Backends[n-1].Addr, nil
 }
 
-func balancer4(service corev1.Service) netip.Addr {
-	return first4(world.Ingresses(&service), func(i world.Ingress) netip.Addr { return i.Addr }).Addr
+// DNSPod is the address of a pod of CoreDNS.
+func (s Scene) DNSPod() (netip.Addr, error) {
+	if len(s.DNS) == 0 {
+		return netip.Addr{}, errors.New("no pod of CoreDNS is ready")
+	}
+	return s.DNS[0], nil
 }
 
-// virtual6 and balancer6 are those of IPv6.
-func virtual6(service corev1.Service) netip.Addr { return first6(world.ClusterIPs(&service)) }
+// UnusedPod is an address of the pods' range on a node that no pod has: addresses are assigned from the lower end.
+func (s Scene) UnusedPod(slot string) netip.Addr {
+	bytes := s.Nodes[slot].Pods.Addr().As4()
+	bytes[3] |= 0xfe
+	return netip.AddrFrom4(bytes)
+}
 
-func balancer6(service corev1.Service) netip.Addr {
+// Pod is a pod's address by the pod's name.
+func (s Scene) Pod(name string) (netip.Addr, error) {
+	if addr := s.Pods[name]; addr.IsValid() {
+		return addr, nil
+	}
+	return netip.Addr{}, fmt.Errorf("the scenario has no pod %s with an IPv4 address", name)
+}
+
+// ClusterIP, ClusterIP6, Balancer and Balancer6 are addresses of a Service by its name. They return the zero value, which
+// fill refuses, where it has none.
+func (s Scene) ClusterIP(service string) netip.Addr {
+	of := s.All[service]
+	return first4(world.ClusterIPs(&of))
+}
+
+// ClusterIP6 is described at ClusterIP.
+func (s Scene) ClusterIP6(service string) netip.Addr {
+	of := s.All[service]
+	return first6(world.ClusterIPs(&of))
+}
+
+// Balancer is described at ClusterIP.
+func (s Scene) Balancer(service string) netip.Addr { return first4(s.balancers(service)) }
+
+// Balancer6 is described at ClusterIP.
+func (s Scene) Balancer6(service string) netip.Addr { return first6(s.balancers(service)) }
+
+func (s Scene) balancers(service string) []netip.Addr {
+	of := s.All[service]
 	var addrs []netip.Addr
-	for _, ingress := range world.Ingresses(&service) {
+	for _, ingress := range world.Ingresses(&of) {
 		addrs = append(addrs, ingress.Addr)
 	}
-	return first6(addrs)
+	return addrs
 }
 
-// ready4 is the IPv4 address of a pod that is ready and stays.
-func ready4(pod *corev1.Pod) (netip.Addr, bool) {
+// ready4 is the IPv4 address of a pod that is ready and not terminating; the zero value where there is none.
+func ready4(pod *corev1.Pod) netip.Addr {
 	if !world.Ready(pod) || pod.DeletionTimestamp != nil {
-		return netip.Addr{}, false
+		return netip.Addr{}
 	}
-	for _, ip := range pod.Status.PodIPs {
-		if addr, err := netip.ParseAddr(ip.IP); err == nil && addr.Is4() {
-			return addr, true
-		}
-	}
-	return netip.Addr{}, false
+	return first4(world.PodAddrs(pod))
 }
 
-// first4 is the first of list whose address is of IPv4; the zero value where there is none.
-func first4[T any](list []T, addr func(T) netip.Addr) T {
-	var none T
-	for _, item := range list {
-		if addr(item).Is4() {
-			return item
-		}
-	}
-	return none
-}
+// first4 and first6 are the first address of a family; the zero value where there is none.
+func first4(list []netip.Addr) netip.Addr { return first(list, netip.Addr.Is4) }
+func first6(list []netip.Addr) netip.Addr { return first(list, netip.Addr.Is6) }
 
-// first6 is the first IPv6 address of list; the zero value where there is none.
-func first6(list []netip.Addr) netip.Addr {
-	for _, addr := range list {
-		if addr.Is6() {
-			return addr
-		}
+func first[T any](list []T, is func(T) bool) (found T) {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		found = list[i]
 	}
-	return netip.Addr{}
+	return found
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/svclab/svclab/e2e/report"
 )
 
 // columns are the least widths of the table's: the mutant's name, its effect, what showed it, seconds.
@@ -26,7 +27,7 @@ func Text(w io.Writer, o Outcome, width int) error {
 		wrapped := make([][]string, len(cells))
 		height := 0
 		for i, cell := range cells {
-			wrapped[i] = wrap(cell, widths[i])
+			wrapped[i] = report.Wrap(cell, widths[i])
 			height = max(height, len(wrapped[i]))
 		}
 		for k := range height {
@@ -36,7 +37,7 @@ func Text(w io.Writer, o Outcome, width int) error {
 				if k < len(wrapped[i]) {
 					part = wrapped[i][k]
 				}
-				parts[i] = part + strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(part)))
+				parts[i] = part + strings.Repeat(" ", max(0, widths[i]-report.Width(part)))
 			}
 			line("%s", strings.Join(parts, " | "))
 		}
@@ -64,7 +65,7 @@ func Text(w io.Writer, o Outcome, width int) error {
 	return nil
 }
 
-// cell says what told, or what is wrong.
+// cell says what showed the fault, or what is wrong.
 func (f Finding) cell() string {
 	if f.Fate == Noticed {
 		return f.Mutant.Scenario + ": " + f.line()
@@ -72,7 +73,7 @@ func (f Finding) cell() string {
 	return strings.ToUpper(string(f.Fate)) + ": " + f.Mutant.Scenario + ": " + f.line()
 }
 
-// line says the same shortly, without the scenario and the fate.
+// line is a shorter cell, without the scenario and the fate.
 func (f Finding) line() string {
 	if f.Fate != Noticed {
 		return f.Why
@@ -100,31 +101,4 @@ func (o Outcome) summary() string {
 		}
 	}
 	return fmt.Sprintf("%s (%.0f s): %s", text, o.Elapsed.Seconds(), o.Result())
-}
-
-// wrap breaks text at blanks into lines of at most width, and words that are longer wherever they must.
-func wrap(text string, width int) []string {
-	var lines []string
-	current := ""
-	for _, word := range strings.Fields(text) {
-		for utf8.RuneCountInString(word) > width {
-			if current != "" {
-				lines, current = append(lines, current), ""
-			}
-			runes := []rune(word)
-			lines, word = append(lines, string(runes[:width])), string(runes[width:])
-		}
-		switch {
-		case current == "":
-			current = word
-		case utf8.RuneCountInString(current)+1+utf8.RuneCountInString(word) <= width:
-			current += " " + word
-		default:
-			lines, current = append(lines, current), word
-		}
-	}
-	if current != "" {
-		lines = append(lines, current)
-	}
-	return lines
 }

@@ -14,10 +14,16 @@ import (
 )
 
 const (
-	scenariosDir = "scenarios"
 	appDir       = "app"
 	scenarioFile = "scenario.yaml"
 	expectFile   = "expect.yaml"
+)
+
+// Folder is where the scenarios are, a folder for each. MutantsFile is the file of a scenario's folder that package mutants
+// loads.
+const (
+	Folder      = "scenarios"
+	MutantsFile = "mutants.yaml"
 )
 
 // namePattern keeps the namespace svclab-NAME-SUFFIX within 63 characters.
@@ -28,7 +34,7 @@ const maxName = 40
 // ValidateName returns an error if a scenario may not have this name.
 func ValidateName(name string) error {
 	if !namePattern.MatchString(name) || len(name) > maxName {
-		return fmt.Errorf("%s/%s: a scenario's name is lower-case words joined by hyphens, at most %d characters", scenariosDir, name, maxName)
+		return fmt.Errorf("%s/%s: a scenario's name is lower-case words joined by hyphens, at most %d characters", Folder, name, maxName)
 	}
 	return nil
 }
@@ -39,7 +45,7 @@ type loader struct {
 }
 
 // Names lists the scenarios in fsys, sorted. fsys is rooted at manifests.
-func Names(fsys fs.FS) ([]string, error) { return Folders(fsys, scenariosDir, "scenario") }
+func Names(fsys fs.FS) ([]string, error) { return Folders(fsys, Folder, "scenario") }
 
 // LoadAll loads every scenario, in the order of their names, and reports all that is wrong with any. kinds are the kinds of
 // steps there are.
@@ -92,7 +98,7 @@ func load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
 
 // scenario loads one folder. Its errors name the file they are about.
 func (l loader) scenario(name string) (Scenario, error) {
-	dir := path.Join(scenariosDir, name)
+	dir := path.Join(Folder, name)
 	s := Scenario{Name: name, Objects: map[string][]*unstructured.Unstructured{}}
 	if err := ValidateName(name); err != nil {
 		return s, err
@@ -125,7 +131,7 @@ func (l loader) scenario(name string) (Scenario, error) {
 	s.Tables = expect.Tables
 
 	var errs []error
-	used := map[string]bool{scenarioFile: true, expectFile: true}
+	used := map[string]bool{scenarioFile: true, expectFile: true, MutantsFile: true}
 	for _, file := range s.files() {
 		used[file] = true
 		objects, err := l.manifest(dir, file)
@@ -161,7 +167,7 @@ func (l loader) manifest(dir, file string) ([]*unstructured.Unstructured, error)
 		full = file
 	}
 	if strings.Contains(strings.TrimPrefix(file, appDir+"/"), "/") || path.Ext(file) != ".yaml" ||
-		file == scenarioFile || file == expectFile {
+		slices.Contains([]string{scenarioFile, expectFile, MutantsFile}, file) {
 		return nil, fmt.Errorf("%s: %q is no manifest: want NAME.yaml of this folder or %s/NAME.yaml", dir, file, appDir)
 	}
 	data, err := fs.ReadFile(l.fsys, full)

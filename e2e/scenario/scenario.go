@@ -1,6 +1,6 @@
 // Package scenario loads manifests/scenarios into values. A scenario is a folder: scenario.yaml says what
 // is done in which order, the other YAML files are manifests a reader can use with kubectl as they are, and
-// expect.yaml holds the hand-written tables of what must be observed. Loading is strict: an unknown field,
+// expect.yaml holds the hand-written tables of what must be observed. Package mutants loads mutants.yaml. Loading is strict: an unknown field,
 // an unused file, an unused table and a missing claim are errors, found without a cluster.
 package scenario
 

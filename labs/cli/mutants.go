@@ -35,17 +35,25 @@ Exit codes: 0 every fault was noticed and the cluster recovered, 1 a fault was n
 recover, 2 no verdict was possible.`,
 		Example: "  svclab mutants\n  svclab mutants --list\n  svclab mutants node-deaf",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			all, err := mutants.Load(a.Manifests)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
 			var known []string
-			for _, m := range mutants.All() {
+			for _, m := range all {
 				known = append(known, m.Name)
 			}
 			return known, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chosen := mutants.All()
+			all, err := mutants.Load(a.Manifests)
+			if err != nil {
+				return err
+			}
+			chosen := all
 			if len(args) > 0 {
 				var unknown []string
-				if chosen, unknown = mutants.Named(args); len(unknown) > 0 {
+				if chosen, unknown = mutants.Named(all, args); len(unknown) > 0 {
 					return fmt.Errorf("there is no mutant %s; svclab mutants --list shows them", strings.Join(unknown, ", "))
 				}
 			}
@@ -57,7 +65,7 @@ recover, 2 no verdict was possible.`,
 				}
 				return nil
 			}
-			return a.runMutants(cmd.Context(), chosen)
+			return a.runMutants(cmd.Context(), all, chosen)
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "only list the mutants")
@@ -65,7 +73,7 @@ recover, 2 no verdict was possible.`,
 	return cmd
 }
 
-func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err error) {
+func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err error) {
 	var wanted []string
 	for _, m := range chosen {
 		if !slices.Contains(wanted, m.Scenario) {
@@ -89,6 +97,9 @@ func (a *app) runMutants(ctx context.Context, chosen []mutants.Mutant) (err erro
 		return fmt.Errorf("mutants inject faults into the cluster they run on: %s", why)
 	}
 	lab := lab.Cluster{Cluster: made}
+	if err := mutants.Sweep(ctx, lab, all); err != nil {
+		return err
+	}
 	began := time.Now()
 	described, err := lab.Describe(ctx)
 	if err != nil {
