@@ -23,7 +23,7 @@ const ClientsNamespace = "svclab-clients"
 // clientApp is their app.kubernetes.io/name label.
 const clientApp = "svclab-client"
 
-// Cluster is a cluster that works, with clients in every place. Make one with Up, Attach or Existing; its methods
+// Cluster is a cluster that works, with clients in every place. Make one with Up, Attach or Connect; its methods
 // may be called concurrently. It is a probe.Exec and a probe.Prefixer.
 type Cluster struct {
 	*progress
@@ -42,9 +42,9 @@ type Cluster struct {
 	// made: this process made the client pods of an existing cluster, and is to remove them; inLab: that cluster is one of
 	// svclab's own, whose other client pods stay.
 	made, inLab bool
-	// slots are the slots of an existing cluster's nodes, by name, where DeployClients was given some.
+	// slots are the slots of an existing cluster's nodes, by name; see UseNodes.
 	slots map[string]string
-	// learned is what an existing cluster was found to be, under one key.
+	// learned is what an existing cluster was found to be, without clients and with them.
 	learned memo[finding]
 	// dns is the address of the cluster's DNS Service.
 	dns netip.AddrPort

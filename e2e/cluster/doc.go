@@ -3,7 +3,7 @@
 // Up creates a kind cluster of svclab's own, or takes the one that it created before, and returns when the cluster works by
 // svclab's definition: every node Ready and of the requested version, kube-proxy's rules in place on each, CoreDNS answering
 // each, the load balancer admitting its pool, the outside world answering. Attach takes a cluster that Up created without
-// changing it; Existing takes any cluster named by a kubeconfig. Down removes everything that Up created.
+// changing it; Connect takes any cluster named by a kubeconfig. Down removes everything that Up created.
 //
 // svclab touches nothing that it did not create. A cluster is svclab's when its nodes are on the Docker network that svclab
 // labelled at the very start, so one whose creation was cut off is recognised, and removed, as well.

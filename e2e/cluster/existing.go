@@ -3,7 +3,6 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -25,25 +24,9 @@ import (
 // connectIn bounds the first request to an existing cluster, so that an unreachable one is reported soon.
 const connectIn = 10 * time.Second
 
-// Existing returns the cluster that a kubeconfig names, no matter who created it. The vantages are a pod and a host-network
-// pod on every Ready node, in the namespace ClientsNamespace, and this machine; there is no outside. Close removes them. Of
-// settings it uses Manifests, Images.Agnhost and Log.
-func Existing(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
-	c, err := Connect(ctx, kubeconfig, contextName, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.DeployClients(ctx, nil, ""); err != nil {
-		cleaning, cancel := detached(ctx)
-		defer cancel()
-		return nil, errors.Join(err, c.Close(cleaning))
-	}
-	return c, nil
-}
-
-// Connect returns the cluster that a kubeconfig names without making anything in it: it has no vantage but this machine
-// until DeployClients. It sends the cluster one request; where that is not answered within ten seconds the
-// error is ErrNoCluster. Settings are as for Existing.
+// Connect returns the cluster that a kubeconfig names, no matter who created it, without making anything in it. It has no
+// vantage but this machine until UseNodes or DeployClients. It sends the cluster one request; where that is not answered
+// within ten seconds the error is ErrNoCluster. Of settings it uses Manifests, Images.Agnhost and Log.
 func Connect(ctx context.Context, kubeconfig, contextName string, s Settings) (*Cluster, error) {
 	if kubeconfig == "" {
 		return nil, problem(ErrSettings, "name its kubeconfig file; svclab never takes the ambient one", "no cluster is named")
@@ -79,25 +62,23 @@ func badKubeconfig(path string, cause error) error {
 	return problem(ErrNoCluster, "name a kubeconfig file, and a context that is in it", "the kubeconfig %s cannot be used", path).because(cause)
 }
 
-// detached is a context for cleaning up after ctx, which may have ended.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), namespaceGoneIn)
+// UseNodes limits a cluster that Connect returned to the nodes named by slot: they are its vantages. Users of the Cluster's
+// clients see these nodes and others, if they are still there, and no more, however many there are: tables, targets and
+// snapshots are of them only.
+func (c *Cluster) UseNodes(slots map[string]string, others ...string) {
+	c.slots = map[string]string{}
+	for slot, node := range slots {
+		c.slots[node] = slot
+	}
+	c.client = sampled{c.client, slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(others, maps.Values(slots)))))}
 }
 
-// DeployClients deploys the client pods to a cluster that Connect returned: on the nodes named, by slot, or where slots is nil
-// on every Ready node. Nodes that are not named are from then on not there for users of the Cluster's clients: tables, targets
-// and snapshots are of the named ones only, however many nodes there are. The clients run image; where that is empty, that
-// of the settings. What an earlier run left in the clients' namespace is removed first. It may be called
+// DeployClients deploys the client pods to a cluster that Connect returned, on the nodes of slots; see UseNodes. The clients
+// run image; where that is empty, that of the settings. What an earlier run left in the clients' namespace is removed first. It may be called
 // again, with other nodes. Close removes all; it is to be called even when DeployClients failed.
-func (c *Cluster) DeployClients(ctx context.Context, slots map[string]string, image string) error {
+func (c *Cluster) DeployClients(ctx context.Context, slots map[string]string, image string, others ...string) error {
 	c.settings.Images.Agnhost = cmp.Or(image, c.settings.Images.Agnhost)
-	if slots != nil {
-		c.slots = map[string]string{}
-		for slot, node := range slots {
-			c.slots[node] = slot
-		}
-		c.client = sampled{c.client, slices.Sorted(maps.Values(slots))}
-	}
+	c.UseNodes(slots, others...)
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list the nodes: %w", err)
@@ -125,12 +106,12 @@ func (c *Cluster) DeployClients(ctx context.Context, slots map[string]string, im
 	return c.runClients(ctx, existingPods(c, nodes.Items))
 }
 
-// existingPods are a pod and a host-network pod for every node that can run them.
+// existingPods are a pod and a host-network pod for every node with a slot that can run them.
 func existingPods(c *Cluster, nodes []corev1.Node) []clientPod {
 	var pods []clientPod
 	for i := range nodes {
 		node := nodes[i].Name
-		if !world.NodeReady(&nodes[i]) || nodes[i].Labels[corev1.LabelOSStable] == "windows" {
+		if c.slots[node] == "" || !world.NodeReady(&nodes[i]) || nodes[i].Labels[corev1.LabelOSStable] == "windows" {
 			continue
 		}
 		pods = append(pods, clientPod{Name: c.podOf(node), Node: node, App: clientApp},

@@ -36,7 +36,7 @@ type ProxyMode struct {
 }
 
 // ProxyMode returns the mode in which the nodes' kube-proxies work: the one that they report themselves, else the one of their
-// ConfigMap. It is known after DeployClients.
+// ConfigMap. Before DeployClients nothing runs on the nodes, so it is that of the ConfigMap.
 func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
 	if c.engine != nil {
 		return ProxyMode{Mode: c.settings.ProxyMode, Source: "the cluster was made so"}, nil
@@ -45,9 +45,9 @@ func (c *Cluster) ProxyMode(ctx context.Context) (ProxyMode, error) {
 	return found.mode, err
 }
 
-// learn queries an existing cluster, on its first call, for what its objects do not say.
+// learn queries an existing cluster for what its objects do not say: once before it has clients, and once with them.
 func (c *Cluster) learn(ctx context.Context) (finding, error) {
-	return c.learned.get("", func() (finding, error) { return c.query(ctx) })
+	return c.learned.get(fmt.Sprint(c.made), func() (finding, error) { return c.query(ctx) })
 }
 
 func (c *Cluster) query(ctx context.Context) (finding, error) {
@@ -63,6 +63,9 @@ func (c *Cluster) query(ctx context.Context) (finding, error) {
 			return finding{}, fmt.Errorf("ConfigMap kube-system/kube-proxy: %w", err)
 		}
 		f.mode, f.podRanges = ProxyMode{Mode: mode, Source: "ConfigMap kube-system/kube-proxy"}, ranges
+	}
+	if !c.made { // client pods that are there belong to another run
+		return f, nil
 	}
 	answers, err := c.queryNodes(ctx)
 	if err != nil {

@@ -156,8 +156,15 @@ func nothingLeaves(t *testing.T, c *cluster.Cluster, all map[string]reach.Vantag
 
 // existing takes svclab's own cluster as anybody's.
 func existing(t *testing.T, c *cluster.Cluster, s cluster.Settings) {
-	e, err := cluster.Existing(t.Context(), c.Kubeconfig(), "", s)
+	e, err := cluster.Connect(t.Context(), c.Kubeconfig(), "", s)
 	if err != nil {
+		t.Fatal(err)
+	}
+	slots := map[string]string{}
+	for _, node := range []string{"-control-plane", "-worker", "-worker2"} {
+		slots[s.Name+node] = s.Name + node
+	}
+	if err := e.DeployClients(t.Context(), slots, ""); err != nil {
 		t.Fatal(err)
 	}
 	if e.Has(scenario.Outside) || e.Has(scenario.NodeControl) || e.Lacks(scenario.Outside) == "" {

@@ -185,3 +185,33 @@ func TestJudgeAddress(t *testing.T) {
 		t.Error("an address is one")
 	}
 }
+
+// Half of a visit's sample are nodes of the Service's pods, as far as they are usable; the slots are the nodes' names.
+func TestChooseNear(t *testing.T) {
+	var nodes []corev1.Node
+	for i := range 40 {
+		nodes = append(nodes, node(fmt.Sprintf("n%02d", i), func(n *corev1.Node) { n.Spec.Unschedulable = i == 3 }))
+	}
+	for _, tc := range []struct {
+		near      []string
+		most      int
+		of, total int // of near and in all
+	}{
+		{nil, 6, 0, 6}, {[]string{"n01", "n02"}, 6, 2, 6}, {[]string{"n01", "n02", "n04", "n05", "n06"}, 6, 3, 6}, {[]string{"n03"}, 6, 0, 6},
+		{[]string{"n01"}, 1, 1, 1}, {nil, 1, 0, 1}, {[]string{"n01", "n02", "n04"}, 100, 3, 39}, {[]string{"gone"}, 2, 0, 2},
+	} {
+		s := chooseNear(nodes, tc.near, tc.most, 7, nil)
+		of := 0
+		for slot, node := range s.Slots {
+			if slot != node {
+				t.Errorf("slot %s is %s", slot, node)
+			}
+			if slices.Contains(tc.near, node) {
+				of++
+			}
+		}
+		if of != tc.of || len(s.Slots) != tc.total || len(s.Order) != tc.total || s.Total != 40 {
+			t.Errorf("near %v, at most %d: %v", tc.near, tc.most, s.Order)
+		}
+	}
+}

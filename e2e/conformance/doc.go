@@ -7,4 +7,6 @@
 //
 // A cluster that svclab did not create has no vantage outside of it and no nodes that svclab may stop. Steps that need them
 // are omitted with the reason, and never count as a pass.
+//
+// svclab explain uses such a cluster by the same rules, without scenarios: see Visit.
 package conformance

@@ -11,12 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Permission is what a run's user must be allowed to do with one resource in all namespaces, because the scenarios' namespaces
-// get their names when they are created.
+// Permission is what a run's user must be allowed to do with one resource.
 type Permission struct {
+	// Namespace is the only namespace that it is about; empty: all. A conformance run needs all, because the scenarios'
+	// namespaces get their names when they are created.
+	Namespace string
 	// Group is empty for the core API. Resource has its subresource after a slash: "pods/exec".
 	Group, Resource string
 	Verbs           []string
@@ -24,7 +27,7 @@ type Permission struct {
 	Optional bool
 }
 
-// Permissions returns exactly the permissions that a run needs.
+// Permissions returns exactly the permissions that a conformance run needs.
 func Permissions() []Permission {
 	all := []string{"get", "list", "watch", "create", "patch", "delete"}
 	return []Permission{
@@ -47,11 +50,38 @@ func Permissions() []Permission {
 	}
 }
 
-// String returns the permission as text: "create, get pods/exec".
+// VisitPermissions returns exactly the permissions that a Visit needs to read the objects around a Service of the namespace and,
+// with clients, to deploy and use clients.
+func VisitPermissions(namespace string, clients bool) []Permission {
+	all := []Permission{
+		{Resource: "nodes", Verbs: []string{"get", "list"}},
+		{Resource: "services", Verbs: []string{"list"}},
+		{Resource: "pods", Verbs: []string{"list"}, Namespace: namespace},
+		{Group: "apps", Resource: "deployments", Verbs: []string{"list"}, Namespace: namespace},
+		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list"}, Namespace: namespace},
+		{Group: "apps", Resource: "daemonsets", Verbs: []string{"list"}, Namespace: namespace},
+		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: []string{"list"}, Namespace: namespace},
+		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
+		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list"}, Optional: true},
+	}
+	if !clients {
+		return all
+	}
+	return append(all,
+		Permission{Resource: "namespaces", Verbs: []string{"get", "create", "patch", "delete"}},
+		Permission{Resource: "pods", Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, Namespace: cluster.ClientsNamespace},
+		Permission{Resource: "pods/exec", Verbs: []string{"get", "create"}, Namespace: cluster.ClientsNamespace},
+		Permission{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "create", "update"}, Namespace: LockNamespace})
+}
+
+// String returns the permission as text: "create, get pods/exec in namespace shop".
 func (p Permission) String() string {
 	resource := p.Resource
 	if p.Group != "" {
 		resource += " (" + p.Group + ")"
+	}
+	if p.Namespace != "" {
+		resource += " in namespace " + p.Namespace
 	}
 	return strings.Join(p.Verbs, ", ") + " " + resource
 }
@@ -66,7 +96,7 @@ type MissingError struct {
 // Error names each missing permission on a separate line.
 func (e *MissingError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the user of context %s may not do, in all namespaces, what a run needs; nothing was made. Missing:", e.Context)
+	fmt.Fprintf(&b, "the user of context %s may not do, in all namespaces unless one is named, what a run needs; nothing was made. Missing:", e.Context)
 	for _, p := range e.Missing {
 		b.WriteString("\n  " + p.String())
 	}
@@ -77,9 +107,9 @@ func (e *MissingError) Error() string {
 // ExitCode is the exit code of a program that ends with this error.
 func (e *MissingError) ExitCode() int { return 2 }
 
-// Allowed checks every permission with a SelfSubjectAccessReview, before svclab creates anything. It returns a *MissingError
+// Allowed checks every wanted permission with a SelfSubjectAccessReview, before svclab creates anything. It returns a *MissingError
 // if some are missing.
-func Allowed(ctx context.Context, client kubernetes.Interface, contextName string) error {
+func Allowed(ctx context.Context, client kubernetes.Interface, contextName string, wanted []Permission) error {
 	groups, err := client.Discovery().ServerGroups()
 	if err != nil {
 		return fmt.Errorf("list the server's API groups: %w", err)
@@ -88,7 +118,6 @@ func Allowed(ctx context.Context, client kubernetes.Interface, contextName strin
 	for _, g := range groups.Groups {
 		served[g.Name] = true
 	}
-	wanted := Permissions()
 	missing := make([]Permission, len(wanted))
 	var group errgroup.Group
 	group.SetLimit(16)
@@ -96,7 +125,7 @@ func Allowed(ctx context.Context, client kubernetes.Interface, contextName strin
 		if p.Optional && !served[p.Group] {
 			continue
 		}
-		missing[i] = Permission{Group: p.Group, Resource: p.Resource}
+		missing[i] = Permission{Group: p.Group, Resource: p.Resource, Namespace: p.Namespace}
 		group.Go(func() error {
 			for _, verb := range p.Verbs {
 				allowed, err := may(ctx, client, p, verb)
@@ -123,7 +152,7 @@ func Allowed(ctx context.Context, client kubernetes.Interface, contextName strin
 func may(ctx context.Context, client kubernetes.Interface, p Permission, verb string) (bool, error) {
 	resource, subresource, _ := strings.Cut(p.Resource, "/")
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: p.Group, Resource: resource, Subresource: subresource}}}
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: p.Namespace, Verb: verb, Group: p.Group, Resource: resource, Subresource: subresource}}}
 	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
 		return false, fmt.Errorf("check whether the user may %s %s: %w", verb, p.Resource, err)

@@ -37,7 +37,7 @@ func reviewing(may func(verb, group, resource string) bool) *fake.Clientset {
 func TestAllowedNamesEachMissingPermission(t *testing.T) {
 	err := Allowed(context.Background(), reviewing(func(verb, _, resource string) bool {
 		return resource != "nodes" && (resource != "pods/exec" || verb != "create") && resource != "servicecidrs"
-	}), "staging")
+	}), "staging", Permissions())
 	var missing *MissingError
 	if !errors.As(err, &missing) || missing.ExitCode() != 2 {
 		t.Fatalf("got %v", err)
@@ -54,7 +54,7 @@ func TestAllowedNamesEachMissingPermission(t *testing.T) {
 
 // What a cluster without MetalLB does not have its user need not be allowed.
 func TestAllowedAsksNothingOfGroupsThatAreNotThere(t *testing.T) {
-	if err := Allowed(context.Background(), reviewing(func(_, group, _ string) bool { return group != "metallb.io" }), ""); err != nil {
+	if err := Allowed(context.Background(), reviewing(func(_, group, _ string) bool { return group != "metallb.io" }), "", Permissions()); err != nil {
 		t.Error(err)
 	}
 }
@@ -82,6 +82,13 @@ func TestJobGrantsWhatIsNeeded(t *testing.T) {
 				for _, verb := range rule.Verbs {
 					granted[verb+" "+rule.APIGroups[0]+" "+resource] = true
 				}
+			}
+		}
+	}
+	for _, p := range VisitPermissions("shop", true) { // MissingError names the same ClusterRole
+		for _, verb := range p.Verbs {
+			if key := verb + " " + p.Group + " " + p.Resource; !granted[key] {
+				t.Errorf("the ClusterRole does not grant %s", key)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/svclab/svclab/e2e/checks"
+	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
@@ -28,6 +29,11 @@ const (
 	// seconds.
 	deniedIn = 9 * time.Second
 )
+
+// Timeouts are those of a connection in a cluster that svclab did not create.
+func Timeouts() observe.Timeouts {
+	return observe.Timeouts{Answered: answeredIn, Denied: deniedIn, Silent: silentIn}
+}
 
 // rateLimited makes probes in a cluster that svclab did not create, at a rate that its nodes can answer.
 //
@@ -146,11 +152,16 @@ func (l *limiters) of(client string) *rate.Limiter {
 
 // withhold returns a request, with an unusable vantage and the reason if it must not be probed.
 func (l rateLimited) withhold(r probe.Request) probe.Request {
-	atService := r.Target.Kind == reach.ClusterIP || r.Target.Kind == reach.DNSName
-	if l.mode != world.ModeNFTables && r.Target.Undeclared && atService && r.Vantage.Unusable == "" {
-		r.Vantage.Unusable = fmt.Sprintf("in proxy mode %s a packet to a port that the Service does not declare could leave the cluster", l.mode)
-	}
+	r.Vantage.Unusable = cmp.Or(r.Vantage.Unusable, Withheld(r.Target, l.mode))
 	return r
+}
+
+// Withheld returns why no probe is sent to a target in a cluster that svclab did not create; empty: it may be sent.
+func Withheld(t reach.Target, mode string) string {
+	if mode != world.ModeNFTables && t.Undeclared && (t.Kind == reach.ClusterIP || t.Kind == reach.DNSName) {
+		return fmt.Sprintf("in proxy mode %s a packet to a port that the Service does not declare could leave the cluster", mode)
+	}
+	return ""
 }
 
 // nodesGuard allows this machine to probe the nodes' addresses by any route, which the user has permitted. The embedded guard

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/cluster"
-	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
@@ -28,11 +27,11 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	began := time.Now()
 	run := report.Run{Started: began, Cluster: p.Cluster}
 	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn,
-		Timeouts: observe.Timeouts{Answered: answeredIn, Denied: deniedIn, Silent: silentIn}}
-	if err := runner.New(site{Cluster: c, plan: p, features: p.features}, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
+		Timeouts: Timeouts()}
+	if err := runner.New(site{Hosted: Hosted{c, p.Clients}, features: p.features}, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}
-	if err := p.deployClients(ctx, c); err != nil {
+	if err := p.deploy(ctx, c, func(ctx context.Context) error { return p.chooseNodes(ctx, c.Context()) }); err != nil {
 		return run, err
 	}
 	run.Cluster = p.Cluster
@@ -40,7 +39,7 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	if err != nil {
 		return run, err
 	}
-	here := site{Cluster: c, plan: p, features: ordered(append(slices.Clone(p.features), balancer))}
+	here := site{Hosted: Hosted{c, p.Clients}, features: ordered(append(slices.Clone(p.features), balancer))}
 	mode, err := c.ProxyMode(ctx)
 	if err != nil {
 		return run, err

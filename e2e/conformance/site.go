@@ -10,10 +10,15 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
+// Hosted is a cluster that svclab did not create, with this machine as a vantage where it may be one.
+type Hosted struct {
+	*cluster.Cluster
+	clients Clients
+}
+
 // site is the cluster that scenarios run on, with its detected and declared features.
 type site struct {
-	*cluster.Cluster
-	plan     Plan
+	Hosted
 	features features
 }
 
@@ -23,11 +28,11 @@ var _ runner.Cluster = site{}
 func (s site) Lacks(f scenario.Feature) string { return s.features.lacks(f) }
 
 // Vantages returns the cluster's vantages, with the host's addresses and usability.
-func (s site) Vantages(ctx context.Context) ([]reach.Vantage, error) {
-	vantages, err := s.Cluster.Vantages(ctx)
+func (h Hosted) Vantages(ctx context.Context) ([]reach.Vantage, error) {
+	vantages, err := h.Cluster.Vantages(ctx)
 	for i := range vantages {
 		if vantages[i].Kind == reach.Host {
-			vantages[i].Addrs, vantages[i].Unusable = s.plan.hostAddrs, s.plan.host
+			vantages[i].Addrs, vantages[i].Unusable = h.clients.hostAddrs, h.clients.host
 		}
 	}
 	return vantages, err

@@ -18,23 +18,22 @@ const (
 	notTried = "were not tried, because many others executed no command"
 )
 
-// clientDeployer is the part of a cluster that deployClients needs.
+// clientDeployer is the part of a cluster that deploy needs.
 type clientDeployer interface {
 	// DeployClients deploys clients on the nodes, by slot. Unresponsive returns the unresponsive ones of these nodes, with the reason.
-	DeployClients(ctx context.Context, slots map[string]string, image string) error
+	DeployClients(ctx context.Context, slots map[string]string, image string, others ...string) error
 	Unresponsive(ctx context.Context) (map[string]error, error)
-	Context() string
 }
 
 var _ clientDeployer = (*cluster.Cluster)(nil)
 
-// deployClients deploys clients on responsive nodes. It replaces unresponsive ones, which changes the plan's sample.
-func (p *Plan) deployClients(ctx context.Context, c clientDeployer) error {
+// deploy deploys clients on responsive nodes. It replaces unresponsive ones: choose changes the sample then.
+func (c *Clients) deploy(ctx context.Context, to clientDeployer, choose func(context.Context) error, others ...string) error {
 	for trial := 1; ; trial++ {
-		if err := c.DeployClients(ctx, p.Sample.Slots, p.Image.Name); err != nil {
+		if err := to.DeployClients(ctx, c.Sample.Slots, c.Image.Name, others...); err != nil {
 			return err
 		}
-		unresponsive, err := c.Unresponsive(ctx)
+		unresponsive, err := to.Unresponsive(ctx)
 		if err != nil || len(unresponsive) == 0 {
 			return err
 		}
@@ -42,26 +41,26 @@ func (p *Plan) deployClients(ctx context.Context, c clientDeployer) error {
 			return fmt.Errorf("nodes that executed commands before execute none now: %v", unresponsive)
 		}
 		for node := range unresponsive {
-			p.unresponsive[node] = noExec
+			c.unresponsive[node] = noExec
 		}
 		if trial == trials {
-			p.keepResponsive()
+			c.keepResponsive()
 		}
-		if err := p.chooseNodes(ctx, c.Context()); err != nil {
+		if err := choose(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 // keepResponsive excludes all nodes except the responsive ones of the sample.
-func (p *Plan) keepResponsive() {
+func (c *Clients) keepResponsive() {
 	chosen := map[string]bool{}
-	for _, node := range p.Sample.Slots {
+	for _, node := range c.Sample.Slots {
 		chosen[node] = true
 	}
-	for i := range p.nodes {
-		if name := p.nodes[i].Name; !chosen[name] && p.unresponsive[name] == "" {
-			p.unresponsive[name] = notTried
+	for i := range c.nodes {
+		if name := c.nodes[i].Name; !chosen[name] && c.unresponsive[name] == "" {
+			c.unresponsive[name] = notTried
 		}
 	}
 }

@@ -20,9 +20,7 @@ type fakeDeployer struct {
 	rounds int
 }
 
-func (s *fakeDeployer) Context() string { return "c" }
-
-func (s *fakeDeployer) DeployClients(_ context.Context, slots map[string]string, _ string) error {
+func (s *fakeDeployer) DeployClients(_ context.Context, slots map[string]string, _ string, _ ...string) error {
 	s.stood, s.rounds = slices.Sorted(maps.Values(slots)), s.rounds+1
 	return nil
 }
@@ -40,7 +38,7 @@ func (s *fakeDeployer) Unresponsive(context.Context) (map[string]error, error) {
 // planOn is a plan for a cluster of true nodes and of simulated ones that look like them.
 func planOn(t *testing.T, machines, simulated int) (Plan, *fakeDeployer) {
 	t.Helper()
-	p := Plan{Options: Options{Sample: 6, Seed: 1, InPod: true}, unresponsive: map[string]string{}, manifest: appImage + ":1"}
+	p := Plan{Options: Options{ClientOptions: ClientOptions{Sample: 6, Seed: 1, InPod: true}}, Clients: Clients{unresponsive: map[string]string{}, manifest: appImage + ":1"}}
 	s := &fakeDeployer{true: map[string]bool{}}
 	for i := range machines + simulated {
 		n := node(fmt.Sprintf("n%03d", i), func(n *corev1.Node) { n.Status.NodeInfo.Architecture = "amd64" })
@@ -53,9 +51,13 @@ func planOn(t *testing.T, machines, simulated int) (Plan, *fakeDeployer) {
 	return p, s
 }
 
+func deploy(t *testing.T, p *Plan, s *fakeDeployer) error {
+	return p.deploy(t.Context(), s, func(ctx context.Context) error { return p.chooseNodes(ctx, "c") })
+}
+
 func TestDeployClientsReplacesUnresponsiveNodes(t *testing.T) {
 	p, s := planOn(t, 12, 4)
-	if err := p.deployClients(t.Context(), s); err != nil {
+	if err := deploy(t, &p, s); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.stood) != 6 || slices.ContainsFunc(s.stood, func(name string) bool { return !s.true[name] }) {
@@ -77,7 +79,7 @@ func TestDeployClientsKeepsResponsiveNodes(t *testing.T) {
 		if err := p.chooseNodes(t.Context(), "c"); err != nil {
 			t.Fatal(err)
 		}
-		err := p.deployClients(t.Context(), s)
+		err := deploy(t, &p, s)
 		if s.execs > 6*(trials+1) || s.rounds > trials+1 {
 			t.Fatalf("seed %d: %d commands in %d rounds", seed, s.execs, s.rounds)
 		}
@@ -98,7 +100,7 @@ func TestDeployClientsKeepsResponsiveNodes(t *testing.T) {
 
 func TestDeployClientsWithoutResponsiveNodes(t *testing.T) {
 	p, s := planOn(t, 0, 30)
-	err := p.deployClients(t.Context(), s)
+	err := deploy(t, &p, s)
 	if err == nil || !strings.Contains(err.Error(), "18 that "+noExec) || !strings.Contains(err.Error(), "12 that "+notTried) {
 		t.Errorf("got %v", err)
 	}

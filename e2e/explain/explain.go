@@ -5,6 +5,7 @@ package explain
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -34,7 +35,13 @@ type Case struct {
 	Policies []networkingv1.NetworkPolicy
 	// Sockets lists the listening sockets by pod name; a missing pod was not inspected.
 	Sockets map[string][]Socket
-	Intent  Intent
+	// Unread are the refusing pods whose sockets were not read: because the user did not allow it or, with Tried, because
+	// the command failed.
+	Unread []string
+	Tried  bool
+	// Unprobed says of which targets the table lacks cells; empty: of none.
+	Unprobed string
+	Intent   Intent
 }
 
 // Socket is a listening socket in a pod's network namespace.
@@ -99,6 +106,14 @@ type Cause struct {
 type Finding struct {
 	Causes []Cause `json:"causes"`
 	Notes  []Cause `json:"notes,omitempty"`
+	// Omitted is what was not read or probed.
+	Omitted []Omission `json:"omitted,omitempty"`
+}
+
+// Omission is something that was not read or probed, and a command that shows it; the command may be empty.
+type Omission struct {
+	Sentence string `json:"sentence"`
+	Command  string `json:"command,omitempty"`
 }
 
 // Explain finds the causes. Their order is fixed: a cause comes before those that follow from it.
@@ -118,6 +133,18 @@ func Explain(c Case) Finding {
 				f.Causes = append(f.Causes, cause)
 			}
 		}
+	}
+	if c.Unprobed != "" {
+		f.Omitted = append(f.Omitted, Omission{Sentence: c.Unprobed})
+	}
+	if len(c.Unread) > 0 {
+		why := fmt.Sprintf("because that runs a command in the %s; --read-sockets allows it", verb(len(c.Unread), "pod", "pods"))
+		if c.Tried {
+			why = "because no command could be run in the " + verb(len(c.Unread), "pod", "pods")
+		}
+		f.Omitted = append(f.Omitted, Omission{
+			Sentence: fmt.Sprintf("what %s, which %s, %s on was not read, %s", counted("pod", c.Unread), verb(len(c.Unread), "refuses", "refuse"), verb(len(c.Unread), "listens", "listen"), why),
+			Command:  v.kubectl("exec %s -- cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6", c.Unread[0])})
 	}
 	return f
 }

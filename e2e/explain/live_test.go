@@ -342,7 +342,7 @@ func (l *live) check(t *testing.T, c liveCase) {
 	case "letters": // nearly the right name
 		name = l.namespace + "/no-such-servcie"
 	}
-	found, err := collect.About(t.Context(), l, name, c.intent, true)
+	found, err := collect.About(t.Context(), l, name, c.intent, collect.Options{Probe: true, Outside: true, ReadSockets: true})
 	if err != nil {
 		t.Fatal(err)
 	}

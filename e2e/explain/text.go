@@ -38,6 +38,15 @@ func Text(w io.Writer, f Finding, width int, probed bool) error {
 			paragraph(&b, "  - ", fmt.Sprintf("%s [%s; %s]", c.Sentence, c.ID, c.Doc), width)
 		}
 	}
+	for i, o := range f.Omitted {
+		if i == 0 {
+			fmt.Fprintln(&b, "not read or probed:")
+		}
+		paragraph(&b, "  - ", o.Sentence, width)
+		if o.Command != "" {
+			fmt.Fprintf(&b, "    try %s\n", o.Command)
+		}
+	}
 	_, err := io.WriteString(w, report.Printable(strings.TrimRight(b.String(), "\n")+"\n"))
 	if err != nil {
 		return fmt.Errorf("write the explanation: %w", err)

@@ -47,6 +47,9 @@ func TestBadInput(t *testing.T) {
 		{"no number", []string{"up"}, map[string]string{"SVCLAB_WORKERS": "two"}, []string{"SVCLAB_WORKERS=two is not a number"}},
 		{"unknown scenario", []string{"verify", "teleport"}, nil, []string{"teleport"}},
 		{"unknown root", []string{"up"}, map[string]string{"SVCLAB_ROOT": "/nowhere"}, []string{"SVCLAB_ROOT=/nowhere", "checkout"}},
+		{"explain: a flag of another cluster", []string{"explain", "web", "--sample=3"}, nil, []string{"--sample needs --kubeconfig"}},
+		{"explain: a flag of the lab's cluster", []string{"explain", "web", "--kubeconfig=/nowhere", "--mode=nftables"}, nil, []string{"--mode=nftables describes the lab's cluster"}},
+		{"explain: another cluster needs no checkout and no engine", []string{"explain", "web", "--kubeconfig=/nowhere"}, map[string]string{"SVCLAB_ROOT": "/nowhere"}, []string{"the kubeconfig /nowhere cannot be used"}},
 		{"diff without a file", []string{"diff", "/nowhere/a.json", "/nowhere/b.json"}, nil, []string{"/nowhere/a.json", "result.json"}},
 		{"diff of one", []string{"diff", "a.json"}, nil, []string{"accepts 2 arg(s)"}},
 	} {

@@ -137,8 +137,9 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 	case f.addressWithin <= 0:
 		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time", f.addressWithin)
 	}
-	return conformance.Options{Profile: profile, Features: features, Only: f.only, Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed,
-		AddressWithin: f.addressWithin, NodesFromHere: f.nodesFromHere, InPod: f.inCluster, Kubectl: f.kubectl, Reproduce: f.command()}, nil
+	return conformance.Options{Profile: profile, Features: features, Only: f.only,
+		ClientOptions: conformance.ClientOptions{Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed, NodesFromHere: f.nodesFromHere, InPod: f.inCluster},
+		AddressWithin: f.addressWithin, Kubectl: f.kubectl, Reproduce: f.command()}, nil
 }
 
 // command returns the command line that repeats the run. It leaves out the kubeconfig's folder, which a report need not

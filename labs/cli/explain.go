@@ -1,15 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/conformance"
 	"github.com/svclab/svclab/e2e/explain"
 	"github.com/svclab/svclab/e2e/explain/collect"
 	"github.com/svclab/svclab/e2e/reach"
@@ -24,7 +28,13 @@ type explainFlags struct {
 	port                           uint16
 	spread, noProbe                bool
 	verbose, plain                 bool
+	// of a cluster that svclab did not create
+	clients                      conformance.ClientOptions
+	dryRun, readSockets, outside bool
 }
+
+// mostEndpoints bounds the endpoints of a Service that are probed at their own addresses in a cluster that svclab did not create.
+const mostEndpoints = 10
 
 func (a *app) explain() *cobra.Command {
 	f := explainFlags{}
@@ -35,9 +45,15 @@ func (a *app) explain() *cobra.Command {
 what was predicted. If the two differ, or differ from your intent, it names the causes, each with the field to change and
 a command.
 
-The cluster is the lab's own, or the one that --kubeconfig names. The ambient kubeconfig is never used. In a cluster that
-svclab did not create, client pods are put into the namespace svclab-clients and removed afterwards. Nothing else is
-changed anywhere.
+The cluster is the lab's own, or the one that --kubeconfig names. The ambient kubeconfig is never used.
+
+In a cluster that svclab did not create, no Docker engine is needed. The user's permissions are checked before anything is
+created. Client pods run on a sample of the nodes, half of them nodes that run the Service's pods, in the namespace
+svclab-clients. It is removed at the end, also after Ctrl-C; what a killed run left, the next one removes. A Lease excludes
+other runs of explain and conformance, from any machine, while one is alive. --dry-run prints what would be created and
+probed. --no-probe creates nothing. Probes do not leave the cluster: a host that an ExternalName names is probed only with
+--probe-outside, a port that a Service does not declare only where kube-proxy rejects it. In the Service's own pods, no
+command is run without --read-sockets. Nothing else is changed anywhere.
 
 State your intent with --from, --at, --port, --protocol and --spread: then a restriction that is there by design counts
 as a cause too.
@@ -45,13 +61,27 @@ as a cause too.
 Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible.`,
 		Example: `  svclab explain my-service
   svclab explain shop/web --from outside --port 30080
+  svclab explain shop/web --kubeconfig ~/.kube/config --context staging --dry-run
   svclab explain shop/web --kubeconfig ~/.kube/config --context staging`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd.Context(), args[0], f) },
 	}
+	foreign := map[string]bool{"context": true} // flags that need --kubeconfig
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.SortFlags = false
+	own.BoolVar(&f.dryRun, "dry-run", false, "with --kubeconfig: only print what would be created and probed, and where")
+	own.BoolVar(&f.readSockets, "read-sockets", false, "with --kubeconfig: read what the Service's pods listen on where they refuse, by running cat /proc/net/tcp in them")
+	own.BoolVar(&f.outside, "probe-outside", false, "with --kubeconfig: also probe a host outside the cluster that an ExternalName names")
+	own.BoolVar(&f.clients.NodesFromHere, "probe-nodes-from-here", false, "with --kubeconfig: probe the nodes' addresses from this machine even if the packets leave it")
+	own.IntVar(&f.clients.Sample, "sample", conformance.DefaultSample, "with --kubeconfig: how many nodes send and receive requests, at most")
+	own.Uint64Var(&f.clients.Seed, "seed", 1, "with --kubeconfig: seed of the choice of the sampled nodes")
+	own.StringVar(&f.clients.Image, "image", "", "with --kubeconfig: the client pods' image, an agnhost")
+	own.StringVar(&f.clients.Registry, "image-registry", "", "with --kubeconfig: registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
+	own.VisitAll(func(flag *pflag.Flag) { foreign[flag.Name] = true })
+	flags.AddFlagSet(own)
 	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a SERVICE that is given without one")
 	flags.StringVar(&f.from, "from", "", "intent: the client that reaches it: pod, node, outside, host, or one of them, as node/worker")
 	flags.StringVar(&f.at, "at", "", "intent: the kind of address: "+strings.Join(addressKinds(), ", "))
@@ -62,6 +92,25 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with what was predicted and why")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
+	lab := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if f.kubeconfig == "" {
+			var err error
+			cmd.Flags().Visit(func(flag *pflag.Flag) {
+				if foreign[flag.Name] && err == nil {
+					err = fmt.Errorf("--%s needs --kubeconfig: it is about a cluster that svclab did not create", flag.Name)
+				}
+			})
+			if err != nil {
+				return err
+			}
+			return lab(cmd, args)
+		}
+		if given := console.GivenClusterFlags(cmd); given != "" {
+			return fmt.Errorf("%s describes the lab's cluster, and --kubeconfig names another; use one of them", strings.TrimSpace(given))
+		}
+		return nil
+	}
 	return cmd
 }
 
@@ -85,8 +134,10 @@ func (f explainFlags) intent() (explain.Intent, error) {
 		return h, fmt.Errorf("--from %s is no vantage; use pod, node, outside or host, or one of them, as node/worker", f.from)
 	case f.protocol != "" && !slices.Contains([]reach.Protocol{reach.TCP, reach.UDP, reach.SCTP}, h.Protocol):
 		return h, fmt.Errorf("--protocol %s is not TCP, UDP or SCTP", f.protocol)
-	case f.context != "" && f.kubeconfig == "":
-		return h, errors.New("--context needs --kubeconfig: name the file too")
+	case f.clients.Image != "" && f.clients.Registry != "":
+		return h, errors.New("--image names a complete image, so --image-registry has no effect; use one of them")
+	case f.clients.Sample < 1:
+		return h, fmt.Errorf("--sample %d is no number of nodes", f.clients.Sample)
 	}
 	return h, nil
 }
@@ -103,7 +154,7 @@ func (f explainFlags) qualified(arg string) (string, error) {
 	return namespace + "/" + name, nil
 }
 
-func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err error) {
+func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) error {
 	intent, err := f.intent()
 	if err != nil {
 		return err
@@ -112,29 +163,126 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) (err e
 	if err != nil {
 		return err
 	}
+	var found explain.Case
+	if f.kubeconfig != "" {
+		found, err = a.explainExisting(ctx, service, intent, f)
+	} else {
+		found, err = a.explainLab(ctx, service, intent, f)
+	}
+	if err != nil || f.dryRun {
+		return err
+	}
+	return a.printExplanation(found, f)
+}
+
+// explainLab gathers what there is to know of a Service of the lab's cluster.
+func (a *app) explainLab(ctx context.Context, service string, intent explain.Intent, f explainFlags) (found explain.Case, err error) {
 	settings, err := a.Config.Settings(ctx)
 	if err != nil {
-		return err
+		return found, err
 	}
-	var c *cluster.Cluster
-	if f.kubeconfig != "" {
-		c, err = cluster.Existing(ctx, f.kubeconfig, f.context, settings)
-	} else {
-		c, err = cluster.Attach(ctx, settings)
-	}
+	c, err := cluster.Attach(ctx, settings)
 	if err != nil {
-		return err
+		return found, err
 	}
-	defer func() { // removes the client pods of an existing cluster, also after Ctrl-C
+	defer func() {
 		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		err = errors.Join(err, c.Close(clean))
 	}()
-	found, err := collect.About(ctx, c, service, intent, !f.noProbe)
+	return collect.About(ctx, c, service, intent, collect.Options{Probe: !f.noProbe, Outside: true, ReadSockets: true})
+}
+
+// explainExisting does the same in the cluster that --kubeconfig names, or prints what it would do.
+func (a *app) explainExisting(ctx context.Context, service string, intent explain.Intent, f explainFlags) (found explain.Case, err error) {
+	scenarios, err := a.scenarios(nil) // they name the client pods' image
 	if err != nil {
-		return err
+		return found, err
 	}
-	return a.printExplanation(found, f)
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
+	if err != nil {
+		return found, err
+	}
+	namespace, _, _ := strings.Cut(service, "/")
+	if err := conformance.Allowed(ctx, c.Client(), c.Context(), conformance.VisitPermissions(namespace, !f.noProbe)); err != nil {
+		return found, err
+	}
+	near, err := collect.Nodes(ctx, c.Client(), service)
+	if err != nil {
+		return found, err
+	}
+	_, node, named := strings.Cut(intent.From, "/")
+	if named {
+		near = []string{node}
+	}
+	visit, err := conformance.SurveyVisit(ctx, c, scenarios, near, f.clients)
+	if err != nil {
+		return found, err
+	}
+	if named && visit.Sample.Slots[node] == "" {
+		return found, fmt.Errorf("--from %s: no client can run on a node %s of this cluster", intent.From, node)
+	}
+	options := collect.Options{Outside: f.outside, ReadSockets: f.readSockets, Most: mostEndpoints, Timeouts: conformance.Timeouts()}
+	if found, err = collect.About(ctx, visit.Site(c), service, intent, options); err != nil || f.noProbe && !f.dryRun {
+		return found, err
+	}
+	out := a.Err
+	if f.dryRun {
+		out = a.Out
+	}
+	if err := visit.Text(out, "svclab explain "+service, c.Context(), f.probes(found)); err != nil || f.dryRun {
+		return found, err
+	}
+	locked, release, err := conformance.Lock(ctx, c.Client(), a.Err)
+	if err != nil {
+		return found, err
+	}
+	defer func() { // removes the client pods, also after Ctrl-C
+		clean, cancel := console.Cleaning(ctx)
+		defer cancel()
+		err = errors.Join(err, release(clean, c.Close))
+	}()
+	if err := visit.Deploy(locked, c); err != nil {
+		return found, err
+	}
+	mode, err := c.ProxyMode(locked)
+	if err != nil {
+		return found, err
+	}
+	options.Probe, options.Prober = true, visit.Prober(c, mode.Mode)
+	return collect.About(locked, visit.Site(c), service, intent, options)
+}
+
+// probes says what would be probed and read, from predictions.
+func (f explainFlags) probes(found explain.Case) (rows [][2]string) {
+	targets, withheld := map[string]int{}, map[string]int{}
+	for _, cell := range found.Table.Cells {
+		why := cmp.Or(cell.Cell.Vantage.Unusable, conformance.Withheld(cell.Cell.Target, found.World.Facts.ProxyMode))
+		if why != "" {
+			withheld[why]++
+		} else {
+			targets[string(cell.Cell.Target.Kind)]++
+		}
+	}
+	row := func(label, format string, args ...any) {
+		rows = append(rows, [2]string{label, fmt.Sprintf(format, args...)})
+	}
+	row("probes", "from %d vantages, with at least 8 connections where an answer is expected and 2 where none is:", len(found.Table.Vantages))
+	for _, kind := range addressKinds() {
+		if n := targets[kind]; n > 0 {
+			row("", "%-13s %d pairs of vantage and target", kind, n)
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(withheld)) {
+		row("not probed", "%d pairs: %s", withheld[why], why)
+	}
+	if found.Unprobed != "" {
+		row("not probed", "%s", found.Unprobed)
+	}
+	if f.readSockets {
+		row("reads", "/proc/net/tcp, tcp6, udp and udp6 by cat in at most 5 pods that refuse (--read-sockets)")
+	}
+	return rows
 }
 
 // printExplanation prints the table and the causes, and returns the verdict: there is a cause, or there is none.

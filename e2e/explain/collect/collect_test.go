@@ -181,7 +181,7 @@ func (p *asPredicted) Observe(ctx context.Context, requests []probe.Request) ([]
 func TestAbout(t *testing.T) {
 	c := newFakeCluster(false)
 	p := &asPredicted{cluster: c}
-	found, err := about(t.Context(), c, p, "demo/web", true)
+	found, err := about(t.Context(), c, "demo/web", Options{Probe: true, Prober: p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestAbout(t *testing.T) {
 func TestAboutWithoutProbing(t *testing.T) {
 	c := newFakeCluster(false)
 	p := &asPredicted{cluster: c}
-	found, err := about(t.Context(), c, p, "demo/web", false)
+	found, err := about(t.Context(), c, "demo/web", Options{Prober: p})
 	if err != nil || len(p.requests) > 0 || len(c.ran) > 0 {
 		t.Fatalf("%v; %d requests; ran %v", err, len(p.requests), c.ran)
 	}
@@ -223,7 +223,7 @@ func TestAboutWithoutProbing(t *testing.T) {
 
 func TestAboutAServiceThatIsNotThere(t *testing.T) {
 	c := newFakeCluster(false)
-	found, err := about(t.Context(), c, &asPredicted{cluster: c}, "demo/wbe", true)
+	found, err := about(t.Context(), c, "demo/wbe", Options{Probe: true, Prober: &asPredicted{cluster: c}})
 	if err != nil || len(found.Table.Cells) > 0 || len(found.World.Pods) != 2 || len(found.Events) != 1 {
 		t.Errorf("%+v, %v", found, err)
 	}
@@ -240,15 +240,15 @@ func testSockets(t *testing.T) {
 			*o = reach.Observation{Outcome: reach.Refused}
 		}
 	}}
-	found, err := about(t.Context(), c, p, "demo/web", true)
+	found, err := about(t.Context(), c, "demo/web", Options{Probe: true, ReadSockets: true, Prober: p})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(found.Sockets); got != "map[a:[{127.0.0.1 8080 TCP} {0.0.0.0 8081 UDP}]]" {
 		t.Errorf("got %s", got)
 	}
-	if found.Table.Result() != reach.Fail {
-		t.Errorf("%s", found.Table.Result())
+	if found.Table.Result() != reach.Fail || fmt.Sprint(found.Unread, found.Tried) != "[b] true" {
+		t.Errorf("%s, %v could not be read, tried %v", found.Table.Result(), found.Unread, found.Tried)
 	}
 	for command, times := range map[string]int{"pod a: cat /proc/net/tcp6": 1, "pod b: cat /proc/net/tcp": 1, "pod b: cat /proc/net/tcp6": 0} {
 		if n := len(c.ran) - len(slices.DeleteFunc(slices.Clone(c.ran), func(r string) bool { return r == command })); n != times {
@@ -261,13 +261,13 @@ func TestWhatMayNotBeRead(t *testing.T) {
 	for _, resource := range []string{"events", "networkpolicies"} {
 		c := newFakeCluster(false)
 		refuse(&c.client.Fake, resource, forbidden(resource))
-		found, err := about(t.Context(), c, nil, "demo/web", false)
+		found, err := about(t.Context(), c, "demo/web", Options{})
 		if err != nil || len(found.Events)+len(found.Policies) != 1 || len(found.Proxies) != 1 {
 			t.Errorf("%s: %d events, %d policies, %v", resource, len(found.Events), len(found.Policies), err)
 		}
 		c = newFakeCluster(false)
 		refuse(&c.client.Fake, resource, errors.New("down"))
-		if _, err := about(t.Context(), c, nil, "demo/web", false); err == nil || err.Error() != "list "+resource+": down" {
+		if _, err := about(t.Context(), c, "demo/web", Options{}); err == nil || err.Error() != "list "+resource+": down" {
 			t.Errorf("%s: %v", resource, err)
 		}
 	}
@@ -277,7 +277,7 @@ func TestWhatMayNotBeRead(t *testing.T) {
 		c.client.PrependReactor("list", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
 			return a.GetNamespace() == metav1.NamespaceSystem, nil, broken
 		})
-		found, err := about(t.Context(), c, nil, "demo/web", false)
+		found, err := about(t.Context(), c, "demo/web", Options{})
 		if apierrors.IsForbidden(broken) != (err == nil) || len(found.Proxies) > 0 {
 			t.Errorf("%v: %d proxies, %v", broken, len(found.Proxies), err)
 		}
@@ -286,7 +286,7 @@ func TestWhatMayNotBeRead(t *testing.T) {
 
 func TestBalancer(t *testing.T) {
 	c := newFakeCluster(true)
-	found, err := about(t.Context(), c, nil, "demo/web", false)
+	found, err := about(t.Context(), c, "demo/web", Options{})
 	if err != nil || found.Balancer == nil || !found.World.Facts.LoadBalancer {
 		t.Fatalf("%+v, %v", found.Balancer, err)
 	}
@@ -306,7 +306,7 @@ func TestBalancer(t *testing.T) {
 	} {
 		c := newFakeCluster(true)
 		refuse(&c.dynamic.Fake, "l2advertisements", tc.err)
-		found, err := about(t.Context(), c, nil, "demo/web", false)
+		found, err := about(t.Context(), c, "demo/web", Options{})
 		if found.Balancer != nil || fmt.Sprint(err) != fmt.Sprint(map[bool]any{true: nil, false: tc.want}[tc.want == ""]) {
 			t.Errorf("%s: %+v, %v", name, found.Balancer, err)
 		}
@@ -328,17 +328,17 @@ func TestErrors(t *testing.T) {
 		c := newFakeCluster(false)
 		p := &asPredicted{cluster: c}
 		spoil(c, p)
-		if _, err := about(t.Context(), c, p, "demo/web", true); !errors.Is(err, broken) {
+		if _, err := about(t.Context(), c, "demo/web", Options{Probe: true, Prober: p}); !errors.Is(err, broken) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if name == "prober" {
 			continue
 		}
-		if _, err := About(t.Context(), c, "demo/web", explain.Intent{}, false); !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "look at service demo/web: ") {
+		if _, err := About(t.Context(), c, "demo/web", explain.Intent{}, Options{}); !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "look at service demo/web: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if found, err := About(t.Context(), newFakeCluster(false), "demo/web", explain.Intent{Port: 80}, false); err != nil || found.Intent.Port != 80 {
+	if found, err := About(t.Context(), newFakeCluster(false), "demo/web", explain.Intent{Port: 80}, Options{}); err != nil || found.Intent.Port != 80 {
 		t.Errorf("%+v, %v", found.Intent, err)
 	}
 }

@@ -20,12 +20,12 @@ import (
 const lookIn = 10 * time.Second
 
 // sockets reads, in the pods that refuse, what they listen on. A pod without a shell's tools, or one that may not be
-// entered, is left out: then what it declares must do.
+// entered, is left out: then what it declares is used.
 func sockets(ctx context.Context, c Cluster, found explain.Case) map[string][]explain.Socket {
 	namespace, _, _ := strings.Cut(found.Service, "/")
 	seen := map[string][]explain.Socket{}
-	for _, pod := range refusing(found.Table) {
-		var all []explain.Socket
+	for _, pod := range found.Unread {
+		all := []explain.Socket{} // not nil: a pod may listen on nothing
 		ok := false
 		for _, file := range []string{"tcp", "tcp6", "udp", "udp6"} { // a pod without IPv6 has no tcp6
 			var out, diagnostics bytes.Buffer
