@@ -18,7 +18,7 @@ svclab := $(bin)/svclab
 
 .PHONY: help
 help: ## Show this help
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{ printf "%-18s%s\n", $$1, $$2 }' 
 
 .PHONY: build
 build: ## Build the svclab command
@@ -84,8 +84,9 @@ engine-down: ## Stop svclab's own Docker engine, and no other
 	@scripts/engine.sh down
 
 .PHONY: images
-images: build ## Build or pull the images
-	@eval "$$(scripts/engine.sh up | sed 's/^/export /')"; IMAGES="$(IMAGES)" KUBERNETES="$(KUBERNETES)" scripts/images.sh
+images: build ## Build or pull the images (FRESH=1 builds with Debian's packages of today)
+	@host=$$(scripts/engine.sh up); if [[ -n $$host ]]; then export "$$host"; fi; \
+	  IMAGES="$(IMAGES)" KUBERNETES="$(KUBERNETES)" FRESH="$(FRESH)" scripts/images.sh
 
 .PHONY: image
 image: ## Build the image of svclab itself, for svclab conformance in a cluster (needs no registry)
@@ -94,6 +95,10 @@ image: ## Build the image of svclab itself, for svclab conformance in a cluster 
 .PHONY: test-pull
 test-pull: ## Pull every published image from a registry on loopback (needs an engine)
 	@go test -tags e2e -count=1 -run '^TestPull$$' ./scripts
+
+.PHONY: test-engine
+test-engine: ## Start, kill and stop a private engine in a network namespace, and compare the host with before (root on Linux)
+	@scripts/beat.sh "testing the private engine" go test -tags e2e -count=1 -run '^TestEngine' ./scripts
 
 .PHONY: conformance-test
 conformance-test: build ## Prove svclab conformance on a kind cluster that svclab did not make (KEEP=1 keeps it)

@@ -9,7 +9,8 @@
 #
 # The engine that is there is used if a privileged container starts under it. Otherwise, on Linux as root, a private
 # engine is run: own socket, data root, pid file and log under SVCLAB_ENGINE_HOME (/var/lib/svclab) and
-# /run/svclab. SVCLAB_ENGINE=private never looks at the ambient one.
+# /run/svclab. SVCLAB_ENGINE=private never looks at the ambient one. The private engine changes neither the packet filter
+# nor IP forwarding; down removes its bridges and restores the kernel settings that it and its containers changed.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,6 +20,7 @@ run=${SVCLAB_ENGINE_RUN:-/run/svclab}
 socket=unix://$run/docker.sock
 pid_file=$run/docker.pid
 log=$home/dockerd.log
+before=$run/before # what was before the engine started, as lines "NAME VALUE"
 
 answers() { DOCKER_HOST=${1:-} timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
@@ -33,25 +35,28 @@ our_pid() {
 }
 
 # Whether the engine at $1 ("" for the ambient one) starts a privileged container. Needs no image: one is made of a
-# single static program that does nothing but end.
+# single static program that does nothing but end. Its system may differ from this machine's.
 starts_privileged() {
-  local host=$1 program=$cache_dir/bin/svclab-runc image
-  runtime_program "$program"
+  local host=$1 program image
+  program=$cache_dir/bin/svclab-runc-$(DOCKER_HOST=$host timeout 20 docker version --format '{{.Server.Os}}-{{.Server.Arch}}')
+  [[ $program == */svclab-runc-linux-* ]] || die "the Docker engine runs containers of another system than Linux: ${program##*/svclab-runc-}" "switch it to Linux containers"
+  runtime_program "$program" "${program##*-}"
   image=svclab/privileged-test:$(<"$program.stamp")
   if ! DOCKER_HOST=$host timeout 20 docker image inspect "$image" >/dev/null 2>&1; then
-    tar -C "$(dirname "$program")" -c "$(basename "$program")" | DOCKER_HOST=$host timeout 60 docker import - "$image" >/dev/null 2>&1 || return 1
+    tar -C "${program%/*}" -cf - "${program##*/}" | DOCKER_HOST=$host timeout 60 docker import - "$image" >/dev/null || die "the Docker engine cannot import an image" "see above"
   fi
-  [[ $(DOCKER_HOST=$host timeout 60 docker run --rm --privileged --network none "$image" /svclab-runc self-test 2>&1) == privileged ]]
+  said=$(DOCKER_HOST=$host timeout 60 docker run --rm --privileged --network none "$image" "/${program##*/}" self-test 2>&1) && [[ ${said##*$'\n'} == privileged ]]
 }
 
-# Builds the capability-aware runtime to $1, if its source changed.
+# runtime_program TARGET ARCHITECTURE: builds the capability-aware runtime for Linux, if its source changed.
 runtime_program() {
   local target=$1 stamp source=$scripts_dir/oci-runtime
   stamp=$(hash_of "$source/main.go" "$source/args.go" "$source/host.go")
   [[ -x $target && -r $target.stamp && $(<"$target.stamp") == "$stamp" ]] && return
   have go || die "Go is needed to build svclab's container runtime" "install Go 1.26 or newer"
-  mkdir -p "$(dirname "$target")"
-  (cd "$source" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$target.new.$$" .)
+  mkdir -p "${target%/*}"
+  (cd "$source" && CGO_ENABLED=0 GOOS=linux GOARCH=$2 go build -trimpath -ldflags "-s -w" -o "$target.new.$$" .) ||
+    die "building svclab's container runtime failed" "see above"
   mv -f "$target.new.$$" "$target"
   printf '%s' "$stamp" >"$target.stamp"
 }
@@ -65,43 +70,57 @@ lacks_capabilities() {
 }
 
 install_docker() {
-  have dockerd && have runc && have containerd && have iptables && return
+  have dockerd && have runc && have containerd && have iptables && have ip && return
   if ! have apt-get; then
     die "there is no Docker engine" "install Docker (https://docs.docker.com/engine/install/) and start it, then run this again"
   fi
-  say "installing Docker from Debian"
+  say "installing Docker from Debian; its own service is neither started nor enabled (systemctl enable --now docker does that)"
   heartbeat "apt-get update" "$home/apt.log" apt-get update
-  heartbeat "apt-get install docker.io" "$home/apt.log" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iptables
+  local policy=/usr/sbin/policy-rc.d unit units=()
+  for unit in docker.service docker.socket containerd.service; do
+    if [[ ! -e /lib/systemd/system/$unit ]]; then units+=("$unit"); fi
+  done
+  # Debian's way to install a service without starting it
+  if [[ ! -e $policy ]]; then
+    at_exit rm -f "$policy"
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  heartbeat "apt-get install docker.io" "$home/apt.log" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iptables iproute2
+  if ((${#units[@]})) && have systemctl; then systemctl --quiet disable "${units[@]}"; fi
 }
 
 start_private() {
-  local began=$SECONDS args=() pid
+  local began=$SECONDS args=() pid attempts=1
   mkdir -p "$home" "$run"
-  exec 8>"$run/engine.lock"
-  flock -w 300 8 || die "another svclab has been starting the engine for 5 minutes" "see $log"
+  lock_engine
   if our_pid >/dev/null && answers "$socket"; then return; fi
   need_space 12 "$home"
   install_docker
+  # Without rules and forwarding of its own: nodes reach each other on their bridge, the host reaches them by its own
+  # addresses there and by docker-proxy, and nothing that a container sends leaves the machine.
   args=(--host="$socket" --data-root="$home/docker" --exec-root="$run/docker" --pidfile="$pid_file" --bridge=none
+    --iptables=false --ip6tables=false --ip-forward=false
     --log-level=warn --live-restore=false --userland-proxy-path="$(command -v docker-proxy || echo /usr/sbin/docker-proxy)")
   if lacks_capabilities; then
-    runtime_program "$home/bin/svclab-runc"
+    runtime_program "$home/bin/svclab-runc" "$(go env GOHOSTARCH)"
     args+=(--add-runtime="svclab-runc=$home/bin/svclab-runc" --default-runtime=svclab-runc)
   fi
   if pid=$(our_pid); then
     say "svclab's engine (pid $pid) does not answer; stopping it first"
-    stop_private
+    end_engine "$pid"
   fi
+  record_settings
   raise_inotify
-  rm -f "$pid_file"
-  (
-    # the engine outlives us: what our caller has open, a lock for one, is not to stay open with it
-    for fd in /proc/self/fd/*; do if ((${fd##*/} > 2)); then eval "exec ${fd##*/}>&-"; fi; done
-    exec setsid dockerd "${args[@]}" >>"$log" 2>&1 </dev/null
-  ) &
-  pid=$!
+  bridged_rule --insert
+  launch "${args[@]}"
   until answers "$socket"; do
     if ! kill -0 "$pid" 2>/dev/null; then
+      # after an engine that was killed, its containerd has much to clean, and may take longer than the engine waits
+      if ((attempts++ < 2)); then
+        launch "${args[@]}"
+        continue
+      fi
       tail -n 15 "$log" >&2
       die "svclab's Docker engine ended at once; the end of $log is above" "mend what it names, then run this again"
     fi
@@ -112,33 +131,151 @@ start_private() {
     fi
     sleep 0.3
   done
-  starts_privileged "$socket" || die "svclab's engine cannot start a privileged container" "see $log; a container host must allow CAP_SYS_ADMIN and mounts"
+  starts_privileged "$socket" || die "svclab's engine cannot start a privileged container: $said" "see $log; a container host must allow CAP_SYS_ADMIN and mounts"
   say "started svclab's own Docker engine in $((SECONDS - began)) s (log: $log)"
 }
 
+# launch ARGUMENT…: starts dockerd and sets pid.
+launch() {
+  rm -f "$pid_file"
+  (
+    # the engine outlives us: what our caller has open, a lock for one, is not to stay open with it
+    for fd in /proc/self/fd/*; do if ((${fd##*/} > 2)); then eval "exec ${fd##*/}>&-"; fi; done
+    exec setsid dockerd "$@" >>"$log" 2>&1 </dev/null
+  ) &
+  pid=$!
+}
+
+lock_engine() {
+  exec 8>"$run/engine.lock"
+  flock -w 300 8 || die "another svclab has been starting or stopping the engine for 5 minutes" "see $log"
+}
+
+# bridged_rule --insert|--delete: a rule that accepts frames from one container to another on one of Docker's bridges. Needed
+# only where the kernel shows bridged frames to the host's FORWARD chain and that does not simply accept. It has our mark.
+bridged_rule() {
+  local iptables rule=(FORWARD -i br-+ -m physdev --physdev-is-bridged -m comment --comment "svclab: $run" -j ACCEPT)
+  for iptables in iptables ip6tables; do
+    if "$iptables" --wait --check "${rule[@]}" 2>/dev/null; then
+      if [[ $1 == --delete ]]; then "$iptables" --wait --delete "${rule[@]}"; fi
+    elif [[ $1 == --insert && $(cat "/proc/sys/net/bridge/bridge-nf-call-$iptables" 2>/dev/null) == 1 &&
+      $("$iptables" --wait --list-rules FORWARD) != "-P FORWARD ACCEPT" ]]; then
+      "$iptables" --wait --insert "${rule[@]}"
+      say "added a rule to $iptables' FORWARD chain, until the engine stops: ${rule[*]:1}"
+    fi
+  done
+}
+
+# The settings of the whole kernel that the engine, and kubelet and systemd in privileged containers, write: "NAME VALUE".
+written_settings() {
+  cat <<'END'
+fs/file-max 9223372036854775807
+fs/inotify/max_user_instances 1024
+fs/nr_open 1073741816
+kernel/keys/root_maxbytes 25000000
+kernel/keys/root_maxkeys 1000000
+kernel/panic 10
+kernel/panic_on_oops 1
+vm/overcommit_memory 1
+vm/panic_on_oom 0
+END
+}
+
+# Whether an engine of ours was started since the machine was, and not stopped by down.
+was_started() { grep -qsxF "boot $(</proc/sys/kernel/random/boot_id)" "$before"; }
+
+# Keeps what the settings are, unless that is known: an engine that was killed may have left its own.
+record_settings() {
+  local name
+  if was_started; then return; fi
+  {
+    printf 'boot %s\n' "$(</proc/sys/kernel/random/boot_id)"
+    if mountpoint -q "$home/docker"; then echo "mounted yes"; fi
+    while read -r name _; do
+      if [[ -r /proc/sys/$name ]]; then printf '%s %s\n' "$name" "$(<"/proc/sys/$name")"; fi
+    done < <(written_settings)
+  } >"$before.new"
+  mv "$before.new" "$before"
+}
+
+# Restores each setting that still has the value that was written, unless another engine needs it.
+restore_settings() {
+  local name written was
+  was_started || return 0
+  if other_engines; then
+    say "another Docker engine runs, which needs the kernel settings: they stay as they are"
+  else
+    while read -r name written; do
+      was=$(sed -n "s#^$name ##p" "$before")
+      if [[ -n $was && $was != "$written" && $(<"/proc/sys/$name") == "$written" ]]; then
+        echo "$was" >"/proc/sys/$name"
+        say "restored ${name//\//.} to $was"
+      fi
+    done < <(written_settings)
+  fi
+  rm -f "$before"
+}
+
+# Whether a dockerd runs on this kernel, as far as is visible here.
+other_engines() {
+  local name
+  for name in /proc/[0-9]*/comm; do
+    if [[ $(cat "$name" 2>/dev/null) == dockerd ]]; then return 0; fi
+  done
+  return 1
+}
+
 # A few kubelets and containerds on one machine run into this limit first, and then pods fail with "too many open files":
-# https://kind.sigs.k8s.io/docs/user/known-issues/. Raised until the next boot, never lowered.
+# https://kind.sigs.k8s.io/docs/user/known-issues/. Raised until the engine stops, never lowered.
 raise_inotify() {
   local setting=/proc/sys/fs/inotify/max_user_instances
   if [[ -w $setting ]] && (($(<$setting) < 512)); then
     echo 1024 >$setting
-    say "raised fs.inotify.max_user_instances to 1024 until the next boot"
+    say "raised fs.inotify.max_user_instances to 1024 until the engine stops"
   fi
 }
 
 stop_private() {
-  local pid
-  if ! pid=$(our_pid); then
+  local pid bridge bridges
+  if ! our_pid >/dev/null && ! was_started; then
     say "svclab's own engine is not running"
     return
   fi
-  kill "$pid"
-  for _ in $(seq 300); do
-    [[ -d /proc/$pid ]] || break
+  lock_engine
+  # an engine that was killed just now is there for a moment, and does not answer
+  for _ in $(seq 50); do
+    if ! our_pid >/dev/null || answers "$socket"; then break; fi
     sleep 0.1
   done
-  if [[ -d /proc/$pid ]]; then die "svclab's engine (pid $pid) has not ended after 30 s" "see $log, then: kill -9 $pid"; fi
+  if ! pid=$(our_pid); then
+    # Killed: its containers, their supervisors and its bridges live on. The engine itself knows best how to end them.
+    say "svclab's own engine was killed; starting it once more, to end what it left"
+    start_private
+    pid=$(our_pid)
+  fi
+  bridges=$(DOCKER_HOST=$socket timeout 20 docker network ls --quiet --filter driver=bridge |
+    DOCKER_HOST=$socket xargs -r docker network inspect --format '{{or (index .Options "com.docker.network.bridge.name") (printf "br-%.12s" .Id)}}') ||
+    die "svclab's engine (pid $pid) does not say which networks it has" "see $log, then: kill -9 $pid and run this again"
+  end_engine "$pid"
+  # the engine makes them again when it starts, as after a reboot
+  for bridge in $bridges; do
+    if ip link show dev "$bridge" type bridge >/dev/null 2>&1; then ip link delete "$bridge"; fi
+  done
+  bridged_rule --delete
+  # the engine mounts its folder onto itself, and leaves that when it was killed in between
+  if was_started && mountpoint -q "$home/docker" && ! grep -qx "mounted yes" "$before"; then umount "$home/docker"; fi
+  restore_settings
   say "stopped svclab's own engine"
+}
+
+end_engine() {
+  local pid=$1
+  kill "$pid"
+  for _ in $(seq 300); do
+    [[ -d /proc/$pid ]] || return 0
+    sleep 0.1
+  done
+  die "svclab's engine (pid $pid) has not ended after 30 s" "see $log, then: kill -9 $pid and run this again"
 }
 
 # Prints the DOCKER_HOST of the engine in use: a private one that runs goes first, then the ambient one.
@@ -155,17 +292,18 @@ in_use() {
 
 case ${1:-} in
   up)
+    said=
     if current=$(in_use); then
       if our_pid >/dev/null || starts_privileged "${DOCKER_HOST:-}"; then
         printf '%s' "${current:+$current
 }"
         exit 0
       fi
-      problem="the Docker engine here does not start privileged containers, which kind's nodes are"
+      problem="the Docker engine here does not start privileged containers, which kind's nodes are ($said)"
     else
       problem="no Docker engine answers"
     fi
-    [[ $(uname -s) == Linux ]] || die "$problem" "start Docker Desktop (or another Docker engine), then run this again"
+    [[ $(uname -s) == Linux ]] || die "$problem" "start Docker Desktop, colima or another Docker engine with Linux containers, then run this again; svclab runs its own only on Linux"
     [[ $(id -u) == 0 ]] || die "$problem, and svclab can run its own only as root" "start Docker and let this user reach it (docker info), or run this as root"
     start_private >&2
     printf 'DOCKER_HOST=%s\n' "$socket"
@@ -182,7 +320,7 @@ case ${1:-} in
     ;;
   down) stop_private ;;
   *)
-    sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac

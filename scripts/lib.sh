@@ -14,7 +14,46 @@ die() {
   exit 2
 }
 
+# at_exit COMMAND…: runs the command when the script ends, whatever ends it; the last one first. Not in a subshell.
+at_exit_commands=
+at_exit() {
+  at_exit_commands="$(printf '%q ' "$@")
+$at_exit_commands"
+  trap 'eval "$at_exit_commands"' EXIT
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
+
+# macOS has bash 3.2 and no GNU programs. Of the few that the scripts use there, these stand in for two.
+have timeout || timeout() { perl -e 'alarm shift; exec @ARGV or die "$ARGV[0]: $!\n"' "$@"; }
+have sha256sum || sha256sum() { shasum -a 256; }
+
+# use_engine: makes sure of an engine (see engine.sh up) and sets DOCKER_HOST for it. Ends the script if there is none.
+use_engine() {
+  local line
+  line=$("$scripts_dir/engine.sh" up)
+  [[ -z $line ]] || export "${line?}"
+}
+
+# lock NAME WHAT: holds $cache_dir/NAME.lock until the script ends, and waits for the svclab that has it. macOS has no flock:
+# there two at once build twice.
+lock() {
+  have flock || return 0
+  mkdir -p "$cache_dir"
+  exec 7>"$cache_dir/$1.lock"
+  flock -n 7 && return
+  say "another svclab $2; waiting for it"
+  flock -w 1800 7 || die "another svclab has been at work for half an hour: it $2" "see $logs"
+}
+
+# workspace: sets work to a new folder of this process, which is removed when the script ends. Removes those that a killed
+# process left a day ago.
+workspace() {
+  mkdir -p "$cache_dir"
+  find "$cache_dir" -maxdepth 1 -name 'work.*' -mmin +1440 -exec rm -rf {} +
+  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  at_exit rm -rf "$work"
+}
 
 # A short hash of the files and words given: every input of a build, nothing else.
 hash_of() {
@@ -25,22 +64,25 @@ hash_of() {
 }
 
 # heartbeat "what" LOG command…: runs the command with its output in LOG, says every 15 s that it is still at work, and on
-# failure shows the end of the log. The command is stopped with us.
+# failure shows the end of the log. When the script is interrupted, the command and all that it started end first.
 heartbeat() {
   local what=$1 log=$2 began=$SECONDS child status=0 ticks=0
   shift 2
   mkdir -p "$(dirname "$log")"
-  "$@" >"$log" 2>&1 &
+  # job control gives the command a process group of its own; without it, it would ignore Ctrl-C
+  set -m
+  "$@" >"$log" 2>&1 </dev/null &
   child=$!
+  set +m
   # shellcheck disable=SC2064 # the child is known now
-  trap "kill $child 2>/dev/null || true; exit 130" INT TERM
+  trap "end_group $child; exit 130" HUP INT TERM
   while kill -0 "$child" 2>/dev/null; do
     sleep 0.2
     ticks=$((ticks + 1))
     if ((ticks % 75 == 0)); then say "  … $what, $((SECONDS - began)) s"; fi
   done
   wait "$child" || status=$?
-  trap - INT TERM
+  trap - HUP INT TERM
   if ((status != 0)); then
     printf 'svclab: error: %s failed (exit %d); the end of %s:\n' "$what" "$status" "$log" >&2
     tail -n 20 "$log" >&2
@@ -50,11 +92,29 @@ heartbeat() {
   say "  $what: $((SECONDS - began)) s"
 }
 
+# end_group PID: ends a process group, by force after 10 s, and waits for its leader.
+end_group() {
+  local _
+  kill -TERM -- "-$1" 2>/dev/null || return 0
+  for _ in $(seq 100); do
+    kill -0 -- "-$1" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL -- "-$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
+# A background job that has its own heartbeat ends what it started by itself.
+end_background() {
+  kill "$1" 2>/dev/null || return 0
+  wait "$1" 2>/dev/null || true
+}
+
 # need_space GIB FOLDER: refuses to begin what could not end.
 need_space() {
   local folder=$2 free
   while [[ ! -d $folder ]]; do folder=$(dirname "$folder"); done
-  free=$(df --output=avail -k "$folder" | tail -n 1)
+  free=$(df -Pk "$folder" | awk 'END { print $4 }')
   if ((free < $1 * 1024 * 1024)); then
     die "$folder has $((free / 1024 / 1024)) GiB free, and $1 GiB are needed" "free some space, or name a roomier folder with SVCLAB_CACHE=… and SVCLAB_ENGINE_HOME=…"
   fi
@@ -87,7 +147,7 @@ choose_minor() {
 module_folder() { (cd "$components/$1" && go mod download "$2" && go list -mod=mod -m -f '{{.Dir}}' "$2"); }
 
 # pinned COMPONENT MODULE: the version of a pinned module, from the go.mod that pins it.
-pinned() { sed -n "s#^\(require \)\?\t\?$2 \(v[^ ]*\).*#\2#p" "$components/$1/go.mod" | head -n 1; }
+pinned() { sed -n -E "s#^(require )?[[:space:]]*$2 (v[^ ]*).*#\2#p" "$components/$1/go.mod" | head -n 1; }
 
 kubernetes_version() { pinned "kubernetes-$minor" k8s.io/kubernetes; }
 
@@ -115,9 +175,18 @@ compiled() {
   key=$(hash_of "$components/$component"/* "$target" "$*" "${CGO_ENABLED:-0}" "$go_version")
   built=$cache_dir/bin/$component-$key
   [[ -d $built ]] && return
-  rm -rf "$built".part.*
-  mkdir -p "$built.part.$$"
-  (cd "$components/$component" && CGO_ENABLED=${CGO_ENABLED:-0} heartbeat "build $component" "$logs/build-$component.log" \
-    go "$verb" -trimpath "$@" -o "$built.part.$$/" "$target") || die "building $component failed" "mend what the log names, then run this again"
-  mv "$built.part.$$" "$built"
+  # a lock for each component: two that build different things need not wait for each other
+  mkdir -p "$cache_dir/bin"
+  if have flock; then
+    exec 6>"$cache_dir/bin/$component.lock"
+    flock 6
+  fi
+  if [[ ! -d $built ]]; then
+    find "$cache_dir/bin" -maxdepth 1 -name '*.part.*' -mmin +1440 -exec rm -rf {} +
+    mkdir -p "$built.part.$$"
+    CGO_ENABLED=${CGO_ENABLED:-0} heartbeat "build $component" "$logs/build-$component.log" \
+      go -C "$components/$component" "$verb" -trimpath "$@" -o "$built.part.$$/" "$target" || die "building $component failed" "mend what the log names, then run this again"
+    mv "$built.part.$$" "$built"
+  fi
+  exec 6>&-
 }

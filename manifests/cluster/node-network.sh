@@ -79,8 +79,9 @@ rules | nft -f - || exit 1
 # dropped. Here a rejection is always sent.
 sysctl -q -w net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000
 [ -e /proc/sys/net/ipv6/icmp/ratelimit ] && sysctl -q -w net.ipv6.icmp.ratelimit=0
+# A node has the forwarding of its machine until it sets its own.
+sysctl -q -w net.ipv4.ip_forward=1
 if [ "$(facts routes)" = yes ]; then
-  sysctl -q -w net.ipv4.ip_forward=1
   case $(facts pod) in *:*) sysctl -q -w net.ipv6.conf.all.forwarding=1 ;; esac
   routes
 fi
