@@ -11,17 +11,15 @@ work=$(mktemp -d)
 floor="svclab-floor"
 binaries kind sigs.k8s.io/kind
 kind=$built/kind
+export KUBECONFIG=$work/kubeconfig # not the user's
+use_engine
+if "$kind" get clusters 2>/dev/null | grep -qx "$floor"; then die "there already is a kind cluster $floor" "wait for the other make bench-e2e, or: kind delete cluster --name $floor"; fi
 trap '"$kind" delete cluster --name "$floor" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
-eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
-
 # timed COMMAND…: runs it quietly and prints how long it took, in seconds
+TIMEFORMAT=%1R
 timed() {
-  local began ended
-  began=$(date +%s.%N)
-  "$@" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; die "$* failed" "see above"; }
-  ended=$(date +%s.%N)
-  awk -v a="$began" -v b="$ended" 'BEGIN { printf "%.1f", b - a }'
+  { time "$@" >"$work/log" 2>&1; } 2>&1 || { tail -n 20 "$work/log" >&2; die "$* failed" "see above"; }
 }
 
 # less A B: what A took longer than B

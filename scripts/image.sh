@@ -9,10 +9,9 @@ name=${1:-svclab/conformance:latest}
 minor=${KUBERNETES:-$(setting KUBERNETES_DEFAULT)}
 kubernetes=$scripts_dir/components/kubernetes-${minor#v}
 [[ -d $kubernetes ]] || die "Kubernetes $minor is not supported" "use KUBERNETES=… with one of: $(cd "$scripts_dir/components" && echo kubernetes-* | sed 's/kubernetes-//g')"
-eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
-mkdir -p "$cache_dir/log"
-work=$(mktemp -d "$cache_dir/work.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+use_engine
+lock image "builds svclab's image"
+workspace
 bin=$work/root/usr/local/bin
 mkdir -p "$bin" "$work/root/tmp/results"
 # whoever the container runs as may write there
@@ -26,8 +25,6 @@ heartbeat "build the prober" "$cache_dir/log/image-prober.log" go build -trimpat
 cd "$kubernetes"
 heartbeat "build kubectl $version" "$cache_dir/log/image-kubectl.log" go build -trimpath \
   -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/client-go/pkg/version.gitVersion=$version" -o "$bin/kubectl" k8s.io/kubernetes/cmd/kubectl
-tar --create --file "$work/root.tar" --directory "$work/root" --owner=0 --group=0 --numeric-owner --sort=name --mtime=@0 tmp usr
-rm -rf "$work/root"
 cp "$scripts_dir/svclab.Dockerfile" "$work/Dockerfile"
 DOCKER_BUILDKIT=0 heartbeat "image $name" "$cache_dir/log/image-svclab.log" docker build --network none --tag "$name" "$work"
 printf '%s\n' "$name"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Makes sure that the images a cluster needs are in the engine, and says which they are.
 #
-# usage: [KUBERNETES=1.37] [IMAGES=auto|pull|build] scripts/images.sh
+# usage: [KUBERNETES=1.37] [IMAGES=auto|pull|build] [FRESH=1] scripts/images.sh
 #
 # IMAGES=pull   takes the published images, pinned by digest in versions.env
 # IMAGES=build  builds everything from Go modules and Debian packages; nothing is pulled
 # IMAGES=auto   pulls when the registries answer, builds otherwise (the default)
-# IMAGE_MIRROR  a registry to pull from instead, as HOST:PORT[/PREFIX] (its images are found by tag)
+# IMAGE_MIRROR  a registry to pull from instead, as HOST:PORT[/PREFIX]. It must have the images of the pinned digests;
+#               with IMAGE_MIRROR_BY=tag it may have others of the same tags, and svclab does not know what is in them
+# FRESH=1       builds with Debian's packages of today; without it, those of the last build are used again
 #
 # What is built is cached by the content of its inputs; an interrupted build goes on where it stopped. Prints
 # KEY=VALUE lines on stdout: what was chosen; all else goes to stderr.
@@ -30,7 +32,7 @@ pull_all() {
   for variable in "$node" PULL_COREDNS PULL_AGNHOST PULL_METALLB_CONTROLLER PULL_METALLB_SPEAKER; do
     reference=$(setting "$variable")
     local_name=svclab/${IMAGE_MIRROR:+mirrored-}pulled-$(basename "${reference%%@*}")
-    pull_one "$reference" "$local_name" || die "${reference%@*} could not be pulled" "see above; without a registry use IMAGES=build"
+    pull_one "$reference" "$local_name" || die "${reference%@*} could not be pulled" "see above; without a registry use IMAGES=build; if a mirror has other images of the same tags, IMAGE_MIRROR_BY=tag takes them"
     case $variable in
       "$node") node_image=$local_name ;;
       PULL_COREDNS) coredns_image=$local_name ;;
@@ -43,13 +45,13 @@ pull_all() {
 # Pulls REPOSITORY:TAG@DIGEST and gives it a name of our own, so that no tag of the user's is moved.
 pull_one() {
   local reference=$1 local_name=$2 source=$1
-  if [[ -n ${IMAGE_MIRROR:-} ]]; then
+  source=${reference%%:*}@${reference##*@}
+  if [[ ${IMAGE_MIRROR_BY:-digest} == tag ]]; then
     source=${reference%@*}
-    source=$IMAGE_MIRROR/${source#*/}
   else
     docker image inspect "$local_name" --format '{{join .RepoDigests " "}}' 2>/dev/null | grep -qF "${reference##*@}" && return
-    source=${reference%%:*}@${reference##*@}
   fi
+  [[ -z ${IMAGE_MIRROR:-} ]] || source=$IMAGE_MIRROR/${source#*/}
   heartbeat "pull ${reference%@*}" "$logs/pull.log" docker pull "$source" || return
   docker tag "$source" "$local_name"
 }
@@ -81,13 +83,13 @@ rootfs() {
   local slim='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/etc/resolv.conf "$1"/etc/hostname'
   packages=$(setting "DEBIAN_${name^^}_PACKAGES")
   suite=$(setting DEBIAN_SUITE)
-  key=$(hash_of "$packages" "$suite" rootfs-2)
+  key=$(hash_of "$packages" "$suite" rootfs-2 ${fresh:+"$fresh"})
   rootfs_image=svclab/rootfs-$name:$key
   docker image inspect "$rootfs_image" >/dev/null 2>&1 && return
   tar=$cache_dir/rootfs/$name-$key.tar
   if [[ ! -f $tar ]]; then
     mkdir -p "${tar%/*}"
-    rm -f "$tar".part.*
+    find "${tar%/*}" -name '*.part.*' -mmin +1440 -delete
     heartbeat "Debian $suite for $name" "$logs/rootfs-$name.log" mmdebstrap --format=tar --variant=minbase --include="$packages" \
       --aptopt='APT::Sandbox::User "root"' --dpkgopt=path-exclude=/usr/share/man/* --dpkgopt=path-exclude=/usr/share/doc/* \
       --dpkgopt=path-exclude=/usr/share/locale/* --customize-hook="$slim" \
@@ -110,7 +112,7 @@ one_program() {
   key=$(hash_of "$(sha_of "$program")" "$path" "$base" 1)
   image_name=svclab/$name:$key
   docker image inspect "$image_name" >/dev/null 2>&1 && return
-  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  workspace
   cp "$program" "$work/program"
   printf 'FROM %s\nCOPY program %s\nENTRYPOINT ["%s"]\n' "$base" "$path" "$path" >"$work/Dockerfile"
   image "$name" "$key" "$work"
@@ -135,43 +137,63 @@ install_build_tools() {
   heartbeat "apt-get install ${missing[*]}" "$logs/apt.log" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-# What decides the built node image. Everything under it is pinned by these.
+# What decides the built node image. Everything under it is pinned by these. The recipe stands for what this script puts
+# together: whoever changes that gives it another value. Its first one is the checksum of the script that had it.
+recipe="941cd17c9869fe2cabefdbfe40f7586242a7b04101107d7fa66e632de5b6f57e  -"
 node_key() {
-  local files=("$scripts_dir"/images/* "$scripts_dir/versions.env" "$scripts_dir/images.sh") component
+  local files=("$scripts_dir"/images/* "$scripts_dir/versions.env" "$recipe") component
   for component in "etcd-$minor" "coredns-$minor" containerd runc cni metallb pause kind "kubernetes-$minor" "kubernetes-$default_minor"; do
     files+=("$components/$component"/*)
   done
-  hash_of "${files[@]}" "$(kubernetes_ldflags)" "$go_version"
+  hash_of "${files[@]}" "$(kubernetes_ldflags)" "$go_version" ${fresh:+"$fresh"}
+}
+
+# Sets fresh to the day of Debian's packages that are used: today's with FRESH=1, else that of the last FRESH=1; it stays
+# empty where there was none.
+choose_fresh() {
+  local file=$cache_dir/rootfs/fresh
+  if [[ -n ${FRESH:-} ]]; then
+    mkdir -p "${file%/*}"
+    date -u +%F >"$file"
+  fi
+  fresh=
+  [[ ! -r $file ]] || fresh=$(<"$file")
+}
+
+# What is built runs in the engine: runc needs the C compiler and Debian's packages of its system and architecture.
+same_machine() {
+  local engine here
+  engine=$(docker version --format '{{.Server.Os}}/{{.Server.Arch}}')
+  here=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
+  [[ $here == linux/* && $here == "$engine" ]] ||
+    die "the images can be built only on the engine's own system: it is $engine, and this machine is $here" "use IMAGES=pull, which needs a registry (IMAGE_MIRROR=… names one of your own)"
 }
 
 build_all() {
   local key
   have go || die "Go is missing" "install Go 1.26 or newer (https://go.dev/dl), or use IMAGES=pull"
+  same_machine
   go_version=$(go env GOVERSION GOARCH | tr '\n' ' ')
+  choose_fresh
   key=$(node_key)
   node_image=svclab/node:$(kubernetes_version)-$key
   coredns_image=svclab/coredns-for:$key
   load_images=
   if docker image inspect "$node_image" "$coredns_image" >/dev/null 2>&1; then return; fi
-  mkdir -p "$cache_dir" "$logs"
-  exec 7>"$cache_dir/build.lock"
-  if ! flock -n 7; then
-    say "another svclab builds images; waiting for it"
-    flock -w 1800 7 || die "another svclab has been building images for half an hour" "see $logs"
-    if docker image inspect "$node_image" "$coredns_image" >/dev/null 2>&1; then return; fi
-  fi
+  lock build "builds images"
+  if docker image inspect "$node_image" "$coredns_image" >/dev/null 2>&1; then return; fi
   need_space 20 "$cache_dir"
   install_build_tools
   say "building the images for Kubernetes $(kubernetes_version) (about 12 minutes on 2 cores the first time; logs in $logs)"
   local began=$SECONDS debian
   (for name in node agnhost proxy; do rootfs "$name"; done) &
   debian=$!
+  at_exit end_background "$debian"
   build_binaries
   wait "$debian" || die "the Debian root file systems could not be built" "see $logs/rootfs-*.log"
   build_images
   preload
   docker tag "$coredns_built" "$coredns_image"
-  rm -rf "$cache_dir"/work.*
   say "images built in $((SECONDS - began)) s"
 }
 
@@ -237,7 +259,7 @@ agnhost_image_build() {
   key=$(hash_of "$rootfs_image" "$(sha_of "$program")" "$scripts_dir/images/agnhost.Dockerfile")
   image_name=svclab/agnhost:$key
   docker image inspect "$image_name" >/dev/null 2>&1 && return
-  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  workspace
   source=$(module_folder "kubernetes-$minor" k8s.io/kubernetes)/test/images/agnhost
   mkdir "$work/porter"
   cp "$source"/porter/localhost.* "$work/porter/"
@@ -251,7 +273,7 @@ agnhost_image_build() {
 preload() {
   local work base container pair names=()
   rootfs node
-  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  workspace
   base=svclab/node-base:${node_image##*-}
   kind_files=$(module_folder kind sigs.k8s.io/kind)/images/base/files
   mkdir -p "$work"/{kind,bin,sbin,kubernetes,cni,svclab/etc/containerd,svclab/kind}
@@ -279,8 +301,7 @@ TOML
   rm -rf "$work"
 
   container=svclab-preload-$$
-  # shellcheck disable=SC2064 # the name is known now
-  trap "docker rm -f $container >/dev/null 2>&1 || true" EXIT
+  at_exit remove_container "$container"
   docker run --detach --privileged --network none --name "$container" --entrypoint sleep "$base" infinity >/dev/null
   docker exec --detach "$container" containerd
   for _ in $(seq 100); do
@@ -298,9 +319,10 @@ TOML
   docker exec "$container" sh -c 'kill $(pidof containerd); while pidof containerd >/dev/null; do sleep 0.1; done; rm -rf /run/containerd /run/cni-ipam-state'
   heartbeat "commit $node_image" "$logs/preload.log" docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' --change 'CMD []' "$container" "$node_image" ||
     die "committing the node image failed" "the end of the log is above"
-  docker rm -f "$container" >/dev/null
-  trap - EXIT
+  remove_container "$container"
 }
+
+remove_container() { docker rm -f "$1" >/dev/null 2>&1 || true; }
 
 # --- choose --------------------------------------------------------------------------------------------------
 

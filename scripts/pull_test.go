@@ -66,7 +66,11 @@ func TestPull(t *testing.T) {
 		docker(nil, "rmi", reference) // so that it can only come from the registry
 	}
 
-	got := run(t, nil, []string{host, "IMAGES=pull", "KUBERNETES=1.37", "IMAGE_MIRROR=" + mirror}, "images.sh")
+	settings := []string{host, "IMAGES=pull", "KUBERNETES=1.37", "IMAGE_MIRROR=" + mirror}
+	if got := run(t, nil, settings, "images.sh"); got.code != 2 || !strings.Contains(got.stderr, "could not be pulled") {
+		t.Errorf("an image with another digest than the pinned one: exit code %d\n%s", got.code, got.stderr)
+	}
+	got := run(t, nil, append(settings, "IMAGE_MIRROR_BY=tag"), "images.sh")
 	if got.code != 0 {
 		t.Fatalf("exit code %d\n%s", got.code, got.stderr)
 	}

@@ -3,14 +3,14 @@
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-name=${NAME:-svclab-foreign}
+name=${SVCLAB_CONFORMANCE_NAME:-svclab-foreign}
 image=svclab/conformance:latest
 kubeconfig=$cache_dir/$name.kubeconfig
 
 # prepare: checks that the cluster is there, finds the engine, and builds svclab's image if it is not there.
 prepare() {
   [[ -f $kubeconfig ]] || die "there is no cluster $name" "scripts/conformance-cluster.sh up"
-  eval "$("$scripts_dir/engine.sh" up | sed 's/^/export /')"
+  use_engine
   docker image inspect "$image" >/dev/null 2>&1 || "$scripts_dir/image.sh" "$image" >/dev/null
 }
 

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // outcome is what a script said and ended with.
@@ -18,7 +20,7 @@ type outcome struct {
 	code           int
 }
 
-// run runs a script with fake commands in front of the real ones. A fake named "-x" hides the command x.
+// run runs a script with fake commands in front of the real ones. A fake named "-x y" hides the commands x and y.
 func run(t *testing.T, fakes map[string]string, env []string, name string, args ...string) outcome {
 	t.Helper()
 	if _, err := exec.LookPath("flock"); err != nil {
@@ -28,7 +30,7 @@ func run(t *testing.T, fakes map[string]string, env []string, name string, args 
 	path := bin + ":" + os.Getenv("PATH")
 	for command, text := range fakes {
 		if hidden, ok := strings.CutPrefix(command, "-"); ok {
-			path = bin + ":" + without(t, hidden)
+			path = bin + ":" + without(t, strings.Fields(hidden)...)
 			continue
 		}
 		if err := os.WriteFile(filepath.Join(bin, command), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
@@ -57,8 +59,8 @@ func goEnv(t *testing.T, key string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// without returns a folder with links to every command on the PATH but one.
-func without(t *testing.T, hidden string) string {
+// without returns a folder with links to every command on the PATH but some.
+func without(t *testing.T, hidden ...string) string {
 	t.Helper()
 	folder := t.TempDir()
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -67,7 +69,7 @@ func without(t *testing.T, hidden string) string {
 			continue
 		}
 		for _, entry := range entries {
-			if entry.Name() == hidden {
+			if slices.Contains(hidden, entry.Name()) {
 				continue
 			}
 			if err := os.Symlink(filepath.Join(dir, entry.Name()), filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, os.ErrExist) {
@@ -80,10 +82,19 @@ func without(t *testing.T, hidden string) string {
 
 const (
 	deadEngine = "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
-	// An engine that answers, imports, and refuses what is privileged.
-	unprivileged = `case "$1" in version) echo 28.0.0 ;; image) exit 1 ;; import) cat >/dev/null ;; run) echo 'operation not permitted' >&2; exit 126 ;; esac`
-	privileged   = `case "$1" in version) echo 28.0.0 ;; image) exit 1 ;; import) cat >/dev/null ;; run) echo privileged ;; esac`
+	// An engine that answers, has no image, imports, and refuses what is privileged.
+	engine       = `case "$*" in *Os}}-*) echo linux-amd64 ;; *Os}}/*) echo "linux/$(go env GOHOSTARCH)" ;; version*) echo 28.0.0 ;; image*) exit 1 ;; import*) cat >/dev/null ;; pull*) exit 1 ;;`
+	unprivileged = engine + ` run*) echo 'operation not permitted' >&2; exit 126 ;; esac`
+	privileged   = engine + ` run*) echo 'WARNING: IPv4 forwarding is disabled. Networking will not work.' >&2; echo privileged ;; esac`
 	notRoot      = "echo 1000"
+	// A compiler that makes a fake kind, which writes down what it is asked for and knows a cluster of every name.
+	kindBuilder = `case "$*" in
+"env GOVERSION GOARCH") echo go1.26; echo amd64 ;;
+*" build "*) while [ "$1" != -o ]; do shift; done; printf '#!/bin/sh\necho "$@" >>"$HOME/kind.log"\n' >"$2/kind"; chmod 755 "$2/kind" ;;
+build*) while [ "$1" != -o ]; do shift; done; : >"$2" ;;
+esac`
+	macOS    = "echo Darwin"
+	fullDisk = "printf 'Filesystem Blocks Used Available\\n/dev/x 9 9 1048576\\n'"
 )
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
@@ -100,9 +111,21 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 			[]string{"no Docker engine answers", "fix: start Docker"}},
 		{"engine without privileges, not root", map[string]string{"docker": unprivileged, "id": notRoot}, nil, []string{"engine.sh", "up"},
 			[]string{"does not start privileged containers", "fix: "}},
-		{"engine without privileges, not Linux", map[string]string{"docker": unprivileged, "uname": "echo Darwin"}, nil, []string{"engine.sh", "up"},
-			[]string{"does not start privileged containers", "Docker Desktop"}},
-		{"disk nearly full", map[string]string{"docker": deadEngine, "id": "echo 0", "df": "printf 'Avail\\n1048576\\n'"}, nil, []string{"engine.sh", "up"},
+		{"engine without privileges, not Linux", map[string]string{"docker": unprivileged, "uname": macOS}, nil, []string{"engine.sh", "up"},
+			[]string{"does not start privileged containers", "operation not permitted", "Docker Desktop", "its own only on Linux"}},
+		{"Windows containers", map[string]string{"docker": `case "$*" in *Os}}-*) echo windows-amd64 ;; *) echo 28.0.0 ;; esac`, "uname": macOS}, nil, []string{"engine.sh", "up"},
+			[]string{"another system than Linux: windows-amd64", "switch it to Linux containers"}},
+		{"the test of the engine does not compile", map[string]string{"docker": privileged, "go": "echo 'cannot find GOROOT' >&2; exit 1"}, nil, []string{"engine.sh", "up"},
+			[]string{"cannot find GOROOT", "building svclab's container runtime failed"}},
+		{"no engine for svclab's image", map[string]string{"docker": deadEngine, "id": notRoot}, nil, []string{"image.sh"},
+			[]string{"no Docker engine answers"}},
+		{"no engine for a foreign cluster", map[string]string{"docker": deadEngine, "id": notRoot, "go": kindBuilder}, nil, []string{"conformance-cluster.sh", "up"},
+			[]string{"no Docker engine answers"}},
+		{"a foreign cluster with a common name", nil, []string{"SVCLAB_CONFORMANCE_NAME=kind"}, []string{"conformance-cluster.sh", "down"},
+			[]string{"SVCLAB_CONFORMANCE_NAME=kind does not begin with svclab-"}},
+		{"images are built for another machine", map[string]string{"docker": `case "$*" in *Os}}/*) echo linux/s390x ;; *) echo 28.0.0 ;; esac`}, []string{"IMAGES=build"}, []string{"images.sh"},
+			[]string{"only on the engine's own system: it is linux/s390x", "IMAGES=pull"}},
+		{"disk nearly full", map[string]string{"docker": deadEngine, "id": "echo 0", "df": fullDisk}, nil, []string{"engine.sh", "up"},
 			[]string{"1 GiB free", "12 GiB are needed", "fix: free some space"}},
 		{"no engine in use", map[string]string{"docker": deadEngine}, nil, []string{"engine.sh", "env"},
 			[]string{"no engine is in use", "fix: make engine-up"}},
@@ -117,9 +140,9 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 			[]string{"IMAGES=borrow is unknown", "auto, pull or build"}},
 		{"images without an engine", map[string]string{"docker": deadEngine}, []string{"IMAGES=build"}, []string{"images.sh"},
 			[]string{"no Docker engine answers", "make engine-up"}},
-		{"images without room", map[string]string{"docker": `case "$1" in version) echo 1 ;; *) exit 1 ;; esac`, "df": "printf 'Avail\\n1048576\\n'"}, []string{"IMAGES=build"}, []string{"images.sh"},
+		{"images without room", map[string]string{"docker": privileged, "df": fullDisk}, []string{"IMAGES=build"}, []string{"images.sh"},
 			[]string{"1 GiB free", "20 GiB are needed"}},
-		{"build tools missing, not root", map[string]string{"docker": `case "$1" in version) echo 1 ;; *) exit 1 ;; esac`, "-mmdebstrap": "", "id": notRoot}, []string{"IMAGES=build"}, []string{"images.sh"},
+		{"build tools missing, not root", map[string]string{"docker": privileged, "-mmdebstrap": "", "id": notRoot}, []string{"IMAGES=build"}, []string{"images.sh"},
 			[]string{"building the images needs", "mmdebstrap", "apt-get install"}},
 		{"a pull that fails", map[string]string{"docker": `case "$1" in version) echo 1 ;; pull) echo 'connection refused' >&2; exit 1 ;; *) exit 1 ;; esac`}, []string{"IMAGES=pull"}, []string{"images.sh"},
 			[]string{"connection refused", "could not be pulled", "IMAGES=build"}},
@@ -189,4 +212,74 @@ func TestEachMinorIsWhole(t *testing.T) {
 			t.Errorf("versions.env has no published node image of Kubernetes %s", minor)
 		}
 	}
+}
+
+// The scripts that a Mac runs do without GNU's programs, and an engine of another architecture gets programs of its own.
+func TestOnAMac(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "go.log")
+	fakes := map[string]string{
+		"docker": strings.Replace(privileged, "linux-amd64", "linux-arm64", 1), "uname": macOS,
+		"-timeout flock sha256sum setsid realpath": "", "shasum": "exec openssl dgst -sha256 -r",
+		"go": `echo "$GOOS/$GOARCH" >` + log + `; while [ "$1" != -o ]; do shift; done; : >"$2"; chmod 755 "$2"`,
+	}
+	got := run(t, fakes, []string{"DOCKER_HOST=tcp://127.0.0.1:1"}, "engine.sh", "up")
+	if got.code != 0 || got.stdout != "DOCKER_HOST=tcp://127.0.0.1:1\n" {
+		t.Errorf("got %d %q\n%s", got.code, got.stdout, got.stderr)
+	}
+	if text, err := os.ReadFile(log); err != nil || string(text) != "linux/arm64\n" {
+		t.Errorf("the engine's test was compiled for %q, %v; want linux/arm64", text, err)
+	}
+}
+
+// Only a cluster whose network has this script's label is deleted.
+func TestAForeignClusterOfOthersStays(t *testing.T) {
+	for _, tc := range []struct {
+		name, containers, networks, labelled string
+		code                                 int
+		asked                                string
+	}{
+		{"of others", "c1", "n1", "", 2, ""},
+		{"made here", "c1", "n1", "n1", 0, "delete cluster"},
+		{"none", "", "", "", 0, "delete cluster"},
+	} {
+		home := t.TempDir()
+		docker := strings.TrimSuffix(privileged, "esac") + ` ps*) echo "` + tc.containers + `" ;; "network ls"*label=*) echo "` + tc.labelled + `" ;; "network ls"*) echo "` + tc.networks + `" ;; esac`
+		got := run(t, map[string]string{"docker": docker, "go": kindBuilder}, []string{"HOME=" + home, "NAME=mine", "SVCLAB_CONFORMANCE_NAME=svclab-mine"}, "conformance-cluster.sh", "down")
+		asked, _ := os.ReadFile(filepath.Join(home, "kind.log"))
+		if got.code != tc.code || !strings.HasPrefix(string(asked), tc.asked) || tc.asked == "" && len(asked) > 0 {
+			t.Errorf("%s: got %d, kind was asked %q\n%s", tc.name, got.code, asked, got.stderr)
+		}
+	}
+}
+
+// Whoever tidies the cache removes what a killed process left, not what another one works with.
+func TestWorkspacesOfOthersStay(t *testing.T) {
+	cache := t.TempDir()
+	for _, name := range []string{"work.now", "work.then"} {
+		if err := os.Mkdir(filepath.Join(cache, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	then := time.Now().Add(-48 * time.Hour)
+	if err := os.Chtimes(filepath.Join(cache, "work.then"), then, then); err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(cache, "script.sh")
+	if err := os.WriteFile(script, []byte("source "+filepath.Join(mustAbs(t, "."), "lib.sh")+"; workspace"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, nil, []string{"SVCLAB_CACHE=" + cache}, script)
+	left, err := filepath.Glob(filepath.Join(cache, "work.*"))
+	if got.code != 0 || err != nil || len(left) != 1 || filepath.Base(left[0]) != "work.now" {
+		t.Errorf("got %d, left %v, %v\n%s", got.code, left, err, got.stderr)
+	}
+}
+
+func mustAbs(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
 }

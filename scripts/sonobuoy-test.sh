@@ -3,7 +3,7 @@
 # scripts/conformance-cluster.sh, and looks into what it fetched. Sonobuoy and its image are built from its Go module: no
 # registry is asked.
 #
-# usage: [NAME=svclab-foreign] [MINUTES=60] scripts/sonobuoy-test.sh [FOCUS]
+# usage: [SVCLAB_CONFORMANCE_NAME=svclab-foreign] [MINUTES=60] scripts/sonobuoy-test.sh [FOCUS]
 # FOCUS is a regular expression of behaviours' IDs; all of profile extended where it is empty. The cluster must be up.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/runners.sh
@@ -17,13 +17,11 @@ sonobuoy_image=svclab/sonobuoy:$version-${built##*-}
 # write, whoever they run as.
 build_sonobuoy_image() {
   local work
-  work=$(mktemp -d "$cache_dir/work.XXXXXX")
+  workspace
   mkdir -p "$work/root/tmp"
   chmod 1777 "$work/root/tmp"
   cp "$built/sonobuoy" "$work/root/sonobuoy"
-  tar --create --file "$work/root.tar" --directory "$work/root" --owner=0 --group=0 --numeric-owner --sort=name --mtime=@0 tmp sonobuoy
-  printf 'FROM scratch\nADD root.tar /\nENV PATH=/ HOME=/tmp\nCMD ["/sonobuoy", "aggregator", "--no-exit"]\n' >"$work/Dockerfile"
-  rm -rf "$work/root"
+  printf 'FROM scratch\nCOPY root/ /\nENV PATH=/ HOME=/tmp\nCMD ["/sonobuoy", "aggregator", "--no-exit"]\n' >"$work/Dockerfile"
   DOCKER_BUILDKIT=0 heartbeat "image $sonobuoy_image" "$logs/image-sonobuoy.log" docker build --network none --tag "$sonobuoy_image" "$work"
   rm -rf "$work"
 }

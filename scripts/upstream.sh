@@ -12,12 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 have go || die "Go is missing" "install Go 1.26 or newer (https://go.dev/dl)"
 choose_minor
 [[ -d $components/upstream-$minor ]] || die "the end-to-end tests of Kubernetes $minor are not pinned" "scripts/pin-kubernetes.sh $(kubernetes_version)"
-mkdir -p "$cache_dir/bin" "$logs"
-exec 7>"$cache_dir/build.lock"
-if ! flock -n 7; then
-  say "another svclab builds; waiting for it"
-  flock -w 1800 7 || die "another svclab has been building for half an hour" "see $logs"
-fi
+lock build "builds images or tests"
 need_space 6 "$cache_dir"
 flags=$(kubernetes_ldflags)
 binaries "upstream-$minor" tool -ldflags "$flags"
