@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/svclab/svclab/e2e/reach"
 )
 
 func examples() []example {
@@ -104,7 +106,7 @@ func TestText(t *testing.T) {
 	f.web().Spec.Selector = map[string]string{"app": "wbe"}
 	f.empty()
 	var b strings.Builder
-	if err := Text(&b, f.explain(), 80, true); err != nil {
+	if err := Text(&b, f.explain(), 80, reach.Pass); err != nil {
 		t.Fatal(err)
 	}
 	want := `cause: selector-near-miss
@@ -123,11 +125,20 @@ worth knowing, by design:
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 	b.Reset()
-	if err := Text(&b, newFixture().explain(), 80, true); err != nil {
+	if err := Text(&b, newFixture().explain(), 80, reach.Pass); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(b.String(), Nothing+"\n") {
 		t.Errorf("a healthy Service prints %q", b.String())
+	}
+	for result, want := range map[reach.Result]string{reach.Skipped: "nothing was probed", reach.Inconclusive: "there is no verdict"} {
+		b.Reset()
+		if err := Text(&b, newFixture().explain(), 80, result); err != nil {
+			t.Fatal(err)
+		}
+		if first, _, _ := strings.Cut(b.String(), "\n"); !strings.HasSuffix(first, want) {
+			t.Errorf("%s prints %q", result, first)
+		}
 	}
 }
 
@@ -142,7 +153,7 @@ func ids() (list []string) {
 func TestNothingControlsTheTerminal(t *testing.T) {
 	hostile := Cause{ID: "\x1b]0;", Sentence: "\x1b[8m", Field: "\a", Command: "\u009b2J", Doc: "\u202e"}
 	var out strings.Builder
-	if err := Text(&out, Finding{Causes: []Cause{hostile}, Notes: []Cause{hostile}}, 80, true); err != nil || strings.ContainsAny(out.String(), "\x1b\a\u009b\u202e") {
+	if err := Text(&out, Finding{Causes: []Cause{hostile}, Notes: []Cause{hostile}}, 80, reach.Pass); err != nil || strings.ContainsAny(out.String(), "\x1b\a\u009b\u202e") {
 		t.Errorf("%v: %q", err, out.String())
 	}
 }

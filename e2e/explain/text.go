@@ -5,15 +5,16 @@ import (
 	"io"
 	"strings"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 )
 
 // Nothing is printed for a Service without a cause.
 const Nothing = "no cause found: everything is as predicted"
 
-// Text prints a finding in lines of at most width columns. It does not break commands. probed reports whether traffic was
-// observed; without it, Text makes no statement about traffic.
-func Text(w io.Writer, f Finding, width int, probed bool) error {
+// Text prints a finding in lines of at most width columns. It does not break commands. traffic is the worst result of
+// the table's cells, Skipped if none was probed; only with Pass, Text says that all is well.
+func Text(w io.Writer, f Finding, width int, traffic reach.Result) error {
 	var b strings.Builder
 	for i, c := range f.Causes {
 		head := "cause"
@@ -27,9 +28,12 @@ func Text(w io.Writer, f Finding, width int, probed bool) error {
 		fmt.Fprintf(&b, "  see     %s\n\n", c.Doc)
 	}
 	switch {
-	case len(f.Causes) == 0 && probed:
+	case len(f.Causes) > 0:
+	case traffic == reach.Pass:
 		fmt.Fprintf(&b, "%s\n", Nothing)
-	case len(f.Causes) == 0:
+	case traffic == reach.Inconclusive:
+		fmt.Fprintln(&b, "no cause found, but some probes could not be sent: there is no verdict")
+	default:
 		fmt.Fprintln(&b, "no cause found in the objects; nothing was probed")
 	}
 	if len(f.Notes) > 0 {

@@ -37,7 +37,7 @@ func (c *Client) probeVantage(ctx context.Context, batch []plannedCell) []wire.A
 	if len(sent) == 0 {
 		return answers
 	}
-	reply := c.run(ctx, batch[0].vantage, sent)
+	reply := c.run(ctx, batch[indexes[0]].vantage, sent) // the vantage of a refused request may be unusable
 	for id, index := range indexes {
 		answer, ok := reply.answers[id]
 		if !ok {

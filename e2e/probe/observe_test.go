@@ -214,6 +214,31 @@ func TestOneCellPerRequestInOrder(t *testing.T) {
 	}
 }
 
+// strict refuses to copy the prober to an unusable vantage, as package cluster does.
+type strict struct{ Local }
+
+func (s *strict) Prober(ctx context.Context, v reach.Vantage) (string, error) {
+	if v.Unusable != "" {
+		return "", errors.New(v.Unusable)
+	}
+	return s.Local.Prober(ctx, v)
+}
+
+// A vantage that is unusable for one request, the first, is used for the others.
+func TestARefusedRequestDoesNotRefuseItsVantage(t *testing.T) {
+	app := newApp(t, "tcp4", 1)
+	withheld := here()
+	withheld.Unusable = "that packet could leave the cluster"
+	cells, err := New(&strict{}).Observe(t.Context(), []Request{
+		{Vantage: withheld, Target: target(app.address, reach.TCP)}, {Vantage: here(), Target: target(app.address, reach.TCP)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, second := cells[0].Observations[0], cells[1].Observations[0]; first.Outcome != reach.Unprobed || second.Outcome != reach.Reached {
+		t.Errorf("%+v, %+v", first, second)
+	}
+}
+
 func TestInvalidRequestIsAnErrorBeforeAnyProbe(t *testing.T) {
 	fine := target(netip.MustParseAddrPort("127.0.0.1:80"), reach.TCP)
 	noPort, noHost := fine, fine

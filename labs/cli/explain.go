@@ -296,8 +296,11 @@ func (a *app) printExplanation(found explain.Case, f explainFlags) error {
 			return err
 		}
 	}
-	finding := explain.Explain(found)
-	if err := explain.Text(a.Out, finding, style.Width, !f.noProbe); err != nil {
+	finding, traffic := explain.Explain(found), reach.Skipped
+	for _, c := range found.Table.Cells {
+		traffic = reach.Worse(traffic, c.Result)
+	}
+	if err := explain.Text(a.Out, finding, style.Width, traffic); err != nil {
 		return err
 	}
 	switch {

@@ -34,7 +34,7 @@ func TestNoCommandInAPodWithoutLeave(t *testing.T) {
 			t.Errorf("ran %q", c.ran)
 		}
 		var out strings.Builder
-		if err := explain.Text(&out, explain.Explain(found), 200, true); err != nil {
+		if err := explain.Text(&out, explain.Explain(found), 200, found.Table.Result()); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"what pods a and b, which refuse, listen on was not read", "--read-sockets", "try kubectl -n demo exec a -- cat /proc/net/tcp"} {
