@@ -160,7 +160,7 @@ func (l *loader) exercise() Exercise {
 	l.texts(e)
 	if known { // otherwise all further errors would follow from those of exercise.yaml
 		l.unused()
-		l.errs = append(l.errs, e.validate()...)
+		l.validate(e)
 	}
 	slices.SortStableFunc(l.errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	return e

@@ -17,45 +17,41 @@ import (
 // Hints is the number of hints of every exercise.
 const Hints = 3
 
-// validate returns the errors between the parts of an exercise.
-func (e Exercise) validate() []error {
-	var errs []error
-	add := func(file, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %w", file, fmt.Errorf(format, args...)))
-	}
+// validate finds the errors between the parts of an exercise.
+func (l *loader) validate(e Exercise) {
 	if !slices.Contains([]Kind{Build, Fix, Predict}, e.Kind) {
-		add(exerciseFile, "kind %q: want build, fix or predict", e.Kind)
+		l.fail(exerciseFile, "kind %q: want build, fix or predict", e.Kind)
 	}
 	if (e.Kind == Predict) != (len(e.Questions) > 0) {
-		add(exerciseFile, "an exercise has questions if and only if its kind is predict")
+		l.fail(exerciseFile, "an exercise has questions if and only if its kind is predict")
 	}
 	if len(e.Goal.Steps) == 0 {
-		add(exerciseFile, "goal is missing: say what is judged")
+		l.fail(exerciseFile, "goal is missing: say what is judged")
 	}
 	if len(e.Solutions) == 0 {
-		add(solutionsDir, "there is no solution")
+		l.fail(solutionsDir, "there is no solution")
 	}
 	if len(e.Wrong) == 0 {
-		add(wrongDir, "there is no wrong answer; every exercise corrects a misconception")
+		l.fail(wrongDir, "there is no wrong answer; every exercise corrects a misconception")
 	}
 	for _, v := range e.Vantages {
 		if !slices.Contains([]reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host}, reach.VantageKind(v)) {
-			add(exerciseFile, "vantage %q: want pod, node, outside or host", v)
+			l.fail(exerciseFile, "vantage %q: want pod, node, outside or host", v)
 		}
 	}
 	for _, step := range e.Goal.Steps {
 		if !judges(step) {
-			add(exerciseFile, "goal: step %q may change what the learner made; a goal only reads, replaces pods, sends traffic, or runs a command that changes nothing", step.Name)
+			l.fail(exerciseFile, "goal: step %q may change what the learner made; a goal only reads, replaces pods, sends traffic, or runs a command that changes nothing", step.Name)
 		}
 	}
-	errs = append(errs, e.validateMisconceptions()...)
-	errs = append(errs, e.validateAnswers()...)
+	l.validateMisconceptions(e)
+	l.validateAnswers(e)
 	for _, c := range e.Conditions() {
 		if err := c.validate(e); err != nil {
-			add(exerciseFile, "%w", err)
+			l.fail(exerciseFile, "%w", err)
 		}
 	}
-	return append(errs, e.validateTexts()...)
+	l.validateTexts(e)
 }
 
 // judges reports whether a goal may have the step. svclab learn watch must be able to distinguish the learner's changes from
@@ -68,57 +64,52 @@ func judges(step scenario.Step) bool {
 	return step.Action.ReadOnly()
 }
 
-func (e Exercise) validateMisconceptions() []error {
-	var (
-		errs  []error
-		shown = map[string]bool{}
-	)
+func (l *loader) validateMisconceptions(e Exercise) {
+	shown := map[string]bool{}
 	for _, a := range e.Wrong {
 		shown[a.Misconception] = true
 	}
 	for i, m := range e.Misconceptions {
 		if !messageID.MatchString(m.ID) || strings.Contains(m.ID, "/") {
-			errs = append(errs, fmt.Errorf("%s: misconception %q is no ID", exerciseFile, m.ID))
+			l.fail(exerciseFile, "misconception %q is no ID", m.ID)
 		}
 		if slices.ContainsFunc(e.Misconceptions[:i], func(o Misconception) bool { return o.ID == m.ID }) {
-			errs = append(errs, fmt.Errorf("%s: misconception %s is there twice", exerciseFile, m.ID))
+			l.fail(exerciseFile, "misconception %s is there twice", m.ID)
 		}
 		predicted := slices.ContainsFunc(e.Questions, func(q Question) bool { return slices.Contains(slices.Collect(maps.Values(q.Wrong)), m.ID) })
 		if len(m.When) == 0 && !predicted {
-			errs = append(errs, fmt.Errorf("%s: misconception %s has no condition, and no wrong prediction shows it", exerciseFile, m.ID))
+			l.fail(exerciseFile, "misconception %s has no condition, and no wrong prediction shows it", m.ID)
 		}
 		if !shown[m.ID] {
-			errs = append(errs, fmt.Errorf("%s: no wrong answer shows misconception %s", wrongDir, m.ID))
+			l.fail(wrongDir, "no wrong answer shows misconception %s", m.ID)
 		}
 		delete(shown, m.ID)
 	}
 	for id := range shown {
-		errs = append(errs, fmt.Errorf("%s: %s is no misconception of %s", wrongDir, id, exerciseFile))
+		l.fail(wrongDir, "%s is no misconception of %s", id, exerciseFile)
 	}
 	for i, v := range e.Variants {
 		if v.Hint < 1 || v.Hint > Hints || len(v.When) == 0 || !messageID.MatchString(v.ID) {
-			errs = append(errs, fmt.Errorf("%s: variant %d wants hint (1 to %d), id and when", exerciseFile, i+1, Hints))
+			l.fail(exerciseFile, "variant %d wants hint (1 to %d), id and when", i+1, Hints)
 		}
 	}
-	return errs
 }
 
-func (e Exercise) validateAnswers() []error {
-	var errs []error
+func (l *loader) validateAnswers(e Exercise) {
 	misconception := func(id string) bool {
 		return slices.ContainsFunc(e.Misconceptions, func(m Misconception) bool { return m.ID == id })
 	}
 	for _, q := range e.Questions {
 		if !messageID.MatchString(q.ID) || len(q.Options) < 2 || !slices.Contains(q.Options, q.Right) {
-			errs = append(errs, fmt.Errorf("%s: question %q wants an id, at least two options, and right, which is one of them", exerciseFile, q.ID))
+			l.fail(exerciseFile, "question %q wants an id, at least two options, and right, which is one of them", q.ID)
 		}
 		for _, option := range q.Options {
 			if id, known := q.Wrong[option]; (option == q.Right) == known || known && !misconception(id) {
-				errs = append(errs, fmt.Errorf("%s: question %s: wrong maps every option but the right one to a misconception; see option %s", exerciseFile, q.ID, option))
+				l.fail(exerciseFile, "question %s: wrong maps every option but the right one to a misconception; see option %s", q.ID, option)
 			}
 		}
 		if len(q.Wrong) != len(q.Options)-1 {
-			errs = append(errs, fmt.Errorf("%s: question %s: wrong has an option that is not offered", exerciseFile, q.ID))
+			l.fail(exerciseFile, "question %s: wrong has an option that is not offered", q.ID)
 		}
 	}
 	for _, a := range slices.Concat(e.Solutions, e.Wrong) {
@@ -130,26 +121,25 @@ func (e Exercise) validateAnswers() []error {
 			where = wrongDir + "/" + a.Name
 		}
 		if len(a.Steps.Steps) == 0 && len(a.Answers) == 0 {
-			errs = append(errs, fmt.Errorf("%s: it does nothing: want steps or answers", where))
+			l.fail(where, "it does nothing: want steps or answers")
 		}
 		wrong := 0
 		for _, q := range e.Questions {
 			option, given := a.Answers[q.ID]
 			switch {
 			case !given || !slices.Contains(q.Options, option):
-				errs = append(errs, fmt.Errorf("%s: answers want one of the options of question %s", where, q.ID))
+				l.fail(where, "answers want one of the options of question %s", q.ID)
 			case option != q.Right:
 				wrong++
 			}
 		}
 		if len(a.Answers) > len(e.Questions) {
-			errs = append(errs, fmt.Errorf("%s: there is an answer without a question", where))
+			l.fail(where, "there is an answer without a question")
 		}
 		if a.Misconception == "" && wrong > 0 {
-			errs = append(errs, fmt.Errorf("%s: a solution has the right answer to every question", where))
+			l.fail(where, "a solution has the right answer to every question")
 		}
 	}
-	return errs
 }
 
 // validate checks one condition, not those nested in it.
@@ -217,8 +207,7 @@ func StepID(name string) string { return "check/" + strings.ReplaceAll(name, " "
 // OptionID is the ID of the message of a question's option.
 func OptionID(question, option string) string { return "option/" + question + "/" + option }
 
-func (e Exercise) validateTexts() []error {
-	var errs []error
+func (l *loader) validateTexts(e Exercise) {
 	want := e.Messages()
 	for _, language := range Languages() {
 		file := textFile(language)
@@ -227,29 +216,29 @@ func (e Exercise) validateTexts() []error {
 			continue // a draft; that English is missing is another error
 		}
 		if text.Title == "" {
-			errs = append(errs, fmt.Errorf("%s: the title is missing: a first line \"# …\"", file))
+			l.fail(file, "the title is missing: a first line \"# …\"")
 		}
 		for _, id := range want {
 			if text.Messages[id] == "" {
-				errs = append(errs, fmt.Errorf("%s: message %s is missing", file, id))
+				l.fail(file, "message %s is missing", id)
 			}
 		}
 		for _, id := range text.order {
 			if !slices.Contains(want, id) {
-				errs = append(errs, fmt.Errorf("%s: message %s is not used", file, id))
+				l.fail(file, "message %s is not used", id)
 			}
 		}
 		if strings.Contains(text.Messages["packet"], "\n") {
-			errs = append(errs, fmt.Errorf("%s: packet is one sentence, in one paragraph of one line", file))
+			l.fail(file, "packet is one sentence, in one paragraph of one line")
 		}
 	}
 	english, err := quotes(e.Texts[English])
 	if err != nil {
-		errs = append(errs, fmt.Errorf("%s: %w", textFile(English), err))
+		l.fail(textFile(English), "%w", err)
 	}
 	for _, q := range english {
 		if err := e.validateQuote(q); err != nil {
-			errs = append(errs, fmt.Errorf("%s: message %s: %w", textFile(English), q.Message, err))
+			l.fail(textFile(English), "message %s: %w", q.Message, err)
 		}
 	}
 	for _, language := range Languages() {
@@ -260,16 +249,15 @@ func (e Exercise) validateTexts() []error {
 		}
 		other, err := quotes(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+			l.fail(file, "%w", err)
 		}
 		if !slices.EqualFunc(english, other, sameQuote) {
-			errs = append(errs, fmt.Errorf("%s: the quoted commands differ from those of the English text, or their order does", file))
+			l.fail(file, "the quoted commands differ from those of the English text, or their order does")
 		}
 		for _, err := range stale(e.Texts[English], text) {
-			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+			l.fail(file, "%w", err)
 		}
 	}
-	return errs
 }
 
 func sameQuote(a, b Quote) bool {
