@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"html"
 	"io"
 	"strings"
 
@@ -69,28 +68,6 @@ func vantageLine(v Vantages) string {
 		}
 	}
 	return text
-}
-
-// markdownConformance writes the behaviours as a table.
-func markdownConformance(b *strings.Builder, c Conformance) {
-	g := Style{}.glyphs()
-	fmt.Fprintf(b, "Profile **%s**: %s behaviours; %s; proxy mode %s (%s)\n\n", escapeMarkdown(c.Profile), c.Statistics.Behaviours,
-		escapeMarkdown(vantageLine(c.Vantages)), escapeMarkdown(c.Cluster.ProxyMode), escapeMarkdown(c.ProxySource))
-	b.WriteString("| result | behaviour | profile | |\n|---|---|---|---|\n")
-	for _, row := range c.Behaviours {
-		text := escapeMarkdown(row.Text)
-		if len(row.Reasons) > 0 && row.Result != reach.Pass {
-			text += "<br>" + escapeMarkdown(strings.Join(row.Reasons, "\n"))
-		} else if row.Partial {
-			text += "<br>" + partly(row)
-		}
-		fmt.Fprintf(b, "| %s %s | **%s** | %s | %s |\n", g.mark(row.Result), row.Result, escapeMarkdown(row.ID), escapeMarkdown(row.Profile), text)
-	}
-	b.WriteString("\n<details><summary>Features and how to reproduce</summary>\n\n")
-	for _, f := range c.Features {
-		fmt.Fprintf(b, "- %s\n", escapeMarkdown(f.String()))
-	}
-	fmt.Fprintf(b, "\n```sh\n%s\n```\n\n</details>\n\n", html.EscapeString(strings.Join(c.Reproduce, "\n")))
 }
 
 // behaviourCases are a test case for each behaviour.

@@ -12,7 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-//go:embed page.html page.css palette.css picture.svg
+//go:embed page.html page.css palette.css picture.svg summary.md
 var assets embed.FS
 
 // HTML writes one page that needs no script, no font and no request. A cell shows its explanation when the pointer or

@@ -3,9 +3,9 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"html"
 	"io"
 	"strings"
+	"text/template"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -17,40 +17,39 @@ const mostDetail = 400 << 10
 // Markdown writes a summary for a CI job's page: the verdict, a row per scenario, and folded below them the steps that
 // did not pass, and what was skipped and why.
 func Markdown(w io.Writer, run Run) error {
-	var b strings.Builder
-	t := run.Totals()
-	g := Style{}.glyphs()
-	fmt.Fprintf(&b, "## %s: %s %s\n\n", cmp.Or(run.Tool, "svclab"), g.mark(run.Result()), run.Result())
-	fmt.Fprintf(&b, "%s after %s%s\n\n", escapeMarkdown(clusterLine(run.Cluster, " ·")), short(run.Elapsed), closing(run, t))
-	fmt.Fprintf(&b, "- scenarios: %s\n- cells: %s\n- probes: %s\n\n", scenarioCounts(t), cellCounts(t.Cells), thousands(t.Probes))
-	if run.Conformance != nil {
-		markdownConformance(&b, *run.Conformance)
+	run.Tool = cmp.Or(run.Tool, "svclab")
+	data := struct {
+		Run
+		Closing  string
+		Totals   Totals
+		Troubles []markdownStep
+		Hidden   string
+	}{Run: run, Totals: run.Totals()}
+	data.Closing = closing(run, data.Totals)
+	data.Troubles, data.Hidden = markdownTroubles(run)
+	summary, err := template.New("summary.md").Funcs(template.FuncMap{
+		"cells": cellCounts, "cluster": func(c Cluster) string { return clusterLine(c, " ·") }, "elapsed": elapsedText, "join": strings.Join,
+		"mark": Style{}.glyphs().mark, "md": escapeMarkdown, "partly": partly, "plural": plural, "probes": func(v reach.Verdict) string {
+			_, probes := cellTotals(tablesOf(v)...)
+			return thousands(probes)
+		},
+		"scenarios": scenarioCounts, "share": cellShare, "short": short, "thousands": thousands, "vantages": vantageLine,
+	}).ParseFS(assets, "summary.md")
+	if err == nil {
+		err = summary.Execute(w, data)
 	}
-	b.WriteString("| result | scenario | verifies | steps | cells | probes | time |\n|---|---|---|--:|--:|--:|--:|\n")
-	for _, v := range run.Verdicts {
-		var tables []reach.Table
-		for _, s := range v.Steps {
-			tables = append(tables, s.Tables...)
-		}
-		cells, probes := cellTotals(tables...)
-		fmt.Fprintf(&b, "| %s %s | **%s** %s | %s | %d | %s | %s | %s |\n", g.mark(v.Result), v.Result, escapeMarkdown(v.Scenario),
-			escapeMarkdown(v.Title), escapeMarkdown(strings.Join(v.Behaviours, ", ")), len(v.Steps), cellShare(cells), thousands(probes), elapsedText(v))
-	}
-	for _, name := range run.Lost() {
-		fmt.Fprintf(&b, "| %s lost | **%s** planned, but the run ended without it | | | | | |\n", g.unsure, escapeMarkdown(name))
-	}
-	b.WriteString("\n")
-	markdownTroubles(&b, run)
-	markdownReasons(&b, "Skipped scenarios", len(run.Skips()), func(i int) string {
-		return "**" + escapeMarkdown(run.Skips()[i].Scenario) + "**: " + escapeMarkdown(run.Skips()[i].Reason)
-	})
-	markdownReasons(&b, "Cells not probed on purpose", len(t.Unprobed), func(i int) string {
-		return plural(t.Unprobed[i].Count, "cell") + ": " + escapeMarkdown(t.Unprobed[i].Reason)
-	})
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}
 	return nil
+}
+
+func tablesOf(v reach.Verdict) []reach.Table {
+	var tables []reach.Table
+	for _, s := range v.Steps {
+		tables = append(tables, s.Tables...)
+	}
+	return tables
 }
 
 // elapsedText is empty for a scenario that was not run.
@@ -61,46 +60,42 @@ func elapsedText(v reach.Verdict) string {
 	return short(v.Elapsed)
 }
 
-// cellShare is how many of the probed cells are as expected: "23/24".
-func cellShare(c CellTotals) string {
+// cellShare is how many of the probed cells of a scenario are as expected: "23/24".
+func cellShare(v reach.Verdict) string {
+	c, _ := cellTotals(tablesOf(v)...)
 	if c.Cells == c.Unprobed {
 		return ""
 	}
 	return fmt.Sprintf("%s/%s", thousands(c.AsExpected), thousands(c.Cells-c.Unprobed))
 }
 
-func markdownTroubles(b *strings.Builder, run Run) {
-	g := Style{}.glyphs()
-	left := 0
+// markdownStep is a step that did not pass, with the text that is folded below it.
+type markdownStep struct {
+	Scenario         string
+	Step             reach.Step
+	Why, Text, Fence string
+}
+
+// markdownTroubles are the steps that did not pass, and how many more there are.
+func markdownTroubles(run Run) (shown []markdownStep, hidden string) {
+	size, left := 0, 0
 	for _, v := range run.Verdicts {
 		for _, s := range v.Steps {
 			if s.Result != reach.Fail && s.Result != reach.Inconclusive {
 				continue
 			}
 			text := stepText(s)
-			if b.Len()+len(text) > mostDetail {
+			if size += len(text); size > mostDetail {
 				left++
 				continue
 			}
-			fence := fenceFor(text)
-			fmt.Fprintf(b, "<details><summary>%s %s / %s</summary>\n\n%s\n\n%stext\n%s%s\n\n</details>\n\n", g.mark(s.Result),
-				html.EscapeString(v.Scenario), html.EscapeString(s.Name), escapeMarkdown(stepWhy(s)), fence, text, fence)
+			shown = append(shown, markdownStep{Scenario: v.Scenario, Step: s, Why: stepWhy(s), Text: text, Fence: fenceFor(text)})
 		}
 	}
 	if left > 0 {
-		fmt.Fprintf(b, "%d more %s did not pass: see the full report.\n\n", left, verb(left, "step", "steps"))
+		hidden = plural(left, "more step")
 	}
-}
-
-func markdownReasons(b *strings.Builder, title string, n int, item func(int) string) {
-	if n == 0 {
-		return
-	}
-	fmt.Fprintf(b, "<details><summary>%s (%d)</summary>\n\n", title, n)
-	for i := range n {
-		fmt.Fprintf(b, "- %s\n", item(i))
-	}
-	b.WriteString("\n</details>\n\n")
+	return shown, hidden
 }
 
 // fenceFor is a run of back-ticks longer than any in text.
