@@ -61,7 +61,6 @@ var reserved = map[string]map[string]string{
 	"k8s.io/apimachinery/pkg/watch": {
 		"e2e/checks":      "the check of deletecollection judges the events of one watch",
 		"e2e/conformance": "the detection of a load balancer needs the answer of one watch within a fixed time",
-		"e2e/upstream":    "the end of namespaces is awaited from the version on at which they were listed",
 	},
 	"time.Sleep": {},
 	"time.Tick":  {},

@@ -40,7 +40,7 @@ var below = map[string][]string{
 	"e2e/runner":          {"e2e/grace", "e2e/observe", "e2e/oracle", "e2e/probe", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/wait"},
 	"e2e/explain":         {"e2e/reach", "e2e/report", "e2e/world"},
 	"e2e/explain/collect": {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/explain"},
-	"e2e/upstream":        {"e2e/reach", "e2e/report", "e2e/scenario"},
+	"e2e/upstream":        {"e2e/reach", "e2e/report", "e2e/scenario", "e2e/wait"},
 	"e2e/lab":             {"e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner"},
 	"e2e/setup":           {"e2e/upstream", "e2e/probe", "e2e/cluster", "e2e/cluster/docker"},
 	"e2e/mutants":         {"e2e/wait", "e2e/observe", "e2e/reach", "e2e/report", "e2e/world", "e2e/runner", "e2e/scenario", "e2e/steps"},

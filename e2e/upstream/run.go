@@ -63,9 +63,13 @@ func Run(ctx context.Context, s Settings, specs []Spec) (outcome Outcome, err er
 	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return outcome, fmt.Errorf("begin a new report: %w", err)
 	}
-	before, _, err := remaining(ctx, s.Client, nil)
+	existing, err := namespaces(ctx, s.Client)
 	if err != nil {
 		return outcome, err
+	}
+	before := map[string]bool{}
+	for _, n := range existing {
+		before[n.Name] = true
 	}
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
@@ -102,13 +106,13 @@ func (s Settings) start(ctx context.Context, specs []Spec, report string) error 
 		return fmt.Errorf("write the specs' log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	told, err := listen(s.Log, len(specs))
+	reports, err := listen(s.Log, len(specs))
 	if err != nil {
 		return err
 	}
-	defer told.close()
+	defer reports.close()
 
-	cmd := exec.CommandContext(ctx, s.Ginkgo, s.arguments(specs, report, told.url)...)
+	cmd := exec.CommandContext(ctx, s.Ginkgo, s.arguments(specs, report, reports.url)...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "HOME="+home, "KUBECONFIG="+s.Kubeconfig, "KUBECTL_KUBERC=false")
 	cmd.Stdout, cmd.Stderr = log, log
