@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Allow names what a scenario means to leave unfinished, so that Settled does not wait for it.
@@ -35,7 +36,7 @@ func SettledBut(w World, allow Allow, namespaces ...string) (ok bool, waitingFor
 	for _, namespace := range namespaces {
 		s.in[namespace] = true
 	}
-	for _, check := range []func() string{s.deployments, s.statefulSets, s.daemonSets, s.pods, s.services, s.loadBalancers} {
+	for _, check := range []func() string{s.workloads, s.pods, s.services, s.loadBalancers} {
 		if waitingFor := check(); waitingFor != "" {
 			return false, waitingFor
 		}
@@ -49,64 +50,53 @@ type settling struct {
 	in    map[string]bool
 }
 
-// rollout is what the three kinds of workload have in common.
+// rollout is the status that the three kinds of workload have in common.
 type rollout struct {
-	kind, name                             string
-	generation, observed                   int64
+	observed                               int64
 	wanted, current, updated, ready, avail int32
-	going                                  bool
 }
 
-func (s settling) deployments() string {
+// workloads says which workload has not rolled out.
+func (s settling) workloads() string {
 	for i := range s.w.Deployments {
-		d := &s.w.Deployments[i]
-		if waitingFor := s.rollout(d.Namespace, rollout{kind: "Deployment", name: Name(d), going: d.DeletionTimestamp != nil,
-			generation: d.Generation, observed: d.Status.ObservedGeneration, wanted: replicas(d.Spec.Replicas),
-			current: d.Status.Replicas, updated: d.Status.UpdatedReplicas, ready: d.Status.ReadyReplicas, avail: d.Status.AvailableReplicas}); waitingFor != "" {
+		d, status := &s.w.Deployments[i], &s.w.Deployments[i].Status
+		if waitingFor := s.rollout("Deployment", d, rollout{observed: status.ObservedGeneration, wanted: replicas(d.Spec.Replicas),
+			current: status.Replicas, updated: status.UpdatedReplicas, ready: status.ReadyReplicas, avail: status.AvailableReplicas}); waitingFor != "" {
 			return waitingFor
 		}
 	}
-	return ""
-}
-
-func (s settling) statefulSets() string {
 	for i := range s.w.StatefulSets {
-		d := &s.w.StatefulSets[i]
-		if waitingFor := s.rollout(d.Namespace, rollout{kind: "StatefulSet", name: Name(d), going: d.DeletionTimestamp != nil,
-			generation: d.Generation, observed: d.Status.ObservedGeneration, wanted: replicas(d.Spec.Replicas),
-			current: d.Status.Replicas, updated: d.Status.UpdatedReplicas, ready: d.Status.ReadyReplicas, avail: d.Status.AvailableReplicas}); waitingFor != "" {
+		d, status := &s.w.StatefulSets[i], &s.w.StatefulSets[i].Status
+		if waitingFor := s.rollout("StatefulSet", d, rollout{observed: status.ObservedGeneration, wanted: replicas(d.Spec.Replicas),
+			current: status.Replicas, updated: status.UpdatedReplicas, ready: status.ReadyReplicas, avail: status.AvailableReplicas}); waitingFor != "" {
 			return waitingFor
 		}
 	}
-	return ""
-}
-
-func (s settling) daemonSets() string {
 	for i := range s.w.DaemonSets {
-		d := &s.w.DaemonSets[i]
-		if waitingFor := s.rollout(d.Namespace, rollout{kind: "DaemonSet", name: Name(d), going: d.DeletionTimestamp != nil,
-			generation: d.Generation, observed: d.Status.ObservedGeneration, wanted: d.Status.DesiredNumberScheduled,
-			current: d.Status.CurrentNumberScheduled, updated: d.Status.UpdatedNumberScheduled, ready: d.Status.NumberReady, avail: d.Status.NumberAvailable}); waitingFor != "" {
+		d, status := &s.w.DaemonSets[i], &s.w.DaemonSets[i].Status
+		if waitingFor := s.rollout("DaemonSet", d, rollout{observed: status.ObservedGeneration, wanted: status.DesiredNumberScheduled,
+			current: status.CurrentNumberScheduled, updated: status.UpdatedNumberScheduled, ready: status.NumberReady, avail: status.NumberAvailable}); waitingFor != "" {
 			return waitingFor
 		}
 	}
 	return ""
 }
 
-func (s settling) rollout(namespace string, r rollout) string {
+func (s settling) rollout(kind string, o metav1.Object, r rollout) string {
+	workload := kind + " " + Name(o)
 	switch {
-	case !s.in[namespace]:
+	case !s.in[o.GetNamespace()]:
 		return ""
-	case r.going:
-		return fmt.Sprintf("%s %s to be gone", r.kind, r.name)
-	case r.observed < r.generation:
-		return fmt.Sprintf("%s %s: its controller has seen generation %d of %d", r.kind, r.name, r.observed, r.generation)
+	case o.GetDeletionTimestamp() != nil:
+		return workload + " to be gone"
+	case r.observed < o.GetGeneration():
+		return fmt.Sprintf("%s: its controller has seen generation %d of %d", workload, r.observed, o.GetGeneration())
 	case r.updated != r.wanted || r.current != r.wanted:
-		return fmt.Sprintf("%s %s: %d of %d pods are of the current template, %d exist", r.kind, r.name, r.updated, r.wanted, r.current)
+		return fmt.Sprintf("%s: %d of %d pods are of the current template, %d exist", workload, r.updated, r.wanted, r.current)
 	case s.allow.Unready:
 		return ""
 	case r.ready != r.wanted || r.avail != r.wanted:
-		return fmt.Sprintf("%s %s: %d of %d pods are ready, %d available", r.kind, r.name, r.ready, r.wanted, r.avail)
+		return fmt.Sprintf("%s: %d of %d pods are ready, %d available", workload, r.ready, r.wanted, r.avail)
 	}
 	return ""
 }
