@@ -27,7 +27,7 @@ func Text(w io.Writer, o Outcome, width int) error {
 		wrapped := make([][]string, len(cells))
 		height := 0
 		for i, cell := range cells {
-			wrapped[i] = report.Wrap(cell, widths[i])
+			wrapped[i] = report.WrapHard(cell, widths[i])
 			height = max(height, len(wrapped[i]))
 		}
 		for k := range height {

@@ -216,3 +216,17 @@ func TestShorten(t *testing.T) {
 		}
 	}
 }
+
+// A column stays as wide as it is, also where a name does not fit.
+func TestWrapHard(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                    {""},
+		"one two three":       {"one two", "three"},
+		"one twothreefour":    {"one", "twothree", "four"},
+		"Grüße → my-service:": {"Grüße →", "my-servi", "ce:"},
+	} {
+		if got := WrapHard(text, 8); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -34,6 +34,11 @@ func Width(s string) int { return measure().StringWidth(s) }
 // too long stays whole. Line feeds break as well.
 func Wrap(s string, columns int) []string { return wrap(s, columns, columns) }
 
+// WrapHard is Wrap, and cuts the words that are too long, as the column of a table needs it.
+func WrapHard(s string, columns int) []string {
+	return strings.Split(measure().Wrap(strings.Join(Wrap(s, columns), "\n"), columns), "\n")
+}
+
 func padRight(s string, columns int) string {
 	return s + strings.Repeat(" ", max(0, columns-Width(s)))
 }
