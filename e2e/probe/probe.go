@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -190,24 +189,10 @@ func (r Request) plan() (plannedCell, error) {
 	switch {
 	case r.Vantage.Name == "":
 		return q, errors.New("the vantage has no name")
-	case r.Target.Host == "":
-		return q, errors.New("the target has no host")
-	case r.Timeout < 0 || r.Interval < 0 || r.Hold < 0:
-		return q, errors.New("the timeout, the interval and the time to hold must not be negative")
-	case q.cell.Length < 0 || q.cell.Length > wire.MaxLength:
-		return q, fmt.Errorf("%d bytes to echo, at most %d are allowed", r.Length, wire.MaxLength)
 	case q.cell.Extended() && q.cell.Form != wire.AppHTTP && q.cell.Form != wire.AppUDP:
 		return q, errors.New("only the sample app echoes")
-	case !slices.Contains([]int{0, 4, 6}, q.cell.Family):
-		return q, fmt.Errorf("IP family %d is neither 4 nor 6", q.cell.Family)
-	case q.cell.Max > wire.MaxConnections:
-		return q, fmt.Errorf("%d connections, at most %d are allowed", q.cell.Max, wire.MaxConnections)
-	case q.cell.Form == wire.Lookup && r.record != PTR && isAddr(r.Target.Host):
-		return q, errors.New("an address needs a port; only a name can be looked up without")
-	case q.cell.Form != wire.Lookup && r.Target.Port == 0:
-		return q, errors.New("the target has no port")
 	}
-	return q, nil
+	return q, q.cell.Check()
 }
 
 // formOf returns the form for a target of a request without one.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -98,54 +97,7 @@ func readBatch(stdin io.Reader) (wire.Batch, []wire.Cell, error) {
 func checkCell(cell *wire.Cell) error {
 	cell.Min = max(cell.Min, 1)
 	cell.Max = max(cell.Max, cell.Min)
-	switch {
-	case cell.Host == "":
-		return errors.New("no host")
-	case cell.Timeout <= 0:
-		return errors.New("no timeout")
-	case cell.Interval < 0 || cell.Hold < 0:
-		return errors.New("the interval or the time to hold is negative")
-	case cell.Length < 0 || cell.Length > wire.MaxLength:
-		return fmt.Errorf("%d bytes, at most %d are allowed", cell.Length, wire.MaxLength)
-	case cell.Max > wire.MaxConnections:
-		return fmt.Errorf("%d connections, at most %d are allowed", cell.Max, wire.MaxConnections)
-	case cell.Family != 0 && cell.Family != 4 && cell.Family != 6:
-		return fmt.Errorf("IP family %d is neither 4 nor 6", cell.Family)
-	}
-	if cell.DNSServer != "" {
-		if _, err := netip.ParseAddrPort(cell.DNSServer); err != nil {
-			return fmt.Errorf("DNS server %q is not address:port", cell.DNSServer)
-		}
-	}
-	switch cell.Form {
-	case wire.Lookup:
-		return checkLookup(*cell)
-	case wire.AppHTTP, wire.AppUDP, wire.OutsideHTTP, wire.OutsideHTTPS, wire.HealthCheck:
-		if cell.Port == 0 {
-			return errors.New("no port")
-		}
-		return nil
-	default:
-		return fmt.Errorf("unknown form %q", cell.Form)
-	}
-}
-
-func checkLookup(cell wire.Cell) error {
-	_, err := netip.ParseAddr(cell.Host)
-	isAddr := err == nil
-	switch cell.Record {
-	case wire.AnyAddress, wire.A, wire.AAAA, wire.CNAME, wire.SRV:
-		if isAddr {
-			return fmt.Errorf("%s is an IP address, not a name to look up", cell.Host)
-		}
-	case wire.PTR:
-		if !isAddr {
-			return fmt.Errorf("PTR needs an IP address, %q is not one", cell.Host)
-		}
-	default:
-		return fmt.Errorf("unknown record type %q", cell.Record)
-	}
-	return nil
+	return cell.Check()
 }
 
 // probeCell makes the connections of one cell, one after the other. It stops at Max, or after Min as soon as each backend

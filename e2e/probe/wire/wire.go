@@ -10,7 +10,10 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -117,6 +120,43 @@ const MaxLength = 512 << 10
 
 // Extended reports whether the cell's connections carry an echo or stay idle for a while.
 func (c Cell) Extended() bool { return c.Length > 0 || c.Hold > 0 }
+
+// Check returns what is wrong with a cell. The client checks what it sends, so that an error names the request; the prober
+// checks what it reads, so that its load is bounded.
+func (c Cell) Check() error {
+	_, err := netip.ParseAddr(c.Host)
+	isAddr := err == nil
+	switch {
+	case c.Host == "":
+		return errors.New("no host")
+	case c.Timeout <= 0:
+		return errors.New("no timeout")
+	case c.Interval < 0 || c.Hold < 0:
+		return errors.New("the interval or the time to hold is negative")
+	case c.Length < 0 || c.Length > MaxLength:
+		return fmt.Errorf("%d bytes to echo, at most %d are allowed", c.Length, MaxLength)
+	case c.Max > MaxConnections:
+		return fmt.Errorf("%d connections, at most %d are allowed", c.Max, MaxConnections)
+	case !slices.Contains([]int{0, 4, 6}, c.Family):
+		return fmt.Errorf("IP family %d is neither 4 nor 6", c.Family)
+	case !slices.Contains([]Form{AppHTTP, AppUDP, OutsideHTTP, OutsideHTTPS, HealthCheck, Lookup}, c.Form):
+		return fmt.Errorf("unknown form %q", c.Form)
+	case c.Form != Lookup && c.Port == 0:
+		return errors.New("no port")
+	case c.Form == Lookup && !slices.Contains([]Record{AnyAddress, A, AAAA, CNAME, SRV, PTR}, c.Record):
+		return fmt.Errorf("unknown record type %q", c.Record)
+	case c.Form == Lookup && c.Record == PTR && !isAddr:
+		return fmt.Errorf("PTR needs an IP address, %q is not one", c.Host)
+	case c.Form == Lookup && c.Record != PTR && isAddr:
+		return fmt.Errorf("%s is an IP address, not a name to look up; an address needs a port", c.Host)
+	}
+	if c.DNSServer != "" {
+		if _, err := netip.ParseAddrPort(c.DNSServer); err != nil {
+			return fmt.Errorf("DNS server %q is not address:port", c.DNSServer)
+		}
+	}
+	return nil
+}
 
 // Flow is the input of `prober flow`. A request starts every 1/PerSecond seconds, whether or not earlier requests have ended.
 type Flow struct {
