@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// syscallZero asks whether a process is there without doing anything to it.
+// syscallZero checks whether a process exists without doing anything to it.
 const syscallZero = syscall.Signal(0)
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -191,7 +191,7 @@ func TestDownStopsNoEngineOfOthers(t *testing.T) {
 	}
 }
 
-// TestEachMinorIsWhole: a minor that can be asked for has all that scripts/pin-kubernetes.sh pins for it.
+// TestEachMinorIsWhole: a minor that can be requested has all that scripts/pin-kubernetes.sh pins for it.
 func TestEachMinorIsWhole(t *testing.T) {
 	found, err := filepath.Glob("components/kubernetes-*")
 	if err != nil || len(found) < 4 {

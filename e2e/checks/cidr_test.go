@@ -50,7 +50,7 @@ func TestDeletions(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := deletions(ended, events, 1); reach.ResultOf(err) != reach.Fail {
-		t.Errorf("a deletion that nobody is told of: %v", err)
+		t.Errorf("a deletion that no event reports: %v", err)
 	}
 	close(events)
 	if _, err := deletions(context.Background(), events, 1); reach.ResultOf(err) != reach.Inconclusive {

@@ -37,7 +37,7 @@ func TestEndpointSlices(t *testing.T) {
 		as    reach.Result
 	}{
 		"as wanted":             {slice(nil), []endpointWant{a}, reach.Pass},
-		"nobody wanted":         {slice(nil), nil, reach.Fail},
+		"no endpoint wanted":    {slice(nil), nil, reach.Fail},
 		"listed twice":          {slice(func(s *discoveryv1.EndpointSlice) { s.Endpoints = append(s.Endpoints, s.Endpoints[0]) }), []endpointWant{a}, reach.Fail},
 		"not listed":            {slice(func(s *discoveryv1.EndpointSlice) { s.Endpoints = nil }), []endpointWant{a}, reach.Fail},
 		"not serving":           {slice(func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Conditions.Serving = &no }), []endpointWant{a}, reach.Fail},
@@ -45,7 +45,7 @@ func TestEndpointSlices(t *testing.T) {
 		"another address":       {slice(func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Addresses[0] = "10.244.1.8" }), []endpointWant{a}, reach.Fail},
 		"an earlier pod's name": {slice(func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].TargetRef.UID = "p0" }), []endpointWant{a}, reach.Fail},
 		"without a port":        {slice(func(s *discoveryv1.EndpointSlice) { s.Ports = nil }), []endpointWant{a}, reach.Fail},
-		"owned by nobody":       {slice(func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = nil }), []endpointWant{a}, reach.Fail},
+		"without an owner":      {slice(func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = nil }), []endpointWant{a}, reach.Fail},
 		"a pod that is not":     {slice(nil), []endpointWant{{Pod: "z"}}, reach.Fail},
 	} {
 		s := addressed()

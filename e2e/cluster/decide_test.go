@@ -42,7 +42,7 @@ func TestDecide(t *testing.T) {
 		"network pruned":                            {actual{Nodes: both("exited", "lab"), Marker: whole}, recreate, "network is gone"},
 		"kind's own cluster":                        {actual{Nodes: both("running", "kind")}, refuse, "kind cluster called lab"},
 		"kind's own, stopped":                       {actual{Nodes: both("exited", "kind")}, refuse, "kind cluster called lab"},
-		"kind's own beside our network":             {actual{Nodes: both("running", "kind"), Networks: own}, refuse, "kind cluster called lab"},
+		"kind's own next to our network":            {actual{Nodes: both("running", "kind"), Networks: own}, refuse, "kind cluster called lab"},
 		"on a network that we did not make":         {actual{Nodes: both("running", "lab"), Networks: others}, refuse, "kind cluster called lab"},
 		"killed while it was made, network removed": {actual{Nodes: both("created", "lab"), Intent: true}, recreate, "interrupted"},
 		"pruned, and not noted here":                {actual{Nodes: both("created", "lab")}, refuse, "kind cluster called lab"},
@@ -96,7 +96,7 @@ func (f *fakeEngine) engine() *docker.Engine {
 	}))
 }
 
-// Whatever Up and Down are asked, a cluster that svclab did not make sees no command that changes anything.
+// Whatever Up and Down are called with, a cluster that svclab did not make sees no command that changes anything.
 func TestForeignClusterIsLeftAlone(t *testing.T) {
 	fake := &fakeEngine{t: t, answers: map[string]string{
 		"version --format":                       "20.10",

@@ -14,7 +14,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
 
-// remove removes the cluster and all that belongs to it, without asking whose it is.
+// remove removes the cluster and all that belongs to it. The caller has checked that it is svclab's.
 func (c *Cluster) remove(ctx context.Context, have actual) error {
 	name := c.settings.Name
 	ctx, cancel := context.WithTimeout(ctx, deleteIn)

@@ -95,6 +95,6 @@ func TestOnlyListsTheChosenNodes(t *testing.T) {
 		t.Errorf("%d nodes are selected, %v", len(selected.Items), err)
 	}
 	if _, err := client.CoreV1().Nodes().Get(t.Context(), "n05", metav1.GetOptions{}); err != nil {
-		t.Errorf("a node that was not chosen cannot be asked about: %v", err)
+		t.Errorf("a node that was not chosen cannot be looked up: %v", err)
 	}
 }

@@ -68,7 +68,7 @@ func TestLive(t *testing.T) {
 			}
 		}
 		if got := output(t, c, all["outside"], "cat", "/etc/resolv.conf"); got != "nameserver 127.0.0.1" {
-			t.Errorf("it asks %s", got)
+			t.Errorf("it uses the resolver %s", got)
 		}
 	})
 	t.Run("restarted node", func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestLive(t *testing.T) {
 	t.Run("after everything was stopped", func(t *testing.T) { afterStop(t, c, s) })
 }
 
-// nothingLeaves asks for what nobody serves, and sees the guard drop it.
+// nothingLeaves sends requests to an address that no machine serves, and sees the guard drop them.
 func nothingLeaves(t *testing.T, c *cluster.Cluster, all map[string]reach.Vantage) {
 	node, pod := all["node/worker"], all["pod/worker"]
 	before := dropped(t, c, node)

@@ -63,11 +63,11 @@ func TestEnsureContainer(t *testing.T) {
 		inspected string
 		want      []string // the verbs that change something
 	}{
-		"there is none":          {"", made},
-		"it runs":                {inspected("running", "svclab", config), nil},
-		"it stopped":             {inspected("exited", "svclab", config), []string{"start"}},
-		"it was made otherwise":  {inspected("running", "svclab", "old"), append([]string{"rm"}, made...)},
-		"it belongs to somebody": {inspected("running", "somebody", config), nil},
+		"there is none":           {"", made},
+		"it runs":                 {inspected("running", "svclab", config), nil},
+		"it stopped":              {inspected("exited", "svclab", config), []string{"start"}},
+		"it was made differently": {inspected("running", "svclab", "old"), append([]string{"rm"}, made...)},
+		"it belongs to somebody":  {inspected("running", "somebody", config), nil},
 	} {
 		cluster, fake := outsideCluster(t, c.inspected)
 		_, err := cluster.ensureContainer(t.Context(), args, files, "host")

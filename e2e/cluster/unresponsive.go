@@ -29,14 +29,14 @@ func (c *Cluster) Unresponsive(ctx context.Context) (map[string]error, error) {
 	)
 	for _, pod := range existingPods(c, nodes.Items) {
 		group.Go(func() error {
-			asking, cancel := context.WithTimeoutCause(ctx, answersIn, fmt.Errorf("no answer in %s", answersIn))
+			bounded, cancel := context.WithTimeoutCause(ctx, answersIn, fmt.Errorf("no answer in %s", answersIn))
 			defer cancel()
-			err := c.execPod(asking, ClientsNamespace, pod.Name, []string{"true"}, nil, nil, nil)
+			err := c.execPod(bounded, ClientsNamespace, pod.Name, []string{"true"}, nil, nil, nil)
 			if err == nil {
 				return nil
 			}
-			if asking.Err() != nil {
-				err = context.Cause(asking)
+			if bounded.Err() != nil {
+				err = context.Cause(bounded)
 			}
 			mu.Lock()
 			defer mu.Unlock()

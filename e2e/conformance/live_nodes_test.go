@@ -89,7 +89,7 @@ func simulate(t *testing.T, l lab, count int) func() {
 		if err := nodes.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector}); err != nil {
 			t.Error(err)
 		}
-		// nobody is left to end the pods of the cluster's DaemonSets
+		// no kubelet is left to end the pods of the cluster's DaemonSets
 		now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
 		await(t, "the pods on simulated nodes to go", func(ctx context.Context) bool {
 			list, err := pods.List(ctx, metav1.ListOptions{})

@@ -48,7 +48,7 @@ func TestLiveUnreachable(t *testing.T) {
 	}
 }
 
-// A user of one namespace is told each missing permission before anything is made.
+// For a user of one namespace, each missing permission is printed before anything is made.
 func TestLiveOneNamespaceUser(t *testing.T) {
 	l := foreign(t)
 	const name = "narrow"

@@ -86,7 +86,7 @@ func leftOf(t *testing.T, client *fake.Clientset) (names []string) {
 	return names
 }
 
-// A second run is refused soon, is told who has the cluster, and takes nothing from the first.
+// A second run is refused soon, its error names the holder of the cluster, and takes nothing from the first.
 func TestLockKeepsASecondRunOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := lockServer()
@@ -267,7 +267,7 @@ func TestLockThatCouldNotBeRenewedForAWhile(t *testing.T) {
 	})
 }
 
-// A run that is ending is waited for: nobody is refused by a lock that is being removed.
+// A run that is ending is waited for: no run is refused by a lock that is being removed.
 func TestLockThatIsGoingIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := lockServer()
@@ -314,7 +314,7 @@ func TestLockIsNotWaitedForAfterCtrlC(t *testing.T) {
 	})
 }
 
-// Whoever cannot renew must have given up before another may take over, and a living holder must renew well within the
+// A holder that cannot renew must have given up before another may take over, and a living holder must renew well within the
 // time after which it is taken for dead.
 func TestLockTimes(t *testing.T) {
 	times := defaultLockTimes()

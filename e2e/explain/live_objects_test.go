@@ -17,7 +17,7 @@ import (
 
 const agnhost = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 
-// The test's own pools, of one address each, and what asks for them. Nobody announces the first; the advertisement of
+// The test's own pools, of one address each, and what requests them. No speaker announces the first; the advertisement of
 // the second is for nodes that are not there.
 const (
 	mutePool, barredPool = "svclab-explain-mute", "svclab-explain-barred"
@@ -53,7 +53,7 @@ func ailing() []corev1.Pod {
 	return []corev1.Pod{
 		pod("nowhere", func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"svclab.io/rack": "none"} }),
 		pod("imageless", func(s *corev1.PodSpec) {
-			s.Containers[0].Image, s.Containers[0].ImagePullPolicy = "svclab.invalid/nothing:1", corev1.PullNever // asks no registry
+			s.Containers[0].Image, s.Containers[0].ImagePullPolicy = "svclab.invalid/nothing:1", corev1.PullNever // pulls from no registry
 		}),
 		pod("crashing", shell("exit 3")),
 		pod("misconfigured", func(s *corev1.PodSpec) {
@@ -110,8 +110,8 @@ type liveCase struct {
 	slice  *discoveryv1.EndpointPort
 	addr   string
 	intent explain.Intent
-	// asked is the name that is asked for instead of the Service's.
-	asked string
+	// wrong says in which way the name that is given differs from the Service's.
+	wrong string
 	note  bool
 }
 
@@ -156,8 +156,8 @@ func liveCases() []liveCase {
 	}
 	port := func(n int32) func(*corev1.Service) { return func(s *corev1.Service) { s.Spec.Ports[0].Port = n } }
 	cases := []liveCase{
-		{id: "service-in-other-namespace", service: service("web"), asked: "default"},
-		{id: "no-such-service", service: service("web"), asked: "letters"},
+		{id: "service-in-other-namespace", service: service("web"), wrong: "default"},
+		{id: "no-such-service", service: service("web"), wrong: "letters"},
 		{id: "external-name-address", service: service("", alias("192.0.2.7", 80))},
 		{id: "external-name-unresolved", service: service("", alias("nothing.example.com", 80))},
 		{id: "external-name-port", service: service("", alias("example.com", 81))},

@@ -171,7 +171,7 @@ func (l *live) makeServices(t *testing.T, cases []liveCase) {
 	}
 }
 
-// watch waits until look says "", asking again whenever something in the namespace changes.
+// watch waits until look says "", and looks again whenever something in the namespace changes.
 func (l *live) watch(t *testing.T, what string, atMost time.Duration, look func(context.Context) string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
@@ -336,7 +336,7 @@ func TestLive(t *testing.T) {
 
 func (l *live) check(t *testing.T, c liveCase) {
 	name := l.namespace + "/" + c.service.Name
-	switch c.asked {
+	switch c.wrong {
 	case "default": // the right name, in another namespace
 		name = "default/" + c.service.Name
 	case "letters": // nearly the right name

@@ -171,7 +171,7 @@ func (s *session) selected(c Case) []string {
 	return names
 }
 
-// troubled are tables of the Services of which a cell is not as predicted, one for each Service, with those cells only.
+// troubled makes a table for each Service that has cells which are not as predicted, of those cells only.
 func troubled(cells []reach.CellVerdict) []reach.Table {
 	byService := map[string][]reach.CellVerdict{}
 	for _, c := range cells {

@@ -190,12 +190,12 @@ func (g generator) selector() map[string]string {
 	}
 }
 
-// manual are endpoints written by hand, in states that no controller would leave standing: not ready but serving, going
-// but serving, without node, with hints.
+// manual are endpoints in states that no controller leaves: not ready but serving, terminating but serving, without node,
+// with hints.
 func (g generator) manual(spec *corev1.ServiceSpec) *Manual {
 	m := &Manual{}
 	if g.chance(12) {
-		return m // a Service that nobody gave endpoints
+		return m // a Service without endpoints
 	}
 	for _, p := range spec.Ports {
 		if len(spec.Ports) > 1 && g.chance(15) {

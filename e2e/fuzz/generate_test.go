@@ -109,7 +109,7 @@ func invalid(c Case) string {
 	return ""
 }
 
-// TestEverythingIsPredicted makes worlds of plans and asks the oracle for every cell.
+// TestEverythingIsPredicted makes worlds of plans and has the oracle predict every cell.
 func TestEverythingIsPredicted(t *testing.T) {
 	rules, cells := map[string]bool{}, 0
 	for seed := range uint64(6) {
@@ -142,7 +142,7 @@ func TestEverythingIsPredicted(t *testing.T) {
 	}
 }
 
-// unhinted is a world in which no Service asks for hints, which the model does not give.
+// unhinted is a world in which no Service has hints, which the model does not give.
 func unhinted(w world.World) world.World {
 	w.Services = slices.Clone(w.Services)
 	for i := range w.Services {
@@ -161,7 +161,7 @@ func TestSample(t *testing.T) {
 	all := pairs(m.now, testVantages(), testNamespace+"/"+plan.Cases[i].Name())
 	kept := sample(rand.New(rand.NewPCG(1, 1)), all, 30)
 	if again := sample(rand.New(rand.NewPCG(1, 1)), all, 30); !reflect.DeepEqual(kept, again) {
-		t.Error("the same seed sampled otherwise")
+		t.Error("the same seed gave another sample")
 	}
 	seen := map[string]bool{}
 	for _, p := range kept {
@@ -180,7 +180,7 @@ func TestSample(t *testing.T) {
 	}
 	for _, p := range all {
 		if p.vantage.Kind == reach.Host && p.target.Kind == reach.ClusterIP || p.vantage.Kind == reach.Outside && p.target.Kind == reach.DNSName {
-			t.Errorf("%s is not to be asked", p.key())
+			t.Errorf("%s must not be probed", p.key())
 		}
 	}
 }

@@ -192,12 +192,12 @@ func selected(s *corev1.Service, pods []corev1.Pod) []discoveryv1.EndpointSlice 
 	return list
 }
 
-// obedient is a prober on a model: it observes what the oracle predicts, but where bent says otherwise.
+// obedient is a prober on a model: it observes what the oracle predicts, except where bent differs.
 type obedient struct {
-	model        *model
-	bent         func(w world.World, r probe.Request, p *reach.Prediction)
-	asked, calls int
-	waited       int // for kube-proxy
+	model         *model
+	bent          func(w world.World, r probe.Request, p *reach.Prediction)
+	probed, calls int
+	waited        int // for kube-proxy
 }
 
 func (o *obedient) Observe(_ context.Context, requests []probe.Request) ([]reach.Cell, error) {
@@ -205,7 +205,7 @@ func (o *obedient) Observe(_ context.Context, requests []probe.Request) ([]reach
 	var cells []reach.Cell
 	o.calls++
 	for _, r := range requests {
-		o.asked++
+		o.probed++
 		p := predict.Predict(r.Vantage, r.Target)
 		if o.bent != nil {
 			o.bent(o.model.now, r, &p)

@@ -1,5 +1,5 @@
-// Package fuzz tries random Services on a cluster: a seed stands for Services, EndpointSlices and backends, valid but
-// otherwise of any shape; they are applied in batches, probed from every vantage, and compared with the oracle. No table is
+// Package fuzz tries random Services on a cluster: a seed stands for Services, EndpointSlices and backends of any
+// valid shape; they are applied in batches, probed from every vantage, and compared with the oracle. No table is
 // written for them, so a disagreement says that the oracle or the cluster does not do what was thought. It is shrunk to the
 // smallest Service that still shows it.
 //
@@ -103,7 +103,7 @@ type ManualEndpoint struct {
 	ForNodes []string
 }
 
-// manualBy marks EndpointSlices as nobody's but svclab's.
+// manualBy is the managed-by label of svclab's EndpointSlices: no other controller touches them.
 const manualBy = "fuzz.svclab.io"
 
 // Slices are the EndpointSlices of a case, over pods that have their addresses, for a Service as the API server has

@@ -15,7 +15,7 @@ const podCount = 12
 // image is the sample app's.
 const image = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 
-// neverGate is a readiness gate that nobody opens: a pod with it serves, and is never ready.
+// neverGate is a readiness gate that no controller opens: a pod with it serves, and is never ready.
 const neverGate = "svclab.io/never"
 
 // appLabel and appName are on every backend.

@@ -62,11 +62,11 @@ func Defaults() Settings {
 func (s Settings) Validate() error {
 	switch {
 	case s.Count < 1:
-		return fmt.Errorf("%d Services are none to try; give --count 1 or more", s.Count)
+		return fmt.Errorf("%d Services to try; give --count 1 or more", s.Count)
 	case s.Batch < 1 || s.Batch > MaxBatch:
-		return fmt.Errorf("a batch of %d Services cannot be; give --batch 1 to %d", s.Batch, MaxBatch)
+		return fmt.Errorf("a batch of %d Services is not possible; give --batch 1 to %d", s.Batch, MaxBatch)
 	case s.Cells < 1:
-		return fmt.Errorf("%d cells of a Service are none to ask; give --cells 1 or more", s.Cells)
+		return fmt.Errorf("%d cells of a Service to probe; give --cells 1 or more", s.Cells)
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ type session struct {
 
 // Run tries the Services of a seed on a cluster, and removes all it made, whatever happens. A disagreement is no error; the
 // error is that the settings make no sense, that the cluster could not be used, or the cause of a ctx that ended. What came
-// of the batches until then is returned beside it.
+// of the batches until then is returned with it.
 func Run(ctx context.Context, c Cluster, prober observe.Prober, settings Settings) (out Outcome, err error) {
 	start := time.Now()
 	out = Outcome{Settings: settings, Rules: map[string]int{}}
@@ -233,7 +233,7 @@ func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict 
 	return v
 }
 
-// observeAll asks a sample of the cells of all cases.
+// observeAll probes a sample of the cells of all cases.
 func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []reach.CellVerdict, lines []string, err error) {
 	w, err := s.sandbox.snapshot(ctx)
 	if err != nil {

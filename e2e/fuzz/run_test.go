@@ -41,8 +41,8 @@ func TestAllAsPredicted(t *testing.T) {
 	if out.Result() != reach.Pass || len(out.Disagreements) > 0 || out.Services != 100 || len(out.Verdicts) != 3 {
 		t.Errorf("%s, %d disagreements, %d Services in %d batches: %v", out.Result(), len(out.Disagreements), out.Services, len(out.Verdicts), out.Disagreements)
 	}
-	if out.Probed < 3000 || out.Probed >= out.Possible || prober.asked < out.Probed || prober.waited != 3 {
-		t.Errorf("%d of %d cells probed, %d requests", out.Probed, out.Possible, prober.asked)
+	if out.Probed < 3000 || out.Probed >= out.Possible || prober.probed < out.Probed || prober.waited != 3 {
+		t.Errorf("%d of %d cells probed, %d requests", out.Probed, out.Possible, prober.probed)
 	}
 	for _, v := range out.Verdicts {
 		if v.Result != reach.Pass || len(v.Steps) != 2 || !strings.Contains(v.Steps[1].Lines[0], " cells probed") || v.Steps[1].Lines[1] != "kube-proxy is a model" || v.Steps[1].Lines[2] != "as predicted at once" {
@@ -99,7 +99,7 @@ func manualEndpoints(t Trial) int {
 	return len(t.Case.Manual.Endpoints)
 }
 
-// TestOnlyTogether: what a Service by itself does not show stays a failure, and is told as such.
+// TestOnlyTogether: what a Service by itself does not show stays a failure, and is reported as such.
 func TestOnlyTogether(t *testing.T) {
 	s, _ := on(t, 40, func(w world.World, _ probe.Request, p *reach.Prediction) {
 		if len(w.Services) > 1 && p.Rule == "clusterip" {
@@ -166,9 +166,9 @@ func TestShrinkEndsAtTheBound(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	plan := Generate(1, testScene(false), 1)
 	first := Trial{Case: plan.Cases[0], Pods: []string{"b00", "b01", "b02"}}
-	smallest, asked, err := Shrink(ctx, first, func(context.Context, Trial) (bool, error) { cancel(); return true, nil })
-	if err != nil || asked != 1 || fingerprint(smallest) == fingerprint(first) {
-		t.Errorf("%d asked, %v", asked, err)
+	smallest, tried, err := Shrink(ctx, first, func(context.Context, Trial) (bool, error) { cancel(); return true, nil })
+	if err != nil || tried != 1 || fingerprint(smallest) == fingerprint(first) {
+		t.Errorf("%d tried, %v", tried, err)
 	}
 	broken := errors.New("broken")
 	if _, _, err := Shrink(t.Context(), first, func(context.Context, Trial) (bool, error) { return false, broken }); !errors.Is(err, broken) {

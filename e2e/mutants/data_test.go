@@ -115,7 +115,7 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 	}
 	for _, check := range m.Notice.Checks {
 		i := slices.IndexFunc(sc.Steps, func(s scenario.Step) bool { return s.Name == check.Step })
-		// a table for each IP family is none where the cluster has lost one
+		// a table for each IP family is empty where the cluster has lost one
 		laid := i >= 0 && slices.ContainsFunc(sc.Steps[i].Tables(), func(name string) bool { return !sc.Tables[name].EachFamily })
 		if i < 0 || !slices.Contains(m.During, check.Step) || laid || len(check.Why) == 0 || slices.Contains(check.Why, "") {
 			t.Errorf("mutant %s: %q is no step of During that has no table", m.Name, check.Step)
@@ -226,7 +226,7 @@ var composed = map[string]string{
 }
 
 // What a mutant expects a check to say is what some check says: a text that is reworded in one place only would make the
-// mutant unnoticed, which otherwise only a run on a cluster shows.
+// mutant unnoticed, which only a run on a cluster would show.
 func TestSignsAreSaid(t *testing.T) {
 	var said []string
 	for _, folder := range []string{"checks", "observe", "steps", "table", "wait", "world"} {

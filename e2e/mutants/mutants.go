@@ -72,7 +72,7 @@ type Notice struct {
 const NotProbed = "not probed"
 
 // Sign is a group of cells and how they differ. From each of From to each of To at least one cell must differ so; the
-// others of the group may be right, or differ otherwise, as a fault of some connections or of one node may have it.
+// others of the group may pass or differ in another way, because a fault may affect some connections or one node only.
 type Sign struct {
 	// From are vantages by name or kind.
 	From []string `json:"from"`
@@ -91,7 +91,7 @@ type Sign struct {
 	Also []string `json:"also"`
 }
 
-// CheckSign is a step without a table, by the scenario's name of it, and texts of which its reason must have one.
+// CheckSign is a step without a table, by the scenario's name of it. Its reason must have one of the texts in Why.
 type CheckSign struct {
 	Step string   `json:"step"`
 	Why  []string `json:"why"`

@@ -141,7 +141,7 @@ const anyTarget reach.TargetKind = "any target"
 
 func place(from string, to reach.TargetKind) string { return from + " → " + string(to) }
 
-// places are those of which each must tell.
+// places must each show the fault.
 func (s Sign) places() []string {
 	kinds := s.To
 	if len(kinds) == 0 {

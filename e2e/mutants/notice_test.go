@@ -37,7 +37,7 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 			cell("node/worker2", vip, reach.Fail, refused), cell("node/worker", name, reach.Fail, refused),
 			cell("pod/worker2", vip, reach.Pass), cell("pod/worker", closed, reach.Pass),
 		}
-		arp       = CheckSign{Step: "one answers", Why: []string{"nobody answers", "want exactly one"}}
+		arp       = CheckSign{Step: "one answers", Why: []string{"no node answers", "want exactly one"}}
 		twoARP    = reach.Step{Name: "one answers … with fault x", Result: reach.Fail, Why: "2 answer, want exactly one"}
 		notProbed = Sign{From: []string{"node/worker"}, Field: NotProbed}
 	)
@@ -63,11 +63,11 @@ func TestNoticeReadsTheRightCell(t *testing.T) {
 		{"another vantage tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Fail, refused))...)}, "1 report the fault that should not, first pod/worker2"},
 		{"another port tells too", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker", closed, reach.Fail, timedOut))...)}, "1 report the fault that should not, first pod/worker → my-service clusterIP:81"},
 		{"a prober fails meanwhile elsewhere", Notice{Signs: []Sign{sign}}, []reach.Step{table("who", with(cell("pod/worker2", vip, reach.Inconclusive))...)}, "1 report the fault that should not"},
-		{"it could not be asked, and failed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
+		{"it could not be probed, and failed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Fail, timedOut))}, "came to Fail, want Inconclusive"},
-		{"it could not be asked, and passed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
+		{"it could not be probed, and passed instead", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Pass))}, "missed"},
-		{"it could not be asked", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
+		{"it could not be probed", Notice{Result: reach.Inconclusive, Signs: []Sign{notProbed}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Inconclusive), cell("pod/worker", vip, reach.Pass))}, "noticed"},
 		{"a failure is wanted and the prober failed", Notice{Signs: []Sign{{From: []string{"node/worker"}, Field: "outcome"}}},
 			[]reach.Step{table("who", cell("node/worker", vip, reach.Inconclusive))}, "came to Inconclusive, want Fail"},

@@ -97,7 +97,7 @@ func remember(ctx context.Context, lab Lab, service *corev1.Service, addr netip.
 func addressOfNoPool() Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
-			// in the nodes' own process namespaces, of which one has the controller
+			// in the nodes' own process namespaces; one of them has the controller
 			if err := everyNode(ctx, lab, "sh", "-c", "pkill --signal STOP --exact controller || test $? = 1"); err != nil {
 				return err
 			}

@@ -72,7 +72,7 @@ type Engine struct {
 	Tables func(w world.World) ([]Table, error)
 	// Adjust, where set, changes observations and forecasts before they are compared.
 	Adjust func(cells []reach.Cell, forecasts []Forecast)
-	// Progress, where set, is told what the engine waits for and what it saw last.
+	// Progress, where set, is called with what the engine waits for and what it saw last.
 	Progress func(what, seen string)
 	// Seed decides the order in which requests are sent.
 	Seed uint64

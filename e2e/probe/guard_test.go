@@ -18,7 +18,7 @@ import (
 func TestRouteGuard(t *testing.T) {
 	for name, test := range map[string]struct {
 		output string
-		reason string // empty: may be asked
+		reason string // empty: may be probed
 	}{
 		"the machine itself":     {`local 172.30.0.1 dev lo src 172.30.0.1 uid 0 \    cache <local> `, ""},
 		"Docker's default":       {`172.17.0.2 dev docker0 src 172.17.0.1 uid 0 \    cache `, ""},
@@ -62,7 +62,7 @@ func TestRouteGuardWithoutRoutes(t *testing.T) {
 	}
 }
 
-// The parser reads what this machine's own ip prints; only the route is asked for, nothing is sent.
+// The parser reads what this machine's own ip prints; only the route is looked up, nothing is sent.
 func TestRouteGuardOnThisMachine(t *testing.T) {
 	if _, err := exec.LookPath("ip"); err != nil || runtime.GOOS != "linux" {
 		t.Skip("no ip command")
@@ -83,12 +83,12 @@ func TestRouteGuardOnThisMachine(t *testing.T) {
 
 // byRoute answers the guard with one text for all addresses and counts the questions.
 type byRoute struct {
-	reason string
-	asked  []netip.Addr
+	reason  string
+	checked []netip.Addr
 }
 
 func (b *byRoute) Check(_ context.Context, _ reach.Vantage, addr netip.Addr) string {
-	b.asked = append(b.asked, addr)
+	b.checked = append(b.checked, addr)
 	return b.reason
 }
 
@@ -113,8 +113,8 @@ func TestOnlyTheHostIsGuarded(t *testing.T) {
 	if o := cells[2].Observations[0]; o.Outcome != reach.Unprobed || !strings.Contains(o.Detail, "does not probe names") {
 		t.Errorf("host, by name: %+v", o)
 	}
-	if len(guard.asked) != 1 || exec.starts != 1 {
-		t.Errorf("guard asked for %v, %d starts", guard.asked, exec.starts)
+	if len(guard.checked) != 1 || exec.starts != 1 {
+		t.Errorf("guard checked %v, %d starts", guard.checked, exec.starts)
 	}
 	lookups := []Lookup{
 		{Vantage: here(), Name: "example.com"},

@@ -72,7 +72,7 @@ func start(command *exec.Cmd, stdin io.Reader) error {
 	return nil
 }
 
-// interrupt asks a process to end. On Windows it kills it.
+// interrupt makes a process end. On Windows it kills it.
 func interrupt(p *os.Process) error {
 	if runtime.GOOS == "windows" {
 		return p.Kill()

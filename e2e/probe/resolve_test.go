@@ -16,7 +16,7 @@ import (
 )
 
 // clusterDNS answers as CoreDNS does for a cluster with a Service my-service at the given address, a headless
-// one, and an ExternalName Service; UDP answers to "big" are truncated, so that it is asked by TCP.
+// one, and an ExternalName Service; UDP answers to "big" are truncated, so that it is looked up over TCP.
 func clusterDNS(t *testing.T, service netip.Addr) netip.AddrPort {
 	t.Helper()
 	zone := map[string][]string{
@@ -167,7 +167,7 @@ func TestDNSServerThatFails(t *testing.T) {
 func TestAskByName(t *testing.T) {
 	a := newApp(t, "tcp4", 1)
 	server := clusterDNS(t, a.address.Addr())
-	pod := reach.Vantage{Name: "pod/worker", Kind: reach.Pod} // the host asks no names
+	pod := reach.Vantage{Name: "pod/worker", Kind: reach.Pod} // the host looks up no names
 	byName := target(a.address, reach.TCP)
 	byName.Kind, byName.Host = reach.DNSName, "my-service.default.svc.cluster.local."
 	o := observeOne(t, Request{Vantage: pod, Target: byName, DNSServer: server, Family: 4}).Observations[0]
@@ -177,7 +177,7 @@ func TestAskByName(t *testing.T) {
 	six := byName
 	six.Family = 6
 	if o := observeOne(t, Request{Vantage: pod, Target: six, DNSServer: server}).Observations[0]; slices.ContainsFunc(o.Addresses, netip.Addr.Is4) || len(o.Addresses) == 0 {
-		t.Errorf("a name that is to be asked in IPv6: %+v", o)
+		t.Errorf("a name that is looked up in IPv6: %+v", o)
 	}
 	missing := byName
 	missing.Host = "nobody.default.svc.cluster.local."

@@ -64,7 +64,7 @@ const (
 	doneTwo   = `{"done":{"count":2}}` + "\n"
 )
 
-// greeting is what a prober says first to the Ask or the Flow that it reads.
+// greeting is what a prober says first to the Batch or the Flow that it reads.
 func greeting(stdin io.Reader) string {
 	var head struct{ Nonce string }
 	if err := json.NewDecoder(stdin).Decode(&head); err != nil || head.Nonce == "" {

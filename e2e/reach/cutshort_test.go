@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A cell of which the last probe could not be sent fails by what the others saw, and is Inconclusive where they saw
+// A cell whose last probe could not be sent fails by what the others saw, and is Inconclusive where they saw
 // nothing wrong. It never passes, and a backend that may have answered the missing probes is not missing.
 func TestJudgeACellCutShort(t *testing.T) {
 	var (

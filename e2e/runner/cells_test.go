@@ -6,7 +6,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// Names are asked of the cluster's DNS from nodes too, and a node's loopback only by nodes.
+// Names are looked up at the cluster's DNS from nodes too, and a node's loopback is probed only by nodes.
 func TestNodesAskNamesAndTheirLoopback(t *testing.T) {
 	c, p, r := lab(t)
 	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
@@ -42,23 +42,23 @@ tables:
 		}
 	}
 	if len(loopback) != 1 || loopback["node"] != 3 {
-		t.Errorf("asked their loopback: %v, want 3 nodes", loopback)
+		t.Errorf("probed their loopback: %v, want 3 nodes", loopback)
 	}
-	asked := 0
+	lookups := 0
 	for _, request := range p.requests[0] {
 		if request.Target.Kind != reach.DNSName {
 			continue
 		}
-		asked++
+		lookups++
 		want := "invalid AddrPort"
 		if request.Vantage.Kind == reach.Node {
 			want = "10.96.0.10:53"
 		}
 		if got := request.DNSServer.String(); got != want {
-			t.Errorf("%s asks DNS server %s, want %s", request.Vantage.Name, got, want)
+			t.Errorf("%s uses DNS server %s, want %s", request.Vantage.Name, got, want)
 		}
 	}
-	if asked != 8 {
-		t.Errorf("%d vantages asked the name, want 8", asked)
+	if lookups != 8 {
+		t.Errorf("%d vantages looked up the name, want 8", lookups)
 	}
 }

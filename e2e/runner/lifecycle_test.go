@@ -64,7 +64,7 @@ func TestCancelCleansUp(t *testing.T) {
 	}
 }
 
-// Ctrl-C while the API server is making the namespace: nobody has told its name yet, and it goes all the same.
+// Ctrl-C while the API server is making the namespace: its name is not known yet, and it is removed nevertheless.
 func TestCancelWhileTheNamespaceIsMade(t *testing.T) {
 	c, _, r := lab(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -208,7 +208,7 @@ func going(api *fakeAPI, o map[string]any) (name string) {
 	return name
 }
 
-// A pod that was given two minutes to end would keep its namespace, and whoever pressed Ctrl-C, as long. One that a
+// A pod that was given two minutes to end would keep its namespace, and the user who pressed Ctrl-C, as long. One that a
 // controller makes at the last moment would too.
 func TestPodsThatLingerAreEnded(t *testing.T) {
 	c, _, r := lab(t)
@@ -253,7 +253,7 @@ func TestPodsThatLingerAreEnded(t *testing.T) {
 	}
 }
 
-// What could not be removed is told though the run was ended by the user.
+// What could not be removed is reported although the user ended the run.
 func TestCancelTellsWhatIsLeft(t *testing.T) {
 	settings := quickly()
 	settings.Cleanup = time.Second

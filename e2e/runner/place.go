@@ -85,7 +85,7 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 	}
 }
 
-// Rest returns when the place's objects have settled, or have come to rest otherwise.
+// Rest returns when the place's objects have settled, or are idle.
 func (r *Runner) Rest(ctx context.Context, at Place) error {
 	s, err := r.visit(ctx, at)
 	if err != nil {

@@ -102,10 +102,10 @@ func TestLookAndRestore(t *testing.T) {
 	}
 }
 
-// What was made meanwhile goes first, and a webhook that has not seen it go yet is asked again.
+// What was made meanwhile goes first, and a webhook that has not seen it go yet is called again.
 func TestRestoreWhatSomethingStandsInTheWayOf(t *testing.T) {
 	c, _, r := lab(t)
-	at, ctx, asked := place(t, c), context.Background(), 0
+	at, ctx, deletions := place(t, c), context.Background(), 0
 	maps := c.client.CoreV1().ConfigMaps("learn")
 	if _, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestRestoreWhatSomethingStandsInTheWayOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.api.admit = func(resource string, _ map[string]any) string {
-		if asked++; resource == "configmaps" && (asked == 1 || c.api.objects["configmaps/learn/new"] != nil) {
+		if deletions++; resource == "configmaps" && (deletions == 1 || c.api.objects["configmaps/learn/new"] != nil) {
 			return `admission webhook "a" denied the request: it overlaps`
 		}
 		return ""
@@ -130,7 +130,7 @@ func TestRestoreWhatSomethingStandsInTheWayOf(t *testing.T) {
 		t.Error(err)
 	}
 	list, err := maps.List(ctx, metav1.ListOptions{})
-	if err != nil || len(list.Items) != 1 || list.Items[0].Name != "kept" || asked != 2 {
-		t.Errorf("after %d requests there are %v, %v", asked, list.Items, err)
+	if err != nil || len(list.Items) != 1 || list.Items[0].Name != "kept" || deletions != 2 {
+		t.Errorf("after %d requests there are %v, %v", deletions, list.Items, err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // Run runs the scenarios, side by side as far as their claims allow, and returns what came of each. The error
-// is ErrNothingRan, the cause of a ctx that ended, or that the cluster could not be asked what it has; a
+// is ErrNothingRan, the cause of a ctx that ended, or that the cluster's features could not be read; a
 // scenario that fails is no error. When ctx ends, scenarios under way stop and clean up, and the others are
 // not begun.
 func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcome, error) {

@@ -208,7 +208,7 @@ func TestConvergence(t *testing.T) {
 		t.Errorf("late: %s, %v", v.Result, v.Steps[1].Lines)
 	}
 	if second := p.requests[1]; len(second) != 3 {
-		t.Errorf("round 2 asked %d cells, want the 3 that were not as predicted", len(second))
+		t.Errorf("round 2 probed %d cells, want the 3 that were not as predicted", len(second))
 	}
 
 	_, p, r = lab(t)
@@ -290,7 +290,7 @@ func TestRowsThatDoNotFit(t *testing.T) {
 				t.Errorf("%s: %s\nwant %s", v.Result, v.Steps[1].Why, c.want)
 			}
 			if len(p.requests) != 0 {
-				t.Error("a table that does not fit was asked all the same")
+				t.Error("a table that does not fit was probed nevertheless")
 			}
 		})
 	}

@@ -13,7 +13,7 @@ func Schedule(ctx context.Context, workers int, scenarios []scenario.Scenario, d
 	schedule(ctx, workers, scenarios, do)
 }
 
-// schedule calls do for every scenario, at most workers at once, so that no two run together of which one
+// schedule calls do for every scenario, at most workers at once, so that no two run together if one
 // claims what the other claims or shares. Serial scenarios run when all others are done, one at a time. A
 // scenario that cannot start yet does not hold up those after it. When ctx ends, no further one is started.
 func schedule(ctx context.Context, workers int, scenarios []scenario.Scenario, do func(i int)) {

@@ -44,7 +44,7 @@ func TestSchedule(t *testing.T) {
 			for _, other := range running {
 				a, b := mix[i], mix[other]
 				if a.Serial || b.Serial || conflict(a, b) {
-					t.Errorf("%+v runs beside %+v", a, b)
+					t.Errorf("%+v runs together with %+v", a, b)
 				}
 			}
 			running = append(running, i)
@@ -72,7 +72,7 @@ func TestConflict(t *testing.T) {
 		want bool
 	}{{claims, claims, true}, {claims, shares, true}, {shares, claims, true}, {shares, shares, false}, {claims, scenario.Scenario{Claims: []string{"other"}}, false}} {
 		if got := conflict(c.a, c.b); got != c.want {
-			t.Errorf("%v beside %v: %t", c.a, c.b, got)
+			t.Errorf("%v together with %v: %t", c.a, c.b, got)
 		}
 	}
 }

@@ -41,10 +41,10 @@ func TestReject(t *testing.T) {
   - {name: refused, reject: {patch: {object: service/my-service, body: {spec: {ports: [{port: 80, nodePort: 8080}]}}}, reason: [not in the valid range]}}
   - {name: other reason, reject: {patch: {object: service/my-service, body: {spec: {ports: [{port: 80, nodePort: 8080}]}}}, reason: [already allocated]}}
   - {name: accepted, reject: {apply: service.yaml, reason: [nothing]}}
-  - {name: not asked, reject: {patch: {object: service/none, body: {}}, reason: [not found]}}
+  - {name: not admitted or refused, reject: {patch: {object: service/none, body: {}}, reason: [not found]}}
 `, ""))
 	want := []string{"make: Pass", "refused: Pass", "other reason: Fail: the patch of service/my-service was refused for another reason",
-		"accepted: Fail: service.yaml was accepted", "not asked: Pass"}
+		"accepted: Fail: service.yaml was accepted", "not admitted or refused: Pass"}
 	for i, line := range strings.Split(results(v), "\n") {
 		if !strings.HasPrefix(line, want[i]) {
 			t.Errorf("got %s\nwant %s", line, want[i])

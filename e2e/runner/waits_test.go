@@ -146,7 +146,7 @@ func TestApply(t *testing.T) {
 	}
 	const want = "application/apply-patch+yaml fieldManager=svclab&fieldValidation=Strict&force=true"
 	if len(queries) != 3 || queries[2] != want {
-		t.Errorf("asked %q, want %q three times", queries, want)
+		t.Errorf("queries %q, want %q three times", queries, want)
 	}
 }
 

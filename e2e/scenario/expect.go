@@ -22,7 +22,7 @@ type Table struct {
 	App string `json:"app,omitempty"`
 	// From limits the vantages; all where it is empty.
 	From Strings `json:"from,omitempty"`
-	// Clients, a label selector, makes the scenario's own ready pods ask, instead of the vantages that every table
+	// Clients, a label selector, makes the scenario's own ready pods the clients, instead of the vantages that every table
 	// has: they are of kind pod and named pod/NAME.
 	Clients string `json:"clients,omitempty"`
 	// Services limits the table to these; all in the namespace where it is empty.

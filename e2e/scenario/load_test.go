@@ -149,7 +149,7 @@ func TestLoadRefuses(t *testing.T) {
 		"missing table":              {head("expect: inside", "expect: [inside, outside]"), `no table "outside"`},
 		"unused table":               {expect("tables:", "tables:\n  other: {rows: [{from: pod, to: dns, outcome: Refused}]}"), `no step expects table "other"`},
 		"stray file":                 {map[string]string{dir + "notes.yaml": goodApp}, "notes.yaml: a stray file"},
-		"stray file beside":          {map[string]string{"scenarios/README": "x"}, "scenarios/README: an unused file"},
+		"stray file next to it":      {map[string]string{"scenarios/README": "x"}, "scenarios/README: an unused file"},
 		"folder without scenario":    {map[string]string{"scenarios/empty/service.yaml": goodService}, "read scenarios/empty/scenario.yaml"},
 		"folder name":                {map[string]string{"scenarios/Node_Port/scenario.yaml": goodScenario}, "lower-case words"},
 		"same title":                 {map[string]string{"scenarios/other/scenario.yaml": "title: A Service answers\nbehaviours: [udp]\nsteps: [{name: a, run: {command: kubectl version}}]\n"}, "have the same title"},

@@ -65,7 +65,7 @@ func (s Scenario) MayDisturbAlone() bool {
 var nodePortText = regexp.MustCompile(`(?i)node-?port(?:[^0-9a-z]{1,4}|"\s*,\s*"value"\s*:\s*)([0-9]+)`)
 
 // validateClaims checks that every fixed node port is claimed and the load-balancer pool at least shared:
-// node ports are cluster-wide, and a port that two scenarios ask for at once fails one of them.
+// node ports are cluster-wide, and a port that two scenarios request at once fails one of them.
 func (s Scenario) validateClaims() error {
 	var errs []error
 	for i, claim := range s.Claims {
@@ -98,7 +98,7 @@ func (s Scenario) validateClaims() error {
 // takes the pool away.
 const PoolClaim = "loadBalancerPool"
 
-// requests are all that the steps ask the API server for and that it must grant, as JSON or command lines.
+// requests are all requests of the steps that the API server must grant, as JSON or command lines.
 func (s Scenario) requests() []string {
 	var texts []string
 	for _, step := range s.Steps {

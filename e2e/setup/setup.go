@@ -125,7 +125,7 @@ func script(ctx context.Context, o Options, env []string, name string, args ...s
 	return parse(printed), err
 }
 
-// run runs one of the project's scripts and returns what it printed. On cancel it is asked to end, so that it can end
+// run runs one of the project's scripts and returns what it printed. On cancel it is interrupted, so that it can end
 // its children, and killed 20 s later.
 func run(ctx context.Context, o Options, env []string, name string, args ...string) (string, error) {
 	var out bytes.Buffer

@@ -82,7 +82,7 @@ func (env *Env) admitted(ctx context.Context, name string, do func(context.Conte
 	}
 }
 
-// awaitObject waits until look is content with an object; look gets nil while there is none.
+// awaitObject waits until look accepts an object; look gets nil while the object does not exist.
 func (env *Env) awaitObject(ctx context.Context, at address, what string, holds scenario.Duration, look func(*unstructured.Unstructured) (bool, string)) error {
 	source := wait.Objects{Resource: at.mapping.Resource, Namespace: at.namespace, Name: at.name}
 	return env.Await(ctx, fmt.Sprintf("%s %s", at, what), []wait.Objects{source}, holds.Or(0), func(ctx context.Context) (bool, string, error) {

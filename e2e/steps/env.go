@@ -48,7 +48,7 @@ type NodeController interface {
 // Commander is implemented by a Cluster that can run programs at its vantages.
 type Commander = probe.Exec
 
-// Prober asks; probe.Client is one, see ForClient.
+// Prober sends requests; probe.Client is one, see ForClient.
 type Prober interface {
 	Observe(ctx context.Context, requests []probe.Request) ([]reach.Cell, error)
 	Flow(ctx context.Context, r probe.FlowRequest) (Flow, error)

@@ -28,7 +28,7 @@ func (f *fakeFlow) Snapshot() probe.FlowReport {
 
 func (f *fakeFlow) Stop() (probe.FlowReport, error) { return f.report, nil }
 
-// reported is a flow's report after so many seconds, of which the requests started in the lost ones got no answer.
+// reported is a flow's report after so many seconds. The requests that started in the lost ones got no answer.
 func reported(seconds int, lost ...int) probe.FlowReport {
 	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	r := probe.FlowReport{Began: began, Ended: began.Add(time.Duration(seconds) * time.Second), Sent: 10 * seconds, Answered: 10 * (seconds - len(lost))}

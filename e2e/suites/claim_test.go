@@ -21,7 +21,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// claim waits until nobody else in any process of the run has what a scenario must have for itself, or claims what it
+// claim waits until no other scenario in any process of the run has what a scenario must have for itself, or claims what it
 // shares. Locks are taken in one order, so that no two wait for each other.
 func claim(ctx context.Context, folder string, claims, shares []string) (release func() error, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -55,7 +55,7 @@ func claim(ctx context.Context, folder string, claims, shares []string) (release
 			if !errors.Is(err, syscall.EWOULDBLOCK) {
 				return nil, errors.Join(fmt.Errorf("claim %s: %w", name, err), release())
 			}
-			select { // a lock held by another process tells nobody when it is freed
+			select { // no event reports that another process released its lock
 			case <-ctx.Done():
 				return nil, errors.Join(fmt.Errorf("claim %s: %w", name, context.Cause(ctx)), release())
 			case <-time.After(50 * time.Millisecond):

@@ -45,10 +45,10 @@ func TestTableForEachFamily(t *testing.T) {
 		want  reach.Result
 		cells int
 	}{
-		"both there":                 {dual(), true, reach.Pass, 6},
-		"one lost":                   {lost, true, reach.Fail, 4},
-		"one lost, and nobody cares": {lost, false, reach.Pass, 4},
-		"the cluster has no more":    {single, true, reach.Pass, 4},
+		"both there":              {dual(), true, reach.Pass, 6},
+		"one lost":                {lost, true, reach.Fail, 4},
+		"one lost, and allowed":   {lost, false, reach.Pass, 4},
+		"the cluster has no more": {single, true, reach.Pass, 4},
 	} {
 		table.EachFamily = c.each
 		g, err := c.site.Match(table)
@@ -58,7 +58,7 @@ func TestTableForEachFamily(t *testing.T) {
 	}
 }
 
-// A load balancer of which nothing is known may give an address of one family only to who prefers both.
+// An unknown load balancer may give a Service that prefers both families an address of one family only.
 func TestLoadBalancerOfOneFamily(t *testing.T) {
 	balancer := scenario.Kinds{reach.LoadBalancer}
 	table := scenario.Table{Services: []string{"my-service"}, Kinds: balancer, EachFamily: true,

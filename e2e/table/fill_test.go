@@ -88,7 +88,7 @@ func TestAskers(t *testing.T) {
 		t.Errorf("pod/a: %v, %t", v, found)
 	}
 	if _, found := s.Client("pod/e"); found {
-		t.Error("a pod of another namespace asks")
+		t.Error("a pod of another namespace is a client")
 	}
 }
 

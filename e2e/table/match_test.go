@@ -60,7 +60,7 @@ func TestBackends(t *testing.T) {
 		"itself":          {scenario.By{Itself: true}, Cell{Target: reach.Target{Pod: "c"}}, "c"},
 		"itself, no pod":  {scenario.By{Itself: true}, Cell{}, "error"},
 		"other selector":  {scenario.By{Pods: "app=other"}, Cell{}, "error"},
-		"nobody is there": {scenario.By{On: scenario.Strings{"control-plane"}}, Cell{}, "error"},
+		"no pod is there": {scenario.By{On: scenario.Strings{"control-plane"}}, Cell{}, "error"},
 	} {
 		names, err := small().backends(scenario.Table{App: "app=my-app"}, c.by, c.cell)
 		got := strings.Join(names, " ")
@@ -159,14 +159,14 @@ func TestUndeclaredAndDeclared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked []string
+	var rows []string
 	for _, c := range g.Cells {
 		if c.Target.Port == 30080 {
-			asked = append(asked, numbers([]int{c.Row}))
+			rows = append(rows, numbers([]int{c.Row}))
 		}
 	}
-	if got := strings.Join(asked, " "); got != "2" {
-		t.Errorf("30080 is asked by rows %q, want 2; missing: %+v", got, missing)
+	if got := strings.Join(rows, " "); got != "2" {
+		t.Errorf("30080 is covered by rows %q, want 2; missing: %+v", got, missing)
 	}
 	if len(missing.Targets) > 0 || len(missing.Rows) != 1 {
 		t.Errorf("missing: %+v, want only the row of port 80", missing)

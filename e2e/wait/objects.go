@@ -67,7 +67,7 @@ func Idle(w *world.World, take Snapshot, namespace string) Condition {
 const IdleEvery = idleFor / 5
 
 // Deciding lists the objects of a namespace that decide whether it has Settled or is Idle, for On. A resource that the API
-// server does not serve, or cannot be asked about, is left out: snapshots show its objects all the same.
+// server does not serve, or whose discovery fails, is left out: snapshots show its objects all the same.
 func Deciding(served discovery.ServerResourcesInterface, namespace string) []Objects {
 	var all []Objects
 	for _, resource := range []string{"pods", "services"} {

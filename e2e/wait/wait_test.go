@@ -63,7 +63,7 @@ func TestForSaysWhatItSawLast(t *testing.T) {
 	})
 }
 
-// A cancelled run is told from a wait whose time was up, and by its cause.
+// A cancelled run can be distinguished from a wait whose time was up, by its cause.
 func TestForEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pressed := errors.New("interrupted")

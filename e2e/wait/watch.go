@@ -71,7 +71,7 @@ func Follow(ctx context.Context, client dynamic.Interface, objects ...Objects) (
 }
 
 // broke keeps the error of a watch that broke off, unless that is how watches end: the API server ends each one after some
-// minutes, and after a restart it no longer knows the version that a watch asks for.
+// minutes, and after a restart it no longer knows the version that a watch begins with.
 func (w *Watch) broke(err error) {
 	if errors.Is(err, io.EOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 		return

@@ -21,7 +21,7 @@ type Endpoint struct {
 	// Ready, Serving and Terminating are the slice's conditions with their defaults. Ready is true for a pod
 	// that is not ready where the Service publishes such addresses.
 	Ready, Serving, Terminating bool
-	// Zones and Nodes are the hints: for clients of which zones and nodes the endpoint is meant.
+	// Zones and Nodes are the hints: the zones and nodes whose clients the endpoint is meant for.
 	Zones, Nodes []string
 }
 

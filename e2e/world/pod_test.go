@@ -58,7 +58,7 @@ func TestListensOn(t *testing.T) {
 		{"nothing declared, nothing runs", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil; stop(p) }, 80, corev1.ProtocolTCP, true, ListensNot},
 		{"not running", stop, 8080, corev1.ProtocolTCP, true, ListensNot},
 		{"annotated", func(p *corev1.Pod) { p.Annotations = map[string]string{ListensAnnotation: "80/TCP, 81/UDP"} }, 81, corev1.ProtocolUDP, false, Listens},
-		{"annotated otherwise", func(p *corev1.Pod) { p.Annotations = map[string]string{ListensAnnotation: "80/TCP"} }, 8080, corev1.ProtocolTCP, false, ListensNot},
+		{"annotated differently", func(p *corev1.Pod) { p.Annotations = map[string]string{ListensAnnotation: "80/TCP"} }, 8080, corev1.ProtocolTCP, false, ListensNot},
 		{"sidecar", func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: "s", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways), Ports: []corev1.ContainerPort{{ContainerPort: 9000}}}}
 		}, 9000, corev1.ProtocolTCP, true, Listens},

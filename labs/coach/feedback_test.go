@@ -12,7 +12,7 @@ import (
 func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 	vantage, target := reach.Vantage{Name: "pod/worker"}, reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: 80}
 	table := func(result reach.Result) []reach.Table {
-		cell := reach.CellVerdict{Result: result, Why: "wanted otherwise", Cell: reach.Cell{Vantage: vantage, Target: target,
+		cell := reach.CellVerdict{Result: result, Why: "not as wanted", Cell: reach.Cell{Vantage: vantage, Target: target,
 			Observations: []reach.Observation{{Outcome: reach.Refused}}}}
 		return []reach.Table{{Vantages: []reach.Vantage{vantage}, Targets: []reach.Target{target}, Cells: []reach.CellVerdict{cell}}}
 	}
@@ -25,9 +25,9 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 	}{
 		"no table":             {reach.Step{Why: row.What, Missing: []reach.Missing{row}}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Observed:"}},
 		"two rows":             {reach.Step{Why: row.What, Missing: []reach.Missing{row, other}}, []string{"dns:80", "nodePort:80"}, nil},
-		"with a table":         {reach.Step{Why: row.What, Missing: []reach.Missing{row}, Tables: table(reach.Fail)}, []string{"dns:80", "wanted otherwise"}, []string{"Observed:"}},
+		"with a table":         {reach.Step{Why: row.What, Missing: []reach.Missing{row}, Tables: table(reach.Fail)}, []string{"dns:80", "not as wanted"}, []string{"Observed:"}},
 		"nothing in the table": {reach.Step{Why: service.What, Missing: []reach.Missing{service}, Tables: table(reach.Pass)}, []string{"Observed:", `"second"`}, nil},
-		"all in the table":     {reach.Step{Why: "from a to b", Tables: table(reach.Fail)}, []string{"wanted otherwise"}, []string{"Observed:"}},
+		"all in the table":     {reach.Step{Why: "from a to b", Tables: table(reach.Fail)}, []string{"not as wanted"}, []string{"Observed:"}},
 	} {
 		c.step.Name, c.step.Result = "reached", reach.Fail
 		var out strings.Builder

@@ -74,7 +74,7 @@ func (f *fakeRunner) Vacate(_ context.Context, namespaces []string, _ bool) erro
 	return nil
 }
 
-// clients is a cluster of which only the clients are used.
+// clients is a cluster; only its clients are used.
 type clients struct {
 	runner.Cluster
 	client *fake.Clientset
@@ -291,7 +291,7 @@ func TestDone(t *testing.T) {
 		t.Error(err)
 	}
 	if err := Done(reach.Verdict{Result: reach.Fail}); err == nil {
-		t.Error("a verdict without a step is none")
+		t.Error("a verdict without a step is no verdict")
 	}
 }
 

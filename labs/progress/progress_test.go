@@ -92,7 +92,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// What cannot be replaced as a whole is not replaced, and nothing is left beside it.
+// What cannot be replaced as a whole is not replaced, and no other file is left.
 func TestReplaceIsAllOrNothing(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, File)
@@ -123,7 +123,7 @@ func TestReplaceIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// A crash between writing and renaming leaves a file that nobody reads.
+// A crash between writing and renaming leaves a file that is never read.
 func TestACrashWhileWriting(t *testing.T) {
 	folder := t.TempDir()
 	if err := Save(folder, Progress{Current: "04"}); err != nil {

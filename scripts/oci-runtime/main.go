@@ -1,6 +1,6 @@
-// Command svclab-runc is an OCI runtime that asks for no more than the host can give, and leaves the rest to runc.
+// Command svclab-runc is an OCI runtime that requests no more than the host can give, and leaves the rest to runc.
 //
-// Docker asks for every capability it knows when a container is privileged. On a host whose bounding set lacks one
+// Docker requests every capability it knows when a container is privileged. On a host whose bounding set lacks one
 // of them runc fails with "unable to apply caps: operation not permitted". This program stands in front of
 // runc: on create and run it edits the bundle's config.json, on exec the --process file, so that capability sets
 // are intersected with the bounding set, and, where CAP_SYS_RESOURCE is missing, resource limits and the OOM

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Container is what `docker inspect` says of one container, as far as svclab asks.
+// Container is what `docker inspect` says of one container, as far as svclab reads it.
 type Container struct {
 	ID, Name string
 	// State is "created", "running", "paused", "restarting", "removing", "exited" or "dead".
@@ -46,7 +46,7 @@ func (e *Engine) Containers(ctx context.Context, filters ...string) ([]Container
 }
 
 // inspect runs `docker inspecting… ID…` for the IDs that `docker listing…` prints; "" when it prints none. What is just being
-// made or removed is listed but cannot be inspected, so it asks until the two agree.
+// made or removed is listed but cannot be inspected, so it repeats both until they agree.
 func (e *Engine) inspect(ctx context.Context, listing []string, inspecting ...string) (string, error) {
 	for range 50 {
 		ids, err := e.Output(ctx, listing...)

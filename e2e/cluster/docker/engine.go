@@ -65,7 +65,7 @@ func Start(ctx context.Context, command Command) error {
 	if command.Stdin == nil {
 		return cmd.Run()
 	}
-	// not cmd.Stdin: Wait would wait for a reader that nobody ends though the program has ended
+	// not cmd.Stdin: Wait would wait for the end of the reader although the program has ended
 	feed, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (e *Error) Error() string {
 // Unwrap gives the reason: an *exec.ExitError, exec.ErrNotFound, or why the context ended.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Missing reports whether err says that the object asked for does not exist.
+// Missing reports whether err says that the requested object does not exist.
 func Missing(err error) bool {
 	var failed *Error
 	if !errors.As(err, &failed) {

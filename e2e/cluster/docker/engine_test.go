@@ -107,7 +107,7 @@ func TestCancelledCommandSaysWhy(t *testing.T) {
 	}
 }
 
-// A program that ends while nobody closes its stdin must not be waited for.
+// A program that ends while its stdin is open must not be waited for.
 func TestStartDoesNotWaitForStdin(t *testing.T) {
 	open, never := io.Pipe()
 	defer func() { _ = never.Close() }()
@@ -122,7 +122,7 @@ func TestStartDoesNotWaitForStdin(t *testing.T) {
 			t.Errorf("got %v, want exit status 3", err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatal("it waits for a stdin that nobody ends")
+		t.Fatal("it waits for the end of stdin")
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Network is what `docker network inspect` says of one network, as far as svclab asks.
+// Network is what `docker network inspect` says of one network, as far as svclab reads it.
 type Network struct {
 	ID, Name string
 	Labels   map[string]string

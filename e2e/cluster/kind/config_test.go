@@ -14,7 +14,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/kind"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 const manifests = "../../../manifests"
 
@@ -39,7 +39,7 @@ func TestRenderGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != string(want) {
-			t.Errorf("%s differs (go test -update writes it anew):\n%s", name, got)
+			t.Errorf("%s differs (go test -update writes it again):\n%s", name, got)
 		}
 		var parsed v1alpha4.Cluster
 		if err := yaml.UnmarshalStrict(got, &parsed); err != nil {

@@ -141,7 +141,7 @@ func forbidden(resource string) error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("not yours"))
 }
 
-// asPredicted is a prober that sees what the oracle predicts of a world, but where bent says otherwise.
+// asPredicted is a prober that observes what the oracle predicts of a world, except where bent differs.
 type asPredicted struct {
 	cluster  *fakeCluster
 	bent     func(r probe.Request, o *reach.Observation)

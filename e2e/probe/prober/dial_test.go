@@ -36,7 +36,7 @@ func TestFlowIsNotBegunTwice(t *testing.T) {
 
 // A port has its next turn when a node has forgotten what was begun from it.
 func TestPortsTakeTurns(t *testing.T) {
-	const forgotten = 125 // a SYN that is sent again begins the 120 s anew
+	const forgotten = 125 // a SYN that is sent again restarts the 120 s
 	now := time.Unix(1_700_000_000, 0)
 	for n := range portsASlot {
 		port := portAt(now, n)

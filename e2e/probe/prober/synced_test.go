@@ -32,7 +32,7 @@ func (p *proxy) set(pending int, queued, synced time.Time) {
 func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	p.Lock()
 	defer p.Unlock()
-	// two IP families, of which one is ahead: the other one counts
+	// two IP families; one is ahead: the other one counts
 	other := 9e+12
 	if !p.idle.IsZero() {
 		other = seconds(p.idle)
@@ -118,7 +118,7 @@ func TestSyncedLooksAtEachFamilyByItself(t *testing.T) {
 	defer server.Close()
 	p.set(0, began.Add(-time.Minute), began.Add(-30*time.Second))
 	if got := runSynced(t, server.URL, "5s"); !got.Done || got.Waited > 3*time.Second {
-		t.Errorf("nothing is asked for in either family: %+v", got)
+		t.Errorf("nothing is pending in either family: %+v", got)
 	}
 	p.set(0, began, began.Add(-30*time.Second))
 	if got := runSynced(t, server.URL, "1s"); got.Done || !strings.Contains(got.Why, "the last sync was 3") {

@@ -78,7 +78,7 @@ func TestWhoHasRefusesNonsense(t *testing.T) {
 	}
 }
 
-// TestWhoHasOnALink asks on a link of its own: a bridge in one network namespace, with two more namespaces on it,
+// TestWhoHasOnALink sends its requests on a link of its own: a bridge in one network namespace, with two more namespaces on it,
 // one address that only one of them has and one that both have, in each IP family.
 func TestWhoHasOnALink(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -175,7 +175,7 @@ func testSession(t *testing.T, in io.Reader, f flags) (*session, *fakeEnvironmen
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &fakeEnvironment{check: sees(seen(reach.Fail, "nobody answers")), watchedResource: []lesson.Watched{{Resource: servicesResource, Namespace: "learn-04"}},
+	r := &fakeEnvironment{check: sees(seen(reach.Fail, "no pod answers")), watchedResource: []lesson.Watched{{Resource: servicesResource, Namespace: "learn-04"}},
 		client: fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{servicesResource: "ServiceList"}, service(8081))}
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	config := clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{"lab": {Cluster: "lab"}}, CurrentContext: "lab"}

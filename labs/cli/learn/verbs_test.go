@@ -237,7 +237,7 @@ func TestLearnSolutionIsGuarded(t *testing.T) {
 	p.Change("01", func(x *progress.Exercise) { x.Solution = false })
 	folder = stateOf(t, p)
 	if out, _, code = learn(t, nil, "solution"); code != 0 || kept(t, folder).Exercises["01"].Solution {
-		t.Errorf("after passing it is nothing to ask for: exit code %d, %s", code, out)
+		t.Errorf("after passing it needs no confirmation: exit code %d, %s", code, out)
 	}
 }
 

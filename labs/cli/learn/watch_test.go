@@ -21,7 +21,7 @@ import (
 	"github.com/svclab/svclab/labs/progress"
 )
 
-// watched is a watch under way, of which the time is the test's.
+// watched is a running watch on the test's own clock.
 type watched struct {
 	*session
 	t    *testing.T
@@ -63,7 +63,7 @@ func watchFor(t *testing.T, prepare func(d *session, r *fakeEnvironment), do fun
 	return ended
 }
 
-// said is what was printed since it was last asked, and within a second.
+// said is what was printed since the last call, and within a second.
 func (w *watched) said() string {
 	time.Sleep(time.Second)
 	synctest.Wait()
@@ -313,7 +313,7 @@ func TestWatchOfAClusterThatGoesAway(t *testing.T) {
 	wants(t, err.Error(), "no longer answers", "connection refused", "svclab up", "progress is kept")
 }
 
-// An API server that is begun anew is waited for.
+// The watch waits for an API server that restarts.
 func TestWatchOfAClusterThatComesBack(t *testing.T) {
 	_ = watchFor(t, func(_ *session, r *fakeEnvironment) { r.down = nil }, func(w *watched) {
 		w.said()
