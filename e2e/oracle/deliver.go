@@ -136,6 +136,7 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note st
 	for _, b := range g.samples {
 		switch {
 		case d.hairpin(g) && b.Addr == client.addr:
+			// kube-proxy masquerades a pod's connection to itself: the pod would drop a packet from its own address.
 			rewrite(d.at.inward[family])
 		case d.masquerade && b.host && b.on(d.at) && (client.kind != reach.Node || !client.at(d.at)):
 			keep()

@@ -77,8 +77,9 @@ func (o *Oracle) routing(sp *servicePort, n *node) *routing {
 	return r
 }
 
-// route sorts endpoints as kube-proxy does: ready ones, narrowed by topology hints for policy Cluster; where
-// there are none, those that terminate but still serve, for each policy by itself.
+// route sorts endpoints as kube-proxy does (CategorizeEndpoints in pkg/proxy/topology.go of k8s.io/kubernetes): ready ones,
+// narrowed by topology hints for policy Cluster; where there are none, those that terminate but still serve (KEP-1669), for
+// each policy by itself: a node without a ready endpoint of its own falls back although others have one.
 func (o *Oracle) route(sp *servicePort, n *node) *routing {
 	backends := o.backends(sp)
 	r := &routing{numbered: len(backends)}
@@ -128,7 +129,8 @@ func (o *Oracle) backends(sp *servicePort) []backend {
 }
 
 // distribution is the hint that a node's proxy heeds: that for nodes, else that for zones, and either only if
-// every ready endpoint has one and at least one of them is for this node or zone.
+// every ready endpoint has one and at least one of them is for this node or zone. kube-proxy ignores hints that do not cover
+// every ready endpoint, because the controller may be half way through a change (KEP-2433).
 func distribution(backends []backend, n *node) string {
 	var ready, node, zone bool
 	allNode, allZone := true, true

@@ -72,6 +72,8 @@ func (env *Env) foreign(a address) bool {
 func (env *Env) admitted(ctx context.Context, name string, do func(context.Context) error) error {
 	for {
 		err := do(ctx)
+		// The API server reports a webhook that it cannot call as an internal error, and a denial with another code. Only the
+		// text tells it from the other internal errors.
 		if err == nil || !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), "failed calling webhook") {
 			return err
 		}

@@ -167,6 +167,7 @@ const (
 // Learn finds out the cluster's facts and API. It is enough for steps that send no requests.
 func (env *Env) Learn(ctx context.Context) error {
 	if env.mapper == nil {
+		// Deferred: it reads the API again for a kind that it does not know, as of a CustomResourceDefinition made later.
 		env.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(env.Cluster.Client().Discovery()))
 	}
 	facts, err := env.Cluster.Facts(ctx)

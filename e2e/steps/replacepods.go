@@ -78,6 +78,7 @@ func (r ReplacePods) Do(ctx context.Context, env *Env) (Report, error) {
 	var old []types.UID
 	for _, pod := range before.Items {
 		old = append(old, pod.UID)
+		// A StatefulSet gives a new pod the name of the old one. The UID keeps a late delete from removing the new pod.
 		err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return Report{}, fmt.Errorf("delete pod %s: %w", pod.Name, err)

@@ -92,6 +92,7 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 	command := exec.CommandContext(ctx, env.Settings.Kubectl, argv...)
 	command.Stdout, command.Stderr = &stdout, &stderr
 	command.Env = append(os.Environ(), "KUBECACHEDIR="+cache, "KUBECONFIG="+env.Cluster.Kubeconfig(), "KUBECTL_KUBERC=false", "LC_ALL=C")
+	// A credential plugin that kubectl started may hold the pipes open after kubectl was killed; Wait would wait for it.
 	command.WaitDelay = 5 * time.Second
 
 	line := strings.Join(strings.Fields(strings.ReplaceAll(r.Command, "\\\n", " ")), " ")

@@ -59,5 +59,6 @@ func scaled(o *unstructured.Unstructured, want int64) (done bool, seen string) {
 	}
 	seen = fmt.Sprintf("%d replicas, %d ready, generation %d of %d seen", count("replicas"), count("readyReplicas"),
 		count("observedGeneration"), o.GetGeneration())
+	// Until the controller has seen the new generation, the status counts the pods of the old one, which may all be ready.
 	return count("observedGeneration") >= o.GetGeneration() && count("replicas") == want && count("readyReplicas") == want, seen
 }

@@ -53,6 +53,7 @@ func (env *Env) Undo(ctx context.Context) error {
 // it had, those taken out that it did not have.
 func (env *Env) restore(ctx context.Context, e entry) error {
 	wanted := e.before.DeepCopy()
+	// The server sets these; it refuses a create with a resourceVersion, and a patch with another uid.
 	for _, field := range []string{"resourceVersion", "uid", "generation", "creationTimestamp", "managedFields", "selfLink",
 		"deletionTimestamp", "deletionGracePeriodSeconds"} {
 		unstructured.RemoveNestedField(wanted.Object, "metadata", field)
@@ -67,6 +68,7 @@ func (env *Env) restore(ctx context.Context, e entry) error {
 		if err != nil {
 			return err
 		}
+		// A merge patch without a resourceVersion: controllers change the object's status meanwhile, and an update would conflict.
 		patch := map[string]any{}
 		for key, value := range wanted.Object {
 			if key != "metadata" && key != "apiVersion" && key != "kind" {
