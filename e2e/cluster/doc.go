@@ -16,7 +16,7 @@
 // kind.Provider, which is a support.E2EClusterProvider; klient/decoder with its mutators reads the manifests,
 // klient/k8s/resources applies and lists objects, and package wait stands on klient/wait. Its Environment is not used: it needs
 // a *testing.T, and Ginkgo owns the lifecycle of the suite. What v0.7.0 cannot do, and what an issue there would say:
-//   - The kind provider runs a kind program and installs an old one with go install where there is none. It reuses a cluster of
+//   - The kind provider runs a kind program and installs an old one with go install if there is no such program. It reuses a cluster of
 //     the same name silently, and deletes it at the end. Its WaitForControlPlane counts pods and ignores whether they are Ready.
 //     Hence a provider of our own, and the check of who created a cluster before it is touched.
 //   - CreateCluster stores the provider in the context only when the creation has succeeded, so DestroyCluster and

@@ -40,7 +40,7 @@ const (
 
 // adapt omits the steps and tables of a scenario that do not apply to an environment, so that the others can run: tables whose
 // cells all have vantages that the environment lacks, or that the outside world answers; traffic and checks from such
-// vantages; and steps about MetalLB if there is none. A scenario that needs an omitted part is skipped completely.
+// vantages; and steps about MetalLB if the cluster does not have it. A scenario that needs an omitted part is skipped completely.
 func adapt(s scenario.Scenario, env environment) adapted {
 	f := adapted{left: map[string]string{}}
 	all := s.Steps

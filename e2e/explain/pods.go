@@ -192,7 +192,7 @@ func creating(pod *corev1.Pod) bool {
 		})
 }
 
-// warning returns the newest warning about a pod after a prefix; "" if there is none.
+// warning returns the newest warning about a pod after a prefix, or "".
 func (v *view) warning(pod *corev1.Pod, prefix string) string {
 	for _, e := range v.events("Pod", pod.Name) {
 		if e.Type == corev1.EventTypeWarning {

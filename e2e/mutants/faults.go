@@ -238,7 +238,7 @@ func speakersHang() Fault {
 			return everyNode(ctx, lab, "pkill", "--signal", "STOP", "--exact", "speaker")
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
-			err := everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: there is none
+			err := everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: no such process
 			return errors.Join(err, speakersRun(ctx, lab))
 		},
 	}

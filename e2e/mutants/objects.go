@@ -78,7 +78,7 @@ func addressForgotten() Fault {
 	}
 }
 
-// remember makes the IPAddress object of a Service's ClusterIP as the API server does, where there is none.
+// remember makes the IPAddress object of a Service's ClusterIP as the API server does, unless it exists.
 func remember(ctx context.Context, lab Lab, service *corev1.Service, addr netip.Addr) error {
 	family := string(world.FamilyOf(addr))
 	_, err := lab.Client().NetworkingV1().IPAddresses().Create(ctx, &networkingv1.IPAddress{

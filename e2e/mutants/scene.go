@@ -253,7 +253,7 @@ func (s Scene) balancers(service string) []netip.Addr {
 	return addrs
 }
 
-// ready4 is the IPv4 address of a pod that is ready and not terminating; the zero value where there is none.
+// ready4 is the IPv4 address of a pod that is ready and not terminating, or the zero value.
 func ready4(pod *corev1.Pod) netip.Addr {
 	if !world.Ready(pod) || pod.DeletionTimestamp != nil {
 		return netip.Addr{}
@@ -261,7 +261,7 @@ func ready4(pod *corev1.Pod) netip.Addr {
 	return first4(world.PodAddrs(pod))
 }
 
-// first4 and first6 are the first address of a family; the zero value where there is none.
+// first4 and first6 are the first address of a family, or the zero value.
 func first4(list []netip.Addr) netip.Addr { return first(list, netip.Addr.Is4) }
 func first6(list []netip.Addr) netip.Addr { return first(list, netip.Addr.Is6) }
 

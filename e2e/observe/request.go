@@ -165,7 +165,7 @@ func anyReached(cell reach.Cell) bool {
 	return slices.ContainsFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome == reach.Reached })
 }
 
-// dnsServer is the address of the cluster's DNS Service; the zero value where there is none. A node has no cluster DNS
+// dnsServer is the address of the cluster's DNS Service, or the zero value. A node has no cluster DNS
 // in its own resolver, but daemons on it can send lookups to the DNS Service; so node vantages do.
 func dnsServer(w world.World) netip.AddrPort {
 	if service, found := w.DNSService(); found {

@@ -94,7 +94,7 @@ func (o *Oracle) outside(c client, to dest) reach.Prediction {
 	}
 }
 
-// routeVia is the node that the outside vantage's own routes give for an address; nil where there is none.
+// routeVia is the node that the outside vantage's own routes give for an address; nil without such a route.
 func (o *Oracle) routeVia(c client, addr netip.Addr) *node {
 	if c.kind != reach.Outside {
 		return nil

@@ -104,7 +104,7 @@ func (p *Pool) Exec(ctx context.Context, run ExecFunc, v reach.Vantage, argv []s
 	}
 }
 
-// take removes the idle session that was used last from the pool. found is false if there is none.
+// take removes the idle session that was used last from the pool. found is false if none is idle.
 func (p *Pool) take(key string) (s *session, found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -100,7 +100,7 @@ func WithSettings(s Settings) Option {
 	}
 }
 
-// WithReporter sends progress to reporter; without it there is none.
+// WithReporter sends progress to reporter; the default discards it.
 func WithReporter(reporter Reporter) Option { return func(r *Runner) { r.reporter = reporter } }
 
 // WithFailed calls f for each scenario that did not pass while its objects are still there. The verdict gets a step for its error.

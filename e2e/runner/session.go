@@ -30,7 +30,7 @@ func (r *Runner) session(sc scenario.Scenario, at Place, policy observe.Policy) 
 // run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has
 // a context of its own, so a cancelled run cleans up too.
 //
-// namespace is the one that is being removed when run returns; empty where there is none or it is kept.
+// namespace is the one that is being removed when run returns; empty if nothing is removed.
 func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.Verdict, namespace string) {
 	start := time.Now()
 	verdict = reach.Verdict{Scenario: sc.Name, Title: sc.Title, Behaviours: sc.Behaviours, Result: reach.Pass}

@@ -120,7 +120,7 @@ type Snapshot struct {
 	Objects []*unstructured.Unstructured `json:"objects"`
 }
 
-// Look returns what a reference names; nothing where there is none.
+// Look returns the objects that a reference names; one that does not exist is no error.
 func (env *Env) Look(ctx context.Context, ref scenario.Ref) ([]*unstructured.Unstructured, error) {
 	at, err := env.resolve(ref)
 	if err != nil {

@@ -64,7 +64,7 @@ func sorted[T any](list []T, meta func(*T) *metav1.ObjectMeta) []T {
 	return list
 }
 
-// Service returns the Service of that "namespace/name". ok is false where there is none.
+// Service returns the Service of that "namespace/name". ok is false if it does not exist.
 func (w World) Service(name string) (service corev1.Service, ok bool) {
 	for i := range w.Services {
 		if Name(&w.Services[i]) == name {

@@ -285,7 +285,7 @@ func (f explainFlags) probes(found explain.Case) (rows [][2]string) {
 	return rows
 }
 
-// printExplanation prints the table and the causes, and returns the verdict: there is a cause, or there is none.
+// printExplanation prints the table and the causes, and returns the verdict: Fail if there is a cause.
 func (a *app) printExplanation(found explain.Case, f explainFlags) error {
 	style := a.ReportStyle(f.verbose, f.plain)
 	if len(found.Table.Cells) > 0 {

@@ -96,7 +96,7 @@ func Matches(quoted, printed string) bool {
 // words returns a text with one blank between its words.
 func words(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// Differ returns the first difference between the quoted output and what was printed, or "" if there is none. Empty lines do not
+// Differ returns the first difference between the quoted output and what was printed, or "". Empty lines do not
 // count. A line that is only "…" matches any number of lines.
 func (q Quote) Differ(printed string) string {
 	isBlank := func(line string) bool { return words(line) == "" }

@@ -188,7 +188,7 @@ func (r Environment) Begun(ctx context.Context) ([]string, error) {
 }
 
 // Missing returns the first of the exercise's namespaces that does not exist, is being deleted, or was not created by svclab.
-// Empty: there is none.
+// Empty: every namespace is there.
 func (r Environment) Missing(ctx context.Context, e course.Exercise, namespace string) (string, error) {
 	for _, name := range e.Spaces(namespace) {
 		found, err := r.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})

@@ -127,7 +127,7 @@ func unfixed(service map[string]any) {
 	}
 }
 
-// differ returns the first line that is in only one of two inventories. Empty: there is none.
+// differ returns the first line that is in only one of two inventories. Empty: they are equal.
 func differ(before, after []string) string {
 	for _, line := range before {
 		i := slices.Index(after, line)

@@ -148,7 +148,7 @@ func (e *Engine) CopyTo(ctx context.Context, container string, files ...File) er
 	return e.Stream(ctx, archive, nil, nil, "cp", "-", container+":/")
 }
 
-// CopyFrom reads one file of a container, running or not. The error is fs.ErrNotExist when there is none.
+// CopyFrom reads one file of a container, running or not. The error is fs.ErrNotExist if the file does not exist.
 func (e *Engine) CopyFrom(ctx context.Context, container, path string) ([]byte, error) {
 	var out bytes.Buffer
 	if err := e.Stream(ctx, nil, &out, nil, "cp", container+":"+path, "-"); err != nil {

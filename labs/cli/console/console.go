@@ -60,7 +60,7 @@ func width(stream any) (columns int, ok bool) {
 	return columns, true
 }
 
-// Width returns the columns of the terminal that stream is, or otherwise if stream is none or does not know its size.
+// Width returns the columns of the terminal that stream is, or otherwise if stream is no terminal or does not know its size.
 func Width(stream any, otherwise int) int {
 	if columns, _ := width(stream); columns > 0 {
 		return columns

@@ -21,7 +21,7 @@ type keyboard struct {
 	rest   []byte
 	line   strings.Builder // the beginning of a line whose end has not come yet
 
-	// terminal is the file descriptor of a terminal that can deliver single keys. Negative: there is none.
+	// terminal is the file descriptor of a terminal that can deliver single keys. Negative: no such terminal.
 	terminal int
 	mu       sync.Mutex
 	cooked   *term.State // the terminal's normal state; nil while it is in that state
