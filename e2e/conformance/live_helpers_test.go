@@ -108,6 +108,21 @@ func run(t *testing.T, svclab string, args ...string) result {
 	return wait()
 }
 
+// explain runs svclab explain on the cluster, without an engine.
+func (l lab) explain(t *testing.T, service string) result {
+	t.Helper()
+	cmd := exec.Command(l.svclab, "explain", service, "--kubeconfig", l.kubeconfig)
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Env = append(os.Environ(), "KUBECONFIG=/nonexistent/ambient", "DOCKER_HOST=unix:///nonexistent/docker.sock")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{exit: cmd.ProcessState.ExitCode(), out: out.String(), err: errs.String()}
+}
+
 // left are the namespaces and cluster-scoped objects of svclab's in the cluster.
 func (l lab) left(t *testing.T) []string {
 	t.Helper()
