@@ -43,8 +43,9 @@ type Exercise struct {
 	// Cluster names the cluster-wide objects that the exercise may change. A reset restores them.
 	Cluster []scenario.Ref `json:"cluster,omitempty"`
 	// Namespaces are the names of additional namespaces: see Spaces.
-	Namespaces []string   `json:"namespaces,omitempty"`
-	Questions  []Question `json:"questions,omitempty"`
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Questions are asked before the check. Predict has at least one. In the other kinds they ask what a rote answer does not show.
+	Questions []Question `json:"questions,omitempty"`
 	// Misconceptions are tried in this order. The learner reads about the first that applies.
 	Misconceptions []Misconception `json:"misconceptions"`
 	// Variants are hints that replace the plain one in certain states of the cluster.

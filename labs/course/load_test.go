@@ -66,7 +66,7 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 		{"a field twice", fix, "exercise.yaml", appended("kind: fix\n"), []string{"exercise.yaml", "kind"}},
 		{"no exercise.yaml", fix, "exercise.yaml", nil, []string{"exercise.yaml"}},
 		{"an unknown kind", fix, "exercise.yaml", replaced("kind: fix", "kind: guess"), []string{`kind "guess"`, "build, fix or predict"}},
-		{"a kind that asks nothing", fix, "exercise.yaml", replaced("kind: fix", "kind: predict"), []string{"an exercise has questions if and only if its kind is predict"}},
+		{"a kind that asks nothing", fix, "exercise.yaml", replaced("kind: fix", "kind: predict"), []string{"an exercise of kind predict has questions"}},
 		{"an unknown vantage", fix, "exercise.yaml", replaced("vantages: [pod]", "vantages: [moon]"), []string{`"moon"`, "pod, node, outside"}},
 		{"a condition of two things", fix, "exercise.yaml", replaced("- count: {kind: pods", "- step: {name: reached}\n        count: {kind: pods"), []string{"exactly one of"}},
 		{"a condition about no step", fix, "exercise.yaml", appended("  - hint: 1\n    id: x\n    when: [{step: {name: jumped}}]\n"), []string{`no step "jumped"`}},

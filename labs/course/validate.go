@@ -22,8 +22,8 @@ func (l *loader) validate(e Exercise) {
 	if !slices.Contains([]Kind{Build, Fix, Predict}, e.Kind) {
 		l.fail(exerciseFile, "kind %q: want build, fix or predict", e.Kind)
 	}
-	if (e.Kind == Predict) != (len(e.Questions) > 0) {
-		l.fail(exerciseFile, "an exercise has questions if and only if its kind is predict")
+	if e.Kind == Predict && len(e.Questions) == 0 {
+		l.fail(exerciseFile, "an exercise of kind predict has questions")
 	}
 	if len(e.Goal.Steps) == 0 {
 		l.fail(exerciseFile, "goal is missing: say what is judged")
