@@ -2,7 +2,7 @@
 # Runs svclab's conformance image by hydrophone, a standard runner, on the cluster of scripts/conformance-cluster.sh.
 #
 # usage: [SVCLAB_CONFORMANCE_NAME=svclab-foreign] [TIMEOUT=3600] scripts/hydrophone-test.sh [FOCUS]
-# FOCUS is a regular expression of behaviours' IDs; all of profile extended where it is empty. The cluster must be up.
+# FOCUS is a regular expression of behaviours' IDs; all of profile core where it is empty. The cluster must be up.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/runners.sh
 source "$(dirname "${BASH_SOURCE[0]}")/runners.sh"

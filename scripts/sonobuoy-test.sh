@@ -4,7 +4,7 @@
 # registry is asked.
 #
 # usage: [SVCLAB_CONFORMANCE_NAME=svclab-foreign] [MINUTES=60] scripts/sonobuoy-test.sh [FOCUS]
-# FOCUS is a regular expression of behaviours' IDs; all of profile extended where it is empty. The cluster must be up.
+# FOCUS is a regular expression of behaviours' IDs; all of profile core where it is empty. The cluster must be up.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/runners.sh
 source "$(dirname "${BASH_SOURCE[0]}")/runners.sh"

@@ -75,8 +75,10 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 		Namespace, Image string
 		// Lab and LabPods: the namespace, and these pods, belong to a cluster of svclab's own
 		Lab, LabPods bool
-		Pods         []clientPod
-	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil || c.inLab, c.engine != nil, pods})
+		// Seconds: the pods' bound; 0: none
+		Seconds int64
+		Pods    []clientPod
+	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil || c.inLab, c.engine != nil, int64(c.settings.PodsFor.Seconds()), pods})
 	if err != nil {
 		return err
 	}

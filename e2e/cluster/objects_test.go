@@ -106,7 +106,7 @@ func TestLater(t *testing.T) {
 func TestClientPods(t *testing.T) {
 	c := &Cluster{settings: testSettings(t), engine: docker.New("")}
 	text, err := kind.Render(c.settings.Manifests, "cluster/clients.yaml.tmpl", map[string]any{
-		"Namespace": ClientsNamespace, "Image": "agnhost:1", "Lab": true, "LabPods": true,
+		"Namespace": ClientsNamespace, "Image": "agnhost:1", "Lab": true, "LabPods": true, "Seconds": 7200,
 		"Pods": []clientPod{{Name: c.podOf("svclab-worker2"), Node: "svclab-worker2", App: clientApp}, {Name: "node-x", Node: "x", App: "svclab-node-client", HostNetwork: true}}})
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +120,9 @@ func TestClientPods(t *testing.T) {
 	if pod.GetName() != "client-worker2" || pod.GetNamespace() != "svclab-clients" || node != "svclab-worker2" ||
 		pod.GetLabels()["app.kubernetes.io/name"] != "svclab-client" || pod.GetLabels()[labLabel] != "true" {
 		t.Errorf("%v", pod)
+	}
+	if seconds, _, _ := unstructured.NestedInt64(pod.Object, "spec", "activeDeadlineSeconds"); seconds != 7200 {
+		t.Errorf("the pod's bound is %d s", seconds)
 	}
 	if host, _, _ := unstructured.NestedBool(objects[2].Object, "spec", "hostNetwork"); !host {
 		t.Error("a pod that stands in for a node needs its network")

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
@@ -46,6 +47,8 @@ type Settings struct {
 	// Manifests is the project's folder manifests/.
 	Manifests fs.FS
 	Engine    *docker.Engine
+	// PodsFor is how long a client pod in a cluster that svclab did not make may run; 0: no bound.
+	PodsFor time.Duration
 	// Log receives progress, one line each; nil: dropped.
 	Log io.Writer
 }

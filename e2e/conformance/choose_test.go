@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -175,14 +176,23 @@ func TestContradictions(t *testing.T) {
 }
 
 func TestJudgeAddress(t *testing.T) {
-	if present, _ := judgeAddress(nil, 1); present {
-		t.Error("no address is none")
-	}
-	if present, _ := judgeAddress([]corev1.LoadBalancerIngress{{Hostname: "elb.example.com"}}, 1); present {
-		t.Error("a name is no address")
-	}
-	if present, _ := judgeAddress([]corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}, 1); !present {
-		t.Error("an address is one")
+	for _, c := range []struct {
+		given  []corev1.LoadBalancerIngress
+		public bool
+		want   bool
+		detail string
+	}{
+		{nil, true, false, "no controller"},
+		{[]corev1.LoadBalancerIngress{{Hostname: "elb.example.com"}}, true, false, "assigns names"},
+		{[]corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}, true, true, "got an address"},
+		{[]corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}, false, false, "192.0.2.1, which could be reached from the internet"},
+		{[]corev1.LoadBalancerIngress{{IP: "10.0.0.9"}, {IP: "2001:db8::9"}}, false, false, "2001:db8::9"},
+		{[]corev1.LoadBalancerIngress{{IP: "172.18.255.1"}, {IP: "fd00::9"}}, false, true, "got an address"},
+		{[]corev1.LoadBalancerIngress{{IP: "100.64.3.1"}}, false, true, "got an address"},
+	} {
+		if present, detail := judgeAddress(c.given, time.Second, c.public); present != c.want || !strings.Contains(detail, c.detail) {
+			t.Errorf("%v, public %t: %t, %s", c.given, c.public, present, detail)
+		}
 	}
 }
 

@@ -169,29 +169,35 @@ const notDetected = "not detected: profile core needs no load balancer"
 // tried is the Service that detects a load-balancer controller.
 const tried = "svclab-probe"
 
-// loadBalancer detects a load balancer, unless it is declared: it creates a Service of type LoadBalancer in the clients'
-// namespace, waits for an address, and deletes the Service.
-func loadBalancer(ctx context.Context, client kubernetes.Interface, profile scenario.Profile, declared Declared, within time.Duration) (report.Feature, error) {
-	if profile == scenario.Core {
-		return report.Feature{Name: string(scenario.LoadBalancer), Source: report.Detected, Detail: notDetected}, nil
-	}
-	feature := report.Feature{Name: string(scenario.LoadBalancer), Source: report.Declared, Detail: "declared present"}
-	if want, said := declared[scenario.LoadBalancer]; said {
-		if feature.Present = want; !want {
-			feature.Detail = "declared absent"
-		}
+// loadBalancer detects a load balancer, unless it is declared absent: it creates a Service of type LoadBalancer in the clients'
+// namespace, waits for an address, and deletes the Service. No pod is behind it. An address that could be public is noticed
+// here, before one that has pods is created.
+func loadBalancer(ctx context.Context, client kubernetes.Interface, o Options) (report.Feature, error) {
+	feature := report.Feature{Name: string(scenario.LoadBalancer), Source: report.Detected, Detail: notDetected}
+	want, said := o.Features[scenario.LoadBalancer]
+	switch {
+	case o.Profile == scenario.Core:
+		return feature, nil
+	case said && !want:
+		feature.Source, feature.Detail = report.Declared, "declared absent"
+		return feature, nil
+	case said && o.PublicBalancers:
+		feature.Present, feature.Source, feature.Detail = true, report.Declared, "declared present"
 		return feature, nil
 	}
-	feature.Source = report.Detected
+	var annotations map[string]string
+	if !o.PublicBalancers {
+		annotations = internal()
+	}
 	services := client.CoreV1().Services(cluster.ClientsNamespace)
 	_, err := services.Create(ctx, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: tried, Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy}},
+		ObjectMeta: metav1.ObjectMeta{Name: tried, Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy}, Annotations: annotations},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"svclab.io/nobody": "here"}},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return feature, fmt.Errorf("detect a load balancer: create service %s: %w", tried, err)
 	}
-	given, err := awaitAddress(ctx, client, within)
+	given, err := awaitAddress(ctx, client, o.AddressWithin)
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if gone := services.Delete(cleaning, tried, metav1.DeleteOptions{}); gone != nil && !apierrors.IsNotFound(gone) {
@@ -200,7 +206,13 @@ func loadBalancer(ctx context.Context, client kubernetes.Interface, profile scen
 	if err != nil {
 		return feature, err
 	}
-	feature.Present, feature.Detail = judgeAddress(given, within)
+	feature.Present, feature.Detail = judgeAddress(given, o.AddressWithin, o.PublicBalancers)
+	if said && !feature.Present && len(given) > 0 {
+		return feature, fmt.Errorf("%w: %s is declared, but %s", ErrContradiction, scenario.LoadBalancer, feature.Detail)
+	}
+	if said {
+		feature.Present, feature.Source, feature.Detail = true, report.Declared, "declared present"
+	}
 	return feature, nil
 }
 
@@ -233,7 +245,12 @@ func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.
 	}
 }
 
-func judgeAddress(given []corev1.LoadBalancerIngress, within time.Duration) (present bool, detail string) {
+func judgeAddress(given []corev1.LoadBalancerIngress, within time.Duration, public bool) (present bool, detail string) {
+	for _, ingress := range given {
+		if addr, err := netip.ParseAddr(ingress.IP); err == nil && !public && !private(addr) {
+			return false, fmt.Sprintf("the controller assigned %s, which could be reached from the internet, to a Service that asks for an internal address; --public-load-balancers allows it", addr)
+		}
+	}
 	switch {
 	case len(given) == 0:
 		return false, fmt.Sprintf("no controller assigned an address to a Service of type LoadBalancer within %s", within)
@@ -241,4 +258,11 @@ func judgeAddress(given []corev1.LoadBalancerIngress, within time.Duration) (pre
 		return false, fmt.Sprintf("the controller assigns names (%s), not addresses, and the scenarios probe addresses", given[0].Hostname)
 	}
 	return true, "a Service of type LoadBalancer got an address"
+}
+
+// private reports whether an address is not routed on the internet: of a private range, of the range of carriers (RFC 6598), or
+// local.
+func private(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || netip.MustParsePrefix("100.64.0.0/10").Contains(addr)
 }

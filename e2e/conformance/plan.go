@@ -26,6 +26,10 @@ type Options struct {
 	ClientOptions
 	// AddressWithin is how long detection waits for a load balancer to assign an address.
 	AddressWithin time.Duration
+	// Within bounds the run, and how long a pod of it lives.
+	Within time.Duration
+	// PublicBalancers: load balancers may have addresses on the internet.
+	PublicBalancers bool
 	// Only, if not empty, limits a run to these behaviours.
 	Only []string
 	// Kubectl is the program that scenarios with commands run.
@@ -158,6 +162,11 @@ func (p Plan) Text(w io.Writer) error {
 	row("", "a namespace svclab-SCENARIO-… for each scenario, with Services, pods and EndpointSlices, at most 4 at once")
 	row("", "all labelled app.kubernetes.io/managed-by=svclab; all removed at the end, after Ctrl-C too")
 	row("changes", "nothing that it did not create")
+	row("exposes", "the sample app, which answers a pod's name, the client's address and an echo, and runs no command:")
+	row("", "in the cluster at ClusterIPs and pod addresses, and")
+	row("", "to everyone who can reach a node at node ports of every node, %d-%d or chosen by the cluster%s", firstNodePort, lastNodePort, p.balancersText())
+	row("until", "its scenario ends, most after a minute or two. After a kill -9 its pods serve nothing %s (--time-limit) later;", p.Within)
+	row("", "the Services and namespaces stay until svclab conformance --clean")
 	p.rows(row, p.ClientOptions)
 	for _, f := range p.features {
 		row("feature", "%s", f)
@@ -169,12 +178,26 @@ func (p Plan) Text(w io.Writer) error {
 	return printPlan(w, &b)
 }
 
+// firstNodePort and lastNodePort are the bounds of the node ports that the scenarios name.
+const firstNodePort, lastNodePort = 30000, 30100
+
+func (p Plan) balancersText() string {
+	want, said := p.Features[scenario.LoadBalancer]
+	switch {
+	case p.Profile == scenario.Core || said && !want:
+		return "; at no load balancer"
+	case p.PublicBalancers:
+		return "; and to everyone who can reach the addresses of load balancers, ON THE INTERNET too (--public-load-balancers)"
+	}
+	return "; and at internal load balancers: one that assigns an address of the internet is not used"
+}
+
 func (p Plan) balancerLine() string {
 	want, said := p.Features[scenario.LoadBalancer]
 	switch {
 	case p.Profile == scenario.Core:
 		return "loadBalancer: " + notDetected
-	case said && want:
+	case said && want && p.PublicBalancers:
 		return "loadBalancer: declared present"
 	case said:
 		return "loadBalancer: declared absent"

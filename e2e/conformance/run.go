@@ -25,6 +25,8 @@ const stepIn = 5 * time.Minute
 // scenarios could not be run; the report then has the verdicts of the others.
 func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Reporter) (report.Run, error) {
 	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, p.Within, fmt.Errorf("the run took longer than its time limit of %s", p.Within))
+	defer cancel()
 	run := report.Run{Started: began, Cluster: p.Cluster}
 	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn,
 		Timeouts: Timeouts()}
@@ -35,7 +37,7 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 		return run, err
 	}
 	run.Cluster = p.Cluster
-	balancer, err := loadBalancer(ctx, c.Client(), p.Profile, p.Features, p.AddressWithin)
+	balancer, err := loadBalancer(ctx, c.Client(), p.Options)
 	if err != nil {
 		return run, err
 	}
@@ -45,6 +47,18 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 		return run, err
 	}
 	run.Cluster.ProxyMode = mode.Mode
+	ctx, stop := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := c.ServeApps(ctx); err != nil {
+			stop(fmt.Errorf("put the prober into the sample app's pods: %w", err))
+		}
+	}()
+	defer func() {
+		stop(nil)
+		<-ended
+	}()
 	adaptations, err := p.adaptAll(ctx, c)
 	if err != nil {
 		return run, err
@@ -87,7 +101,11 @@ func (p Plan) adaptAll(ctx context.Context, c *cluster.Cluster) ([]adapted, erro
 	nodes := slices.Sorted(maps.Values(p.Sample.Slots))
 	adaptations := make([]adapted, len(p.scenarios))
 	for i, s := range p.scenarios {
-		adaptations[i] = adapt(adaptObjects(s, p.Image.Name, nodes), env)
+		s = adaptObjects(s, p.Image.Name, nodes)
+		if err := contain(s, p.Within, p.PublicBalancers); err != nil {
+			return nil, err
+		}
+		adaptations[i] = adapt(s, env)
 	}
 	return adaptations, nil
 }

@@ -22,6 +22,8 @@ type Objects struct {
 	Resource schema.GroupVersionResource
 	// Namespace is empty for those of all namespaces and for cluster-scoped ones. Name is empty for all.
 	Namespace, Name string
+	// Labels is a selector; empty for all.
+	Labels string
 }
 
 // Watch reports changes of objects until the context that it was made with ends.
@@ -44,6 +46,7 @@ func Follow(ctx context.Context, client dynamic.Interface, objects ...Objects) (
 	}
 	for _, o := range objects {
 		informer := dynamicinformer.NewFilteredDynamicInformer(client, o.Resource, o.Namespace, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
+			options.LabelSelector = o.Labels
 			if o.Name != "" {
 				options.FieldSelector = "metadata.name=" + o.Name
 			}

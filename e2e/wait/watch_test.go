@@ -63,7 +63,7 @@ func TestOn(t *testing.T) {
 			}
 		})
 		var looks []time.Time
-		err := For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{configMaps, "n", "c"}), Every(time.Minute))
+		err := For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{Resource: configMaps, Namespace: "n", Name: "c"}), Every(time.Minute))
 		if took := time.Since(began); err != nil || took < 12*time.Second || took > 12*time.Second+2*coalesce {
 			t.Errorf("it took %s: %v", took, err)
 		}
@@ -132,7 +132,7 @@ func TestHoldOn(t *testing.T) {
 		var looks []time.Time
 		began := time.Now()
 		hold := func() error {
-			return For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{configMaps, "n", "c"}), Hold(8*time.Second))
+			return For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{Resource: configMaps, Namespace: "n", Name: "c"}), Hold(8*time.Second))
 		}
 		if err := hold(); err != nil || time.Since(began) > 8*time.Second+coalesce || time.Since(began) < 8*time.Second {
 			t.Errorf("it took %s: %v", time.Since(began), err)

@@ -29,7 +29,8 @@ type conformanceFlags struct {
 	only                                   []string
 	sample                                 int
 	seed                                   uint64
-	addressWithin                          time.Duration
+	addressWithin, within                  time.Duration
+	publicBalancers                        bool
 	inCluster, nodesFromHere, dryRun       bool
 	runner                                 bool
 	verbose, plain                         bool
@@ -41,8 +42,8 @@ func (a *app) conformance() *cobra.Command {
 		Use:   "conformance --kubeconfig FILE",
 		Short: "Check that any cluster behaves as Services promise, and report it",
 		Long: `Runs the scenarios that fit a cluster, no matter who created it, and reports for each behaviour of Services whether it
-holds. Profile core is what the Kubernetes API promises in every cluster. Profile extended adds what a cluster may have:
-load balancers, dual-stack, traffic policies, node ports on localhost.
+holds. Profile core, the default, is what the Kubernetes API promises in every cluster. Profile extended adds what a
+cluster may have: load balancers, dual-stack, traffic policies, node ports on localhost.
 
 The cluster is the one that --kubeconfig names, or with --in-cluster the one whose pod svclab runs in. The ambient
 kubeconfig ($KUBECONFIG, ~/.kube/config) is never used. Before anything is created, the user's permissions are checked,
@@ -50,9 +51,14 @@ and the plan of what is created and where is printed; --dry-run ends there. Ever
 that are removed at the end, also after Ctrl-C. A run removes what an earlier run that was killed left behind. While a
 run is alive, another one on the same cluster, from any machine, ends at once and says who runs it. Needs kubectl.
 
+While a scenario runs, everyone who can reach a node can reach its sample app at a node port. The app answers its pod's
+name, the client's address and an echo, and does nothing else. Load balancers are asked for internal addresses; one that
+assigns an address of the internet is not used without --public-load-balancers. --time-limit bounds the run, and how long
+pods of a killed run live.
+
 The clients are pods and host-network pods on a sample of the nodes, and this machine if its packets to the nodes do not
-leave it. The sample app is agnhost, from registry.k8s.io or --image-registry, or one the nodes have. svclab brings its
-prober into the pods. A check that is impossible, such as one from outside the cluster, is left out with the reason and
+leave it. The image of all pods is agnhost, from registry.k8s.io or --image-registry, or one the nodes have; it needs sh,
+and svclab brings its prober into the pods, which also serves the sample app. A check that is impossible, such as one from outside the cluster, is left out with the reason and
 never counts as a pass.
 
 Each flag except --kubeconfig, --context and --in-cluster can be set by an environment variable too: --image-registry by
@@ -80,14 +86,16 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig file")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
 	flags.BoolVar(&f.inCluster, "in-cluster", false, "the cluster whose pod this is, as its service account")
-	flags.StringVar(&f.profile, "profile", string(scenario.Extended), "what is checked: core or extended")
+	flags.StringVar(&f.profile, "profile", string(scenario.Core), "what is checked: core or extended")
 	flags.StringVar(&f.features, "features", "", "features it has, and after a minus those it lacks, such as loadBalancer,-dualStack (default: detected)")
 	flags.StringSliceVar(&f.only, "behaviour", nil, "only these behaviours of the profile, by ID")
-	flags.StringVar(&f.image, "image", "", "the sample app's image, an agnhost")
+	flags.StringVar(&f.image, "image", "", "the image of all pods, an agnhost")
 	flags.StringVar(&f.registry, "image-registry", "", "registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
 	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes send and receive requests, at most")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the choice of the sampled nodes")
 	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to assign an address when it is detected")
+	flags.DurationVar(&f.within, "time-limit", 2*time.Hour, "how long the run and each of its pods may last")
+	flags.BoolVar(&f.publicBalancers, "public-load-balancers", false, "use load balancers that assign addresses of the internet, and do not ask for internal ones")
 	flags.BoolVar(&f.nodesFromHere, "probe-nodes-from-here", false, "probe the nodes' addresses from this machine even if the packets leave it")
 	flags.StringVar(&f.kubectl, "kubectl", "kubectl", "the kubectl to run commands with")
 	flags.StringVar(&f.output, "output", "svclab-conformance", "folder for the reports")
@@ -134,12 +142,14 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 		return conformance.Options{}, errors.New("--image names a complete image, so --image-registry has no effect; use one of them")
 	case f.sample < 1:
 		return conformance.Options{}, fmt.Errorf("--sample %d is no number of nodes", f.sample)
+	case f.within < time.Minute:
+		return conformance.Options{}, fmt.Errorf("--time-limit %s is too short for a run; 1m is the least", f.within)
 	case f.addressWithin <= 0:
 		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time", f.addressWithin)
 	}
 	return conformance.Options{Profile: profile, Features: features, Only: f.only,
 		ClientOptions: conformance.ClientOptions{Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed, NodesFromHere: f.nodesFromHere, InPod: f.inCluster},
-		AddressWithin: f.addressWithin, Kubectl: f.kubectl, Reproduce: f.command()}, nil
+		AddressWithin: f.addressWithin, Within: f.within, PublicBalancers: f.publicBalancers, Kubectl: f.kubectl, Reproduce: f.command()}, nil
 }
 
 // command returns the command line that repeats the run. It leaves out the kubeconfig's folder, which a report need not
@@ -159,6 +169,9 @@ func (f conformanceFlags) command() string {
 		}
 	}
 	args = append(args, fmt.Sprintf("--sample=%d", f.sample), fmt.Sprintf("--seed=%d", f.seed))
+	if f.publicBalancers {
+		args = append(args, "--public-load-balancers")
+	}
 	if f.nodesFromHere {
 		args = append(args, "--probe-nodes-from-here")
 	}
@@ -213,7 +226,7 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 			return err
 		}
 	}
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: f.within, Log: a.Err})
 	if err != nil {
 		return err
 	}
