@@ -120,6 +120,22 @@ func existingPods(c *Cluster, nodes []corev1.Node) []clientPod {
 	return pods
 }
 
+// RemoveClients removes client pods that an earlier process made, and their namespace, if it carries svclab's label.
+func (c *Cluster) RemoveClients(ctx context.Context) error {
+	namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for the namespace %s: %w", ClientsNamespace, err)
+	}
+	if namespace.Labels[managedLabel] != "svclab" {
+		return nil
+	}
+	c.inLab = namespace.Labels[labLabel] != ""
+	return c.removeClients(ctx)
+}
+
 // removeClients removes the namespace with the client pods and waits until it is gone. In svclab's own cluster, taken as
 // an existing one, it removes only the pods that were added.
 func (c *Cluster) removeClients(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os/exec"
 	"slices"
 	"strings"
@@ -176,6 +177,26 @@ func (p Plan) Text(w io.Writer) error {
 		row("kubectl", "%s; scenarios that run it are skipped", p.kubectl)
 	}
 	return printPlan(w, &b)
+}
+
+// Names returns the names that say whose cluster it is, for report.Redact.
+func (p Plan) Names() map[string]string {
+	names := map[string]string{p.Cluster.Name: "context"}
+	if server, err := url.Parse(p.Server); err == nil {
+		if _, err := netip.ParseAddr(server.Hostname()); err != nil { // an address becomes another one, as all do
+			names[server.Hostname()] = "server"
+		}
+	}
+	for i := range p.nodes {
+		names[p.nodes[i].Name] = fmt.Sprintf("node-%d", i+1)
+	}
+	for slot, node := range p.Sample.Slots {
+		names[node] = slot
+	}
+	if registry, _, _ := strings.Cut(p.Image.Name, "/"); strings.ContainsAny(registry, ".:") && !strings.HasPrefix(appImage, registry) {
+		names[registry] = "registry.example"
+	}
+	return names
 }
 
 // firstNodePort and lastNodePort are the bounds of the node ports that the scenarios name.

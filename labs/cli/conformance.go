@@ -32,6 +32,7 @@ type conformanceFlags struct {
 	addressWithin, within                  time.Duration
 	publicBalancers                        bool
 	inCluster, nodesFromHere, dryRun       bool
+	clean, redact                          bool
 	runner                                 bool
 	verbose, plain                         bool
 }
@@ -61,6 +62,11 @@ leave it. The image of all pods is agnhost, from registry.k8s.io or --image-regi
 and svclab brings its prober into the pods, which also serves the sample app. A check that is impossible, such as one from outside the cluster, is left out with the reason and
 never counts as a pass.
 
+--clean removes what a killed run left behind, and runs nothing; with --dry-run it only names it. It removes only
+namespaces that carry the label app.kubernetes.io/managed-by=svclab. --redact replaces in all reports and in the result on
+stdout, the same everywhere, the names of the context, the API server, the nodes and the registry, account numbers, host
+names of clouds and addresses. Progress on stderr stays as it is.
+
 Each flag except --kubeconfig, --context and --in-cluster can be set by an environment variable too: --image-registry by
 SVCLAB_IMAGE_REGISTRY, and so on. The cluster is named on the command line each time.
 
@@ -70,6 +76,7 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 		Example: `  svclab conformance --kubeconfig staging.yaml --dry-run
   svclab conformance --kubeconfig staging.yaml --profile extended --output report
   svclab conformance --kubeconfig big.yaml --sample 10 --seed 7 --image-registry registry.example.com/mirror
+  svclab conformance --kubeconfig staging.yaml --clean
   svclab diff before/conformance.yaml after/conformance.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -100,6 +107,8 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.StringVar(&f.kubectl, "kubectl", "kubectl", "the kubectl to run commands with")
 	flags.StringVar(&f.output, "output", "svclab-conformance", "folder for the reports")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only print what would be created, and where; create nothing")
+	flags.BoolVar(&f.clean, "clean", false, "only remove what killed runs left behind")
+	flags.BoolVar(&f.redact, "redact", false, "replace names and addresses that say whose cluster it is, in reports to be published")
 	flags.BoolVar(&f.runner, "under-runner", false, "read the E2E_ variables of hydrophone and Sonobuoy, and write e2e.log, junit_01.xml and done for them")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
@@ -230,6 +239,9 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err != nil {
 		return err
 	}
+	if f.clean {
+		return a.cleanConformance(ctx, c, f.dryRun)
+	}
 	plan, err := conformance.Survey(ctx, c, scenarios, options)
 	if err != nil {
 		return err
@@ -251,6 +263,15 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if run.Conformance == nil {
 		return err
 	}
+	if f.redact {
+		names := plan.Names()
+		names[f.kubeconfig], names[filepath.Base(f.kubeconfig)] = "kubeconfig", "kubeconfig"
+		redacted, failed := report.Redact(run, names)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		run = redacted
+	}
 	published := a.publishConformance(run, f)
 	if err == nil || errors.Is(err, runner.ErrNothingRan) {
 		return errors.Join(err, published)
@@ -258,6 +279,34 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	// A failure that was observed stays one even if the run ended with an error; the error is printed as well.
 	_, _ = fmt.Fprintln(a.Err, "svclab: error:", errors.Join(err, console.NotVerdict(published)))
 	return console.Judged(reach.Worse(run.Result(), reach.Inconclusive))
+}
+
+// cleanConformance removes what killed runs left behind. A run that is alive keeps its own.
+func (a *app) cleanConformance(ctx context.Context, c *cluster.Cluster, dryRun bool) error {
+	left, err := conformance.Leftovers(ctx, c.Client())
+	if err != nil {
+		return err
+	}
+	did := "would be removed"
+	if !dryRun {
+		did = "removed"
+		locked, release, err := conformance.Lock(ctx, c.Client(), a.Err)
+		if err != nil {
+			return err
+		}
+		err = conformance.Clean(locked, c)
+		clean, cancel := console.Cleaning(ctx)
+		defer cancel()
+		if err := errors.Join(err, release(clean, func(context.Context) error { return nil })); err != nil {
+			return err
+		}
+	}
+	if len(left) == 0 {
+		_, err = fmt.Fprintln(a.Out, "no run has left a namespace behind")
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "%s: namespace %s\n", did, strings.Join(left, ", "))
+	return err
 }
 
 // publishConformance writes the reports, prints the result, and returns the verdict; nil if nothing ran.

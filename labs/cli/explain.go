@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -199,7 +200,7 @@ func (a *app) explainExisting(ctx context.Context, service string, intent explai
 	if err != nil {
 		return found, err
 	}
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: time.Hour, Log: a.Err})
 	if err != nil {
 		return found, err
 	}
