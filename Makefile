@@ -92,6 +92,10 @@ images: build ## Build or pull the images (FRESH=1 builds with Debian's packages
 image: ## Build the image of svclab itself, for svclab conformance in a cluster (needs no registry)
 	@scripts/image.sh $(ARGS)
 
+.PHONY: release
+release: ## Build a release in _output/release: archives for six systems, SBOMs, checksums (ARGS=v1.2.3 requires that tag)
+	@scripts/release.sh $(ARGS)
+
 .PHONY: test-pull
 test-pull: ## Pull every published image from a registry on loopback (needs an engine)
 	@go test -tags e2e -count=1 -run '^TestPull$$' ./scripts

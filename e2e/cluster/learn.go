@@ -151,7 +151,7 @@ func (c *Cluster) queryProxy(ctx context.Context, node string) string {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	var mode bytes.Buffer
-	if err := c.execPod(ctx, ClientsNamespace, c.hostPodOf(node), []string{"curl", "--silent", "--fail", "--max-time", "10", proxyModeURL}, nil, &mode, nil); err != nil {
+	if err := c.execPod(ctx, ClientsNamespace, c.hostPodOf(node), []string{"curl", "--noproxy", "*", "--silent", "--fail", "--max-time", "10", proxyModeURL}, nil, &mode, nil); err != nil {
 		return ""
 	}
 	return strings.TrimSpace(mode.String())

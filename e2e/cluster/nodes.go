@@ -194,7 +194,7 @@ func networkFacts(routes bool, services, pods []netip.Prefix, peers []peer) []by
 // nodeCheck prints the state of a node's kubelet, kube-proxy and packet filter. $1 is the DNS Service's address, which the
 // rules must know; in iptables mode either of the two iptables can hold them.
 const nodeCheck = `
-health() { curl --silent --output /dev/null --max-time 2 --write-out '%{http_code}' "http://127.0.0.1:$1/healthz"; }
+health() { curl --noproxy '*' --silent --output /dev/null --max-time 2 --write-out '%{http_code}' "http://127.0.0.1:$1/healthz"; }
 rules() { nft list map ip kube-proxy service-ips 2>/dev/null; iptables-nft-save -t nat 2>/dev/null; iptables-legacy-save -t nat 2>/dev/null; }
 echo "kubelet $(health 10248), kube-proxy $(health 10256), rules for $1: $(rules | grep -cF "$1"), pod network $(systemctl is-active svclab-network)"`
 

@@ -150,7 +150,7 @@ func (c *Cluster) containerNamed(ctx context.Context, name string) (docker.Conta
 // DNS answer. No packet of it leaves the container.
 const outsideCheck = `
 echo "default routes: $(ip -4 route show default | wc -l) $(ip -6 route show default | wc -l),` +
-	` web server $(curl --silent --output /dev/null --max-time 2 --write-out '%{http_code}' http://127.0.0.1/),` +
+	` web server $(curl --noproxy '*' --silent --output /dev/null --max-time 2 --write-out '%{http_code}' http://127.0.0.1/),` +
 	` example.com is $(getent ahostsv4 example.com | sed -n '1s/ .*//p')"`
 
 // outsideWorks waits until the outside world answers and has no route out of its own network.

@@ -44,7 +44,7 @@ func repeat(q plannedCell) []string {
 
 func repeatHTTP(cell wire.Cell) []string {
 	wait := seconds(cell.Timeout)
-	argv := []string{"curl", "--silent", "--show-error", "--globoff", "--connect-timeout", wait, "--max-time", wait}
+	argv := []string{"curl", "--silent", "--show-error", "--globoff", "--noproxy", "*", "--connect-timeout", wait, "--max-time", wait}
 	switch cell.Family {
 	case 4:
 		argv = append(argv, "--ipv4")

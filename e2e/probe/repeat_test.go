@@ -24,19 +24,19 @@ func TestRepeat(t *testing.T) {
 		want    string
 	}{
 		"app": {Request{Vantage: pod, Target: reach.Target{Host: "10.96.118.7", Port: 80, Protocol: reach.TCP}},
-			`curl --silent --show-error --globoff --connect-timeout 2 --max-time 2 --write-out '\n' http://10.96.118.7:80/hostname http://10.96.118.7:80/clientip`},
+			`curl --silent --show-error --globoff --noproxy '*' --connect-timeout 2 --max-time 2 --write-out '\n' http://10.96.118.7:80/hostname http://10.96.118.7:80/clientip`},
 		"app, IPv6": {Request{Vantage: pod, Timeout: 1500 * time.Millisecond, Target: reach.Target{Host: "fd00::7", Port: 80, Protocol: reach.TCP}},
-			`curl --silent --show-error --globoff --connect-timeout 1.5 --max-time 1.5 --write-out '\n' 'http://[fd00::7]:80/hostname' 'http://[fd00::7]:80/clientip'`},
+			`curl --silent --show-error --globoff --noproxy '*' --connect-timeout 1.5 --max-time 1.5 --write-out '\n' 'http://[fd00::7]:80/hostname' 'http://[fd00::7]:80/clientip'`},
 		"UDP from a pod": {Request{Vantage: pod, Target: reach.Target{Host: "10.96.118.7", Port: 90, Protocol: reach.UDP}},
 			`sh -c 'printf hostname | nc -u -w 2 10.96.118.7 90'`},
 		"UDP from a node": {Request{Vantage: node, Timeout: time.Second, Target: reach.Target{Host: "10.96.118.7", Port: 90, Protocol: reach.UDP}},
 			`timeout 1 bash -c 'exec 3<>/dev/udp/10.96.118.7/90 && printf hostname >&3 && dd bs=253 count=1 status=none <&3'`},
 		"external name": {Request{Vantage: pod, Target: reach.Target{Kind: reach.ExternalName, Host: "my-external.default", Port: 80, Protocol: reach.TCP, HostHeader: "example.com"}},
-			`curl --silent --show-error --globoff --connect-timeout 2 --max-time 2 --header 'Host: example.com' http://my-external.default:80/`},
+			`curl --silent --show-error --globoff --noproxy '*' --connect-timeout 2 --max-time 2 --header 'Host: example.com' http://my-external.default:80/`},
 		"external name, TLS": {Request{Vantage: pod, ServerName: "example.com", Target: reach.Target{Kind: reach.ExternalName, Host: "my-external.default", Port: 443, Protocol: reach.TCP}},
-			`curl --silent --show-error --globoff --connect-timeout 2 --max-time 2 --insecure --connect-to example.com:443:my-external.default:443 https://example.com:443/`},
+			`curl --silent --show-error --globoff --noproxy '*' --connect-timeout 2 --max-time 2 --insecure --connect-to example.com:443:my-external.default:443 https://example.com:443/`},
 		"health check": {Request{Vantage: pod, Target: reach.Target{Kind: reach.HealthCheck, Host: "172.18.0.3", Port: 32000, Protocol: reach.TCP}},
-			`curl --silent --show-error --globoff --connect-timeout 2 --max-time 2 --include http://172.18.0.3:32000/`},
+			`curl --silent --show-error --globoff --noproxy '*' --connect-timeout 2 --max-time 2 --include http://172.18.0.3:32000/`},
 		"name from a pod":  {Request{Vantage: pod, Target: reach.Target{Kind: reach.DNSName, Host: "my-service"}}, `dig +search +short my-service A my-service AAAA`},
 		"name from a node": {Request{Vantage: node, Target: reach.Target{Kind: reach.DNSName, Host: "my-service"}}, `getent ahosts my-service`},
 		"name of a server": {Request{Vantage: node, DNSServer: netip.MustParseAddrPort("[fd00::a]:53"), Target: reach.Target{Kind: reach.DNSName, Host: "my-service"}},
@@ -70,6 +70,7 @@ func TestRepeatIsPrefixed(t *testing.T) {
 
 // The printed command repeats the probe.
 func TestRepeatWorks(t *testing.T) {
+	t.Setenv("http_proxy", "http://127.0.0.1:1") // a user's proxy knows no pods
 	a := newApp(t, "tcp4", 1)
 	udp := datagrams(t, func(q string, _ net.Addr) string { return "answer to " + q })
 	for _, test := range []struct {

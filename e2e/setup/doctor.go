@@ -42,16 +42,33 @@ const (
 // Examine checks the machine. It changes nothing.
 func Examine(ctx context.Context, c Config) []Finding {
 	canInstall := runtime.GOOS == "linux" && os.Geteuid() == 0 && found("apt-get")
-	findings := []Finding{
+	var findings []Finding
+	if system := examineSystem(runtime.GOOS); system.Found != "" {
+		findings = append(findings, system)
+	}
+	findings = append(findings,
 		examineProgram(ctx, "go", "install Go 1.26 or newer (https://go.dev/dl)", false, "version"),
 		examineProgram(ctx, "git", "install git", true, "--version"),
 		examineEngine(ctx, c, canInstall),
 		examineDisk(c),
-	}
+	)
 	if runtime.GOOS == "linux" {
 		findings = append(findings, examineMemory(), examineInotify())
 	}
-	return append(findings, examineBuildTools(c, canInstall))
+	return append(findings, examineBuildTools(c, runtime.GOOS, canInstall))
+}
+
+// examineSystem says what svclab can do on a system other than Linux. On Linux nothing is found, as it can do everything.
+func examineSystem(goos string) Finding {
+	switch goos {
+	case "linux":
+		return Finding{}
+	case "darwin":
+		return Finding{What: "system", State: OK, Found: "macOS: svclab is compiled for it, but no cluster has been tried there; images are pulled, and this machine reaches published ports only"}
+	default:
+		return Finding{What: "system", State: Missing, Found: goos + ": svclab up and all that needs its cluster run bash scripts",
+			Fix: "run svclab in WSL 2; svclab conformance --kubeconfig is compiled for this system, but has not been tried on it"}
+	}
 }
 
 func found(program string) bool {
@@ -76,7 +93,11 @@ func examineProgram(ctx context.Context, name, fix string, optional bool, args .
 
 func examineEngine(ctx context.Context, c Config, canInstall bool) Finding {
 	f := Finding{What: "engine", State: OK}
-	host, err := Engine(ctx, Options{Root: c.Root, Progress: new(strings.Builder)})
+	var host string
+	var err error
+	if runtime.GOOS != "windows" { // which runs no scripts
+		host, err = Engine(ctx, Options{Root: c.Root, Progress: new(strings.Builder)})
+	}
 	if err == nil {
 		version, err := docker.New(host).Ping(ctx)
 		if err == nil {
@@ -90,8 +111,10 @@ func examineEngine(ctx context.Context, c Config, canInstall bool) Finding {
 		f.State, f.Fix = Later, "svclab up starts one of its own"
 	case runtime.GOOS == "linux" && os.Geteuid() == 0:
 		f.State, f.Fix = Missing, "install Docker (https://docs.docker.com/engine/install/); svclab up starts it"
+	case runtime.GOOS != "linux":
+		f.State, f.Fix = Missing, "start Docker Desktop, colima or another engine with Linux containers; svclab starts its own only on Linux"
 	default:
-		f.State, f.Fix = Missing, "start Docker and let this user reach it (docker info), or run as root on Linux"
+		f.State, f.Fix = Missing, "start Docker and let this user reach it (docker info), or run as root"
 	}
 	return f
 }
@@ -180,10 +203,17 @@ func examineInotify() Finding {
 	return f
 }
 
-func examineBuildTools(c Config, canInstall bool) Finding {
+func examineBuildTools(c Config, goos string, canInstall bool) Finding {
 	f := Finding{What: "build tools", State: OK, Found: "mmdebstrap, gcc, pkg-config"}
 	if c.Images == "pull" {
 		f.Found = "not needed with --images=pull"
+		return f
+	}
+	if goos != "linux" {
+		f.Found = "images are built only on Linux; here they are pulled"
+		if c.Images == "build" {
+			f.State, f.Fix = Missing, "use --images=pull"
+		}
 		return f
 	}
 	var absent []string
