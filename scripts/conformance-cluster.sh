@@ -95,7 +95,7 @@ down() {
   local there made
   there=$(of_that_name)
   made=$(docker network ls --quiet --filter "label=$label" --filter "name=^$name\$")
-  [[ -z $there || -n $made ]] || die "scripts/conformance-cluster.sh did not make the cluster $name: its network has no label $label" "delete it by what made it"
+  [[ -z $there || -n $made ]] || die "scripts/conformance-cluster.sh did not make the cluster $name: its network has no label $label" "delete it by what made it; with kind: $kind delete cluster --name $name"
   "$kind" delete cluster --name "$name" --kubeconfig "$kubeconfig" >&2
   docker network rm "$name" >/dev/null 2>&1 || true
   rm -f "$kubeconfig"
