@@ -10,7 +10,7 @@ set -o errexit -o nounset -o pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 platforms=${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
 cd "$scripts_dir/.."
-release=$PWD/_output/release
+release=${SVCLAB_OUTPUT:-$PWD/_output}/release
 binaries cyclonedx-gomod tool
 sbom=$built/cyclonedx-gomod
 lock release "builds a release"

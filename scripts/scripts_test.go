@@ -90,6 +90,7 @@ const (
 	// A compiler that makes a fake kind, which writes down what it is asked for and knows a cluster of every name.
 	kindBuilder = `case "$*" in
 "env GOVERSION GOARCH") echo go1.26; echo amd64 ;;
+version*) printf 'x: go1.26\n\tmod\tgithub.com/svclab/svclab\tv0.1.0\n' ;;
 *" build "*) while [ "$1" != -o ]; do shift; done; printf '#!/bin/sh\necho "$@" >>"$HOME/kind.log"\n' >"$2/kind"; chmod 755 "$2/kind" ;;
 build*) while [ "$1" != -o ]; do shift; done; : >"$2" ;;
 esac`
@@ -123,6 +124,8 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 			[]string{"no Docker engine answers"}},
 		{"a foreign cluster with a common name", nil, []string{"SVCLAB_CONFORMANCE_NAME=kind"}, []string{"conformance-cluster.sh", "down"},
 			[]string{"SVCLAB_CONFORMANCE_NAME=kind does not begin with svclab-"}},
+		{"a release of another tag", map[string]string{"go": kindBuilder}, []string{"PLATFORMS=linux/amd64", "SVCLAB_OUTPUT=" + t.TempDir()}, []string{"release.sh", "v9.9.9"},
+			[]string{"the checkout's version is v0.1.0, not v9.9.9", "git checkout v9.9.9"}},
 		{"images are built for another machine", map[string]string{"docker": `case "$*" in *Os}}/*) echo linux/s390x ;; *) echo 28.0.0 ;; esac`}, []string{"IMAGES=build"}, []string{"images.sh"},
 			[]string{"only on the engine's own system: it is linux/s390x", "IMAGES=pull"}},
 		{"disk nearly full", map[string]string{"docker": deadEngine, "id": "echo 0", "df": fullDisk}, nil, []string{"engine.sh", "up"},
