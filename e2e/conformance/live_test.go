@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,8 +21,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -133,6 +138,120 @@ func TestLiveLeavesNothing(t *testing.T) {
 		t.Errorf("the run after it: exit %d: %s", r.exit, r.err)
 	}
 	l.mustBeClean(t)
+}
+
+// A killed run's app is still there, and does nothing for those who reach it. --clean removes all that the run left.
+func TestLiveClean(t *testing.T) {
+	l := foreign(t)
+	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "nodeport.every-node")
+	var app corev1.Pod
+	await(t, "a pod of the app to be ready", func(ctx context.Context) bool {
+		pods, err := l.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: ours + ",app=my-app"})
+		if err != nil {
+			t.Log(err)
+			return false
+		}
+		i := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool {
+			return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready
+		})
+		if i >= 0 {
+			app = pods.Items[i]
+		}
+		return i >= 0
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	wait()
+	for path, want := range map[string]string{"hostname": app.Name, "shell": `"path":"/shell"`, "dial": `"path":"/dial"`} {
+		got, err := l.client.CoreV1().Pods(app.Namespace).ProxyGet("http", app.Name, "8080", path, map[string]string{"cmd": "id"}).DoRaw(t.Context())
+		if err != nil || !strings.Contains(string(got), want) || strings.Contains(string(got), "uid=") {
+			t.Errorf("/%s: %s, %v", path, got, err)
+		}
+	}
+	left := l.left(t)
+	for _, args := range [][]string{{"--clean", "--dry-run"}, {"--clean"}} {
+		r := run(t, l.svclab, append([]string{"--kubeconfig", l.kubeconfig}, args...)...)
+		if r.exit != 0 || !strings.Contains(r.out, app.Namespace) {
+			t.Errorf("%v: exit %d: %s%s", args, r.exit, r.out, r.err)
+		}
+		if now := l.left(t); len(args) == 2 && !slices.Equal(now, left) {
+			t.Errorf("the dry run changed %v to %v", left, now)
+		}
+	}
+	l.mustBeClean(t)
+}
+
+// RBAC lets the Job's ServiceAccount create pods everywhere. The policy of job.yaml confines it to svclab's namespaces.
+func TestLiveJobIsConfined(t *testing.T) {
+	l := foreign(t)
+	text, err := os.ReadFile(filepath.Join("..", "..", "manifests", "conformance", "job.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights, _, found := strings.Cut(string(text), "---\napiVersion: batch/v1\n")
+	if !found {
+		t.Fatal("job.yaml has no Job after its rights")
+	}
+	kubectl := func(verb string) {
+		cmd := exec.Command("kubectl", "--kubeconfig", l.kubeconfig, verb, "-f", "-")
+		cmd.Stdin = strings.NewReader(rights)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("kubectl %s: %v: %s", verb, err, out)
+		}
+	}
+	defer kubectl("delete")
+	kubectl("apply")
+	config := rest.CopyConfig(l.config)
+	config.Impersonate.UserName = "system:serviceaccount:svclab-conformance:svclab-conformance"
+	job, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, dry := t.Context(), []string{metav1.DryRunAll}
+	namespace := func(name, by string, dry []string) error {
+		_, err := job.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name,
+			Labels: map[string]string{"app.kubernetes.io/managed-by": by}}}, metav1.CreateOptions{DryRun: dry})
+		return err
+	}
+	pod := func(namespace string, change func(*corev1.PodSpec)) error {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{HostNetwork: true,
+			Containers: []corev1.Container{{Name: "c", Image: "x", SecurityContext: &corev1.SecurityContext{}}}}}
+		change(&p.Spec)
+		_, err := job.CoreV1().Pods(namespace).Create(ctx, p, metav1.CreateOptions{DryRun: dry})
+		return err
+	}
+	const own = "svclab-confined"
+	await(t, "the policy", func(context.Context) bool { return apierrors.IsForbidden(namespace("mine", "svclab", dry)) })
+	if err := namespace(own, "svclab", nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.client.CoreV1().Namespaces().Delete(context.WithoutCancel(ctx), own, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	// a new namespace has no ServiceAccount at once
+	await(t, "a pod in its own namespace to be admitted", func(context.Context) bool { return pod(own, func(*corev1.PodSpec) {}) == nil })
+	yes := true
+	for what, err := range map[string]error{
+		"a namespace without the label": namespace("svclab-x", "Helm", dry),
+		"the removal of a namespace":    job.CoreV1().Namespaces().Delete(ctx, "svclab-conformance", metav1.DeleteOptions{DryRun: dry}),
+		"the removal of others' pods":   job.CoreV1().Pods("kube-system").DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dry}, metav1.ListOptions{}),
+		"a pod elsewhere":               pod("default", func(*corev1.PodSpec) {}),
+		"a privileged pod":              pod(own, func(s *corev1.PodSpec) { s.Containers[0].SecurityContext.Privileged = &yes }),
+		"a pod with a node's processes": pod(own, func(s *corev1.PodSpec) { s.HostPID = true }),
+		"a pod with more capabilities": pod(own, func(s *corev1.PodSpec) {
+			s.Containers[0].SecurityContext.Capabilities = &corev1.Capabilities{Add: []corev1.Capability{"NET_ADMIN"}}
+		}),
+		"a pod with a node's files": pod(own, func(s *corev1.PodSpec) {
+			s.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
+		}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "svclab-conformance' denied request") {
+			t.Errorf("%s is not refused by the policy: %v", what, err)
+		}
+	}
 }
 
 const heldMessage = "another run of svclab holds this cluster"

@@ -22,7 +22,9 @@ type Permission struct {
 	Namespace string
 	// Group is empty for the core API. Resource has its subresource after a slash: "pods/exec".
 	Group, Resource string
-	Verbs           []string
+	// Name is the only object that it is about; empty: all.
+	Name  string
+	Verbs []string
 	// Optional: required only if the cluster serves the group.
 	Optional bool
 }
@@ -42,7 +44,8 @@ func Permissions() []Permission {
 		{Group: "apps", Resource: "deployments", Verbs: all},
 		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list", "watch"}},
 		{Group: "apps", Resource: "daemonsets", Verbs: []string{"list", "watch"}},
-		{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "create", "update"}},
+		{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"create"}},
+		{Group: "coordination.k8s.io", Resource: "leases", Name: lockName, Verbs: []string{"get", "update"}},
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: all},
 		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
 		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list", "watch"}, Optional: true},
@@ -71,12 +74,16 @@ func VisitPermissions(namespace string, clients bool) []Permission {
 		Permission{Resource: "namespaces", Verbs: []string{"get", "create", "patch", "delete"}},
 		Permission{Resource: "pods", Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, Namespace: cluster.ClientsNamespace},
 		Permission{Resource: "pods/exec", Verbs: []string{"get", "create"}, Namespace: cluster.ClientsNamespace},
-		Permission{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "create", "update"}, Namespace: LockNamespace})
+		Permission{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"create"}, Namespace: LockNamespace},
+		Permission{Group: "coordination.k8s.io", Resource: "leases", Name: lockName, Verbs: []string{"get", "update"}, Namespace: LockNamespace})
 }
 
 // String returns the permission as text: "create, get pods/exec in namespace shop".
 func (p Permission) String() string {
 	resource := p.Resource
+	if p.Name != "" {
+		resource += " " + p.Name
+	}
 	if p.Group != "" {
 		resource += " (" + p.Group + ")"
 	}
@@ -125,7 +132,7 @@ func Allowed(ctx context.Context, client kubernetes.Interface, contextName strin
 		if p.Optional && !served[p.Group] {
 			continue
 		}
-		missing[i] = Permission{Group: p.Group, Resource: p.Resource, Namespace: p.Namespace}
+		missing[i] = Permission{Group: p.Group, Resource: p.Resource, Name: p.Name, Namespace: p.Namespace}
 		group.Go(func() error {
 			for _, verb := range p.Verbs {
 				allowed, err := may(ctx, client, p, verb)
@@ -152,7 +159,7 @@ func Allowed(ctx context.Context, client kubernetes.Interface, contextName strin
 func may(ctx context.Context, client kubernetes.Interface, p Permission, verb string) (bool, error) {
 	resource, subresource, _ := strings.Cut(p.Resource, "/")
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: p.Namespace, Verb: verb, Group: p.Group, Resource: resource, Subresource: subresource}}}
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: p.Namespace, Verb: verb, Group: p.Group, Resource: resource, Subresource: subresource, Name: p.Name}}}
 	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
 		return false, fmt.Errorf("check whether the user may %s %s: %w", verb, p.Resource, err)

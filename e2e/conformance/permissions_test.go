@@ -78,23 +78,27 @@ func TestJobGrantsWhatIsNeeded(t *testing.T) {
 			continue
 		}
 		for _, rule := range role.Rules {
+			name := ""
+			if len(rule.ResourceNames) > 0 {
+				name = " " + rule.ResourceNames[0]
+			}
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
-					granted[verb+" "+rule.APIGroups[0]+" "+resource] = true
+					granted[strings.TrimSpace(verb+" "+rule.APIGroups[0]+" "+resource+name)] = true
 				}
 			}
 		}
 	}
 	for _, p := range VisitPermissions("shop", true) { // MissingError names the same ClusterRole
 		for _, verb := range p.Verbs {
-			if key := verb + " " + p.Group + " " + p.Resource; !granted[key] {
+			if key := strings.TrimSpace(verb + " " + p.Group + " " + p.Resource + " " + p.Name); !granted[key] {
 				t.Errorf("the ClusterRole does not grant %s", key)
 			}
 		}
 	}
 	for _, p := range Permissions() {
 		for _, verb := range p.Verbs {
-			key := verb + " " + p.Group + " " + p.Resource
+			key := strings.TrimSpace(verb + " " + p.Group + " " + p.Resource + " " + p.Name)
 			if !granted[key] {
 				t.Errorf("the ClusterRole does not grant %s", key)
 			}
@@ -109,7 +113,7 @@ func TestJobGrantsWhatIsNeeded(t *testing.T) {
 func TestPermissionsAreNamedOnce(t *testing.T) {
 	var seen []string
 	for _, p := range Permissions() {
-		key := p.Group + "/" + p.Resource
+		key := p.Group + "/" + p.Resource + "/" + p.Name
 		if slices.Contains(seen, key) {
 			t.Errorf("%s is there twice", key)
 		}
