@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/tether"
 )
 
 // Options say what to make ready.
@@ -125,17 +126,16 @@ func script(ctx context.Context, o Options, env []string, name string, args ...s
 	return parse(printed), err
 }
 
-// run runs one of the project's scripts and returns what it printed. On cancel it is interrupted, so that it can end
-// its children, and killed 20 s later.
+// run runs one of the project's scripts and returns what it printed. On cancel it and its children get a SIGTERM, so that
+// they can clean up, and a SIGKILL 20 s later.
 func run(ctx context.Context, o Options, env []string, name string, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(o.Root, "scripts", name), args...)
 	cmd.Dir = o.Root
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &out, o.Progress
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
-	if err := cmd.Run(); err != nil {
+	if err := tether.Run(cmd, syscall.SIGTERM); err != nil {
 		if ctx.Err() != nil {
 			return "", fmt.Errorf("run scripts/%s: %w", name, context.Cause(ctx))
 		}

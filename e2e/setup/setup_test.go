@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,29 @@ func TestPrepareIsCancelled(t *testing.T) {
 	}
 	if time.Since(began) > 10*time.Second || !strings.Contains(progress.String(), "ended") {
 		t.Errorf("the script was not let end by itself: %q after %v", progress.String(), time.Since(began))
+	}
+}
+
+// A cancelled script takes the programs with it that it started and does not know of.
+func TestPrepareEndsTheScriptsChildren(t *testing.T) {
+	root := checkout(t, map[string]string{"images.sh": images,
+		"engine.sh": "#!/bin/sh\n(trap '' INT; while :; do sleep 0.05; done) &\necho $! >&2\nwait\n"})
+	ctx, cancel := context.WithCancel(context.Background())
+	progress := &signalling{first: make(chan struct{})}
+	go func() { <-progress.first; cancel() }()
+	began := time.Now()
+	if _, err := Prepare(ctx, Options{Root: root, Progress: progress}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("returned after %v only", took)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(progress.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(state), ") Z ") {
+		t.Errorf("the script's child %d goes on: %s", pid, state)
 	}
 }
 

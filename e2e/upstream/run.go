@@ -9,9 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/svclab/svclab/e2e/tether"
 )
 
 // Programs are the programs that scripts/upstream.sh builds.
@@ -35,9 +38,8 @@ type Settings struct {
 	Processes int
 	// Timeout bounds the run.
 	Timeout time.Duration
-	// Interruptible, if set, is called with the command before it starts. It makes the interrupt on cancel reach the command's
-	// children: Ginkgo does not forward it, and the specs clean up only after an interrupt.
-	Interruptible func(*exec.Cmd)
+	// Keep are files that stay open until no process of the run is left, even if this one is killed: a lock.
+	Keep []*os.File
 	// Log gets a line for each spec that ends.
 	Log io.Writer
 }
@@ -116,12 +118,9 @@ func (s Settings) start(ctx context.Context, specs []Spec, report string) error 
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "HOME="+home, "KUBECONFIG="+s.Kubeconfig, "KUBECTL_KUBERC=false")
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	if s.Interruptible != nil {
-		s.Interruptible(cmd)
-	}
 	cmd.WaitDelay = grace
-	if err := cmd.Run(); err != nil {
+	// Ginkgo does not forward an interrupt to its children, and the specs clean up only after one.
+	if err := tether.Run(cmd, syscall.SIGINT, s.Keep...); err != nil {
 		return fmt.Errorf("run upstream's specs (their log is %s): %w", log.Name(), err)
 	}
 	return nil

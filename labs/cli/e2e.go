@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/tether"
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
@@ -141,14 +144,13 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd.Stdout, cmd.Stderr = log, log
-	// Ctrl-C reaches this process only: the suite's get one interrupt from it, and end in good order.
-	apart(cmd)
 	cmd.WaitDelay = 3 * time.Minute
 
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	followed := make(chan struct{})
 	go func() { defer close(followed); follow(following, progress, a.Err) }()
-	err = cmd.Run()
+	// Ctrl-C reaches this process only: the suite's get one interrupt from it, and end in good order.
+	err = tether.Run(cmd, syscall.SIGINT)
 	stop()
 	<-followed
 	if err != nil {
@@ -166,11 +168,11 @@ func (a *app) suiteProgram(ctx context.Context) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-tags=e2e", "-o", program, "./e2e/suites")
 	cmd.Dir = a.Config.Root
-	apart(cmd)
-	var said []byte
-	a.beating("compiling the suite", func() { said, err = cmd.CombinedOutput() })
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	a.beating("compiling the suite", func() { err = tether.Run(cmd, syscall.SIGINT) })
 	if err != nil {
-		return "", fmt.Errorf("compile the suite: %w\n%s", err, said)
+		return "", fmt.Errorf("compile the suite: %w\n%s", err, said.Bytes())
 	}
 	return program, nil
 }

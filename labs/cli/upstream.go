@@ -70,7 +70,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 		return err
 	}
 	settings.Kubeconfig, settings.Context, settings.Client = lab.Kubeconfig(), lab.Context(), lab.Client()
-	settings.Output, settings.Interruptible, settings.Log = filepath.Join(a.Config.Output, upstreamFolder), apart, a.Err
+	settings.Output, settings.Log = filepath.Join(a.Config.Output, upstreamFolder), a.Err
 
 	theirs, failed := upstream.Run(ctx, settings, specs)
 	if failed != nil && (ctx.Err() != nil || len(theirs.Specs) == 0) {
