@@ -5,7 +5,7 @@
 #   up      make sure there is an engine; print DOCKER_HOST=… when it is not the ambient one
 #   env     print DOCKER_HOST=… of the engine that is in use, without starting any
 #   status  say in a line which engine is in use
-#   down    stop svclab's own engine, and no other
+#   down    stop svclab's own engine, and no other, unless somebody uses a cluster in it
 #
 # The engine that is there is used if a privileged container starts under it. Otherwise, on Linux as root, a private
 # engine is run: own socket, data root, pid file and log under SVCLAB_ENGINE_HOME (/var/lib/svclab) and
@@ -23,6 +23,13 @@ log=$home/dockerd.log
 before=$run/before # what was before the engine started, as lines "NAME VALUE"
 
 answers() { DOCKER_HOST=${1:-} timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# Prints what the docker command here reaches if that is no Docker engine.
+not_docker() {
+  local said
+  said=$(timeout 20 docker --version 2>/dev/null; timeout 20 docker version --format '{{json .Server.Components}}' 2>/dev/null) || true
+  case ${said,,} in *podman*) echo Podman ;; *nerdctl*) echo nerdctl ;; esac
+}
 
 # A private engine that we started: its pid file names a live dockerd that was given our socket.
 our_pid() {
@@ -235,6 +242,22 @@ raise_inotify() {
   fi
 }
 
+# Takes the locks of the engine's clusters and of image builds until this script ends; see e2e/cluster/lock.go.
+claim_engine() {
+  local id lock descriptor
+  id=$(DOCKER_HOST=$socket timeout 20 docker info --format '{{.ID}}' 2>/dev/null) || id=
+  id=${id//[^A-Za-z0-9-]/-}
+  # shellcheck disable=SC2231 # an engine that does not answer has any ID
+  for lock in "$run"/cluster-*@${id:-*}.lock "$cache_dir/build.lock"; do
+    [[ -f $lock ]] || continue
+    exec {descriptor}<"$lock"
+    flock --nonblock "$descriptor" && continue
+    if [[ $lock == "$cache_dir/build.lock" ]]; then die "images are being built in svclab's engine" "wait until that ends, or stop it"; fi
+    lock=${lock##*/cluster-}
+    die "cluster ${lock%@*} in svclab's engine is in use by $(tail -n 1 <"/proc/self/fd/$descriptor")" "wait until that ends, or stop it"
+  done
+}
+
 stop_private() {
   local pid bridge bridges
   if ! our_pid >/dev/null && ! was_started; then
@@ -293,6 +316,9 @@ in_use() {
 case ${1:-} in
   up)
     said=
+    if [[ ${SVCLAB_ENGINE:-} != private ]] && ! our_pid >/dev/null && other=$(not_docker) && [[ -n $other ]]; then
+      die "the docker command here reaches $other, which svclab does not support" "install Docker (https://docs.docker.com/engine/install/), or name the socket of a Docker engine with DOCKER_HOST"
+    fi
     if current=$(in_use); then
       if our_pid >/dev/null || starts_privileged "${DOCKER_HOST:-}"; then
         printf '%s' "${current:+$current
@@ -318,7 +344,10 @@ case ${1:-} in
       die "no engine is in use" "make engine-up"
     fi
     ;;
-  down) stop_private ;;
+  down)
+    claim_engine
+    stop_private
+    ;;
   *)
     sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2

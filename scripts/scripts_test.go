@@ -128,6 +128,12 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 			[]string{"the checkout's version is v0.1.0, not v9.9.9", "git checkout v9.9.9"}},
 		{"images are built for another machine", map[string]string{"docker": `case "$*" in *Os}}/*) echo linux/s390x ;; *) echo 28.0.0 ;; esac`}, []string{"IMAGES=build"}, []string{"images.sh"},
 			[]string{"only on the engine's own system: it is linux/s390x", "IMAGES=pull"}},
+		{"podman under docker's name", map[string]string{"docker": `case "$1" in --version) echo podman version 5.4.2 ;; *) exit 1 ;; esac`}, nil, []string{"engine.sh", "up"},
+			[]string{"reaches Podman, which svclab does not support", "fix: install Docker"}},
+		{"podman's socket", map[string]string{"docker": `case "$1" in --version) echo Docker version 28 ;; version) echo '[{"Name":"Podman Engine"}]' ;; esac`}, nil, []string{"engine.sh", "up"},
+			[]string{"reaches Podman, which svclab does not support"}},
+		{"nerdctl under docker's name", map[string]string{"docker": `echo nerdctl version 2.0.3`}, nil, []string{"engine.sh", "up"},
+			[]string{"reaches nerdctl, which svclab does not support"}},
 		{"disk nearly full", map[string]string{"docker": deadEngine, "id": "echo 0", "df": fullDisk}, nil, []string{"engine.sh", "up"},
 			[]string{"1 GiB free", "12 GiB are needed", "fix: free some space"}},
 		{"no engine in use", map[string]string{"docker": deadEngine}, nil, []string{"engine.sh", "env"},
@@ -191,6 +197,45 @@ func TestDownStopsNoEngineOfOthers(t *testing.T) {
 	}
 	if err := other.Process.Signal(os.Signal(syscallZero)); err != nil {
 		t.Errorf("a process that only has the pid of the file was stopped: %v", err)
+	}
+}
+
+// An engine whose clusters somebody uses is not stopped, nor one that images are built in.
+func TestDownRefusesWhileTheEngineIsInUse(t *testing.T) {
+	for name, c := range map[string]struct {
+		lock, docker, want string
+	}{
+		"a cluster in it":                         {"cluster-lab@A-B.lock", "echo A:B", "cluster lab in svclab's engine is in use by process 7 (svclab verify)"},
+		"a cluster in another":                    {"cluster-lab@C-D.lock", "echo A:B", ""},
+		"a cluster, and the engine is not asked":  {"cluster-lab@C-D.lock", "exit 1", "cluster lab in svclab's engine is in use by process 7"},
+		"images that are built":                   {"cache/build.lock", "echo A:B", "images are being built in svclab's engine"},
+		"another file that somebody happens lock": {"engine.lock", "echo A:B", ""},
+	} {
+		folder := t.TempDir()
+		path := filepath.Join(folder, c.lock)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("process 7 (svclab verify)\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		env := []string{"SVCLAB_ENGINE_RUN=" + folder, "SVCLAB_CACHE=" + folder + "/cache"}
+		down := func() outcome { return run(t, map[string]string{"docker": c.docker}, env, "engine.sh", "down") }
+		holder := exec.Command("flock", path, "sh", "-c", "echo; read -r _")
+		release, err := holder.StdinPipe()
+		out, piped := holder.StdoutPipe()
+		if err := errors.Join(err, piped, holder.Start()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil { // it has the lock
+			t.Fatal(err)
+		}
+		if got := down(); got.code == 0 != (c.want == "") || !strings.Contains(got.stderr, c.want) {
+			t.Errorf("%s: exit code %d, %s; want %q", name, got.code, got.stderr, c.want)
+		}
+		if err := errors.Join(release.Close(), holder.Wait()); err != nil && holder.ProcessState.ExitCode() != 1 { // read's, at the end of its input
+			t.Fatal(err)
+		}
+		if got := down(); got.code != 0 || !strings.Contains(got.stderr, "is not running") {
+			t.Errorf("%s: afterwards exit code %d, %s", name, got.code, got.stderr)
+		}
 	}
 }
 
