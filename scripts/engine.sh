@@ -28,7 +28,7 @@ answers() { DOCKER_HOST=${1:-} timeout 20 docker version --format '{{.Server.Ver
 not_docker() {
   local said
   said=$(timeout 20 docker --version 2>/dev/null; timeout 20 docker version --format '{{json .Server.Components}}' 2>/dev/null) || true
-  case ${said,,} in *podman*) echo Podman ;; *nerdctl*) echo nerdctl ;; esac
+  case $said in *[Pp]odman*) echo Podman ;; *nerdctl*) echo nerdctl ;; esac
 }
 
 # A private engine that we started: its pid file names a live dockerd that was given our socket.

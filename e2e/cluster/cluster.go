@@ -38,7 +38,9 @@ type Cluster struct {
 	// provider and engine are those of a cluster of svclab's own; nil for an existing one.
 	provider *kind.Provider
 	engine   *docker.Engine
-	lock     *Lock
+	// info is what the engine says of itself; see ping.
+	info docker.Info
+	lock *Lock
 	// made: this process made the client pods of an existing cluster, and is to remove them; inLab: that cluster is one of
 	// svclab's own, whose other client pods stay.
 	made, inLab bool
@@ -144,6 +146,9 @@ func (c *Cluster) DNS() netip.AddrPort { return c.dns }
 
 // OutsideAddrs are the addresses of the outside world, IPv4 first; none where there is no such world.
 func (c *Cluster) OutsideAddrs() []netip.Addr { return c.outside }
+
+// Lock is the lock that the process has on the cluster.
+func (c *Cluster) Lock() *Lock { return c.lock }
 
 // Close ends the use of the cluster and leaves it as it is: what was broken for a test is restored, the lock is freed,
 // and what was put into an existing cluster is removed.

@@ -23,7 +23,7 @@ func (c *Cluster) create(ctx context.Context, want desired, have actual) error {
 	if err := c.remove(ctx, have); err != nil {
 		return err
 	}
-	if err := checkPort(ctx, c.engine, c.settings.HostPort); err != nil {
+	if err := checkPort(ctx, c.engine, c.info.Local(), c.settings.HostPort); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.settings.Output, 0o755); err != nil {
@@ -32,7 +32,11 @@ func (c *Cluster) create(ctx context.Context, want desired, have actual) error {
 	if err := os.WriteFile(c.settings.kindFile(), want.config, 0o644); err != nil {
 		return fmt.Errorf("create cluster %s: %w", name, err)
 	}
-	if err := os.WriteFile(c.settings.intent(), []byte(want.marker.Summary+"\n"), 0o644); err != nil {
+	intent, err := c.intent()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(intent, []byte(want.marker.Summary+"\n"), 0o600); err != nil {
 		return fmt.Errorf("create cluster %s: %w", name, err)
 	}
 	c.logf("creating cluster %s: %s", name, want.marker.Summary)

@@ -19,6 +19,7 @@ const (
 	ownerLabel   = "io.svclab.cluster" // the cluster's name
 	configLabel  = "io.svclab.config"  // the fingerprint of what cannot be changed live
 	summaryLabel = "io.svclab.summary" // the same for people
+	runLabel     = "io.svclab.run"     // the run of the suite that made it, see Use
 )
 
 // markerPath is the file on the control plane's node that says that creation came to its end.
@@ -51,7 +52,11 @@ func (c *Cluster) inspect(ctx context.Context) (have actual, err error) {
 			err = fmt.Errorf("inspect cluster %s: %w", name, err)
 		}
 	}()
-	if _, err := os.Stat(c.settings.intent()); err == nil {
+	intent, err := c.intent()
+	if err != nil {
+		return have, err
+	}
+	if _, err := os.Stat(intent); err == nil {
 		have.Intent = true
 	}
 	if have.Nodes, err = engine.Containers(ctx, "label="+kind.Label+"="+name); err != nil {

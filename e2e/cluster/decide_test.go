@@ -3,7 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +80,12 @@ type fakeEngine struct {
 	asked   []string
 }
 
+// What docker version and docker info print of an engine, in part.
+const (
+	serverText = `{"Version":"20.10","Components":[{"Name":"Engine"}]}`
+	infoText   = `{"ID":"ABCD:EFGH","OperatingSystem":"Debian GNU/Linux 12 (bookworm)"}`
+)
+
 func (f *fakeEngine) engine() *docker.Engine {
 	return docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
 		line := strings.Join(c.Argv[1:], " ")
@@ -99,7 +108,7 @@ func (f *fakeEngine) engine() *docker.Engine {
 // Whatever Up and Down are called with, a cluster that svclab did not make sees no command that changes anything.
 func TestForeignClusterIsLeftAlone(t *testing.T) {
 	fake := &fakeEngine{t: t, answers: map[string]string{
-		"version --format":                       "20.10",
+		"version --format": serverText, "info --format": infoText,
 		"label=io.x-k8s.kind.cluster=svclab":     "1",
 		"container inspect 1":                    `[{"Id":"1","Name":"/svclab-control-plane","State":{"Status":"running"},"NetworkSettings":{"Networks":{"kind":{}}}}]`,
 		"cp svclab-control-plane:/kind/svclab/c": "error: Error: No such container:path",
@@ -112,13 +121,72 @@ func TestForeignClusterIsLeftAlone(t *testing.T) {
 	if _, err := Down(t.Context(), s); !errors.Is(err, ErrForeignCluster) {
 		t.Errorf("Down: %v", err)
 	}
-	if _, err := Attach(t.Context(), s); !errors.Is(err, ErrForeignCluster) {
+	if _, err := Attach(t.Context(), s, Shared); !errors.Is(err, ErrForeignCluster) {
 		t.Errorf("Attach: %v", err)
 	}
 	for _, line := range fake.asked {
 		verb, _, _ := strings.Cut(line, " ")
-		if verb != "version" && verb != "ps" && verb != "container" && !strings.HasPrefix(line, "network ls") && !strings.HasPrefix(line, "cp svclab-control-plane:") {
+		if !slices.Contains([]string{"version", "info", "context"}, verb) && verb != "ps" && verb != "container" && !strings.HasPrefix(line, "network ls") && !strings.HasPrefix(line, "cp svclab-control-plane:") {
 			t.Errorf("it ran docker %s", line)
+		}
+	}
+}
+
+// A run of the suite deletes only the cluster that it made, whatever it finds.
+func TestARunDeletesOnlyWhatItMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		made    string // the run that made the cluster
+		workers int    // wanted; the cluster has none
+		up      error
+		deleted bool
+	}{
+		"a cluster that svclab up made":             {"", 0, nil, false},
+		"one that another run made":                 {"9", 0, nil, false},
+		"one with another configuration":            {"", 1, ErrNotOfRun, false},
+		"its own":                                   {"7", 0, nil, true},
+		"its own, which the settings do not fit to": {"7", 1, nil, true},
+	} {
+		there, s := testSettings(t), testSettings(t)
+		there.Workers, s.Workers, s.Use.Run = 0, c.workers, "7"
+		var changed []string
+		s.Engine = docker.New("", docker.WithRunner(func(_ context.Context, command docker.Command) error {
+			line := strings.Join(command.Argv[1:], " ")
+			switch {
+			case strings.HasPrefix(line, "network inspect"):
+				_, err := fmt.Fprintf(command.Stdout, `[{"Name":%q,"Labels":{%q:%q,%q:%q}}]`, s.Name, ownerLabel, s.Name, runLabel, c.made)
+				return err
+			case strings.HasPrefix(line, "rm ") || strings.HasPrefix(line, "network rm ") || strings.HasPrefix(line, "network create"):
+				changed = append(changed, line)
+				return errors.New("exit status 1") // which ends the attempt
+			}
+			return running(there, command)
+		}))
+		if c.up != nil {
+			if _, err := Up(t.Context(), s); !errors.Is(err, c.up) || !strings.Contains(err.Error(), "was there before this run") || len(changed) > 0 {
+				t.Errorf("%s: Up: %v; it ran %q", name, err, changed)
+			}
+		}
+		_, err := Down(t.Context(), s)
+		if deleted := len(changed) > 0; deleted != c.deleted || !deleted && err != nil {
+			t.Errorf("%s: Down: %v; it ran %q", name, err, changed)
+		}
+	}
+}
+
+// The host is a client only where it is on the nodes' network.
+func TestHostApart(t *testing.T) {
+	loopback := netip.MustParseAddr("127.0.0.1") // which every machine has
+	for want, c := range map[string]struct {
+		info   docker.Info
+		bridge netip.Addr
+	}{
+		"": {docker.Info{Endpoint: "tcp://127.0.0.1:2375"}, loopback},
+		"this machine has none of the addresses of the nodes' bridge ([192.0.2.1])":             {docker.Info{}, netip.MustParseAddr("192.0.2.1")},
+		"Docker Desktop has its networks in a virtual machine":                                  {docker.Info{Desktop: true}, netip.MustParseAddr("192.0.2.1")},
+		"the Docker engine is reached at ssh://ann@build, and its networks are on that machine": {docker.Info{Endpoint: "ssh://ann@build"}, netip.MustParseAddr("192.0.2.1")},
+	} {
+		if got, err := hostApart(c.info, []netip.Addr{c.bridge}); got != want || err != nil {
+			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	}
 }

@@ -41,14 +41,27 @@ func (c *Cluster) remove(ctx context.Context, have actual) error {
 	return nil
 }
 
+// mayDelete returns an error if the cluster must stay: svclab was to delete it because of why, in a run that did not make it.
+// What is left of a creation that was cut off never was a cluster, and may go.
+func (c *Cluster) mayDelete(have actual, why string) error {
+	run := c.settings.Use.Run
+	network, _ := have.ours(c.settings.Name)
+	if run == "" || have.Marker == nil || network.Labels[runLabel] == run {
+		return nil
+	}
+	return problem(ErrNotOfRun, "look whether somebody needs it; to delete it: svclab down; or use another cluster (--name)",
+		"cluster %s was there before this run, which leaves it as it is (%s)", c.settings.Name, why)
+}
+
 // Down deletes the cluster that Up made under that name, whole: nodes, the outside world, the network, the kubeconfig.
-// It says whether there was anything. One that svclab did not make is refused.
+// It says whether there was anything. One that svclab did not make is refused. In a run it deletes what the run made, and
+// leaves any other cluster.
 func Down(ctx context.Context, s Settings) (existed bool, err error) {
 	c := own(s)
 	if err := c.ping(ctx); err != nil {
 		return false, err
 	}
-	if c.lock, err = Acquire(s.RuntimeDir, s.Engine.Host(), s.Name); err != nil {
+	if c.lock, err = c.acquire(Alone); err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, c.lock.Release()) }()
@@ -75,11 +88,18 @@ func (c *Cluster) takeDown(ctx context.Context) (existed bool, err error) {
 		return false, foreign(c.settings.Name, d.Why)
 	}
 	existed = network || len(have.Nodes)+len(have.Others) > 0
+	if c.mayDelete(have, "") != nil {
+		return false, nil // Up has said so
+	}
 	began := time.Now()
 	if err := c.remove(ctx, have); err != nil { // also where nothing existed: a kubeconfig may be left
 		return existed, err
 	}
-	if err := os.Remove(c.settings.intent()); err != nil && !os.IsNotExist(err) {
+	intent, err := c.intent()
+	if err != nil {
+		return existed, err
+	}
+	if err := os.Remove(intent); err != nil && !os.IsNotExist(err) {
 		return existed, fmt.Errorf("delete cluster %s: %w", c.settings.Name, err)
 	}
 	if !existed {

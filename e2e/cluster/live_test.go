@@ -40,7 +40,7 @@ func TestLive(t *testing.T) {
 		if _, err := cluster.Down(t.Context(), s); !errors.Is(err, cluster.ErrLocked) {
 			t.Errorf("Down meanwhile: %v", err)
 		}
-		attached, err := cluster.Attach(t.Context(), s)
+		attached, err := cluster.Attach(t.Context(), s, cluster.Free)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,12 +286,14 @@ func TestLiveVersion(t *testing.T) {
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for name, use := range map[string]func(context.Context, cluster.Settings) (*cluster.Cluster, error){"Up": cluster.Up, "Attach": cluster.Attach} {
+	for name, use := range map[string]func(context.Context, cluster.Settings) (*cluster.Cluster, error){"Up": cluster.Up, "Attach": func(ctx context.Context, s cluster.Settings) (*cluster.Cluster, error) {
+		return cluster.Attach(ctx, s, cluster.Free)
+	}} {
 		if _, err := use(t.Context(), wrong); !errors.Is(err, cluster.ErrVersion) {
 			t.Errorf("%s of a cluster that exists: %v", name, err)
 		}
 	}
-	if _, err := cluster.Attach(t.Context(), s); err != nil {
+	if _, err := cluster.Attach(t.Context(), s, cluster.Free); err != nil {
 		t.Errorf("the cluster was touched: %v", err)
 	}
 }

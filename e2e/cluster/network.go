@@ -16,10 +16,10 @@ func (c *Cluster) createNetwork(ctx context.Context, m marker) error {
 	var err error
 	mtu := c.bridgeMTU(ctx)
 	for attempt := range 8 {
-		args := networkArgs(m, mtu, nil)
+		args := networkArgs(m, c.settings.Use.Run, mtu, nil)
 		if c.settings.Family == Dual {
 			subnet := uniqueLocal(m.Name, attempt)
-			args = networkArgs(m, mtu, &subnet)
+			args = networkArgs(m, c.settings.Use.Run, mtu, &subnet)
 		}
 		if err = c.engine.Run(ctx, args...); err == nil {
 			return nil
@@ -32,10 +32,13 @@ func (c *Cluster) createNetwork(ctx context.Context, m marker) error {
 }
 
 // networkArgs are the arguments of docker that create the network. A nil subnet leaves IPv6 out; the engine chooses IPv4's.
-func networkArgs(m marker, mtu string, ipv6 *netip.Prefix) []string {
+func networkArgs(m marker, run, mtu string, ipv6 *netip.Prefix) []string {
 	args := []string{"network", "create", "--driver", "bridge",
 		"--label", ownerLabel + "=" + m.Name, "--label", configLabel + "=" + m.Config, "--label", summaryLabel + "=" + m.Summary,
 		"--opt", "com.docker.network.bridge.enable_ip_masquerade=true"}
+	if run != "" {
+		args = append(args, "--label", runLabel+"="+run)
+	}
 	if mtu != "" {
 		args = append(args, "--opt", "com.docker.network.driver.mtu="+mtu)
 	}

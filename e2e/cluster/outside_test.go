@@ -105,14 +105,14 @@ func TestOutsideArgs(t *testing.T) {
 func TestNetworkArgs(t *testing.T) {
 	m := marker{Name: "lab", Config: "c0ffee", Summary: "two words"}
 	subnet := uniqueLocal("lab", 0)
-	got := networkArgs(m, "1400", &subnet)
+	got := networkArgs(m, "", "1400", &subnet)
 	want := []string{"network", "create", "--driver", "bridge", "--label", "io.svclab.cluster=lab", "--label", "io.svclab.config=c0ffee",
 		"--label", "io.svclab.summary=two words", "--opt", "com.docker.network.bridge.enable_ip_masquerade=true",
 		"--opt", "com.docker.network.driver.mtu=1400", "--ipv6", "--subnet", subnet.String(), "lab"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if got := strings.Join(networkArgs(m, "", nil), " "); strings.Contains(got, "ipv6") || strings.Contains(got, "mtu") {
+	if got := strings.Join(networkArgs(m, "", "", nil), " "); strings.Contains(got, "ipv6") || strings.Contains(got, "mtu") {
 		t.Error(got)
 	}
 	local := netip.MustParsePrefix("fd00::/8")

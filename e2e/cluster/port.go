@@ -17,9 +17,9 @@ import (
 )
 
 // checkPort returns a *Problem that is ErrPortTaken when something listens on the port of 127.0.0.1 here. An engine on
-// another machine publishes there, so its ports are not checked.
-func checkPort(ctx context.Context, engine *docker.Engine, port uint16) error {
-	if port == 0 || !engine.Local() {
+// another machine, not a local one, publishes there, so its ports are not checked.
+func checkPort(ctx context.Context, engine *docker.Engine, local bool, port uint16) error {
+	if port == 0 || !local {
 		return nil
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))

@@ -17,6 +17,8 @@ var (
 	ErrPortTaken = errors.New("port taken")
 	// ErrLocked: another svclab works with that cluster.
 	ErrLocked = errors.New("cluster in use")
+	// ErrNotOfRun: a run of the suite would have to delete a cluster that it did not make.
+	ErrNotOfRun = errors.New("not made in this run")
 	// ErrSettings: a setting has a value that is not allowed.
 	ErrSettings = errors.New("bad setting")
 	// ErrNoCluster: there is no such cluster.

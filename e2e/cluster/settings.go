@@ -49,6 +49,8 @@ type Settings struct {
 	Engine    *docker.Engine
 	// PodsFor is how long a client pod in a cluster that svclab did not make may run; 0: no bound.
 	PodsFor time.Duration
+	// Use says who uses the cluster.
+	Use Use
 	// Log receives progress, one line each; nil: dropped.
 	Log io.Writer
 }

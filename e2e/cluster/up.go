@@ -31,7 +31,7 @@ func Up(ctx context.Context, s Settings) (*Cluster, error) {
 	if err := c.ping(ctx); err != nil {
 		return nil, err
 	}
-	if c.lock, err = Acquire(s.RuntimeDir, s.Engine.Host(), s.Name); err != nil {
+	if c.lock, err = c.acquire(Alone); err != nil {
 		return nil, err
 	}
 	if err := c.bringUp(ctx, want); err != nil {
@@ -70,8 +70,13 @@ func own(s Settings) *Cluster {
 	return &Cluster{progress: &progress{out: s.Log}, settings: s, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
 }
 
-func (c *Cluster) ping(ctx context.Context) error {
-	if _, err := c.engine.Ping(ctx); err != nil {
+// ping reads what the engine says of itself.
+func (c *Cluster) ping(ctx context.Context) (err error) {
+	switch c.info, err = c.engine.Info(ctx); {
+	case errors.Is(err, docker.ErrUnsupported):
+		return problem(docker.ErrUnsupported, "use a Docker engine: install Docker, or name the socket of one with DOCKER_HOST",
+			"svclab supports neither Podman nor nerdctl").because(err)
+	case err != nil:
 		return problem(ErrNoEngine, "start Docker, or run: make doctor", "no Docker engine answers at %s",
 			cmp.Or(c.engine.Host(), "the docker command's default")).because(err)
 	}
@@ -86,6 +91,9 @@ func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 		return err
 	}
 	d := decide(have, want.marker, want.kind.Nodes())
+	if err := c.mayDelete(have, d.Why); err != nil && d.Action == recreate {
+		return err
+	}
 	switch d.Action {
 	case refuse:
 		return foreign(c.settings.Name, d.Why)
@@ -101,6 +109,9 @@ func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 	case reuse:
 		c.logf("cluster %s is there", c.settings.Name)
 	}
+	if c.settings.Use.Run != "" {
+		c.logf("cluster %s was there before this run, so it stays; to delete it: svclab down", c.settings.Name)
+	}
 	if err == nil {
 		err = c.takeOver(ctx)
 	}
@@ -113,6 +124,9 @@ func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 	}
 	if errors.Is(err, ErrVersion) { // the same image would give the same version again
 		return err
+	}
+	if kept := c.mayDelete(have, err.Error()); kept != nil {
+		return kept
 	}
 	c.logf("cluster %s does not work again (%v); creating it again", c.settings.Name, err)
 	return c.create(ctx, want, have)
@@ -196,9 +210,9 @@ func (c *Cluster) freshKubeconfig() error {
 	return err
 }
 
-// Attach returns the cluster that Up made and that runs, changing nothing and taking no lock: for the other processes
-// of a run, and for readers. The error is ErrNoCluster when no cluster is as the settings describe.
-func Attach(ctx context.Context, s Settings) (*Cluster, error) {
+// Attach returns the cluster that Up made and that runs, changing nothing. It has the lock until Close, the lock's Release or the
+// end of the process. The error is ErrNoCluster when no cluster is as the settings describe.
+func Attach(ctx context.Context, s Settings, access Access) (c *Cluster, err error) {
 	c, want, err := prepare(s)
 	if err != nil {
 		return nil, err
@@ -206,40 +220,52 @@ func Attach(ctx context.Context, s Settings) (*Cluster, error) {
 	if err := c.ping(ctx); err != nil {
 		return nil, err
 	}
+	if c.lock, err = c.acquire(access); err != nil {
+		return nil, err
+	}
+	if err := c.attach(ctx, want); err != nil && !errors.Is(err, ErrNoDNS) {
+		return nil, errors.Join(err, c.lock.Release())
+	} else {
+		return c, err
+	}
+}
+
+func (c *Cluster) attach(ctx context.Context, want desired) error {
+	name := c.settings.Name
 	have, err := c.inspect(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch d := decide(have, want.marker, want.kind.Nodes()); d.Action {
 	case reuse:
 	case refuse:
-		return nil, foreign(s.Name, d.Why)
+		return foreign(name, d.Why)
 	case create:
-		return nil, problem(ErrNoCluster, "svclab up", "there is no cluster %s", s.Name)
+		return problem(ErrNoCluster, "svclab up", "there is no cluster %s", name)
 	default:
-		return nil, problem(ErrNoCluster, "svclab up", "cluster %s cannot be used as it is: %s", s.Name, d.Why)
+		return problem(ErrNoCluster, "svclab up", "cluster %s cannot be used as it is: %s", name, d.Why)
 	}
 	if _, err := os.Stat(c.kubeconfig); err != nil {
 		if err := c.freshKubeconfig(); err != nil {
-			return nil, err
+			return err
 		}
 	} else if err := c.provider.Load(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.connect(c.provider.KubernetesRestConfig()); err != nil {
-		return nil, err
+		return err
 	}
 	for _, container := range have.Others {
 		if container.Name == c.outsideName() {
-			c.outside = container.Networks[s.Name].Addrs
+			c.outside = container.Networks[name].Addrs
 		}
 	}
 	if err := c.checkVersion(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); apierrors.IsNotFound(err) {
-		return c, problem(ErrNoDNS, "svclab learn reset, or to create the cluster again: svclab down && svclab up",
-			"cluster %s has lost its Service kube-system/kube-dns", s.Name)
+		return problem(ErrNoDNS, "svclab learn reset, or to create the cluster again: svclab down && svclab up",
+			"cluster %s has lost its Service kube-system/kube-dns", name)
 	}
-	return c, c.findDNS(ctx)
+	return c.findDNS(ctx)
 }

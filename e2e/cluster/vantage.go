@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -17,8 +19,9 @@ import (
 )
 
 // Vantages are the vantages that clients can use now: pod/SLOT and node/SLOT for every node, outside, host. One that
-// cannot be used because StopNode or PauseNode was called says so, and is left out of tables. One that should work and
-// does not, for any other reason, is not left out: probes from it fail, which makes a verdict Inconclusive.
+// cannot be used because StopNode or PauseNode was called, or because this machine is not on the nodes' network, says so, and
+// is left out of tables. One that should work and does not, for any other reason, is not left out: probes from it fail, which
+// makes a verdict Inconclusive.
 func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -50,9 +53,11 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(vantages,
-		reach.Vantage{Name: "outside", Kind: reach.Outside, Addrs: c.outside},
-		reach.Vantage{Name: "host", Kind: reach.Host, Addrs: hostAddrs(network, c.engine)}), nil
+	host := reach.Vantage{Name: "host", Kind: reach.Host, Addrs: gateways(network)}
+	if host.Unusable, err = hostApart(c.info, host.Addrs); err != nil {
+		return nil, fmt.Errorf("list the vantages: %w", err)
+	}
+	return append(vantages, reach.Vantage{Name: "outside", Kind: reach.Outside, Addrs: c.outside}, host), nil
 }
 
 // vantageNodes are the nodes that clients run on: those of a cluster of svclab's own in the order of its slots, in another
@@ -102,11 +107,22 @@ func nodeVantage(node *corev1.Node, slot string) reach.Vantage {
 	return reach.Vantage{Name: "node/" + slot, Kind: reach.Node, Node: node.Name, Addrs: slices.Concat(world.NodeAddrs(node), world.Gateways(node))}
 }
 
-// hostAddrs are this machine's addresses on the nodes' network, where it has any: the bridge's.
-func hostAddrs(network docker.Network, engine *docker.Engine) []netip.Addr {
-	if !engine.Local() {
-		return nil
+// hostApart says why this machine has none of the addresses of the nodes' bridge, and so is no vantage; "" where it has one.
+func hostApart(info docker.Info, bridge []netip.Addr) (string, error) {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", fmt.Errorf("read this machine's addresses: %w", err)
 	}
+	for _, addr := range own {
+		if prefix, err := netip.ParsePrefix(addr.String()); err == nil && slices.Contains(bridge, prefix.Addr()) {
+			return "", nil
+		}
+	}
+	return cmp.Or(info.Apart(), fmt.Sprintf("this machine has none of the addresses of the nodes' bridge (%v)", bridge)), nil
+}
+
+// gateways are the addresses of the nodes' bridge, which are those of the machine that the engine runs on.
+func gateways(network docker.Network) []netip.Addr {
 	var addrs []netip.Addr
 	for _, subnet := range network.Subnets {
 		gateway := subnet.Gateway

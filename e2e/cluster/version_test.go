@@ -52,7 +52,7 @@ func TestAttachRefusesAnotherVersion(t *testing.T) {
 	s.Engine = docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
 		return running(s, c)
 	}))
-	_, err := Attach(t.Context(), s)
+	_, err := Attach(t.Context(), s, Free)
 	var p *Problem
 	if !errors.Is(err, ErrVersion) || !errors.As(err, &p) || p.ExitCode() != 2 {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestAttachRefusesAnotherVersion(t *testing.T) {
 		}
 	}
 	s.Version = "1.36"
-	if _, err := Attach(t.Context(), s); errors.Is(err, ErrVersion) {
+	if _, err := Attach(t.Context(), s, Free); errors.Is(err, ErrVersion) {
 		t.Errorf("the right version: %v", err)
 	}
 	if _, err := os.Stat(s.Kubeconfig()); err != nil {
@@ -79,7 +79,10 @@ func running(s Settings, c docker.Command) error {
 	}
 	switch strings.Join(c.Argv[1:3], " ") {
 	case "version --format":
-		_, err = io.WriteString(c.Stdout, "29")
+		_, err = io.WriteString(c.Stdout, serverText)
+	case "info --format":
+		_, err = io.WriteString(c.Stdout, infoText)
+	case "context inspect":
 	case "ps --all", "network ls":
 		_, err = io.WriteString(c.Stdout, "1")
 	case "container inspect":

@@ -48,7 +48,7 @@ func attach(t *testing.T) *live {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cluster.Attach(t.Context(), settings)
+	c, err := cluster.Attach(t.Context(), settings, cluster.Free)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/tether"
 )
 
 // Local is the Exec of the machine that svclab runs on, for the host vantage. It ignores the vantage, so pass it host vantages
@@ -36,6 +37,7 @@ func (l *Local) Exec(ctx context.Context, _ reach.Vantage, argv []string, stdin 
 		return errors.New("run nothing on the host: the command is empty")
 	}
 	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	tether.Bind(command)
 	command.Stdout, command.Stderr = stdout, stderr
 	command.Cancel = func() error { return interrupt(command.Process) }
 	command.WaitDelay = killAfter

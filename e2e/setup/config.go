@@ -28,6 +28,8 @@ type Config struct {
 	Output string
 	// Root is the checkout.
 	Root string
+	// Use says who uses the cluster.
+	Use cluster.Use
 	// Manifests is the project's folder manifests/.
 	Manifests fs.FS
 	// Log gets progress.
@@ -44,7 +46,7 @@ func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
 	d := cluster.Defaults()
 	c := Config{Name: env("NAME", d.Name), ProxyMode: env("MODE", d.ProxyMode), Family: env("FAMILY", d.Family),
 		Kubernetes: env("KUBERNETES", ""), Images: env("IMAGES", ""), Output: env("OUTPUT", filepath.Join(root, "_output")),
-		Root: root, Manifests: manifests, Log: log}
+		Root: root, Manifests: manifests, Log: log, Use: cluster.Use{Checkout: root, Run: env("RUN", "")}}
 	for _, number := range []struct {
 		name string
 		to   *int
@@ -65,7 +67,7 @@ func env(name, otherwise string) string {
 func (c Config) Environ() []string {
 	return []string{"SVCLAB_NAME=" + c.Name, "SVCLAB_MODE=" + c.ProxyMode, "SVCLAB_FAMILY=" + c.Family, "SVCLAB_KUBERNETES=" + c.Kubernetes,
 		"SVCLAB_IMAGES=" + c.Images, "SVCLAB_WORKERS=" + strconv.Itoa(c.Workers), "SVCLAB_HOST_PORT=" + strconv.Itoa(c.HostPort),
-		"SVCLAB_OUTPUT=" + c.Output, "SVCLAB_ROOT=" + c.Root}
+		"SVCLAB_OUTPUT=" + c.Output, "SVCLAB_ROOT=" + c.Root, "SVCLAB_RUN=" + c.Use.Run}
 }
 
 func (c Config) options() Options {
@@ -83,7 +85,7 @@ func (c Config) Check() error {
 func (c Config) settings() cluster.Settings {
 	s := cluster.Defaults()
 	s.Name, s.ProxyMode, s.Family, s.Workers, s.HostPort = c.Name, c.ProxyMode, c.Family, c.Workers, uint16(c.HostPort)
-	s.Output, s.Manifests, s.Log = c.Output, c.Manifests, c.Log
+	s.Output, s.Manifests, s.Log, s.Use = c.Output, c.Manifests, c.Log, c.Use
 	return s
 }
 
@@ -109,6 +111,6 @@ func (c Config) Engine(ctx context.Context) (cluster.Settings, error) {
 	if err != nil {
 		return cluster.Settings{}, err
 	}
-	s.Name, s.Output, s.Log, s.Engine = c.Name, c.Output, c.Log, docker.New(host)
+	s.Name, s.Output, s.Log, s.Use, s.Engine = c.Name, c.Output, c.Log, c.Use, docker.New(host)
 	return s, nil
 }

@@ -3,6 +3,7 @@ package setup
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -99,9 +100,16 @@ func examineEngine(ctx context.Context, c Config, canInstall bool) Finding {
 		host, err = Engine(ctx, Options{Root: c.Root, Progress: new(strings.Builder)})
 	}
 	if err == nil {
-		version, err := docker.New(host).Ping(ctx)
-		if err == nil {
-			f.Found = fmt.Sprintf("Docker %s at %s", version, cmp.Or(host, "its default socket"))
+		info, err := docker.New(host).Info(ctx)
+		switch apart := info.Apart(); {
+		case errors.Is(err, docker.ErrUnsupported):
+			return Finding{What: "engine", State: Missing, Found: err.Error(),
+				Fix: "svclab supports neither Podman nor nerdctl: install Docker, or name the socket of a Docker engine with DOCKER_HOST"}
+		case err == nil:
+			f.Found = fmt.Sprintf("Docker %s at %s", info.Version, cmp.Or(info.Endpoint, "its default socket"))
+			if apart != "" {
+				f.Found += "; this machine sends no requests (the vantage host): " + apart
+			}
 			return f
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/tether"
 )
 
 // Run is a kubectl command, with the lab's kubeconfig and the scenario's namespace.
@@ -90,6 +91,7 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 	argv = append(argv, words[1:]...)
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, env.Settings.Kubectl, argv...)
+	tether.Bind(command)
 	command.Stdout, command.Stderr = &stdout, &stderr
 	command.Env = append(os.Environ(), "KUBECACHEDIR="+cache, "KUBECONFIG="+env.Cluster.Kubeconfig(), "KUBECTL_KUBERC=false", "LC_ALL=C")
 	// A credential plugin that kubectl started may hold the pipes open after kubectl was killed; Wait would wait for it.

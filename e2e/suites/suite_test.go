@@ -4,6 +4,7 @@ package suites_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,6 +37,7 @@ func TestServices(t *testing.T) {
 type shared struct {
 	Started time.Time
 	Cluster report.Cluster
+	Use     cluster.Use
 }
 
 // suite is one process's view of the run.
@@ -78,6 +80,10 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	began := time.Now()
 	config, err := setup.FromEnv(manifests.FS(), progress)
 	Expect(err).NotTo(HaveOccurred())
+	config.Use.Command = "the Ginkgo suite"
+	if config.Use.Run == "" { // not started by svclab e2e
+		config.Use.Run = rand.Text()[:8]
+	}
 	settings, err := config.Settings(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	theSuite.owner, err = cluster.Up(ctx, settings)
@@ -91,7 +97,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	}, NodeTimeout(4*time.Minute))
 	described, err := lab.Cluster{Cluster: theSuite.owner}.Describe(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	handed, err := json.Marshal(shared{Started: began, Cluster: described})
+	handed, err := json.Marshal(shared{Started: began, Cluster: described, Use: config.Use})
 	Expect(err).NotTo(HaveOccurred())
 	return handed
 }, func(ctx SpecContext, handed []byte) {
@@ -99,9 +105,10 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	var err error
 	theSuite.config, err = setup.FromEnv(manifests.FS(), progress)
 	Expect(err).NotTo(HaveOccurred())
+	theSuite.config.Use = theSuite.shared.Use
 	settings, err := theSuite.config.Settings(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	attached, err := cluster.Attach(ctx, settings)
+	attached, err := cluster.Attach(ctx, settings, cluster.Shared)
 	Expect(err).NotTo(HaveOccurred())
 	theSuite.lab = lab.Cluster{Cluster: attached}
 	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(runner.Lines(progress)),

@@ -3,22 +3,28 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/tether"
 	"github.com/svclab/svclab/labs/cli/console"
+	"github.com/svclab/svclab/labs/lesson"
 )
 
 func (a *app) e2e() *cobra.Command {
@@ -32,6 +38,9 @@ func (a *app) e2e() *cobra.Command {
 		Short: "Set everything up, run the whole suite with Ginkgo, take everything down",
 		Long: `Does what make e2e does: prepares the machine, lets Ginkgo create the cluster and run every scenario as a spec, several at
 once, prints the tables, writes the reports to the output folder, and deletes the cluster unless --keep is given.
+
+It deletes only a cluster that it made itself in this run. One that is there and fits the flags is used and stays. It
+refuses one that differs from them, and one in which an exercise of svclab learn is under way.
 
 Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
 		Example: "  svclab e2e\n  svclab e2e --mode iptables --focus nodeport --keep\n  svclab e2e --label-filter scenario:nodeport",
@@ -58,8 +67,13 @@ type suite struct {
 	labels, focus string
 }
 
-func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) error {
-	run, ran := a.suite(ctx, s)
+func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) (err error) {
+	settings, lock, err := a.forRun(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	run, ran := a.suite(ctx, s, settings, lock)
 	if run == nil {
 		return ran
 	}
@@ -72,25 +86,17 @@ func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) error {
 	return console.Judged(run.Result())
 }
 
-// suite runs the suite on a cluster made for it. The run is nil where there is no result to be told; where there is one,
+// suite runs the suite on the cluster that the settings describe, which is locked. The run is nil where there is no result to be told; where there is one,
 // the error says what Ginkgo said, which includes that a scenario failed.
-func (a *app) suite(ctx context.Context, s suite) (*report.Run, error) {
-	// What cannot be right is refused before anything is built.
-	if _, err := a.scenarios(nil); err != nil {
-		return nil, err
-	}
-	settings, err := a.Config.Settings(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (a *app) suite(ctx context.Context, s suite, settings cluster.Settings, lock *cluster.Lock) (*report.Run, error) {
 	result := filepath.Join(a.Config.Output, report.JSONFile)
 	if err := os.Remove(result); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("begin a new result: %w", err)
 	}
-	ran := a.ginkgo(ctx, s)
+	ran := a.ginkgo(ctx, s, lock)
 	if !s.keep {
-		// Ginkgo deletes the cluster at the end of the suite. That it is gone is made sure of here, for a suite
-		// that was cut off as well.
+		// Ginkgo deletes the cluster at the end of the suite, if the suite made it. That it is gone is made sure of here, for
+		// a suite that was cut off as well.
 		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		if _, err := cluster.Down(clean, settings); err != nil {
@@ -112,9 +118,66 @@ func (a *app) suite(ctx context.Context, s suite) (*report.Run, error) {
 	return &run, ran
 }
 
+// forRun makes the machine ready for a run of the suite and takes its cluster's lock. It begins a run: see cluster.Use.
+func (a *app) forRun(ctx context.Context, s suite) (settings cluster.Settings, lock *cluster.Lock, err error) {
+	// What cannot be right is refused before anything is built.
+	if err := s.check(); err != nil {
+		return settings, nil, err
+	}
+	if _, err := a.scenarios(nil); err != nil {
+		return settings, nil, err
+	}
+	a.Config.Use.Run = rand.Text()[:8]
+	if settings, err = a.Config.Settings(ctx); err != nil {
+		return settings, nil, err
+	}
+	if lock, err = cluster.Acquire(ctx, settings, cluster.Alone); err != nil {
+		return settings, nil, err
+	}
+	there, err := cluster.Attach(ctx, settings, cluster.Free)
+	if err != nil {
+		return settings, lock, nil // the suite creates it, or says why not
+	}
+	open, err := openExercises(ctx, there.Client())
+	if err == nil && len(open) > 0 {
+		err = fmt.Errorf("an exercise of svclab learn is open in cluster %s, whose Services the scenarios would meet (namespace %s); use another cluster (--name), or delete this one: svclab down",
+			settings.Name, strings.Join(open, ", "))
+	}
+	if err != nil {
+		return settings, nil, errors.Join(err, lock.Release())
+	}
+	return settings, lock, nil
+}
+
+// check returns what is wrong with the flags of a run.
+func (s suite) check() error {
+	if s.procs < 1 {
+		return fmt.Errorf("--procs=%d: at least one spec must run at once", s.procs)
+	}
+	if _, err := regexp.Compile(s.focus); err != nil {
+		return fmt.Errorf("--focus: %w", err)
+	}
+	return nil
+}
+
+// openExercises lists the namespaces of exercises that learners have open in a cluster.
+func openExercises(ctx context.Context, client kubernetes.Interface) ([]string, error) {
+	namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: lesson.ExerciseLabel})
+	if err != nil {
+		return nil, fmt.Errorf("look for exercises in the cluster: %w", err)
+	}
+	var open []string
+	for _, n := range namespaces.Items {
+		if strings.HasPrefix(n.Name, lesson.Prefix) {
+			open = append(open, n.Name)
+		}
+	}
+	return open, nil
+}
+
 // ginkgo runs the suite in the checkout. Its processes write their progress to one file, which is shown as it grows: the
 // output of a parallel process is otherwise held back until its spec ends.
-func (a *app) ginkgo(ctx context.Context, s suite) error {
+func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	if err := os.MkdirAll(a.Config.Output, 0o755); err != nil {
 		return fmt.Errorf("make the output folder: %w", err)
 	}
@@ -150,7 +213,7 @@ func (a *app) ginkgo(ctx context.Context, s suite) error {
 	followed := make(chan struct{})
 	go func() { defer close(followed); follow(following, progress, a.Err) }()
 	// Ctrl-C reaches this process only: the suite's get one interrupt from it, and end in good order.
-	err = tether.Run(cmd, syscall.SIGINT)
+	err = tether.Run(cmd, syscall.SIGINT, lock.Files()...)
 	stop()
 	<-followed
 	if err != nil {

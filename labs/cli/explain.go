@@ -182,7 +182,7 @@ func (a *app) explainLab(ctx context.Context, service string, intent explain.Int
 	if err != nil {
 		return found, err
 	}
-	c, err := cluster.Attach(ctx, settings)
+	c, err := cluster.Attach(ctx, settings, cluster.Free)
 	if err != nil {
 		return found, err
 	}

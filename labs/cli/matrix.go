@@ -45,7 +45,7 @@ Exit codes: 0 every run passed, 1 a scenario failed in one of them, 2 no verdict
 
 // runMatrix runs all combinations and prints the comparison. A run that failed does not end it. A run that left no result
 // does, and then the comparison covers the runs before it.
-func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, plain bool) error {
+func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, plain bool) (err error) {
 	if len(modes) == 0 || len(families) == 0 {
 		return errors.New("a matrix needs at least one of --modes and one of --families")
 	}
@@ -65,10 +65,20 @@ func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, 
 			runs = append(runs, one)
 		}
 	}
+	_, lock, err := a.forRun(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	for i, one := range runs {
+		one.Config.Use = a.Config.Use
 		head := one.Config.ProxyMode + " " + one.Config.Family
 		_, _ = fmt.Fprintf(a.Err, "svclab: %s, %d of %d\n", head, i+1, len(runs))
-		run, err := one.suite(ctx, s)
+		var run *report.Run
+		settings, err := one.Config.Settings(ctx)
+		if err == nil {
+			run, err = one.suite(ctx, s, settings, lock)
+		}
 		if run == nil {
 			trouble = fmt.Errorf("%s: %w", head, err)
 			break

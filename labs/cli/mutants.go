@@ -93,6 +93,9 @@ func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err
 		defer cancel()
 		err = errors.Join(err, made.Close(clean))
 	}()
+	if err := a.warn(ctx, made); err != nil {
+		return err
+	}
 	if why := made.Lacks(scenario.NodeControl); why != "" {
 		return fmt.Errorf("mutants inject faults into the cluster they run on: %s", why)
 	}

@@ -71,6 +71,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	}
 	settings.Kubeconfig, settings.Context, settings.Client = lab.Kubeconfig(), lab.Context(), lab.Client()
 	settings.Output, settings.Log = filepath.Join(a.Config.Output, upstreamFolder), a.Err
+	settings.Keep = lab.Lock().Files()
 
 	theirs, failed := upstream.Run(ctx, settings, specs)
 	if failed != nil && (ctx.Err() != nil || len(theirs.Specs) == 0) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,13 +110,26 @@ func (a *app) lab(ctx context.Context) (lab.Cluster, report.Cluster, error) {
 	if err != nil {
 		return lab.Cluster{}, report.Cluster{}, err
 	}
-	attached, err := cluster.Attach(ctx, settings)
+	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
 	if err != nil {
+		return lab.Cluster{}, report.Cluster{}, err
+	}
+	if err := a.warn(ctx, attached); err != nil {
 		return lab.Cluster{}, report.Cluster{}, err
 	}
 	found := lab.Cluster{Cluster: attached}
 	described, err := found.Describe(ctx)
 	return found, described, err
+}
+
+// warn says that an exercise is open in the cluster, if so.
+func (a *app) warn(ctx context.Context, c *cluster.Cluster) error {
+	open, err := openExercises(ctx, c.Client())
+	if err == nil && len(open) > 0 {
+		_, err = fmt.Fprintf(a.Err, "svclab: warning: an exercise of svclab learn is open in cluster %s (namespace %s): its Services and those of the scenarios may meet\n",
+			c.Name(), strings.Join(open, ", "))
+	}
+	return err
 }
 
 // publish writes the run's files, prints it, and returns its verdict.

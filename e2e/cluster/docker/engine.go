@@ -15,10 +15,9 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
-)
 
-// ErrNoEngine says that no Docker engine answers.
-var ErrNoEngine = errors.New("no Docker engine answers")
+	"github.com/svclab/svclab/e2e/tether"
+)
 
 // Command is one program to run.
 type Command struct {
@@ -57,9 +56,11 @@ func New(host string, opts ...Option) *Engine {
 	return e
 }
 
-// Start is the Runner that really runs a command. When ctx ends the program is killed.
+// Start is the Runner that really runs a command. When ctx ends the program is killed; on Linux also when this process ends.
 func Start(ctx context.Context, command Command) error {
 	cmd := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
+	tether.Bind(cmd)
+	cmd.WaitDelay = 5 * time.Second // a helper that docker started, such as ssh, may hold its streams
 	cmd.Env = append(os.Environ(), command.Env...)
 	cmd.Stdout, cmd.Stderr = command.Stdout, command.Stderr
 	if command.Stdin == nil {
@@ -83,11 +84,6 @@ func Start(ctx context.Context, command Command) error {
 // Host is the engine's DOCKER_HOST value, empty for the ambient one.
 func (e *Engine) Host() string { return e.host }
 
-// Local reports whether the engine is reached through this machine, so that its published ports are here.
-func (e *Engine) Local() bool {
-	return e.host == "" || strings.HasPrefix(e.host, "unix://") || strings.HasPrefix(e.host, "npipe://")
-}
-
 // Line is the command `docker args…` for this engine as a person can paste it into a shell.
 func (e *Engine) Line(args ...string) string {
 	line := shellescape.QuoteCommand(append([]string{"docker"}, args...))
@@ -97,8 +93,31 @@ func (e *Engine) Line(args ...string) string {
 	return line
 }
 
+// The bounds of docker's commands, on a busy machine. The first holds for those that only read, askingCommands.
+const (
+	askWithin = time.Minute
+	doWithin  = 10 * time.Minute
+)
+
+const askingCommands = " version info ps port context "
+
+// bounded returns a context that ends when `docker args…` must have ended. A program in a container that is fed from stdin, such
+// as a prober, runs as long as ctx.
+func bounded(ctx context.Context, args []string, stdin bool) (context.Context, context.CancelFunc) {
+	within := doWithin
+	switch {
+	case args[0] == "exec" && stdin:
+		return ctx, func() {}
+	case strings.Contains(askingCommands, " "+args[0]+" "), len(args) > 1 && (args[1] == "inspect" || args[1] == "ls"):
+		within = askWithin
+	}
+	return context.WithTimeoutCause(ctx, within, fmt.Errorf("it did not end within %v; see whether the engine answers (docker info), and restart it if not", within))
+}
+
 // Stream runs `docker args…` with the streams connected.
 func (e *Engine) Stream(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args ...string) error {
+	ctx, cancel := bounded(ctx, args, stdin != nil)
+	defer cancel()
 	var tail bytes.Buffer
 	command := Command{Argv: append([]string{"docker"}, args...), Stdin: stdin, Stdout: stdout, Stderr: &tail}
 	if stderr != nil {
@@ -142,15 +161,6 @@ func ExecArgs(container string, argv []string, stdin bool) []string {
 		args = append(args, "--interactive")
 	}
 	return append(append(args, container), argv...)
-}
-
-// Ping returns the engine's version, or an error that is ErrNoEngine.
-func (e *Engine) Ping(ctx context.Context) (version string, err error) {
-	version, err = e.Output(ctx, "version", "--format", "{{.Server.Version}}")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoEngine, err)
-	}
-	return version, nil
 }
 
 // Error is a docker command that failed.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
@@ -51,9 +52,6 @@ func TestAmbientEngineGetsNoHost(t *testing.T) {
 	if line := engine.Line("exec", "a", "sh", "-c", "echo $HOME"); line != "docker exec a sh -c 'echo $HOME'" {
 		t.Error(line)
 	}
-	if !engine.Local() || docker.New("tcp://10.0.0.1:2375").Local() {
-		t.Error("an engine is local when it is reached by a socket file")
-	}
 }
 
 func TestErrorsSayTheCommandAndTheLastLine(t *testing.T) {
@@ -88,13 +86,6 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-func TestPingWithoutEngine(t *testing.T) {
-	engine := docker.New("", docker.WithRunner(func(context.Context, docker.Command) error { return exec.ErrNotFound }))
-	if _, err := engine.Ping(t.Context()); !errors.Is(err, docker.ErrNoEngine) || !errors.Is(err, exec.ErrNotFound) {
-		t.Error(err)
-	}
-}
-
 func TestCancelledCommandSaysWhy(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("interrupted by the user")
@@ -105,6 +96,33 @@ func TestCancelledCommandSaysWhy(t *testing.T) {
 	if err := engine.Run(ctx, "ps"); !errors.Is(err, why) {
 		t.Error(err)
 	}
+}
+
+// A hung engine is waited for as long as its commands may take, and named.
+func TestCommandsAreBounded(t *testing.T) {
+	hangs := docker.WithRunner(func(ctx context.Context, _ docker.Command) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	for within, args := range map[time.Duration][]string{
+		time.Minute:      {"network", "inspect", "bridge"},
+		10 * time.Minute: {"rm", "--force", "node"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			err := docker.New("", hangs).Run(t.Context(), args...)
+			if took := time.Since(began); took != within || err == nil || !strings.Contains(err.Error(), "did not end within "+within.String()+"; see whether the engine answers") {
+				t.Errorf("docker %v: %v after %v", args, err, took)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // a prober
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := docker.New("", hangs).Exec(ctx, "node", []string{"prober"}, strings.NewReader(""), nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
 }
 
 // A program that ends while its stdin is open must not be waited for.

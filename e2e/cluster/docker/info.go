@@ -50,7 +50,7 @@ func (i Info) Apart() string {
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	text, err := e.Output(ctx, "version", "--format", "{{json .Server}}")
 	info, other := parseServer(text)
-	if err != nil || info.Version == "" {
+	if other == "" && (err != nil || info.Version == "") {
 		// Podman and nerdctl under the name of docker fail here, or print no server
 		if program, _ := e.Output(ctx, "--version"); !strings.HasPrefix(program, "Docker") {
 			other = program

@@ -67,6 +67,7 @@ func (a *App) NeedsCheckout(cmd *cobra.Command) {
 		if a.Config, err = setup.FromEnv(a.Manifests, a.Err); err != nil {
 			return err
 		}
+		a.Config.Use.Command = cmd.CommandPath()
 		for _, f := range clusterFlags() {
 			switch {
 			case !cmd.Flags().Changed(f.name):

@@ -44,6 +44,8 @@ type environment struct {
 	values     course.Values
 	kubeconfig string
 	dynamic    dynamic.Interface
+	// unlock frees the cluster's lock; nil: there is none.
+	unlock func() error
 	// copyKubectl is a command that copies the lab's own kubectl to this machine.
 	copyKubectl string
 }
@@ -83,11 +85,12 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 		_, _ = s.Err.Write(log.Bytes())
 		return nil, err
 	}
-	attached, err := cluster.Attach(ctx, settings)
+	attached, err := cluster.Attach(ctx, settings, cluster.Shared)
 	if errors.Is(err, cluster.ErrNoCluster) {
-		if attached, err = s.raise(ctx, settings, err); err != nil {
+		if err = s.raise(ctx, settings, err); err != nil {
 			return nil, err
 		}
+		attached, err = cluster.Attach(ctx, settings, cluster.Shared)
 	}
 	if err != nil && !errors.Is(err, cluster.ErrNoDNS) { // a learner may have deleted CoreDNS: sound says so, and a reset restores it
 		return nil, err
@@ -101,29 +104,29 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 		runner.WithFailed(func(context.Context, string, string) error { return nil }))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))
 	return &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Folder: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
-		dynamic: attached.Dynamic(), copyKubectl: copying}, nil
+		dynamic: attached.Dynamic(), unlock: attached.Lock().Release, copyKubectl: copying}, nil
 }
 
 // raise brings the cluster up if the learner agrees. why says why that is necessary.
-func (s *session) raise(ctx context.Context, settings cluster.Settings, why error) (*cluster.Cluster, error) {
+func (s *session) raise(ctx context.Context, settings cluster.Settings, why error) error {
 	if !s.flags.yes {
 		if !s.interactive {
-			return nil, s.repair(coach.ClusterGone, why)
+			return s.repair(coach.ClusterGone, why)
 		}
 		s.spinner.clear()
 		s.Say(coach.ClusterGone, why)
 		s.Say(coach.BringUp, s.command("up"))
 		answer, err := s.ask(coach.RaiseAsk)
 		if err != nil || answer != "" && !agreed(answer) {
-			return nil, s.repair(coach.ClusterGone, why)
+			return s.repair(coach.ClusterGone, why)
 		}
 	}
 	settings.Log = s.Err
 	up, err := cluster.Up(ctx, settings)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return up, up.Close(ctx)
+	return up.Close(ctx)
 }
 
 // agreed reports whether an answer means yes.

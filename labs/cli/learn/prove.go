@@ -70,7 +70,7 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	if err != nil {
 		return err
 	}
-	attached, err := cluster.Attach(ctx, settings)
+	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,11 @@ func (s *session) shell(ctx context.Context) error {
 	if command.Env, err = s.environment(); err != nil {
 		return err
 	}
+	if s.env.unlock != nil { // a shell may stay open for days, and the cluster be brought up again from it
+		if err := s.env.unlock(); err != nil {
+			return err
+		}
+	}
 	err = command.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) { // an exit code is that of the learner's last command, and no error of svclab
