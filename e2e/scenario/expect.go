@@ -265,7 +265,16 @@ func (b By) String() string {
 		text += " with " + b.Pods
 	}
 	if len(b.On) > 0 {
-		text += " on " + strings.Join(b.On, ", ")
+		on := slices.Clone(b.On)
+		for i, slot := range on {
+			switch slot {
+			case "own":
+				on[i] = "the client's node"
+			case "target":
+				on[i] = "the target's node"
+			}
+		}
+		text += " on " + strings.Join(on, ", ")
 	}
 	if len(b.States) > 0 {
 		text += " that is " + strings.Join(b.States, " or ")
