@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -184,7 +185,8 @@ func (c *Cluster) PutProber(ctx context.Context, pod *corev1.Pod, container, pat
 	return err
 }
 
-// carryProber needs sh, cat, chmod and mv in the container, and a folder for the path that can be written.
+// carryProber sends the prober compressed, because a conformance run puts it into some fifty pods, and the cluster may be far
+// away. It needs sh, gzip, chmod and mv in the container, and a folder for the path that can be written.
 func (c *Cluster) carryProber(ctx context.Context, pod *corev1.Pod, container string, pathOf func(program []byte) string) (string, error) {
 	key := string(pod.UID) + " " + container // and the container's ID: its files go with it
 	for _, status := range pod.Status.ContainerStatuses {
@@ -205,9 +207,19 @@ func (c *Cluster) carryProber(ctx context.Context, pod *corev1.Pod, container st
 		if c.execContainer(ctx, pod.Namespace, pod.Name, container, []string{"test", "-x", path}, nil, nil, nil) == nil {
 			return path, nil
 		}
+		packed, err := c.programs.get("gzip "+node.Status.NodeInfo.Architecture, func() ([]byte, error) {
+			var buffer bytes.Buffer
+			to := gzip.NewWriter(&buffer)
+			_, err := to.Write(program)
+			err = errors.Join(err, to.Close()) // which writes the rest
+			return buffer.Bytes(), err
+		})
+		if err != nil {
+			return "", fmt.Errorf("compress the prober: %w", err)
+		}
 		// Another process may look for the file meanwhile, so it appears under its name only when it is complete.
-		script := `cat > "$0.$$" && chmod 755 "$0.$$" && mv "$0.$$" "$0"`
-		if err := c.execContainer(ctx, pod.Namespace, pod.Name, container, []string{"sh", "-c", script, path}, bytes.NewReader(program), nil, nil); err != nil {
+		script := `gzip -dc > "$0.$$" && chmod 755 "$0.$$" && mv "$0.$$" "$0"`
+		if err := c.execContainer(ctx, pod.Namespace, pod.Name, container, []string{"sh", "-c", script, path}, bytes.NewReader(packed), nil, nil); err != nil {
 			return "", fmt.Errorf("put the prober into pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		return path, nil
