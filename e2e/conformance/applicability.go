@@ -17,6 +17,8 @@ type environment struct {
 	outside, host string
 	// metalLB: the load balancer is MetalLB. Some steps check its pools and events.
 	metalLB bool
+	// nodePorts is the range of node ports, "30000-32767". Empty: unknown.
+	nodePorts string
 	// kubectl is why kubectl cannot run; empty: it can.
 	kubectl string
 }
@@ -45,7 +47,8 @@ func adapt(s scenario.Scenario, env environment) adapted {
 	f := adapted{left: map[string]string{}}
 	all := s.Steps
 	s.Steps = nil
-	if env.kubectl != "" && slices.ContainsFunc(all, func(step scenario.Step) bool { _, is := step.Action.(steps.Run); return is }) {
+	changes := func(step scenario.Step) bool { run, is := step.Action.(steps.Run); return is && !run.ReadOnly() }
+	if env.kubectl != "" && slices.ContainsFunc(all, changes) {
 		f.skip = "it runs kubectl, and " + env.kubectl
 	}
 	if env.outside != "" {
@@ -108,6 +111,9 @@ func (f *adapted) narrowed(s scenario.Scenario, step scenario.Step, env environm
 
 // adaptStep reports whether a step applies and, if not, why. flows are the omitted flows.
 func (e environment) adaptStep(s scenario.Scenario, step scenario.Step, flows map[string]bool) (kept bool, why string) {
+	if usual := "30000-32767"; e.nodePorts != "" && e.nodePorts != usual && aboutRange(step, usual) {
+		return false, "the API server's range of node ports is " + e.nodePorts + ", not " + usual
+	}
 	switch action := step.Action.(type) {
 	case steps.Traffic:
 		switch {
@@ -116,6 +122,10 @@ func (e environment) adaptStep(s scenario.Scenario, step scenario.Step, flows ma
 			return false, e.outside
 		case action.Start == nil && flows[action.Name()]:
 			return false, leftFlow
+		}
+	case steps.Run:
+		if e.kubectl != "" {
+			why = "it runs kubectl, and " + e.kubectl
 		}
 	case steps.Check:
 		why = e.lacks(vantagesOf(action.Args))
@@ -178,6 +188,12 @@ func vantagesOf(args json.RawMessage) []string {
 		return nil // the check itself reports its invalid arguments
 	}
 	return named.From
+}
+
+// aboutRange reports whether a step is about the usual range of node ports.
+func aboutRange(step scenario.Step, usual string) bool {
+	check, is := step.Action.(steps.Check)
+	return is && check.Name == "node-port-in-range" || mentions([]scenario.Step{step}, usual)
 }
 
 // mentions reports whether any step contains a text.

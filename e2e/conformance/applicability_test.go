@@ -103,6 +103,7 @@ func TestFitScenarios(t *testing.T) {
 		{"shared-address", foreign, nil, "about MetalLB"},
 		{"externalname", foreign, nil, "none of its traffic can be sent here"},
 		{"expose", environment{kubectl: "kubectl is missing"}, nil, "runs kubectl"},
+		{"nodeport", environment{kubectl: "kubectl is missing"}, []string{"kubectl get service shows both ports"}, ""},
 	} {
 		f := adapt(one(t, c.name), c.on)
 		if c.skip != "" {

@@ -54,8 +54,11 @@ func (r Run) Describe() string {
 	return "run " + strings.Join(strings.Fields(strings.ReplaceAll(r.Command, "\\\n", " ")), " ")
 }
 
-// ReadOnly is false.
-func (Run) ReadOnly() bool { return false }
+// ReadOnly reports whether it is a kubectl get.
+func (r Run) ReadOnly() bool {
+	words, err := scenario.Words(r.Command)
+	return err == nil && len(words) > 1 && words[1] == "get"
+}
 
 // Uses has the command as a request, unless it is to fail. What it prints is judged.
 func (r Run) Uses(scenario.Scenario) scenario.Uses {
