@@ -48,8 +48,7 @@ var reserved = map[string]map[string]string{
 		"e2e/wait": "it is the one loop",
 	},
 	"k8s.io/apimachinery/pkg/util/wait": {
-		"e2e/wait":        "the type of the conditions of klient/wait/conditions",
-		"e2e/conformance": "the lock of a run: what it waits for is another run's, and its errors are worded by their own callers",
+		"e2e/wait": "the type of the conditions of klient/wait/conditions",
 	},
 	"k8s.io/client-go/dynamic/dynamicinformer": {
 		"e2e/wait": "its watches list first and survive the end of a watch, which those of klient/k8s/watcher do not",
@@ -59,8 +58,8 @@ var reserved = map[string]map[string]string{
 	},
 	"k8s.io/client-go/informers": {},
 	"k8s.io/apimachinery/pkg/watch": {
-		"e2e/checks":      "the check of deletecollection judges the events of one watch",
-		"e2e/conformance": "the detection of a load balancer needs the answer of one watch within a fixed time",
+		"e2e/checks": "the check of deletecollection judges the events of one watch",
+		"e2e/wait":   "the type of what its informers watch",
 	},
 	"time.Sleep": {},
 	"time.Tick":  {},

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/e2e-framework/klient/decoder"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/grace"
@@ -77,7 +78,7 @@ func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructure
 		var group errgroup.Group // one that is refused does not cut the others off
 		group.SetLimit(8)
 		for _, object := range batch {
-			group.Go(func() error { return c.applyOne(ctx, object) })
+			group.Go(func() error { return c.applyOne(ctx, object, serverSide) })
 		}
 		if err := group.Wait(); err != nil {
 			return err
@@ -86,13 +87,13 @@ func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructure
 	return nil
 }
 
-func (c *Cluster) applyOne(ctx context.Context, object *unstructured.Unstructured) error {
+func (c *Cluster) applyOne(ctx context.Context, object *unstructured.Unstructured, options ...resources.PatchOption) error {
 	text, err := object.MarshalJSON()
 	if err == nil {
 		request, answered := grace.Context(ctx)
 		defer answered()
 		// Patch writes the answer into the object that it is given, and an object with managedFields cannot be applied again.
-		err = c.objects.Patch(request, object.DeepCopy(), k8s.Patch{PatchType: types.ApplyPatchType, Data: text}, serverSide)
+		err = c.objects.Patch(request, object.DeepCopy(), k8s.Patch{PatchType: types.ApplyPatchType, Data: text}, options...)
 	}
 	if err != nil {
 		return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)

@@ -1,14 +1,18 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
@@ -16,6 +20,9 @@ import (
 
 // managedLabel marks what svclab put into a cluster.
 const managedLabel = "app.kubernetes.io/managed-by"
+
+// clientContainer is the container of the client pods.
+const clientContainer = "client"
 
 // labLabel marks the client pods, and their namespace, that belong to a cluster of svclab's own and stay with it.
 const labLabel = "svclab.io/lab"
@@ -82,6 +89,12 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 	if err != nil {
 		return err
 	}
+	if c.engine == nil {
+		for _, object := range objects {
+			c.settings.Extras.Add(object)
+		}
+		return c.runForeign(ctx, objects, pods)
+	}
 	if err := c.removeEnded(ctx); err != nil {
 		return err
 	}
@@ -90,6 +103,70 @@ func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 		return err
 	}
 	return c.podsReady(ctx, "every client pod to be ready", pods)
+}
+
+// runForeign runs clients in a cluster that svclab did not make. The namespace comes first, and a dry run of the pods in it. A node on
+// which a client does not start is then no vantage, if clients start on another.
+func (c *Cluster) runForeign(ctx context.Context, objects []*unstructured.Unstructured, pods []clientPod) error {
+	if err := c.removeEnded(ctx); err != nil {
+		return err
+	}
+	secrets := c.settings.Extras.Secret()
+	for _, secret := range secrets {
+		secret.SetNamespace(ClientsNamespace)
+	}
+	if err := c.applyUntilAdmitted(ctx, "the namespace "+ClientsNamespace+" to be admitted", slices.Concat(objects[:1], secrets)); err != nil {
+		return err
+	}
+	// the first two are of a pod and of a host-network pod; the others differ only by the node
+	if err := c.DryRun(ctx, ClientsNamespace, objects[1:min(len(objects), 3)]); err != nil {
+		return err
+	}
+	if err := c.applyUntilAdmitted(ctx, "the client pods to be admitted", objects[1:]); err != nil {
+		return err
+	}
+	var (
+		ready  int
+		since  = time.Now()
+		broken map[string]error
+	)
+	err := c.await(ctx, "every client pod to be ready", clientsReadyIn, wait.List(c.objects, ClientsNamespace, &corev1.PodList{}, func(there *corev1.PodList) (bool, string) {
+		var (
+			ended   bool
+			waiting int
+			seen    string
+		)
+		if broken, waiting, ended, seen = started(there.Items, pods); len(pods)-waiting > ready {
+			ready, since = len(pods)-waiting, time.Now()
+		}
+		return ended || ready > 0 && time.Since(since) > stragglersIn, seen
+	}), c.on("", "pods", ClientsNamespace, ""))
+	var ranOut *wait.Error
+	if err != nil && (ctx.Err() != nil || !errors.As(err, &ranOut)) {
+		return err
+	}
+	for node, why := range broken {
+		if len(broken)*2 == len(pods) { // each node has two pods
+			return cmp.Or(err, fmt.Errorf("no client started on any node; %s: %w", node, why))
+		}
+	}
+	c.broken = broken
+	return nil
+}
+
+// started returns the nodes on which a client is not ready, with the reason, and the number of these clients. ended: no client that is
+// not ready will become so.
+func started(there []corev1.Pod, wanted []clientPod) (broken map[string]error, waiting int, ended bool, seen string) {
+	broken, ended = map[string]error{}, true
+	for _, want := range wanted {
+		done, why := ready(there, []clientPod{want})
+		if done {
+			continue
+		}
+		waiting, broken[want.Node], seen = waiting+1, errors.New(why), seen+why+"; "
+		ended = ended && slices.ContainsFunc(there, func(p corev1.Pod) bool { return p.Name == want.Name && p.Status.Phase == corev1.PodFailed })
+	}
+	return broken, waiting, ended, strings.TrimSuffix(seen, "; ")
 }
 
 // removeEnded removes client pods that will never run again, such as evicted ones, so that they are created again.
@@ -134,6 +211,9 @@ func ready(there []corev1.Pod, wanted []clientPod) (done bool, seen string) {
 
 // podState says in a few words why a pod is not ready.
 func podState(pod *corev1.Pod) string {
+	if pod.Status.Reason != "" { // the kubelet has refused it
+		return strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message)
+	}
 	for _, status := range pod.Status.ContainerStatuses {
 		if w := status.State.Waiting; w != nil {
 			return strings.TrimSpace(w.Reason + " " + w.Message)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -46,6 +47,11 @@ type Cluster struct {
 	made, inLab bool
 	// slots are the slots of an existing cluster's nodes, by name; see UseNodes.
 	slots map[string]string
+	// broken are the nodes of an existing cluster on which a client did not start, with the reason.
+	broken map[string]error
+	// services lists the Services of all namespaces of an existing cluster, until stopWatch is called.
+	services  func(context.Context) ([]corev1.Service, error)
+	stopWatch context.CancelFunc
 	// learned is what an existing cluster was found to be, without clients and with them.
 	learned memo[finding]
 	// dns is the address of the cluster's DNS Service.
@@ -57,8 +63,10 @@ type Cluster struct {
 	// programs are the probers by architecture, probers their paths by vantage.
 	programs memo[[]byte]
 	probers  memo[string]
-	sessions probe.Pool
-	undo     undos
+	// containers are those in which programs are run, by namespace/pod.
+	containers memo[string]
+	sessions   probe.Pool
+	undo       undos
 }
 
 var (
@@ -100,6 +108,9 @@ func (c *Cluster) Lacks(f scenario.Feature) string {
 func (c *Cluster) connect(config *rest.Config) error {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 200, 400 // of one small cluster's only user
+	if c.engine == nil {
+		config.QPS, config.Burst = 50, 100 // kubectl's own
+	}
 	config.UserAgent = "svclab"
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -154,6 +165,9 @@ func (c *Cluster) Lock() *Lock { return c.lock }
 // and what was put into an existing cluster is removed.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.sessions.Close()
+	if c.stopWatch != nil {
+		c.stopWatch()
+	}
 	err := c.RestoreAll(ctx)
 	if c.made {
 		err = errors.Join(err, c.removeClients(ctx))

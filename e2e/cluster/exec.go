@@ -85,9 +85,27 @@ func (c *Cluster) containerAt(v reach.Vantage) (name string, there bool) {
 	return "", false
 }
 
-// execPod runs argv in the container of a pod that has only one.
+// containerOf returns the container of a pod in which programs are run. Pods of one name have the same containers.
+func (c *Cluster) containerOf(ctx context.Context, namespace, name string) (string, error) {
+	if namespace == ClientsNamespace {
+		return clientContainer, nil
+	}
+	return c.containers.get(namespace+"/"+name, func() (string, error) {
+		pod, err := c.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return "", fmt.Errorf("find the container of pod %s/%s: %w", namespace, name, err)
+		}
+		return container(pod), nil
+	})
+}
+
+// execPod runs argv in the container of a pod of svclab's that is a vantage.
 func (c *Cluster) execPod(ctx context.Context, namespace, pod string, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return c.execContainer(ctx, namespace, pod, "", argv, stdin, stdout, stderr)
+	container, err := c.containerOf(ctx, namespace, pod)
+	if err != nil {
+		return err
+	}
+	return c.execContainer(ctx, namespace, pod, container, argv, stdin, stdout, stderr)
 }
 
 // execContainer runs argv in a pod's container, by WebSocket, or by SPDY where the server or a proxy does not support that.
@@ -133,7 +151,11 @@ func (c *Cluster) Command(v reach.Vantage, argv []string) string {
 		return c.host.Command(v, argv)
 	}
 	if namespace, pod := c.podAt(v); pod != "" {
-		line := []string{"kubectl", "--kubeconfig", c.kubeconfig, "--context", c.context, "exec", "-n", namespace, pod, "--"}
+		line := []string{"kubectl", "--kubeconfig", c.kubeconfig, "--context", c.context, "exec", "-n", namespace, pod}
+		if c.engine == nil && namespace == ClientsNamespace { // an injector may have put another first
+			line = append(line, "-c", clientContainer)
+		}
+		line = append(line, "--")
 		return shellescape.QuoteCommand(append(line, argv...))
 	}
 	if container, there := c.containerAt(v); there {
@@ -176,7 +198,7 @@ func (c *Cluster) podProber(ctx context.Context, namespace, name string) (string
 	if err != nil {
 		return "", fmt.Errorf("put the prober into pod %s/%s: %w", namespace, name, err)
 	}
-	return c.carryProber(ctx, pod, "", func(program []byte) string { return "/tmp/svclab-prober-" + fingerprint(program) })
+	return c.carryProber(ctx, pod, container(pod), func(program []byte) string { return "/tmp/svclab-prober-" + fingerprint(program) })
 }
 
 // PutProber puts the prober into a container of a pod, at a path, unless it is there.
@@ -190,7 +212,7 @@ func (c *Cluster) PutProber(ctx context.Context, pod *corev1.Pod, container, pat
 func (c *Cluster) carryProber(ctx context.Context, pod *corev1.Pod, container string, pathOf func(program []byte) string) (string, error) {
 	key := string(pod.UID) + " " + container // and the container's ID: its files go with it
 	for _, status := range pod.Status.ContainerStatuses {
-		if container == "" || status.Name == container {
+		if status.Name == container {
 			key += " " + status.ContainerID
 		}
 	}

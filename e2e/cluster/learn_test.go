@@ -85,7 +85,7 @@ func TestOnlyListsTheChosenNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	client := sampled{whole, []string{"n03", "gone", "n07"}}
+	client := sampled{Interface: whole, nodes: []string{"n03", "gone", "n07"}}
 	list, err := client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(list.Items) != 2 || list.Items[0].Name != "n03" || list.Items[1].Name != "n07" {
 		t.Errorf("%d nodes, %v", len(list.Items), err)

@@ -123,6 +123,11 @@ func (c *Cluster) Pool(ctx context.Context) ([]docker.Range, error) {
 func (c *Cluster) applyUntilAdmitted(ctx context.Context, what string, objects []*unstructured.Unstructured) error {
 	return c.await(ctx, what, metalLBIn, func(ctx context.Context) (bool, string, error) {
 		err := c.apply(ctx, objects)
+		if err != nil && c.engine == nil {
+			if refused := refusal(err); refused != nil {
+				return false, "", refused
+			}
+		}
 		if err != nil && later(err) && ctx.Err() == nil {
 			return false, err.Error(), nil
 		}

@@ -143,7 +143,7 @@ func TestCommand(t *testing.T) {
 			own, reach.Vantage{Kind: reach.Node, Node: "svclab-worker"}},
 		"DOCKER_HOST=unix:///run/x.sock docker exec svclab-outside curl -s 'http://10.0.0.1/a?b'": {own, reach.Vantage{Kind: reach.Outside}},
 		"curl -s 'http://10.0.0.1/a?b'": {own, reach.Vantage{Kind: reach.Host}},
-		"kubectl --kubeconfig /home/me/config --context prod exec -n svclab-clients node-n1 -- curl -s 'http://10.0.0.1/a?b'": {
+		"kubectl --kubeconfig /home/me/config --context prod exec -n svclab-clients node-n1 -c client -- curl -s 'http://10.0.0.1/a?b'": {
 			other, reach.Vantage{Kind: reach.Node, Node: "n1"}},
 	} {
 		if got := c.cluster.Command(c.at, argv); got != want {

@@ -21,6 +21,8 @@ const (
 	dnsAnswersIn    = 3 * time.Minute  // CoreDNS runs, forwards, and its Service works from every node
 	metalLBIn       = 4 * time.Minute  // controller and speakers are ready, the pool is admitted
 	clientsReadyIn  = 3 * time.Minute  // the client pods run
+	admittedIn      = time.Minute      // a dry run is admitted: a new namespace gets its service account
+	stragglersIn    = time.Minute      // the other client pods run, after one more did
 	outsideIn       = 30 * time.Second // the outside world answers
 	nodeBackIn      = 2 * time.Minute  // a node that was started again works
 	deleteIn        = 2 * time.Minute  // everything is removed

@@ -51,6 +51,8 @@ type Settings struct {
 	PodsFor time.Duration
 	// Use says who uses the cluster.
 	Use Use
+	// Extras are added to what is created in a cluster that svclab did not make.
+	Extras Extras
 	// Log receives progress, one line each; nil: dropped.
 	Log io.Writer
 }

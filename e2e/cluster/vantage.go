@@ -61,11 +61,11 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 }
 
 // vantageNodes are the nodes that clients run on: those of a cluster of svclab's own in the order of its slots, in another
-// cluster those with a client pod or, before there is any, those with a slot.
+// cluster those whose clients have started or, before there is any, those with a slot.
 func (c *Cluster) vantageNodes(nodes []corev1.Node, pods []corev1.Pod) []corev1.Node {
 	if c.engine == nil {
 		return slices.DeleteFunc(nodes, func(n corev1.Node) bool {
-			return c.slots[n.Name] == "" || c.made && !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == c.podOf(n.Name) })
+			return c.slots[n.Name] == "" || c.broken[n.Name] != nil || c.made && !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == c.podOf(n.Name) })
 		})
 	}
 	names := c.nodeNames()

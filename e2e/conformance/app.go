@@ -57,11 +57,7 @@ func contain(s scenario.Scenario, within time.Duration, public bool) error {
 
 // containPods limits the pods of an object.
 func containPods(object *unstructured.Unstructured, within time.Duration) error {
-	pod := object.Object
-	if object.GetKind() != "Pod" {
-		template, _, _ := unstructured.NestedFieldNoCopy(pod, "spec", "template")
-		pod, _ = template.(map[string]any)
-	}
+	pod := cluster.PodOf(object)
 	spec, _ := pod["spec"].(map[string]any)
 	containers, _ := spec["containers"].([]any)
 	if len(containers) == 0 {

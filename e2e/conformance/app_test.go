@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestContain(t *testing.T) {
 	pods, templates, servers, services := 0, 0, 0, 0
 	for _, s := range all(t) {
-		s = adaptObjects(s, "mine:1", []string{"n1"})
+		s = adaptObjects(s, "mine:1", cluster.Extras{}, []string{"n1"})
 		if err := contain(s, 2*time.Hour, false); err != nil {
 			t.Error(err)
 		}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -110,9 +111,16 @@ func TestFitObjects(t *testing.T) {
 	if name, err := manifestImage(all(t)); err != nil || !isApp(name) {
 		t.Fatalf("the manifests' image is %q, %v", name, err)
 	}
-	after := adaptObjects(before, "mine:1", []string{"n1", "n2"})
-	app := after.Objects["app/my-app.yaml"][0].Object
-	pod := app["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	after := adaptObjects(before, "mine:1", cluster.Extras{Labels: map[string]string{"team": "net", "app": "other"}, PullSecret: "{}", PriorityClass: "low"}, []string{"n1", "n2"})
+	if secret := after.Objects["app/my-app.yaml"][0]; secret.GetKind() != "Secret" {
+		t.Errorf("the pull secret is not applied before the pods: %v", secret)
+	}
+	template := cluster.PodOf(after.Objects["app/my-app.yaml"][1])
+	pod := template["spec"].(map[string]any)
+	if labels := template["metadata"].(map[string]any)["labels"].(map[string]any); labels["team"] != "net" || labels["app"] != "my-app" ||
+		labels["sidecar.istio.io/inject"] != "false" || pod["priorityClassName"] != "low" || fmt.Sprint(pod["imagePullSecrets"]) != "[map[name:svclab-pull]]" {
+		t.Errorf("the extras are not added: %v", template)
+	}
 	if got := pod["containers"].([]any)[0].(map[string]any)["image"]; got != "mine:1" {
 		t.Errorf("the image is %v", got)
 	}

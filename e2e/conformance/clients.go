@@ -33,6 +33,8 @@ type ClientOptions struct {
 	// NodesFromHere: this machine may send requests to the nodes' addresses by any route. InPod: svclab runs in a pod of the
 	// cluster, so this machine is not a vantage.
 	NodesFromHere, InPod bool
+	// Extras are added to the namespaces and pods of the run.
+	Extras cluster.Extras
 }
 
 // DefaultSample is the default size of the sample. Most scenarios need three nodes; more nodes find more differences.
@@ -66,7 +68,28 @@ func newClients(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario
 		return Clients{}, fmt.Errorf("list the nodes: %w", err)
 	}
 	manifest, err := manifestImage(all)
-	return Clients{Server: c.RESTConfig().Host, nodes: nodes.Items, unresponsive: map[string]string{}, version: version.GitVersion, manifest: manifest}, err
+	return Clients{Server: c.RESTConfig().Host, nodes: nodes.Items, unresponsive: withoutProber(ctx, nodes.Items), version: version.GitVersion, manifest: manifest}, err
+}
+
+// withoutProber returns the nodes of architectures for which svclab has no prober, with the reason.
+func withoutProber(ctx context.Context, nodes []corev1.Node) map[string]string {
+	why, without := map[string]string{}, map[string]string{}
+	for i := range nodes {
+		arch := nodes[i].Status.NodeInfo.Architecture
+		if unusable(&nodes[i]) != "" {
+			continue
+		}
+		if _, known := why[arch]; !known {
+			why[arch] = ""
+			if _, err := probe.Binary(ctx, "linux", arch); err != nil {
+				why[arch] = fmt.Sprintf("have the architecture %s, for which this svclab has no prober (%s names one)", arch, probe.BinaryEnv)
+			}
+		}
+		if why[arch] != "" {
+			without[nodes[i].Name] = why[arch]
+		}
+	}
+	return without
 }
 
 // use decides everything that depends on the sample, and returns its nodes.
@@ -78,25 +101,10 @@ func (c *Clients) use(ctx context.Context, sample Sample, o ClientOptions) (chos
 	names := slices.Collect(maps.Values(sample.Slots))
 	chosen = slices.DeleteFunc(slices.Clone(c.nodes), func(n corev1.Node) bool { return !slices.Contains(names, n.Name) })
 	c.Image = chooseImage(c.manifest, o.Image, o.Registry, chosen)
-	c.checkHost(ctx, chosen, o)
-	return chosen, c.probers(ctx, chosen)
-}
-
-// probers makes sure that there is a prober for every platform before svclab creates anything.
-func (c *Clients) probers(ctx context.Context, chosen []corev1.Node) error {
-	platforms := map[[2]string]bool{}
-	for i := range chosen {
-		platforms[[2]string{"linux", chosen[i].Status.NodeInfo.Architecture}] = true
+	if c.checkHost(ctx, chosen, o); c.host == "" {
+		_, err = probe.Binary(ctx, runtime.GOOS, runtime.GOARCH)
 	}
-	if c.host == "" {
-		platforms[[2]string{runtime.GOOS, runtime.GOARCH}] = true
-	}
-	for platform := range platforms {
-		if _, err := probe.Binary(ctx, platform[0], platform[1]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return chosen, err
 }
 
 // checkHost decides whether this machine can be a vantage: its packets to every chosen node's address must stay on its own

@@ -12,13 +12,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -201,10 +201,10 @@ func loadBalancer(ctx context.Context, client kubernetes.Interface, o Options) (
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if gone := services.Delete(cleaning, tried, metav1.DeleteOptions{}); gone != nil && !apierrors.IsNotFound(gone) {
-		err = errors.Join(err, fmt.Errorf("detect a load balancer: delete service %s: %w", tried, gone))
+		err = errors.Join(err, fmt.Errorf("delete service %s: %w", tried, gone))
 	}
 	if err != nil {
-		return feature, err
+		return feature, fmt.Errorf("detect a load balancer: %w", err)
 	}
 	feature.Present, feature.Detail = judgeAddress(given, o.AddressWithin, o.PublicBalancers)
 	if said && !feature.Present && len(given) > 0 {
@@ -216,33 +216,20 @@ func loadBalancer(ctx context.Context, client kubernetes.Interface, o Options) (
 	return feature, nil
 }
 
-// awaitAddress watches the Service until a load balancer assigns it an address or a name, or the time is over.
-func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.Duration) ([]corev1.LoadBalancerIngress, error) {
-	waiting, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	watching, err := client.CoreV1().Services(cluster.ClientsNamespace).Watch(waiting, metav1.ListOptions{FieldSelector: "metadata.name=" + tried})
-	if err != nil {
-		return nil, fmt.Errorf("detect a load balancer: watch service %s: %w", tried, err)
+// awaitAddress waits until a load balancer assigns the Service an address or a name, or the time is over.
+func awaitAddress(ctx context.Context, client kubernetes.Interface, within time.Duration) (given []corev1.LoadBalancerIngress, err error) {
+	err = wait.For(ctx, "a load balancer to assign an address", wait.Retry(func(ctx context.Context) (bool, string, error) {
+		service, err := client.CoreV1().Services(cluster.ClientsNamespace).Get(ctx, tried, metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		given = service.Status.LoadBalancer.Ingress
+		return len(given) > 0, "the Service has none", nil
+	}), wait.Timeout(within))
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil, nil
 	}
-	defer watching.Stop()
-	for {
-		select {
-		case event, open := <-watching.ResultChan():
-			if service, is := event.Object.(*corev1.Service); is && event.Type != watch.Deleted && len(service.Status.LoadBalancer.Ingress) > 0 {
-				return service.Status.LoadBalancer.Ingress, nil
-			}
-			if !open && ctx.Err() == nil {
-				return nil, nil // the time is over, or the server ended the watch: the Service has nothing so far
-			}
-		case <-waiting.Done():
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("detect a load balancer: %w", context.Cause(ctx))
-		}
-		if waiting.Err() != nil {
-			return nil, nil
-		}
-	}
+	return given, err
 }
 
 func judgeAddress(given []corev1.LoadBalancerIngress, within time.Duration, public bool) (present bool, detail string) {

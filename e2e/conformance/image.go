@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -88,11 +89,14 @@ func cutTag(name string) (repository, tag string, tagged bool) {
 	return name[:i], name[i+1:], true
 }
 
-// adaptObjects returns a copy of the scenario whose pods run the image, tolerate all taints, and run only on nodes of the
-// sample: svclab does not know the facts of other nodes, which may be simulated.
-func adaptObjects(s scenario.Scenario, image string, nodes []string) scenario.Scenario {
+// adaptObjects returns a copy of the scenario whose pods run the image, have the extras, tolerate all taints, and run only on nodes
+// of the sample: svclab does not know the facts of other nodes, which may be simulated.
+func adaptObjects(s scenario.Scenario, image string, extras cluster.Extras, nodes []string) scenario.Scenario {
 	files := map[string][]*unstructured.Unstructured{}
 	for file, objects := range s.Objects {
+		if slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool { return cluster.PodOf(o) != nil }) {
+			files[file] = extras.Secret()
+		}
 		for _, object := range objects {
 			object = object.DeepCopy()
 			walk(object.Object, func(text string) string {
@@ -102,6 +106,7 @@ func adaptObjects(s scenario.Scenario, image string, nodes []string) scenario.Sc
 				return text
 			})
 			restrict(object, nodes)
+			extras.Add(object)
 			files[file] = append(files[file], object)
 		}
 	}
@@ -111,16 +116,8 @@ func adaptObjects(s scenario.Scenario, image string, nodes []string) scenario.Sc
 
 // restrict makes the pods of an object run only on the nodes and tolerate their taints.
 func restrict(object *unstructured.Unstructured, nodes []string) {
-	spec, isMap := object.Object["spec"].(map[string]any)
+	spec, isMap := cluster.PodOf(object)["spec"].(map[string]any)
 	if !isMap {
-		return
-	}
-	if template, of := spec["template"].(map[string]any); of {
-		spec, isMap = template["spec"].(map[string]any)
-	} else if object.GetKind() != "Pod" {
-		return
-	}
-	if !isMap || spec["containers"] == nil {
 		return
 	}
 	spec["tolerations"] = []any{map[string]any{"operator": "Exists"}}

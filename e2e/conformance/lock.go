@@ -15,8 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -24,6 +24,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // LockNamespace holds the Lease with which one run excludes others from the cluster. It has no scenario's label, so that the
@@ -51,19 +52,20 @@ type Release func(ctx context.Context, remove func(context.Context) error) error
 
 // Lock keeps other runs off the cluster until release is called. The context returned ends with ctx, and when the lock is
 // lost, with the reason. The error is cluster.ErrLocked if a live run holds the lock. The lock of a killed run
-// is taken over, which log reports.
-func Lock(ctx context.Context, client kubernetes.Interface, log io.Writer) (locked context.Context, release Release, err error) {
+// is taken over, which log reports. The lock's namespace has the extras.
+func Lock(ctx context.Context, client kubernetes.Interface, extras cluster.Extras, log io.Writer) (locked context.Context, release Release, err error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	id := fmt.Sprintf("%s/%d/%08x", host, os.Getpid(), rand.Uint32())
-	return lockCandidate{client: client, log: log, id: id, times: defaultLockTimes()}.take(ctx)
+	return lockCandidate{client: client, extras: extras, log: log, id: id, times: defaultLockTimes()}.take(ctx)
 }
 
 // lockCandidate is a run that wants the lock or holds it.
 type lockCandidate struct {
 	client kubernetes.Interface
+	extras cluster.Extras
 	log    io.Writer
 	// id is HOST/PROCESS/RANDOM.
 	id    string
@@ -94,28 +96,24 @@ func (l lockCandidate) take(ctx context.Context) (context.Context, Release, erro
 // namespace creates the lock's namespace and returns its UID. It waits for the end of one that is being deleted.
 func (l lockCandidate) namespace(ctx context.Context) (uid types.UID, err error) {
 	namespaces := l.client.CoreV1().Namespaces()
-	ended := wait.PollUntilContextCancel(ctx, l.times.poll, true, func(ctx context.Context) (bool, error) {
+	return uid, wait.For(ctx, "the namespace of the cluster's lock", func(ctx context.Context) (bool, string, error) {
 		there, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: LockNamespace,
-			Labels: map[string]string{runner.ManagedByLabel: runner.ManagedBy}}}, metav1.CreateOptions{})
+			Labels: labels.Merge(l.extras.Labels, labels.Set{runner.ManagedByLabel: runner.ManagedBy}), Annotations: l.extras.Annotations}}, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			there, err = namespaces.Get(ctx, LockNamespace, metav1.GetOptions{})
 		}
 		switch {
 		case apierrors.IsNotFound(err):
-			return false, nil
+			return false, "it is gone", nil
 		case err != nil:
-			return false, fmt.Errorf("create the namespace of the cluster's lock: %w", err)
+			return false, "", fmt.Errorf("create it: %w", cluster.Refused(err))
 		case there.Labels[runner.ManagedByLabel] != runner.ManagedBy:
-			return false, &cluster.Problem{Kind: cluster.ErrForeignCluster, Fix: "remove or rename it: the lock of a run needs that name",
+			return false, "", &cluster.Problem{Kind: cluster.ErrForeignCluster, Fix: "remove or rename it: the lock of a run needs that name",
 				What: fmt.Sprintf("the namespace %s exists, and svclab did not create it", LockNamespace)}
 		}
 		uid = there.UID
-		return there.DeletionTimestamp == nil, nil
-	})
-	if ended != nil && ctx.Err() != nil {
-		ended = context.Cause(ctx)
-	}
-	return uid, ended
+		return there.DeletionTimestamp == nil, "it is being deleted", nil
+	}, wait.Every(l.times.poll))
 }
 
 // elect waits until this candidate holds the lock or cannot get it.
@@ -195,13 +193,13 @@ func (l lockCandidate) drop(ctx context.Context, namespace types.UID) error {
 	namespaces := l.client.CoreV1().Namespaces()
 	err := namespaces.Delete(ctx, LockNamespace, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &namespace}})
 	if err == nil {
-		err = wait.PollUntilContextTimeout(ctx, l.times.poll, l.times.gone, true, func(ctx context.Context) (bool, error) {
+		err = wait.For(ctx, "its end", func(ctx context.Context) (bool, string, error) {
 			left, err := namespaces.Get(ctx, LockNamespace, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
-				return true, nil
+				return true, "", nil
 			}
-			return err == nil && left.UID != namespace, err
-		})
+			return err == nil && left.UID != namespace, "it is being deleted", err
+		}, wait.Every(l.times.poll), wait.Timeout(l.times.gone))
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("remove the lock's namespace %s: %w", LockNamespace, err)

@@ -48,6 +48,7 @@ func Permissions() []Permission {
 		{Group: "coordination.k8s.io", Resource: "leases", Name: lockName, Verbs: []string{"get", "update"}},
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: all},
 		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
+		{Group: "networking.k8s.io", Resource: "networkpolicies", Verbs: []string{"list"}},
 		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list", "watch"}, Optional: true},
 		{Group: world.MetalLBGroup, Resource: "ipaddresspools", Verbs: []string{"list"}, Optional: true},
 	}

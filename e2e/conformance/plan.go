@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"net/url"
 	"os/exec"
@@ -31,6 +32,9 @@ type Options struct {
 	Within time.Duration
 	// PublicBalancers: load balancers may have addresses on the internet.
 	PublicBalancers bool
+	// Manifests is the project's folder manifests/. Log receives what a run finds out before its first scenario.
+	Manifests fs.FS
+	Log       io.Writer
 	// Only, if not empty, limits a run to these behaviours.
 	Only []string
 	// Kubectl is the program that scenarios with commands run.
@@ -48,6 +52,10 @@ type Plan struct {
 	kubectl   string
 	scenarios []scenario.Scenario
 	ranges    []netip.Prefix
+	// nodePorts is the API server's range of node ports, known after preflight.
+	nodePorts string
+	// foreignPolicies are the API groups with policies that svclab does not read.
+	foreignPolicies []string
 }
 
 // Survey reads the cluster and plans a run of the scenarios that are about the profile. It creates nothing. It returns a
@@ -62,10 +70,17 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 			return p, fmt.Errorf("profile %s has no behaviour %q; it has %s", o.Profile, id, strings.Join(o.behaviours(), ", "))
 		}
 	}
-	if err := Allowed(ctx, c.Client(), c.Context(), Permissions()); err != nil {
+	wanted := Permissions()
+	if o.Extras.PullSecret != "" {
+		wanted = append(wanted, Permission{Resource: "secrets", Verbs: []string{"create", "patch"}})
+	}
+	if err := Allowed(ctx, c.Client(), c.Context(), wanted); err != nil {
 		return p, err
 	}
 	var err error
+	if p.foreignPolicies, err = foreignPolicies(c.Client()); err != nil {
+		return p, err
+	}
 	if p.Clients, err = newClients(ctx, c, all); err != nil {
 		return p, err
 	}
@@ -160,6 +175,7 @@ func (p Plan) Text(w io.Writer) error {
 	fmt.Fprintf(&b, "svclab conformance, profile %s; scenarios to run: %d\n", p.Profile, len(p.scenarios))
 	row("cluster", "context %s at %s, Kubernetes %s", p.Cluster.Name, p.Server, p.Cluster.Kubernetes)
 	p.creates(row)
+	row("", "for a moment a namespace svclab-%s-… with Services without pods, to see what the cluster admits;", preflightName)
 	row("", "a namespace svclab-SCENARIO-… for each scenario, with Services, pods and EndpointSlices, at most 4 at once")
 	row("", "all labelled app.kubernetes.io/managed-by=svclab; all removed at the end, after Ctrl-C too")
 	row("changes", "nothing that it did not create")
@@ -169,12 +185,16 @@ func (p Plan) Text(w io.Writer) error {
 	row("until", "its scenario ends, most after a minute or two. After a kill -9 its pods serve nothing %s (--time-limit) later;", p.Within)
 	row("", "the Services and namespaces stay until svclab conformance --clean")
 	p.rows(row, p.ClientOptions)
+	row("policies", "pods opt out of service meshes; a failure next to a NetworkPolicy is no verdict")
+	if len(p.foreignPolicies) > 0 {
+		row("", "not read, so what they deny looks like a failure: policies of %s", strings.Join(p.foreignPolicies, ", "))
+	}
 	for _, f := range p.features {
 		row("feature", "%s", f)
 	}
 	row("feature", "%s", p.balancerLine())
 	if p.kubectl != "" {
-		row("kubectl", "%s; scenarios that run it are skipped", p.kubectl)
+		row("kubectl", "%s; what needs it is left out", p.kubectl)
 	}
 	return printPlan(w, &b)
 }

@@ -21,6 +21,9 @@ import (
 // stepIn bounds a step without its own timeout. It is long because rejections are rate-limited; see rateLimited.
 const stepIn = 5 * time.Minute
 
+// cleanIn bounds the removal of what was created to find something out.
+const cleanIn = 10 * time.Second
+
 // Run carries out the plan and returns the report. The caller closes the cluster in every case. Run returns an error if
 // scenarios could not be run; the report then has the verdicts of the others.
 func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Reporter) (report.Run, error) {
@@ -28,11 +31,15 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Within, fmt.Errorf("the run took longer than its time limit of %s", p.Within))
 	defer cancel()
 	run := report.Run{Started: began, Cluster: p.Cluster}
-	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn,
+	settings := runner.Settings{Kubectl: p.Kubectl, StepTimeout: stepIn, Labels: p.Extras.Labels, Annotations: p.Extras.Annotations,
 		Timeouts: Timeouts()}
 	if err := runner.New(site{Hosted: Hosted{c, p.Clients}, features: p.features}, nil, runner.WithSettings(settings)).Sweep(ctx); err != nil {
 		return run, fmt.Errorf("remove what an earlier run left behind: %w", err)
 	}
+	if err := p.preflight(ctx, c); err != nil {
+		return run, err
+	}
+	c.WatchServices(ctx)
 	if err := p.deploy(ctx, c, func(ctx context.Context) error { return p.chooseNodes(ctx, c.Context()) }); err != nil {
 		return run, err
 	}
@@ -69,7 +76,10 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 			able = append(able, f.scenario)
 		}
 	}
-	outcome, err := runner.New(here, newRateLimited(c, p.guard, mode.Mode), runner.WithSettings(settings), runner.WithReporter(reporter)).Run(ctx, able)
+	denied := policies{client: c.Client()}
+	outcome, err := runner.New(here, newRateLimited(c, p.guard, mode.Mode), runner.WithSettings(settings), runner.WithReporter(reporter),
+		runner.WithFailed(denied.look)).Run(ctx, able)
+	denied.excuse(outcome.Verdicts)
 	run.Verdicts = told(adaptations, outcome.Verdicts)
 	planned := make([]string, len(adaptations))
 	for i, f := range adaptations {
@@ -96,18 +106,24 @@ func (p Plan) adaptAll(ctx context.Context, c *cluster.Cluster) ([]adapted, erro
 	if err != nil {
 		return nil, fmt.Errorf("list the server's API groups: %w", errors.Join(err, ctx.Err()))
 	}
-	env := environment{outside: p.features.lacks(scenario.Outside), host: p.host, kubectl: p.kubectl,
+	env := environment{outside: p.features.lacks(scenario.Outside), host: p.host, kubectl: p.kubectl, nodePorts: p.nodePorts,
 		metalLB: slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == world.MetalLBGroup })}
 	nodes := slices.Sorted(maps.Values(p.Sample.Slots))
 	adaptations := make([]adapted, len(p.scenarios))
 	for i, s := range p.scenarios {
-		s = adaptObjects(s, p.Image.Name, nodes)
-		if err := contain(s, p.Within, p.PublicBalancers); err != nil {
+		s, err := p.contained(s, nodes)
+		if err != nil {
 			return nil, err
 		}
 		adaptations[i] = adapt(s, env)
 	}
 	return adaptations, nil
+}
+
+// contained returns a scenario whose objects are as they are created on the cluster.
+func (p Plan) contained(s scenario.Scenario, nodes []string) (scenario.Scenario, error) {
+	s = adaptObjects(s, p.Image.Name, p.Extras, nodes)
+	return s, contain(s, p.Within, p.PublicBalancers)
 }
 
 // told returns all verdicts in the order of the plan: those of the run, with the omitted steps, and those of skipped

@@ -2,18 +2,21 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/svclab/svclab/e2e/cluster"
 )
 
 // A node can be Ready and report running pods although it is simulated (kwok) or its kubelet is not reachable. Clients on it
-// cannot make probes, so such a node is left out and another one is tried.
+// cannot make probes, so such a node is left out and another one is tried. So is a node that is full, or broken, and starts no
+// clients.
 
 // trials is how often unresponsive nodes are replaced by others, before the run uses only the responsive ones.
 const trials = 3
 
 const (
+	noStart  = "do not start the clients"
 	noExec   = "report running pods but execute no command in them"
 	notTried = "were not tried, because many others executed no command"
 )
@@ -38,10 +41,13 @@ func (c *Clients) deploy(ctx context.Context, to clientDeployer, choose func(con
 			return err
 		}
 		if trial > trials {
-			return fmt.Errorf("nodes that executed commands before execute none now: %v", unresponsive)
+			return fmt.Errorf("nodes on which clients worked before fail now: %v", unresponsive)
 		}
-		for node := range unresponsive {
+		for node, why := range unresponsive {
 			c.unresponsive[node] = noExec
+			if errors.Is(why, cluster.ErrNotStarted) {
+				c.unresponsive[node] = noStart
+			}
 		}
 		if trial == trials {
 			c.keepResponsive()

@@ -10,11 +10,14 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/cluster"
 )
 
 // fakeDeployer is a cluster whose nodes all report running pods. Only the true nodes execute commands.
 type fakeDeployer struct {
 	true   map[string]bool
+	full   map[string]bool // start no client
 	stood  []string
 	execs  int // commands on all nodes together
 	rounds int
@@ -28,7 +31,9 @@ func (s *fakeDeployer) DeployClients(_ context.Context, slots map[string]string,
 func (s *fakeDeployer) Unresponsive(context.Context) (map[string]error, error) {
 	unresponsive := map[string]error{}
 	for _, name := range s.stood {
-		if s.execs++; !s.true[name] {
+		if s.full[name] {
+			unresponsive[name] = fmt.Errorf("%w: OutOfcpu", cluster.ErrNotStarted)
+		} else if s.execs++; !s.true[name] {
 			unresponsive[name] = errors.New("no answer in 15s")
 		}
 	}

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
@@ -35,6 +38,24 @@ func TestSkipsAndNothingRan(t *testing.T) {
 	out, err = r.Run(context.Background(), []scenario.Scenario{skipped, loaded(t, "fits", "", deployAndLook, reachTable)})
 	if err != nil || out.Ran != 1 || out.Skipped != 1 || out.Verdicts[1].Result != reach.Pass || len(out.Unprobed) != 1 {
 		t.Errorf("one of two: %v, %+v", err, out)
+	}
+}
+
+// The policies of a cluster may require labels and annotations of every namespace.
+func TestNamespacesHaveTheLabelsOfTheSettings(t *testing.T) {
+	settings := quickly()
+	settings.Labels, settings.Annotations = map[string]string{"team": "net", ScenarioLabel: "other"}, map[string]string{"owner": "me"}
+	var found *corev1.Namespace
+	c, _, _ := lab(t)
+	r := New(c, nil, WithSettings(settings), WithBefore(func(ctx context.Context, _ string, _ scenario.Step, namespace string) (err error) {
+		found, err = c.Client().CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		return err
+	}))
+	if v := one(t, r, loaded(t, "labels", "", "\n  - {name: none, object: {ref: service/none, absent: true}}\n", "")); v.Result != reach.Pass {
+		t.Fatal(results(v))
+	}
+	if found.Labels["team"] != "net" || found.Labels[ScenarioLabel] != "labels" || found.Labels[ManagedByLabel] != ManagedBy || found.Annotations["owner"] != "me" {
+		t.Errorf("%+v", found.ObjectMeta)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/observe"
@@ -46,9 +47,9 @@ func (s *session) setUp(ctx context.Context) error {
 	awaited, done := grace.Context(ctx)
 	defer done()
 	name := fmt.Sprintf("svclab-%s-%s", s.Scenario.Name, suffix())
+	ours := labels.Set{ManagedByLabel: ManagedBy, ScenarioLabel: s.Scenario.Name}
 	_, err = namespaces.Create(awaited, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name:   name,
-		Labels: map[string]string{ManagedByLabel: ManagedBy, ScenarioLabel: s.Scenario.Name},
+		Name: name, Labels: labels.Merge(s.runner.settings.Labels, ours), Annotations: s.runner.settings.Annotations,
 	}}, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		s.Namespace = name // without an answer it may be there, and is removed as one that is

@@ -57,7 +57,9 @@ type Settings struct {
 	// LeaveTerminating has Run return while its namespaces are still terminating. Their node ports and load-balancer addresses
 	// are free by then; Sweep waits for the rest.
 	LeaveTerminating bool
-	Timeouts         observe.Timeouts
+	// Labels and Annotations are those of the scenarios' namespaces, in addition to svclab's own.
+	Labels, Annotations map[string]string
+	Timeouts            observe.Timeouts
 }
 
 // Defaults are the settings that hold when nothing is said. Each bound is far above what a loaded two-core
@@ -95,7 +97,7 @@ func WithSettings(s Settings) Option {
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
 			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
 			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, LeaveTerminating: s.LeaveTerminating,
-			Timeouts: s.Timeouts.Or(d.Timeouts),
+			Labels: s.Labels, Annotations: s.Annotations, Timeouts: s.Timeouts.Or(d.Timeouts),
 		}
 	}
 }

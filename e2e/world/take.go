@@ -15,7 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Take lists all Nodes and Services, and everything else a World holds in the given namespaces. The lists are
+// Take lists all Nodes and Services, and everything else a World holds in the given namespaces. The Services of other namespaces may be
+// as a watch knows them: only the port numbers that they use are needed. The lists are
 // taken one after the other, so a cluster in motion may not agree with itself: see Settled.
 func Take(ctx context.Context, client kubernetes.Interface, dyn dynamic.Interface, facts Facts, namespaces ...string) (World, error) {
 	if len(namespaces) == 0 {
@@ -32,9 +33,7 @@ func Take(ctx context.Context, client kubernetes.Interface, dyn dynamic.Interfac
 		return World{}, fmt.Errorf("list services of all namespaces: %w", err)
 	}
 	for _, s := range services.Items {
-		if slices.Contains(w.Namespaces, s.Namespace) {
-			w.Services = append(w.Services, s)
-		} else {
+		if !slices.Contains(w.Namespaces, s.Namespace) {
 			w.Elsewhere = append(w.Elsewhere, s)
 		}
 	}
@@ -67,6 +66,11 @@ func (w *World) takeNamespace(ctx context.Context, client kubernetes.Interface, 
 		return fmt.Errorf("list pods of namespace %s: %w", namespace, err)
 	}
 	w.Pods = append(w.Pods, pods.Items...)
+	services, err := client.CoreV1().Services(namespace).List(ctx, all)
+	if err != nil {
+		return fmt.Errorf("list services of namespace %s: %w", namespace, err)
+	}
+	w.Services = append(w.Services, services.Items...)
 	endpointSlices, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, all)
 	if err != nil {
 		return fmt.Errorf("list endpointslices of namespace %s: %w", namespace, err)

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +29,7 @@ import (
 type conformanceFlags struct {
 	kubeconfig, context, profile, features string
 	image, registry, kubectl, output       string
+	extras                                 extrasFlags
 	only                                   []string
 	sample                                 int
 	seed                                   uint64
@@ -59,7 +63,9 @@ pods of a killed run live.
 
 The clients are pods and host-network pods on a sample of the nodes, and this machine if its packets to the nodes do not
 leave it. The image of all pods is agnhost, from registry.k8s.io or --image-registry, or one the nodes have; it needs sh,
-and svclab brings its prober into the pods, which also serves the sample app. A check that is impossible, such as one from outside the cluster, is left out with the reason and
+and svclab brings its prober into the pods, which also serves the sample app. What admission refuses is found by a dry
+run, and printed with what to do. Pods opt out of service meshes. Node ports that are taken are replaced by free ones.
+A check that is impossible, such as one from outside the cluster, is left out with the reason and
 never counts as a pass.
 
 --clean removes what a killed run left behind, and runs nothing; with --dry-run it only names it. It removes only
@@ -98,6 +104,7 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.StringSliceVar(&f.only, "behaviour", nil, "only these behaviours of the profile, by ID")
 	flags.StringVar(&f.image, "image", "", "the image of all pods, an agnhost")
 	flags.StringVar(&f.registry, "image-registry", "", "registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
+	f.extras.add(flags, "")
 	flags.IntVar(&f.sample, "sample", conformance.DefaultSample, "how many nodes send and receive requests, at most")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the choice of the sampled nodes")
 	flags.DurationVar(&f.addressWithin, "load-balancer-within", 15*time.Second, "how long a load balancer may take to assign an address when it is detected")
@@ -113,6 +120,40 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	return cmd
+}
+
+// extrasFlags are the flags about what the objects of a run have in addition, on clusters whose policies require it.
+type extrasFlags struct {
+	pullSecret, priorityClass string
+	labels, annotations       map[string]string
+}
+
+// add adds the flags. prefix is put before what they say.
+func (e *extrasFlags) add(flags *pflag.FlagSet, prefix string) {
+	flags.StringVar(&e.pullSecret, "pull-secret", "", prefix+"a Docker config.json with credentials of the registry, which becomes a Secret in svclab's namespaces")
+	flags.StringToStringVar(&e.labels, "label", nil, prefix+"labels of svclab's namespaces and pods, such as team=net,pod-security.kubernetes.io/enforce=privileged")
+	flags.StringToStringVar(&e.annotations, "annotation", nil, prefix+"annotations of svclab's namespaces and pods")
+	flags.StringVar(&e.priorityClass, "priority-class", "", prefix+"PriorityClass of svclab's pods")
+	for _, name := range []string{"label", "annotation"} {
+		flags.Lookup(name).DefValue = "" // else the help says [], which is no value of the flag
+	}
+}
+
+// read returns what the flags say, with the file of the pull secret.
+func (e *extrasFlags) read() (cluster.Extras, error) {
+	extras := cluster.Extras{Labels: e.labels, Annotations: e.annotations, PriorityClass: e.priorityClass}
+	if e.pullSecret == "" {
+		return extras, nil
+	}
+	config, err := os.ReadFile(e.pullSecret)
+	if err != nil {
+		return extras, fmt.Errorf("--pull-secret: %w", err)
+	}
+	if !json.Valid(config) {
+		return extras, fmt.Errorf("--pull-secret: %s is no config.json of Docker", e.pullSecret)
+	}
+	extras.PullSecret = string(config)
+	return extras, nil
 }
 
 // fromEnvironment sets the flags that were not given from SVCLAB_ variables: --image-registry from SVCLAB_IMAGE_REGISTRY.
@@ -156,8 +197,12 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 	case f.addressWithin <= 0:
 		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time", f.addressWithin)
 	}
+	extras, err := f.extras.read()
+	if err != nil {
+		return conformance.Options{}, err
+	}
 	return conformance.Options{Profile: profile, Features: features, Only: f.only,
-		ClientOptions: conformance.ClientOptions{Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed, NodesFromHere: f.nodesFromHere, InPod: f.inCluster},
+		ClientOptions: conformance.ClientOptions{Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed, NodesFromHere: f.nodesFromHere, InPod: f.inCluster, Extras: extras},
 		AddressWithin: f.addressWithin, Within: f.within, PublicBalancers: f.publicBalancers, Kubectl: f.kubectl, Reproduce: f.command()}, nil
 }
 
@@ -172,7 +217,7 @@ func (f conformanceFlags) command() string {
 	}
 	for _, flag := range []struct{ name, value string }{{"--context", f.context}, {"--profile", f.profile}, {"--features", f.features},
 		{"--behaviour", strings.Join(f.only, ",")},
-		{"--image", f.image}, {"--image-registry", f.registry}} {
+		{"--image", f.image}, {"--image-registry", f.registry}, {"--priority-class", f.extras.priorityClass}} {
 		if flag.value != "" {
 			args = append(args, flag.name, flag.value)
 		}
@@ -180,6 +225,11 @@ func (f conformanceFlags) command() string {
 	args = append(args, fmt.Sprintf("--sample=%d", f.sample), fmt.Sprintf("--seed=%d", f.seed))
 	if f.publicBalancers {
 		args = append(args, "--public-load-balancers")
+	}
+	for flag, all := range map[string]map[string]string{"--label=": f.extras.labels, "--annotation=": f.extras.annotations} {
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			args = append(args, flag+key+"="+all[key])
+		}
 	}
 	if f.nodesFromHere {
 		args = append(args, "--probe-nodes-from-here")
@@ -235,12 +285,13 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 			return err
 		}
 	}
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: f.within, Log: a.Err})
+	options.Manifests, options.Log = a.Manifests, a.Err
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: f.within, Extras: options.Extras, Log: a.Err})
 	if err != nil {
 		return err
 	}
 	if f.clean {
-		return a.cleanConformance(ctx, c, f.dryRun)
+		return a.cleanConformance(ctx, c, options.Extras, f.dryRun)
 	}
 	plan, err := conformance.Survey(ctx, c, scenarios, options)
 	if err != nil {
@@ -252,7 +303,7 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err := plan.Text(a.Err); err != nil {
 		return err
 	}
-	locked, release, err := conformance.Lock(ctx, c.Client(), a.Err)
+	locked, release, err := conformance.Lock(ctx, c.Client(), options.Extras, a.Err)
 	if err != nil {
 		return err
 	}
@@ -282,7 +333,7 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 }
 
 // cleanConformance removes what killed runs left behind. A run that is alive keeps its own.
-func (a *app) cleanConformance(ctx context.Context, c *cluster.Cluster, dryRun bool) error {
+func (a *app) cleanConformance(ctx context.Context, c *cluster.Cluster, extras cluster.Extras, dryRun bool) error {
 	left, err := conformance.Leftovers(ctx, c.Client())
 	if err != nil {
 		return err
@@ -290,7 +341,7 @@ func (a *app) cleanConformance(ctx context.Context, c *cluster.Cluster, dryRun b
 	did := "would be removed"
 	if !dryRun {
 		did = "removed"
-		locked, release, err := conformance.Lock(ctx, c.Client(), a.Err)
+		locked, release, err := conformance.Lock(ctx, c.Client(), extras, a.Err)
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type explainFlags struct {
 	verbose, plain                 bool
 	// of a cluster that svclab did not create
 	clients                      conformance.ClientOptions
+	extras                       extrasFlags
 	dryRun, readSockets, outside bool
 }
 
@@ -81,6 +82,7 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
 	own.Uint64Var(&f.clients.Seed, "seed", 1, "with --kubeconfig: seed of the choice of the sampled nodes")
 	own.StringVar(&f.clients.Image, "image", "", "with --kubeconfig: the client pods' image, an agnhost")
 	own.StringVar(&f.clients.Registry, "image-registry", "", "with --kubeconfig: registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
+	f.extras.add(own, "with --kubeconfig: ")
 	own.VisitAll(func(flag *pflag.Flag) { foreign[flag.Name] = true })
 	flags.AddFlagSet(own)
 	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a SERVICE that is given without one")
@@ -200,7 +202,10 @@ func (a *app) explainExisting(ctx context.Context, service string, intent explai
 	if err != nil {
 		return found, err
 	}
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: time.Hour, Log: a.Err})
+	if f.clients.Extras, err = f.extras.read(); err != nil {
+		return found, err
+	}
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: time.Hour, Extras: f.clients.Extras, Log: a.Err})
 	if err != nil {
 		return found, err
 	}
@@ -234,7 +239,7 @@ func (a *app) explainExisting(ctx context.Context, service string, intent explai
 	if err := visit.Text(out, "svclab explain "+service, c.Context(), f.probes(found)); err != nil || f.dryRun {
 		return found, err
 	}
-	locked, release, err := conformance.Lock(ctx, c.Client(), a.Err)
+	locked, release, err := conformance.Lock(ctx, c.Client(), f.clients.Extras, a.Err)
 	if err != nil {
 		return found, err
 	}

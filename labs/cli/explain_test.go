@@ -45,6 +45,7 @@ func foreignCluster(t *testing.T, may func(a authorizationv1.ResourceAttributes)
 "status":{"phase":"Running","podIPs":[{"ip":"10.244.1.1"}],"conditions":[{"type":"Ready","status":"True"}]}}]}`,
 		"/api/v1/namespaces/kube-system/configmaps/kube-proxy": `{"data":{"config.conf":"mode: iptables\nclusterCIDR: 10.244.0.0/16"}}`,
 	}
+	lists["/api/v1/namespaces/shop/services"] = lists["/api/v1/services"]
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		answer, known := lists[r.URL.Path]
@@ -127,7 +128,7 @@ func TestExplainWithoutPermission(t *testing.T) {
 	if code != 2 || out != "" || len(writes()) > 0 {
 		t.Errorf("exit code %d, %q, %v", code, out, writes())
 	}
-	for _, want := range []string{"get, list nodes\n", "get, create pods/exec in namespace svclab-clients\n", "get, create, update leases (coordination.k8s.io) in namespace svclab-lock"} {
+	for _, want := range []string{"get, list nodes\n", "get, create pods/exec in namespace svclab-clients\n", "get, update leases conformance (coordination.k8s.io) in namespace svclab-lock"} {
 		if !strings.Contains(err, want) {
 			t.Errorf("%q is missing from %s", want, err)
 		}
