@@ -76,10 +76,13 @@ func (p *printer) layoutWith(v *view, short, merge bool) grid {
 		g.rows = append(g.rows, gridRow{label: label, target: ti})
 	}
 	distinguish(g.rows, v)
+	if p.Merge {
+		g.rows = p.mergeRows(g.rows, v, kind, longest)
+	}
 	for _, r := range g.rows {
 		g.label = max(g.label, Width(r.label))
 	}
-	g.columns, g.shortened = p.columns(v, merge)
+	g.columns, g.shortened = p.columns(v, merge || p.Merge)
 	return g
 }
 
@@ -114,6 +117,53 @@ func (p *printer) columns(v *view, merge bool) (columns []gridColumn, shortened 
 	}
 	widen(columns)
 	return columns, shortened
+}
+
+// mergeRows joins successive rows of one port whose targets differ only in the node and whose cells are all equal. kind is the
+// width of the targets' kinds, longest bounds a label.
+func (p *printer) mergeRows(rows []gridRow, v *view, kind, longest int) []gridRow {
+	var merged []gridRow
+	var slots []string
+	for _, r := range rows {
+		last := len(merged) - 1
+		if r.target < 0 || last < 0 || merged[last].target < 0 || !p.alike(v, merged[last].target, r.target) {
+			merged, slots = append(merged, r), nil
+			continue
+		}
+		first, t := v.table.Targets[merged[last].target], v.table.Targets[r.target]
+		if slots == nil {
+			slots = []string{first.Slot}
+		}
+		slots = append(slots, t.Slot)
+		first.Slot, first.Pod = strings.Join(slots, ", "), ""
+		if label := padRight(string(t.Kind), kind) + " " + place(first, true, Width(first.Slot)+minHost, p.ellipsis); Width(label) <= longest {
+			merged[last].label = label
+			continue
+		}
+		first.Slot = fmt.Sprintf("%d nodes", len(slots))
+		merged[last].label = padRight(string(t.Kind), kind) + " " + place(first, true, longest, p.ellipsis)
+	}
+	return merged
+}
+
+// alike reports whether two targets differ only in their node, and all their cells say the same.
+func (p *printer) alike(v *view, a, b int) bool {
+	s, t := v.table.Targets[a], v.table.Targets[b]
+	if s.Slot == "" || t.Slot == "" || s.Kind == reach.Endpoint || s.IPFamily() != t.IPFamily() {
+		return false
+	}
+	s.Slot, s.Node, s.Host = t.Slot, t.Node, t.Host
+	if s != t {
+		return false
+	}
+	for vi := range v.table.Vantages {
+		markA, textA := p.gridCell(v.cells[a][vi])
+		markB, textB := p.gridCell(v.cells[b][vi])
+		if markA != markB || textA != textB {
+			return false
+		}
+	}
+	return true
 }
 
 // condense shortens the head of a column that has many vantages.

@@ -230,3 +230,50 @@ func TestWrapHard(t *testing.T) {
 		}
 	}
 }
+
+// Merged, equal nodes are one column and one row, so that the table of a lesson stays on the screen.
+func TestGridMerges(t *testing.T) {
+	table := reach.Table{Vantages: places(), Targets: []reach.Target{target(reach.ClusterIP, "10.96.0.9", 80),
+		nodePort("control-plane", "172.18.0.2"), nodePort("worker", "172.18.0.3"), nodePort("worker2", "172.18.0.4")}}
+	cells := func(odd reach.Outcome) reach.Table {
+		table.Cells = nil
+		for _, v := range table.Vantages {
+			for i, to := range table.Targets {
+				outcome := reach.Refused
+				if v.Name == "outside" && i == 3 {
+					outcome = odd
+				}
+				table.Cells = append(table.Cells, reach.CellVerdict{Result: reach.Fail, Cell: reach.Cell{Vantage: v, Target: to, Observations: []reach.Observation{{Outcome: outcome}}}})
+			}
+		}
+		return table
+	}
+	for _, tc := range []struct {
+		odd   reach.Outcome
+		width int
+		want  []string
+	}{
+		{reach.Refused, 80, []string{"clusterIP 10.96.0.9:80", "nodePort  3 nodes:30080"}},
+		{reach.Refused, 110, []string{"clusterIP 10.96.0.9:80", "nodePort  control-plane, worker, worker2:30080"}},
+		{reach.TimedOut, 110, []string{"clusterIP 10.96.0.9:80", "nodePort  control-plane, worker:30080", "nodePort  worker2 172.18.0.4:30080"}},
+	} {
+		want := tc.want
+		var out strings.Builder
+		if err := Grid(&out, cells(tc.odd), Style{Width: tc.width, Merge: true}); err != nil {
+			t.Fatal(err)
+		}
+		_, rows, _ := strings.Cut(out.String(), "┼")
+		var got []string
+		for line := range strings.Lines(rows) {
+			if label, cells, found := strings.Cut(line, " │"); found {
+				got = append(got, strings.TrimSpace(label))
+				if strings.Count(cells, "refused")+strings.Count(cells, "timeout") != 4 { // pod, node, outside, host
+					t.Errorf("%s: %s", label, cells)
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q in\n%s", got, want, out.String())
+		}
+	}
+}

@@ -19,6 +19,8 @@ type Style struct {
 	Color bool
 	// Verbose prints every cell. Without it, cells that agree are explained in groups.
 	Verbose bool
+	// Merge prints equal columns of a kind, and equal rows of nodes, as one, also where there is room for each.
+	Merge bool
 }
 
 const (
