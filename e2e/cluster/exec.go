@@ -248,6 +248,12 @@ func (c *Cluster) carryProber(ctx context.Context, pod *corev1.Pod, container st
 	})
 }
 
+// BuildProber builds the prober for the engine's containers, unless there is one. Otherwise the first probe does that.
+func (c *Cluster) BuildProber(ctx context.Context) error {
+	_, err := c.engineProgram(ctx)
+	return err
+}
+
 // program returns the prober for Linux on an architecture.
 func (c *Cluster) program(ctx context.Context, arch string) ([]byte, error) {
 	return c.programs.get(arch, func() ([]byte, error) {

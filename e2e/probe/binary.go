@@ -32,7 +32,7 @@ var errNotHere = errors.New("not here")
 
 // Binary returns the path of a prober for a platform ("linux", "amd64"): the file that SVCLAB_PROBER names, if it is for that
 // platform; else svclab-prober-OS-ARCH next to the running executable; else one that it builds from the source checkout
-// around the working directory and caches in the user's cache folder, by the content of its sources and the Go version.
+// around the working directory, or around the program, and caches in the user's cache folder, by the content of its sources and the Go version.
 // Concurrent calls, also of other processes, are safe.
 func Binary(ctx context.Context, goos, goarch string) (string, error) {
 	finders := []func() (string, error){
@@ -108,6 +108,9 @@ func fromSource(ctx context.Context, goos, goarch string) (string, error) {
 		return "", errNotHere
 	}
 	root, err := checkout(work)
+	if program, broken := os.Executable(); err != nil && broken == nil {
+		root, err = checkout(filepath.Dir(program))
+	}
 	if err != nil {
 		return "", err
 	}

@@ -44,7 +44,8 @@ type Machine struct {
 // ErrNoCheckout is returned when the scripts cannot be found.
 var ErrNoCheckout = errors.New("svclab's scripts are not here; run svclab inside a checkout of the project, or name one with SVCLAB_ROOT")
 
-// Root finds the checkout: SVCLAB_ROOT, else the working directory or the nearest folder above it that holds the scripts.
+// Root finds the checkout: SVCLAB_ROOT, else the nearest folder that holds the scripts, from the working directory upwards, or
+// else from the program's own folder, which make build puts into the checkout.
 func Root() (string, error) {
 	if root := os.Getenv("SVCLAB_ROOT"); root != "" {
 		if isRoot(root) {
@@ -56,16 +57,26 @@ func Root() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the checkout: %w", err)
 	}
-	for {
+	program, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: %w", err)
+	}
+	return above(folder, filepath.Dir(program))
+}
+
+// above returns the nearest checkout from the first folder upwards, or else from the next one.
+func above(folders ...string) (string, error) {
+	for _, folder := range folders {
+		for ; !isRoot(folder); folder = filepath.Dir(folder) {
+			if folder == filepath.Dir(folder) {
+				break
+			}
+		}
 		if isRoot(folder) {
 			return folder, nil
 		}
-		parent := filepath.Dir(folder)
-		if parent == folder {
-			return "", ErrNoCheckout
-		}
-		folder = parent
 	}
+	return "", ErrNoCheckout
 }
 
 func isRoot(folder string) bool {

@@ -153,7 +153,11 @@ func TestRoot(t *testing.T) {
 	if got, err := Root(); err != nil || got != root {
 		t.Errorf("from %s: got %q, %v", deep, got, err)
 	}
-	t.Chdir(t.TempDir())
+	elsewhere := t.TempDir()
+	if got, err := above(elsewhere, deep); err != nil || got != root {
+		t.Errorf("from the program's folder: got %q, %v", got, err)
+	}
+	t.Chdir(elsewhere)
 	if _, err := Root(); !errors.Is(err, ErrNoCheckout) {
 		t.Errorf("outside a checkout: %v", err)
 	}
