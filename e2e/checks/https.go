@@ -5,9 +5,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +26,8 @@ type httpsArgs struct {
 	Key       string `json:"key"`
 }
 
-// outsideHTTPS sends a request to the server outside the cluster, as a client does that has a URL: it looks up the host, and
-// verifies that the server's certificate is for that host and issued by the outside authority.
+// outsideHTTPS sends a request to the server outside the cluster, as a client of the namespace does that has a URL: it looks up the
+// host, and verifies that the server's certificate is for that host and issued by the outside authority.
 func outsideHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error) {
 	from, found := env.site().Client(args.From)
 	if !found {
@@ -45,12 +48,42 @@ func outsideHTTPS(ctx context.Context, env Env, args httpsArgs) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	cells, err := env.Prober.Observe(ctx, []probe.Request{{Vantage: from, Target: target, Form: probe.OutsideHTTPS, Roots: roots,
-		Timeout: env.Timeouts.Answered}})
-	if err != nil {
-		return nil, err
+	// Whatever name is looked up, the client says the one in its URL.
+	host := strings.TrimSuffix(target.Host, ".")
+	request := probe.Request{Vantage: from, Target: target, Form: probe.OutsideHTTPS, Roots: roots, Timeout: env.Timeouts.Answered, ServerName: host}
+	request.Target.HostHeader = host
+	if target.Port != 443 {
+		request.Target.HostHeader = net.JoinHostPort(host, strconv.Itoa(int(target.Port)))
 	}
-	return judgeHTTPS(config.Data[args.Key], cells)
+	for _, name := range searched(target.Host, env.Namespace, env.World.Facts.ClusterDomain()) {
+		request.Target.Host = name
+		cells, err := env.Prober.Observe(ctx, []probe.Request{request})
+		if err != nil {
+			return nil, err
+		}
+		if name != target.Host && unknownName(cells) {
+			continue
+		}
+		return judgeHTTPS(config.Data[args.Key], cells)
+	}
+	return nil, fmt.Errorf("%s leaves no name to look up", config.Data[args.Key])
+}
+
+// searched returns the names that a pod of the namespace looks up for a host, until one is known: by the search path of its
+// resolver, first the namespace's. The vantage's own search path adds the rest to the host as it is. A final dot keeps the
+// search path out.
+func searched(host, namespace, domain string) []string {
+	if strings.HasSuffix(host, ".") {
+		return []string{host}
+	}
+	return []string{host + "." + namespace + ".svc." + domain + ".", host}
+}
+
+// unknownName reports whether no request found the name.
+func unknownName(cells []reach.Cell) bool {
+	return !slices.ContainsFunc(cells, func(c reach.Cell) bool {
+		return slices.ContainsFunc(c.Observations, func(o reach.Observation) bool { return o.Outcome != reach.NoSuchHost })
+	})
 }
 
 // secureTarget is the target of a URL. A URL with an address instead of a name is refused: a request to it could leave this

@@ -33,6 +33,30 @@ func TestSecureTarget(t *testing.T) {
 	}
 }
 
+// A client of the namespace finds the namespace's names, whatever the namespace of the vantage is. A final dot keeps the search
+// path out.
+func TestSearched(t *testing.T) {
+	for host, want := range map[string]string{
+		"my-service":   "my-service.learn-25.svc.cluster.local. my-service",
+		"example.com":  "example.com.learn-25.svc.cluster.local. example.com",
+		"example.com.": "example.com.",
+	} {
+		if got := strings.Join(searched(host, "learn-25", "cluster.local"), " "); got != want {
+			t.Errorf("%s: %s, want %s", host, got, want)
+		}
+	}
+	cell := func(outcomes ...reach.Outcome) []reach.Cell {
+		var c reach.Cell
+		for _, o := range outcomes {
+			c.Observations = append(c.Observations, reach.Observation{Outcome: o})
+		}
+		return []reach.Cell{c}
+	}
+	if !unknownName(cell(reach.NoSuchHost)) || unknownName(cell(reach.NoSuchHost, reach.WrongAnswer)) || unknownName(cell(reach.ProbeFailed)) {
+		t.Error("only a name that is never found is unknown")
+	}
+}
+
 func TestJudgeHTTPS(t *testing.T) {
 	for want, outcomes := range map[reach.Result][][]reach.Outcome{
 		reach.Pass:         {{reach.Reached}},
