@@ -20,6 +20,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/labs/cli/console"
+	"github.com/svclab/svclab/labs/cli/learn"
 )
 
 // explainFlags are the flags of explain.
@@ -57,6 +58,8 @@ probed. --no-probe creates nothing. Probes do not leave the cluster: a host that
 --probe-outside, a port that a Service does not declare only where kube-proxy rejects it. In the Service's own pods, no
 command is run without --read-sockets. Nothing else is changed anywhere.
 
+In the namespace of an exercise that you are doing, an explanation counts as a hint.
+
 State your intent with --from, --at, --port, --protocol and --spread: then a restriction that is there by design counts
 as a cause too.
 
@@ -66,7 +69,7 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
   svclab explain shop/web --kubeconfig ~/.kube/config --context staging --dry-run
   svclab explain shop/web --kubeconfig ~/.kube/config --context staging`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd.Context(), args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd, args[0], f) },
 	}
 	foreign := map[string]bool{"context": true} // flags that need --kubeconfig
 	flags := cmd.Flags()
@@ -157,7 +160,8 @@ func (f explainFlags) qualified(arg string) (string, error) {
 	return namespace + "/" + name, nil
 }
 
-func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) error {
+func (a *app) runExplain(cmd *cobra.Command, arg string, f explainFlags) error {
+	ctx := cmd.Context()
 	intent, err := f.intent()
 	if err != nil {
 		return err
@@ -174,6 +178,12 @@ func (a *app) runExplain(ctx context.Context, arg string, f explainFlags) error 
 	}
 	if err != nil || f.dryRun {
 		return err
+	}
+	if f.kubeconfig == "" {
+		namespace, _, _ := strings.Cut(service, "/")
+		if err := learn.CountExplanation(&a.App, cmd, namespace); err != nil {
+			return err
+		}
 	}
 	return a.printExplanation(found, f)
 }

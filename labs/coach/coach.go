@@ -20,8 +20,13 @@ import (
 type Seen struct {
 	// Verdict is the verdict on the goal.
 	Verdict reach.Verdict `json:"verdict"`
-	// Objects are the objects that the exercise's conditions refer to.
+	// Objects are the objects that the exercise's conditions refer to, as they were during the probes.
 	Objects []runner.Snapshot `json:"-"`
+	// Hand is a fingerprint of everything that people change in the exercise.
+	Hand string `json:"-"`
+	// Untouched: Hand is that of the exercise's start. Then the state of the cluster shows no misconception: the learner has done
+	// nothing yet.
+	Untouched bool `json:"-"`
 }
 
 // Refs returns the objects that the exercise's conditions refer to, each once.
@@ -47,34 +52,46 @@ func Refs(e course.Exercise) []scenario.Ref {
 type Diagnosis struct {
 	// Misconception is the ID of the first misconception that applies. Empty: none applies.
 	Misconception string
+	// Also is the ID of the first independent one after it that applies. Empty: none.
+	Also string
 	// Question is the question whose prediction shows it. Empty: the state of the cluster shows it.
 	Question string
 }
 
-// Diagnose returns the misconception behind a wrong prediction, otherwise the first whose conditions hold. It returns none if the
-// goal is reached and every prediction is right.
+// All returns the IDs of the misconceptions, at most two.
+func (d Diagnosis) All() []string {
+	return slices.DeleteFunc([]string{d.Misconception, d.Also}, func(id string) bool { return id == "" })
+}
+
+// Diagnose returns the misconception behind a wrong prediction, otherwise the first whose conditions hold and an independent one
+// that holds too. It returns none if the goal is reached and every prediction is right, and none by conditions if the learner has
+// changed nothing.
 func Diagnose(e course.Exercise, answers map[string]string, seen Seen) (Diagnosis, error) {
 	for _, q := range e.Questions {
 		if option, given := answers[q.ID]; given && option != q.Right {
 			return Diagnosis{Misconception: q.Wrong[option], Question: q.ID}, nil
 		}
 	}
-	if seen.Verdict.Result == reach.Pass {
-		return Diagnosis{}, nil
+	var d Diagnosis
+	if seen.Verdict.Result == reach.Pass || seen.Untouched {
+		return d, nil
 	}
 	for _, m := range e.Misconceptions {
-		if len(m.When) == 0 {
+		if len(m.When) == 0 || d.Misconception != "" && !m.Independent {
 			continue
 		}
 		holds, err := seen.all(m.When)
-		if err != nil {
+		switch {
+		case err != nil:
 			return Diagnosis{}, fmt.Errorf("misconception %s: %w", m.ID, err)
-		}
-		if holds {
-			return Diagnosis{Misconception: m.ID}, nil
+		case holds && d.Misconception == "":
+			d.Misconception = m.ID
+		case holds:
+			d.Also = m.ID
+			return d, nil
 		}
 	}
-	return Diagnosis{}, nil
+	return d, nil
 }
 
 // Hint returns the ID of the message of hint n, 1 to course.Hints: of the first variant whose conditions hold, otherwise of the
@@ -140,13 +157,23 @@ func (s Seen) holds(c course.Condition) (bool, error) {
 	return false, nil
 }
 
+// objects returns the objects that a reference names, without those that are being deleted: they serve no more.
 func (s Seen) objects(ref scenario.Ref) []*unstructured.Unstructured {
 	for _, n := range s.Objects {
 		if n.Ref == ref {
-			return n.Objects
+			return slices.DeleteFunc(slices.Clone(n.Objects), func(o *unstructured.Unstructured) bool { return o.GetDeletionTimestamp() != nil })
 		}
 	}
 	return nil
+}
+
+// Ready reports whether a pod has the condition Ready.
+func Ready(pod *unstructured.Unstructured) bool {
+	conditions, _, err := unstructured.NestedSlice(pod.Object, "status", "conditions")
+	return err == nil && slices.ContainsFunc(conditions, func(c any) bool {
+		condition, ok := c.(map[string]any)
+		return ok && condition["type"] == "Ready" && condition["status"] == "True"
+	})
 }
 
 func (s Seen) counted(c course.Count) (bool, error) {
@@ -156,7 +183,7 @@ func (s Seen) counted(c course.Count) (bool, error) {
 	}
 	n := 0
 	for _, object := range s.objects(scenario.Ref{Kind: c.Kind, Name: "*"}) {
-		if !selector.Matches(labels.Set(object.GetLabels())) {
+		if !selector.Matches(labels.Set(object.GetLabels())) || c.Ready && !Ready(object) {
 			continue
 		}
 		if c.Like != nil {

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -63,6 +65,10 @@ func refused(t *testing.T) Seen {
 	far := port
 	far.Slot = "worker2"
 	app := map[string]string{"app": "my-app"}
+	ready, ending := pod("a", app), pod("d", app)
+	ready.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
+	ending.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) // it is there, and counts for nothing
+	ending.Object["status"] = ready.Object["status"]
 	return Seen{
 		Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{
 			{Name: "reached", Result: reach.Fail, Tables: []reach.Table{{Cells: []reach.CellVerdict{
@@ -75,7 +81,7 @@ func refused(t *testing.T) Seen {
 		Objects: []runner.Snapshot{
 			{Ref: scenario.Ref{Kind: "service", Name: "my-service"}, Objects: []*unstructured.Unstructured{object(t, `{kind: Service, metadata: {name: my-service}, spec: {type: ClusterIP, ports: [{port: 80, targetPort: 8081}]}}`)}},
 			{Ref: scenario.Ref{Kind: "service", Name: "my-app"}},
-			{Ref: scenario.Ref{Kind: "pods", Name: "*"}, Objects: []*unstructured.Unstructured{pod("c", nil), pod("a", app), pod("b", app)}},
+			{Ref: scenario.Ref{Kind: "pods", Name: "*"}, Objects: []*unstructured.Unstructured{pod("c", nil), ready, pod("b", app), ending}},
 		},
 	}
 }
@@ -96,6 +102,8 @@ func TestConditions(t *testing.T) {
 		`count: {kind: pods, min: 3}`:                                                    true,
 		`count: {kind: pods, selector: app=my-app, min: 3}`:                              false,
 		`count: {kind: pods, selector: app=my-app, min: 2, max: 2}`:                      true,
+		`count: {kind: pods, ready: true, min: 1}`:                                       true,
+		`count: {kind: pods, ready: true, min: 2}`:                                       false, // b is not Ready
 		`count: {kind: pods, max: 2}`:                                                    false,
 		`count: {kind: pods, like: {ref: pod/x, path: {"{.metadata.name}": a}}, max: 1}`: true,
 		`cell: {outcome: Refused}`:                                                       true,
@@ -168,6 +176,42 @@ questions: [{id: q, options: [a, b], right: a, wrong: {b: only-predicted}}]
 		}
 		if passed := Passed(e, tc.answers, seen); passed != tc.passed {
 			t.Errorf("%s: passed: %t", tc.name, passed)
+		}
+	}
+}
+
+// Two faults at once: both are told, if the second one's conditions suffice.
+func TestDiagnoseTwo(t *testing.T) {
+	e := exercise(t, `
+misconceptions:
+  - {id: first, when: [{step: {name: reached}}]}
+  - {id: follows, when: [{step: {name: reached}}]}
+  - {id: absent, independent: true, when: [{count: {kind: pods, max: 0}}]}
+  - {id: second, independent: true, when: [{step: {name: reached}}]}
+  - {id: third, independent: true, when: [{step: {name: reached}}]}
+`)
+	got, err := Diagnose(e, nil, refused(t))
+	if want := (Diagnosis{Misconception: "first", Also: "second"}); err != nil || got != want || !slices.Equal(got.All(), []string{"first", "second"}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if none := (Diagnosis{}).All(); len(none) > 0 {
+		t.Errorf("none is %q", none)
+	}
+}
+
+// The state shows no misconception of a learner who has done nothing; a prediction does.
+func TestDiagnoseUntouched(t *testing.T) {
+	e := exercise(t, `
+misconceptions:
+  - {id: state, when: [{step: {name: reached}}]}
+  - {id: predicted}
+questions: [{id: q, options: [a, b], right: a, wrong: {b: predicted}}]
+`)
+	seen := refused(t)
+	seen.Untouched = true
+	for answer, want := range map[string]string{"a": "", "b": "predicted"} {
+		if got, err := Diagnose(e, map[string]string{"q": answer}, seen); err != nil || got.Misconception != want {
+			t.Errorf("answer %s: %+v, %v", answer, got, err)
 		}
 	}
 }

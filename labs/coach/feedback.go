@@ -13,9 +13,9 @@ import (
 // mostShown is how many kinds of differences are explained for each table. The first few say what is wrong.
 const mostShown = 3
 
-// Feedback writes the result of a check: each step of the goal, the tables before and now, what differs and why. before is the
-// verdict of the previous check; the zero value if there was none.
-func (p *Renderer) Feedback(e course.Exercise, before reach.Verdict, seen Seen) {
+// Feedback writes the result of a check: each step of the goal, the tables before and now, and what differs. With why it also
+// writes the reasons, which name the fault. before is the verdict of the previous check; the zero value if there was none.
+func (p *Renderer) Feedback(e course.Exercise, before reach.Verdict, seen Seen, why bool) {
 	drawn := false
 	last := -1 // the step whose tables are shown although it passed
 	if seen.Verdict.Result == reach.Pass {
@@ -28,7 +28,7 @@ func (p *Renderer) Feedback(e course.Exercise, before reach.Verdict, seen Seen) 
 	for i, step := range seen.Verdict.Steps {
 		p.step(e, step)
 		if step.Result == reach.Fail || step.Result == reach.Inconclusive || i == last {
-			drawn = p.found(before, step) || drawn
+			drawn = p.found(before, step, why) || drawn
 		}
 	}
 	if drawn && p.Language == course.Chinese { // the words in tables are English
@@ -59,7 +59,7 @@ func (p *Renderer) step(e course.Exercise, step reach.Step) {
 }
 
 // found writes what a step observed, and reports whether that has a table.
-func (p *Renderer) found(before reach.Verdict, step reach.Step) (shown bool) {
+func (p *Renderer) found(before reach.Verdict, step reach.Step, why bool) (shown bool) {
 	for i, table := range step.Tables {
 		if len(table.Cells) == 0 {
 			continue
@@ -79,12 +79,12 @@ func (p *Renderer) found(before reach.Verdict, step reach.Step) (shown bool) {
 			p.Quiet(Now)
 			p.Grid(table)
 		}
-		p.differences(table)
+		p.differences(table, why)
 	}
 	explained := slices.ContainsFunc(step.Tables, showsFailure)
 	for _, missing := range step.Missing {
 		if missing.From != "" {
-			p.para(2, 2, plain, Say(p.Language, NoTarget, missing.From, missing.To))
+			p.para(2, 2, plain, p.noTarget(missing))
 			explained = true
 		}
 	}
@@ -116,7 +116,7 @@ func (p *Renderer) Start(v reach.Verdict) {
 func (p *Renderer) Grid(t reach.Table) {
 	var b strings.Builder
 	style := p.Style
-	style.Width = max(60, p.columns()-2)
+	style.Width, style.Merge = max(60, p.columns()-2), true
 	if err := report.Grid(&b, t, style); err != nil {
 		p.err = err
 		return
@@ -126,13 +126,24 @@ func (p *Renderer) Grid(t reach.Table) {
 	}
 }
 
-// differences writes what a table was expected to show, what was observed, and why. Cells that differ in the same way are
-// explained once.
-func (p *Renderer) differences(t reach.Table) {
+// noTarget says which clients and targets of the goal do not exist yet. An expected table writes them as "outside, pod" or "any",
+// and "clusterIP, dns:80".
+func (p *Renderer) noTarget(m reach.Missing) string {
+	if m.From == "any" {
+		return Say(p.Language, NoTargetAny, m.To)
+	}
+	return Say(p.Language, NoTarget, m.To, m.From)
+}
+
+// differences writes what a table was expected to show and what was observed, and with why the reason, if it explains what was
+// observed. Cells that differ in the same way are explained once.
+func (p *Renderer) differences(t reach.Table, withWhy bool) {
 	type kind struct {
 		what, why string
-		// alike is equal for cells whose reasons differ only in the names of nodes and pods.
+		// alike is equal for cells that differ only in the names of nodes and pods.
 		alike string
+		// more is how many cells are alike, in addition to the first.
+		more int
 	}
 	var kinds []kind
 	for _, c := range t.Cells {
@@ -147,18 +158,29 @@ func (p *Renderer) differences(t reach.Table) {
 				want, got = d.Field+" "+want, d.Field+" "+got
 			}
 			what = Say(p.Language, Differs, c.Cell.Vantage.Name, c.Cell.Target.Name(), want, got)
-			why = Reason(p.Language, c.Oracle)
-			alike = fmt.Sprintf("%s %s: %s, %s", c.Oracle.Rule, c.Cell.Target.Name(), want, got)
+			if withWhy && len(reach.Compare(c.Oracle, c.Cell)) == 0 { // otherwise the reason explains what did not happen
+				why = Reason(p.Language, c.Oracle)
+			}
+			target := c.Cell.Target
+			alike = fmt.Sprintf("%s %s %s %s:%d/%s: %s, %s", c.Cell.Vantage.Kind, c.Oracle.Rule, target.Service, target.Kind, target.Port,
+				target.Protocol, want, got)
 		}
-		if slices.ContainsFunc(kinds, func(k kind) bool { return why != "" && (k.why == why || k.alike == alike) }) {
+		if i := slices.IndexFunc(kinds, func(k kind) bool { return alike != "" && k.alike == alike }); i >= 0 {
+			kinds[i].more++
 			continue
 		}
-		kinds = append(kinds, kind{what, why, alike})
+		if slices.ContainsFunc(kinds, func(k kind) bool { return why != "" && k.why == why }) {
+			why = ""
+		}
+		kinds = append(kinds, kind{what: what, why: why, alike: alike})
 	}
 	for i, k := range kinds {
 		if i == mostShown {
 			p.line(fmt.Sprintf("  … +%d", len(kinds)-mostShown))
 			return
+		}
+		if k.more > 0 {
+			k.what = Say(p.Language, Alike, k.what, k.more)
 		}
 		p.para(2, 2, plain, k.what)
 		if k.why != "" {

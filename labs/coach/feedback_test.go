@@ -23,7 +23,7 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 		step      reach.Step
 		want, not []string
 	}{
-		"no table":             {reach.Step{Why: row.What, Missing: []reach.Missing{row}}, []string{"from outside, pod to clusterIP, dns:80"}, []string{"Observed:"}},
+		"no table":             {reach.Step{Why: row.What, Missing: []reach.Missing{row}}, []string{"Missing: clusterIP, dns:80, to be reached from outside, pod."}, []string{"Observed:"}},
 		"two rows":             {reach.Step{Why: row.What, Missing: []reach.Missing{row, other}}, []string{"dns:80", "nodePort:80"}, nil},
 		"with a table":         {reach.Step{Why: row.What, Missing: []reach.Missing{row}, Tables: table(reach.Fail)}, []string{"dns:80", "not as wanted"}, []string{"Observed:"}},
 		"nothing in the table": {reach.Step{Why: service.What, Missing: []reach.Missing{service}, Tables: table(reach.Pass)}, []string{"Observed:", `"second"`}, nil},
@@ -32,7 +32,7 @@ func TestFeedbackTellsWhatIsMissing(t *testing.T) {
 		c.step.Name, c.step.Result = "reached", reach.Fail
 		var out strings.Builder
 		paper := Renderer{W: &out, Language: course.English}
-		paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{c.step}}})
+		paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{c.step}}}, true)
 		if err := paper.Done(); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestFeedbackShowsTables(t *testing.T) {
 		for _, language := range course.Languages() {
 			var out strings.Builder
 			p := Renderer{W: &out, Language: language}
-			p.Feedback(course.Exercise{}, c.before, Seen{Verdict: c.now})
+			p.Feedback(course.Exercise{}, c.before, Seen{Verdict: c.now}, true)
 			if err := p.Done(); err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestFeedbackExplainsAFew(t *testing.T) {
 		}
 		var out strings.Builder
 		p := Renderer{W: &out, Language: course.English}
-		p.differences(table)
+		p.differences(table, true)
 		_, more, _ := strings.Cut(out.String(), "  …")
 		if more != strings.TrimPrefix(want, "  …") || strings.Count(out.String(), "source 10.0.0.1") != 3 {
 			t.Errorf("%d kinds:\n%s", n, out.String())
@@ -125,25 +125,49 @@ func TestFeedbackExplainsAFew(t *testing.T) {
 	}
 }
 
-// Cells that differ in the same way are explained once, although the reason of each names its own node. Others are explained too.
-func TestFeedbackExplainsAlikeOnce(t *testing.T) {
+// alike are cells of three nodes that refuse where an answer is wanted, two of them as the oracle predicts.
+func alike() reach.Table {
 	var table reach.Table
 	for i, got := range []reach.Outcome{reach.Refused, reach.Refused, reach.TimedOut} {
 		node := string("abc"[i])
 		cell := reach.CellVerdict{Result: reach.Fail, Differences: []reach.Difference{{Field: "outcome", Want: "Reached", Got: string(got)}},
-			Oracle: reach.Prediction{Rule: "clusterip-no-endpoints", Reason: "kube-proxy on " + node + " rejects it"},
-			Cell: reach.Cell{Vantage: reach.Vantage{Name: "pod/" + node}, Target: reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: 80},
+			Oracle: reach.Prediction{Rule: "no-endpoints", Reason: "kube-proxy on " + node + " rejects it", Outcomes: []reach.Outcome{reach.Refused}},
+			Cell: reach.Cell{Vantage: reach.Vantage{Name: "pod/" + node}, Target: reach.Target{Kind: reach.NodePort, Host: "172.18.0.2", Port: 30080, Slot: node},
 				Observations: []reach.Observation{{Outcome: got}}}}
-		table.Vantages, table.Targets = append(table.Vantages, cell.Cell.Vantage), []reach.Target{cell.Cell.Target}
+		table.Vantages, table.Targets = append(table.Vantages, cell.Cell.Vantage), append(table.Targets, cell.Cell.Target)
 		table.Cells = append(table.Cells, cell)
 	}
-	var out strings.Builder
-	paper := Renderer{W: &out, Language: course.English}
-	paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail,
-		Steps: []reach.Step{{Name: "reached", Result: reach.Fail, Tables: []reach.Table{table}}}}})
-	for text, times := range map[string]int{"on a rejects": 1, "on b rejects": 0, "on c rejects": 1} {
-		if got := strings.Count(out.String(), text); got != times {
-			t.Errorf("%q is printed %d times, want %d:\n%s", text, got, times, out.String())
+	return table
+}
+
+// Cells that differ in the same way are explained once, although each names its own node. Others are explained too, but a reason
+// that predicts something else than what happened explains nothing.
+func TestFeedbackExplainsAlikeOnce(t *testing.T) {
+	for _, why := range []bool{true, false} {
+		var out strings.Builder
+		paper := Renderer{W: &out, Language: course.English}
+		paper.Feedback(course.Exercise{}, reach.Verdict{}, Seen{Verdict: reach.Verdict{Result: reach.Fail,
+			Steps: []reach.Step{{Name: "reached", Result: reach.Fail, Tables: []reach.Table{alike()}}}}}, why)
+		reasons := map[bool]int{true: 1}[why]
+		for text, times := range map[string]int{"from pod/a": 1, "(and 1 more like it)": 1, "from pod/b": 0, "from pod/c": 1,
+			"on a rejects": reasons, "on b rejects": 0, "on c rejects": 0, "Why:": reasons} {
+			if got := strings.Count(out.String(), text); got != times {
+				t.Errorf("with reasons: %t: %q is printed %d times, want %d:\n%s", why, text, got, times, out.String())
+			}
 		}
+	}
+}
+
+// What a learner wrote into an object is quoted, and controls no terminal.
+func TestRendererPrintsNoControlCharacters(t *testing.T) {
+	var out strings.Builder
+	p := Renderer{W: &out, Language: course.English}
+	bell := "https://x\a\x1b[2J\u202e"
+	p.Say(Lost, bell)
+	p.Field("Observed:", bell)
+	p.Raw(bell)
+	p.Markdown(bell + "\n```\n" + bell + "\n```")
+	if strings.ContainsAny(out.String(), "\a\x1b\u202e") || strings.Count(out.String(), "https://x") != 5 {
+		t.Errorf("got %q", out.String())
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/svclab/svclab/labs/course"
 )
 
-// Renderer writes what a learner reads. It wraps text, counts wide characters as two columns, and renders the Markdown of
-// messages. After a write error it writes no more, and Done returns the error.
+// Renderer writes what a learner reads. It wraps text, counts wide characters as two columns, renders the Markdown of messages,
+// and replaces characters that would control the terminal: the learner's own files and objects are quoted. After a write error it writes no more, and Done returns the error.
 type Renderer struct {
 	W        io.Writer
 	Style    report.Style
@@ -71,7 +71,7 @@ func (p *Renderer) Head(text string) {
 // Field writes a label and a text next to it. All lines of the text are aligned.
 func (p *Renderer) Field(label, text string) {
 	room := report.Width(label) + 1
-	lines := report.Wrap(text, max(20, p.columns()-room))
+	lines := report.Wrap(report.Printable(text), max(20, p.columns()-room))
 	for i, l := range lines {
 		if i == 0 {
 			p.line(p.paint(dim, label) + " " + l)
@@ -82,7 +82,7 @@ func (p *Renderer) Field(label, text string) {
 }
 
 // Raw writes a line without wrapping it.
-func (p *Renderer) Raw(s string) { p.line(s) }
+func (p *Renderer) Raw(s string) { p.line(report.Printable(s)) }
 
 func (p *Renderer) columns() int {
 	if p.Style.Width == 0 {
@@ -94,7 +94,7 @@ func (p *Renderer) columns() int {
 // para writes a paragraph. Lines after the first are indented by hang more columns. A mark other than plain replaces the styles in
 // the text, except bold.
 func (p *Renderer) para(indent, hang int, m mark, text string) {
-	letters := inline(text, p.Style.Plain || !p.Style.Color)
+	letters := inline(report.Printable(text), p.Style.Plain || !p.Style.Color)
 	var bare strings.Builder
 	for _, l := range letters {
 		bare.WriteRune(l.r)
@@ -185,7 +185,7 @@ func (p *Renderer) Markdown(text string) {
 		}
 		open, hang = "", 0
 	}
-	for _, l := range strings.Split(text, "\n") {
+	for _, l := range strings.Split(report.Printable(text), "\n") {
 		item := listItem.FindStringSubmatch(l)
 		switch {
 		case strings.HasPrefix(l, "```"):

@@ -46,7 +46,8 @@ type Exercise struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	// Questions are asked before the check. Predict has at least one. In the other kinds they ask what a rote answer does not show.
 	Questions []Question `json:"questions,omitempty"`
-	// Misconceptions are tried in this order. The learner reads about the first that applies.
+	// Misconceptions are tried in this order. The learner reads about the first that applies, and about one more if that is
+	// independent. At the exercise's start none may apply.
 	Misconceptions []Misconception `json:"misconceptions"`
 	// Variants are hints that replace the plain one in certain states of the cluster.
 	Variants []Variant `json:"variants,omitempty"`
@@ -104,6 +105,9 @@ type Misconception struct {
 	ID string `json:"id"`
 	// When are conditions that must all hold. Without any, only a wrong prediction shows the misconception.
 	When []Condition `json:"when,omitempty"`
+	// Independent: When alone shows the misconception, whether or not one before it applies. So both are told: there are two
+	// faults at once.
+	Independent bool `json:"independent,omitempty"`
 }
 
 // Variant is a hint for a certain state of the cluster.
@@ -166,14 +170,17 @@ type StepIs struct {
 	Passed bool   `json:"passed,omitempty"`
 }
 
-// Count holds if the exercise's namespace has at least Min and at most Max objects of a kind.
+// Count holds if the exercise's namespace has at least Min and at most Max objects of a kind. Objects that are being deleted
+// do not count.
 type Count struct {
 	// Kind is a kind as kubectl takes it. Only objects that the label selector selects and that are like Like are counted.
 	Kind     string        `json:"kind"`
 	Selector string        `json:"selector,omitempty"`
 	Like     *steps.Object `json:"like,omitempty"`
-	Min      *int          `json:"min,omitempty"`
-	Max      *int          `json:"max,omitempty"`
+	// Ready counts only pods that are Ready: those that get traffic.
+	Ready bool `json:"ready,omitempty"`
+	Min   *int `json:"min,omitempty"`
+	Max   *int `json:"max,omitempty"`
 }
 
 // Values replace the placeholders in an exercise's files. They depend on the cluster.

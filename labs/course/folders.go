@@ -1,11 +1,16 @@
-package learn
+package course
 
-import "io/fs"
+import (
+	"io/fs"
+	"path"
+	"strings"
+)
 
-// folders is a file system that lists only folders at its top. labs/exercises also has the Go file that embeds them.
+// folders is labs/exercises without the files that belong there in addition to the exercises: the glossary, and the Go file that
+// embeds all.
 type folders struct{ fs.FS }
 
-// ReadDir leaves out files at the top.
+// ReadDir leaves these files out.
 func (f folders) ReadDir(name string) ([]fs.DirEntry, error) {
 	entries, err := fs.ReadDir(f.FS, name)
 	if err != nil || name != "." {
@@ -13,7 +18,7 @@ func (f folders) ReadDir(name string) ([]fs.DirEntry, error) {
 	}
 	var kept []fs.DirEntry
 	for _, e := range entries {
-		if e.IsDir() {
+		if file := e.Name(); e.IsDir() || path.Ext(file) != ".go" && (!strings.HasPrefix(file, "words.") || path.Ext(file) != ".md") {
 			kept = append(kept, e)
 		}
 	}

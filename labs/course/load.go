@@ -45,7 +45,9 @@ type Source struct {
 }
 
 // Names lists the exercises' folders in order.
-func (s Source) Names() ([]string, error) { return scenario.Folders(s.Exercises, ".", "exercise") }
+func (s Source) Names() ([]string, error) {
+	return scenario.Folders(folders{s.Exercises}, ".", "exercise")
+}
 
 // IDOf returns the ID in the name of an exercise's folder, "04" of "04-wrong-target-port".
 func IDOf(name string) string {

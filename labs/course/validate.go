@@ -169,6 +169,8 @@ func (c Condition) validate(e Exercise) error {
 		return errors.New("condition cell wants outcome, backend or differs")
 	case c.Count != nil && (c.Count.Kind == "" || c.Count.Min == nil && c.Count.Max == nil):
 		return errors.New("condition count wants kind, and min or max")
+	case c.Count != nil && c.Count.Ready && c.Count.Kind != "pods":
+		return errors.New("condition count: only pods are ready")
 	}
 	return nil
 }

@@ -103,16 +103,41 @@ func Done(v reach.Verdict) error {
 	return fmt.Errorf("%s: %s", v.Title, v.Result)
 }
 
-// Check judges the exercise's goal and takes snapshots of the objects that its conditions refer to.
+// checksAtMost bounds how often Check judges because objects changed meanwhile, as during a rollout.
+const checksAtMost = 2
+
+// Check judges the exercise's goal and takes snapshots of the objects that its conditions refer to. The verdict and the objects
+// belong together: if objects changed during the probes, it judges once more.
 func (r Environment) Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error) {
 	at := place(e, namespace)
-	seen := coach.Seen{Verdict: r.Runner.Goal(ctx, at, e.Goal)}
-	if err := ctx.Err(); err != nil {
-		return seen, context.Cause(ctx)
+	before, err := r.fingerprint(ctx, e, namespace)
+	if err != nil {
+		return coach.Seen{}, err
 	}
-	var err error
-	seen.Objects, err = r.Runner.Look(ctx, at, coach.Refs(e))
-	return seen, err
+	for n := 1; ; n++ {
+		seen := coach.Seen{Verdict: r.Runner.Goal(ctx, at, e.Goal)}
+		if ctx.Err() != nil {
+			return seen, context.Cause(ctx)
+		}
+		if seen.Objects, err = r.Runner.Look(ctx, at, coach.Refs(e)); err != nil {
+			return seen, err
+		}
+		after, err := r.fingerprint(ctx, e, namespace)
+		if err != nil {
+			return seen, err
+		}
+		if change := after.Since(before); n == checksAtMost || change.None() || !change.Hand && Stirred(e.Goal, seen.Verdict) {
+			seen.Hand = after.Hand()
+			return seen, nil
+		}
+		before = after
+	}
+}
+
+// Hand returns the fingerprint of everything that people change in the exercise: see coach.Seen.
+func (r Environment) Hand(ctx context.Context, e course.Exercise, namespace string) (string, error) {
+	p, err := r.fingerprint(ctx, e, namespace)
+	return p.Hand(), err
 }
 
 // Look returns the objects that the exercise's conditions refer to, as they are now.

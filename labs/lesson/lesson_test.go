@@ -31,8 +31,8 @@ type fakeRunner struct {
 	verdict reach.Verdict
 	world   map[string][]*unstructured.Unstructured
 	back    []runner.Snapshot
-	// then is done when namespaces are vacated.
-	then func()
+	// then is done when namespaces are vacated, during while a goal is judged.
+	then, during func()
 }
 
 func (f *fakeRunner) Lacks(context.Context, scenario.Needs) (string, error) { return "", nil }
@@ -44,6 +44,9 @@ func (f *fakeRunner) In(_ context.Context, at runner.Place, steps scenario.Scena
 
 func (f *fakeRunner) Goal(_ context.Context, at runner.Place, _ scenario.Scenario) reach.Verdict {
 	f.did = append(f.did, "goal in "+at.Namespace)
+	if f.during != nil {
+		f.during()
+	}
 	return f.verdict
 }
 
@@ -274,6 +277,30 @@ func TestCheck(t *testing.T) {
 	if err != nil || seen.Verdict.Result != reach.Fail || len(seen.Objects) != 1 || seen.Objects[0].Ref.Name != "s" {
 		t.Errorf("%+v, %v", seen, err)
 	}
+	hand := seen.Hand
+	if now, err := r.Hand(t.Context(), e, "learn-16"); err != nil || now != hand || hand == "" {
+		t.Errorf("it is %q, %v; it was %q", now, err, hand)
+	}
+	service := func(port string) []*unstructured.Unstructured {
+		return []*unstructured.Unstructured{parsed(t, `{kind: Service, metadata: {name: s, namespace: learn-16}, spec: {ports: [{port: `+port+`}]}}`)}
+	}
+	// The verdict and the objects belong together: what changes during the probes is judged once more, but not for ever.
+	for name, tc := range map[string]struct {
+		goals   int
+		changes []string
+	}{"nothing": {1, nil}, "once": {2, []string{"80"}}, "always": {2, []string{"80", "81", "82"}}} {
+		left := tc.changes
+		f.did, f.world["service/s"], f.world["learn-16/services/*"] = nil, nil, service("79")
+		f.during = func() {
+			if len(left) > 0 {
+				f.world["learn-16/services/*"], left = service(left[0]), left[1:]
+			}
+		}
+		if seen, err := r.Check(t.Context(), e, "learn-16"); err != nil || len(f.did) != tc.goals || seen.Hand == hand {
+			t.Errorf("%s changes: %d goals, %v", name, len(f.did), err)
+		}
+	}
+	f.during = nil
 	interrupted := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted)

@@ -1,6 +1,8 @@
 package lesson
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 )
 
@@ -63,6 +66,17 @@ func (p Print) Since(before Print) Change {
 	return c
 }
 
+// Hand returns a short text that is equal for two Prints if nothing that people change differs.
+func (p Print) Hand() string {
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if p[name].hand != "" {
+			fmt.Fprintf(sum, "%q %q\n", name, p[name].hand)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
 // madePods is the name of the entry that all pods with a controller share.
 const madePods = "pods"
 
@@ -71,9 +85,12 @@ func (p Print) add(o *unstructured.Unstructured, home string) error {
 	if o.GetDeletionTimestamp() != nil || fromSelector(o) {
 		return nil // such an EndpointSlice follows from the Service and the pods, which are in the Print themselves
 	}
+	if o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt" {
+		return nil // a controller adds it soon after the namespace
+	}
 	if made(o) && o.GetKind() != "EndpointSlice" {
 		if o.GetKind() == "Pod" {
-			text, err := json.Marshal([]any{plainLabels(o), ready(o)})
+			text, err := json.Marshal([]any{plainLabels(o), coach.Ready(o)})
 			if err != nil {
 				return fmt.Errorf("pod %s: %w", o.GetName(), err)
 			}
@@ -150,7 +167,7 @@ func reported(o *unstructured.Unstructured) []any {
 	}
 	switch o.GetKind() {
 	case "Pod":
-		return []any{ready(o), field("status", "podIP")}
+		return []any{coach.Ready(o), field("status", "podIP")}
 	case "Service":
 		return []any{field("status", "loadBalancer", "ingress")}
 	case "Deployment", "StatefulSet":
@@ -159,13 +176,4 @@ func reported(o *unstructured.Unstructured) []any {
 		return []any{field("status", "numberReady")}
 	}
 	return nil
-}
-
-// ready reports whether a pod has the condition Ready.
-func ready(pod *unstructured.Unstructured) bool {
-	conditions, _, err := unstructured.NestedSlice(pod.Object, "status", "conditions")
-	return err == nil && slices.ContainsFunc(conditions, func(c any) bool {
-		condition, ok := c.(map[string]any)
-		return ok && condition["type"] == "Ready" && condition["status"] == "True"
-	})
 }

@@ -151,6 +151,19 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+// Hand follows what people change, and nothing else.
+func TestPrintHand(t *testing.T) {
+	start := printOf(t, parsed(t, aService), parsed(t, aDeployment), parsed(t, madePod))
+	later := printOf(t, parsed(t, aService), with(parsed(t, aDeployment), int64(1), "status", "readyReplicas"),
+		parsed(t, `{kind: ConfigMap, metadata: {name: kube-root-ca.crt, namespace: learn-04}, data: {a: b}}`))
+	if start.Hand() != later.Hand() {
+		t.Error("the cluster's own changes are taken for a person's")
+	}
+	if start.Hand() == printOf(t, parsed(t, aService), with(parsed(t, aDeployment), int64(3), "spec", "replicas")).Hand() {
+		t.Error("a person's change is not seen")
+	}
+}
+
 func TestPrintCountsMadePods(t *testing.T) {
 	one, other := parsed(t, madePod), with(parsed(t, madePod), "my-app-5d5f-y", "metadata", "name")
 	if change := printOf(t, one, other).Since(printOf(t, one)); !slices.Equal(change.Objects, []string{"pods"}) || change.Hand {

@@ -73,6 +73,28 @@ func (r Environment) Watch(ctx context.Context, e course.Exercise, namespace str
 // objects that its conditions, its goal and its field cluster name, the namespaces themselves, and the essentials.
 func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, error) {
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(r.Cluster.Client().Discovery()))
+	var objects []Watched
+	for _, ref := range depends(e, namespace) {
+		resource, namespaced, err := resource(mapper, ref.Kind)
+		if err != nil {
+			return nil, err
+		}
+		w := Watched{Resource: resource, Namespace: ref.Namespace, Name: ref.Name}
+		if w.Name == "*" {
+			w.Name = ""
+		}
+		if namespaced && w.Namespace == "" {
+			w.Namespace = namespace
+		}
+		if !slices.Contains(objects, w) {
+			objects = append(objects, w)
+		}
+	}
+	return objects, nil
+}
+
+// depends returns references to the objects that a check depends on: see watched. An object may be in several of them.
+func depends(e course.Exercise, namespace string) []scenario.Ref {
 	refs := slices.Concat(coach.Refs(e), e.Cluster)
 	for _, step := range e.Goal.Steps {
 		if object, is := step.Action.(steps.Object); is {
@@ -85,37 +107,36 @@ func (r Environment) watched(e course.Exercise, namespace string) ([]Watched, er
 			refs = append(refs, scenario.Ref{Namespace: space, Kind: kind})
 		}
 	}
-	var objects []Watched
-	add := func(ref scenario.Ref, name string) error {
-		resource, namespaced, err := resource(mapper, ref.Kind)
-		if err != nil {
-			return err
-		}
-		w := Watched{Resource: resource, Namespace: ref.Namespace, Name: name}
-		if namespaced && w.Namespace == "" {
-			w.Namespace = namespace
-		}
-		if !slices.Contains(objects, w) {
-			objects = append(objects, w)
-		}
-		return nil
+	for i := range refs {
+		refs[i].Name = "*" // all of the kind: the learner may create another one
 	}
-	for _, ref := range refs {
-		if err := add(ref, ""); err != nil {
-			return nil, err
-		}
-	}
-	for _, ref := range essentials() {
-		if err := add(ref, ref.Name); err != nil {
-			return nil, err
-		}
-	}
+	refs = append(refs, essentials()...)
 	for _, space := range e.Spaces(namespace) {
-		if err := add(scenario.Ref{Kind: "namespaces"}, space); err != nil {
-			return nil, err
+		refs = append(refs, scenario.Ref{Kind: "namespaces", Name: space})
+	}
+	return refs
+}
+
+// fingerprint returns the Print of all objects that a check depends on.
+func (r Environment) fingerprint(ctx context.Context, e course.Exercise, namespace string) (Print, error) {
+	snapshots, err := r.Runner.Look(ctx, place(e, namespace), depends(e, namespace))
+	if err != nil {
+		return nil, err
+	}
+	p, known := Print{}, map[[3]string]bool{}
+	for _, s := range snapshots {
+		for _, o := range s.Objects {
+			key := [3]string{o.GetKind(), o.GetNamespace(), o.GetName()}
+			if known[key] {
+				continue
+			}
+			known[key] = true
+			if err := p.add(o, namespace); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return objects, nil
+	return p, nil
 }
 
 // resource returns the resource of a reference's kind, and whether it is namespaced.

@@ -35,8 +35,8 @@ func JUnit(w io.Writer, p Progress, names []string) error {
 		default:
 			c.Result, c.Message = reach.Skipped, "not started"
 		}
-		if e.Hints > 0 {
-			c.Out = fmt.Sprintf("hints: %d\n", e.Hints)
+		if e.Help() > 0 {
+			c.Out = fmt.Sprintf("hints: %d\n", e.Help())
 		}
 		if len(e.Misconceptions) > 0 {
 			c.Out += "misconceptions: " + strings.Join(e.Misconceptions, ", ") + "\n"

@@ -43,8 +43,10 @@ type Exercise struct {
 	Checks int `json:"checks,omitempty"`
 	Resets int `json:"resets,omitempty"`
 	// Hints is how many hints were shown. Solution: the solution was shown before the exercise was passed.
-	Hints    int  `json:"hints,omitempty"`
-	Solution bool `json:"solution,omitempty"`
+	Hints int `json:"hints,omitempty"`
+	// Explained is how often svclab explain told the cause before the exercise was passed.
+	Explained int  `json:"explained,omitempty"`
+	Solution  bool `json:"solution,omitempty"`
 	// Answers are the last predictions by question. First are the first ones, from before the cluster showed the answer.
 	Answers map[string]string `json:"answers,omitempty"`
 	First   map[string]string `json:"first,omitempty"`
@@ -65,12 +67,17 @@ func (p *Progress) Change(id string, change func(*Exercise)) {
 	p.Exercises[id] = e
 }
 
-// Saw adds a misconception, unless id is empty.
-func (e *Exercise) Saw(id string) {
-	if id != "" && !slices.Contains(e.Misconceptions, id) {
-		e.Misconceptions = append(e.Misconceptions, id)
+// Saw adds misconceptions, each once. An empty ID is none.
+func (e *Exercise) Saw(ids ...string) {
+	for _, id := range ids {
+		if id != "" && !slices.Contains(e.Misconceptions, id) {
+			e.Misconceptions = append(e.Misconceptions, id)
+		}
 	}
 }
+
+// Help is how many hints and explanations were shown.
+func (e Exercise) Help() int { return e.Hints + e.Explained }
 
 // Folder is the folder of a learner's state: $XDG_STATE_HOME/svclab, or ~/.local/state/svclab.
 func Folder(getenv func(string) string) (string, error) {

@@ -1,6 +1,6 @@
-// Package proof proves on a real cluster that exercises teach what they say: at its start an exercise is not passed; every
-// solution passes; every wrong answer fails with its own misconception; a reset restores the start, object by object; and the
-// commands that the text quotes print what the text says.
+// Package proof proves on a real cluster that exercises teach what they say: at its start an exercise is not passed and shows no
+// misconception; every solution passes; every wrong answer fails with its own misconception; a reset restores the start, object by
+// object; and the commands that the text quotes print what the text says.
 package proof
 
 import (
@@ -270,7 +270,8 @@ func why(v reach.Verdict) string {
 	return strings.Join(parts, "; ")
 }
 
-// unsolved checks that the exercise is not passed at its start, and the commands that its text quotes there.
+// unsolved checks that the exercise is not passed at its start and shows no misconception there, and the commands that its text
+// quotes there.
 func (a *attempt) unsolved(ctx context.Context, env lesson.Environment, e course.Exercise, namespace string) bool {
 	ok := a.claim("unsolved fails", func() error {
 		seen, err := env.Check(ctx, e, namespace)
@@ -288,8 +289,13 @@ func (a *attempt) unsolved(ctx context.Context, env lesson.Environment, e course
 				return err
 			}
 		}
-		_, err = coach.Diagnose(e, nil, seen)
-		return err
+		switch d, err := coach.Diagnose(e, nil, seen); {
+		case err != nil:
+			return err
+		case d.Misconception != "":
+			return not("it shows misconception %s, although nothing was done", strings.Join(d.All(), " and "))
+		}
+		return nil
 	})
 	a.quotes(ctx, e, namespace, "start")
 	return ok

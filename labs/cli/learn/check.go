@@ -77,7 +77,9 @@ func (s *session) unanswered(e course.Exercise) error {
 
 // finding is the result of a check.
 type finding struct {
-	before    reach.Verdict
+	before reach.Verdict
+	// idle: the learner asked for a check before, and has changed nothing since.
+	idle      bool
 	seen      coach.Seen
 	diagnosis coach.Diagnosis
 	passed    bool
@@ -100,28 +102,38 @@ func (f finding) same(other finding) bool {
 
 // judge returns the finding of what a check observed.
 func (s *session) judge(e course.Exercise, seen coach.Seen) (finding, error) {
-	answers := s.progress.Exercises[e.ID].Answers
+	answers, last := s.progress.Exercises[e.ID].Answers, s.lastSeen(e.ID)
+	seen.Untouched = last.Start != "" && last.Start == seen.Hand
 	diagnosis, err := coach.Diagnose(e, answers, seen)
-	return finding{before: s.lastSeen(e.ID), seen: seen, diagnosis: diagnosis, passed: coach.Passed(e, answers, seen)}, err
+	return finding{before: last.Verdict, idle: last.Checked && last.Hand == seen.Hand, seen: seen, diagnosis: diagnosis,
+		passed: coach.Passed(e, answers, seen)}, err
 }
 
 // keep stores the result of a check.
 func (s *session) keep(e course.Exercise, f finding) error {
-	if err := s.keepSeen(e.ID, f.seen.Verdict); err != nil {
+	last := s.lastSeen(e.ID)
+	last.Verdict, last.Hand, last.Checked = f.seen.Verdict, f.seen.Hand, true
+	if err := s.keepSeen(e.ID, last); err != nil {
 		return err
 	}
 	return s.change(e.ID, func(x *progress.Exercise) {
 		x.Checks++
-		x.Saw(f.diagnosis.Misconception)
+		x.Saw(f.diagnosis.All()...)
 		if f.passed && x.Passed.IsZero() {
 			x.Passed = time.Now().UTC().Truncate(time.Second)
 		}
 	})
 }
 
-// report prints the result of a check: the tables and differences, then the misconception.
+// report prints the result of a check: the tables and differences, then the misconceptions. Reasons name the fault, so they come
+// only after a hint, or once the exercise was passed.
 func (s *session) report(e course.Exercise, f finding) {
-	s.Feedback(e, f.before, f.seen)
+	x := s.progress.Exercises[e.ID]
+	why := x.Help() > 0 || !x.Passed.IsZero()
+	s.Feedback(e, f.before, f.seen, why)
+	if !why && f.seen.Verdict.Result == reach.Fail {
+		s.Quiet(coach.WhyLater)
+	}
 	if len(e.Questions) > 0 {
 		id := coach.PredictOK
 		if f.diagnosis.Question != "" {
@@ -130,24 +142,24 @@ func (s *session) report(e course.Exercise, f finding) {
 		s.Blank()
 		s.Say(id)
 	}
-	if f.diagnosis.Misconception != "" {
+	for _, id := range f.diagnosis.All() {
 		s.Blank()
-		s.Markdown(e.Say(s.Language, "misconception/"+f.diagnosis.Misconception))
+		s.Markdown(e.Say(s.Language, "misconception/"+id))
 	}
 }
 
-// suspect prints what may be wrong besides the answer: objects of the exercise are missing or, if the result has not changed, the
-// learner's kubectl uses another cluster.
+// suspect prints what may be wrong besides the answer: objects of the exercise are missing or, if the learner has changed nothing
+// in it, the learner's kubectl uses another cluster.
 func (s *session) suspect(ctx context.Context, e course.Exercise, f finding) {
 	if f.seen.Verdict.Result == reach.Pass {
 		return
 	}
 	s.missed(ctx, e)
-	if !coach.Same(f.before, f.seen.Verdict) {
-		return
+	same := f.idle && coach.Same(f.before, f.seen.Verdict)
+	if same {
+		s.Quiet(coach.SameAsEver)
 	}
-	s.Quiet(coach.SameAsEver)
-	if wired := os.Getenv("KUBECONFIG"); wired != s.kubeconfigFile() {
+	if wired := os.Getenv("KUBECONFIG"); (same || f.seen.Untouched) && wired != s.kubeconfigFile() {
 		s.Say(coach.OtherWire)
 		s.wiring()
 	}
@@ -164,10 +176,28 @@ func (s *session) missed(ctx context.Context, e course.Exercise) {
 func (s *session) debrief(e course.Exercise) {
 	s.Blank()
 	s.Head(coach.Say(s.Language, coach.Debrief))
+	s.firsts(e)
 	s.Markdown(e.Say(s.Language, "debrief"))
 	s.Blank()
 	s.Say(coach.Packet, e.Say(s.Language, "packet"))
 	s.Blank()
+}
+
+// firsts prints what the learner predicted first.
+func (s *session) firsts(e course.Exercise) {
+	for _, q := range e.Questions {
+		first := s.progress.Exercises[e.ID].First[q.ID]
+		option := func(id string) string { return e.Say(s.Language, course.OptionID(q.ID, id)) }
+		switch {
+		case first == q.Right:
+			s.Say(coach.FirstRight, option(first))
+		case first != "":
+			s.Say(coach.FirstWrong, option(first), option(q.Right))
+		}
+	}
+	if len(e.Questions) > 0 {
+		s.Blank()
+	}
 }
 
 // progressed prints how many exercises are passed, and how to continue.

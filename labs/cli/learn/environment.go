@@ -29,6 +29,7 @@ type lessons interface {
 	Lacks(ctx context.Context, e course.Exercise) (string, error)
 	Begin(ctx context.Context, e course.Exercise, namespace string) error
 	Check(ctx context.Context, e course.Exercise, namespace string) (coach.Seen, error)
+	Hand(ctx context.Context, e course.Exercise, namespace string) (string, error)
 	Look(ctx context.Context, e course.Exercise, namespace string) ([]runner.Snapshot, error)
 	Lost(ctx context.Context, e course.Exercise, namespace string) ([]string, error)
 	Leave(ctx context.Context, namespaces []string, wait bool) error
@@ -77,6 +78,9 @@ func (s *session) repair(id coach.Message, err error) error {
 
 // attach connects to the lab's own cluster.
 func (s *session) attach(ctx context.Context) (*environment, error) {
+	if s.flags.unconfigured != nil {
+		return nil, s.flags.unconfigured
+	}
 	var log bytes.Buffer
 	config := s.Config
 	config.Log = &log // printed only on failure
@@ -95,6 +99,11 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 	if err != nil && !errors.Is(err, cluster.ErrNoDNS) { // a learner may have deleted CoreDNS: sound says so, and a reset restores it
 		return nil, err
 	}
+	s.spinner.Waiting("", "", 0, "the prober to be built") // unless svclab up has built it
+	if err := attached.BuildProber(ctx); err != nil {
+		return nil, err
+	}
+	s.spinner.Waiting("", "", 0, "")
 	values, err := clusterValues(ctx, attached)
 	if err != nil {
 		return nil, s.repair(coach.ClusterHalf, err)

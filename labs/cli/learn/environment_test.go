@@ -3,17 +3,23 @@ package learn
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/progress"
+	"github.com/svclab/svclab/manifests"
 )
 
 func TestLearnClusterTrouble(t *testing.T) {
@@ -117,6 +123,114 @@ func TestLearnCheck(t *testing.T) {
 	}
 }
 
+// The first check on an untouched exercise names no misconception and does not say that nothing has changed: that was not asked for.
+// Why something is so is said after a hint. A check after no change says that there was none; one after a change that makes no
+// difference to the traffic does not.
+func TestLearnCheckTellsNothingTooEarly(t *testing.T) {
+	folder := stateOf(t, progress.Progress{})
+	d, r, out := testSession(t, strings.NewReader(""), flags{lang: "en"})
+	r.missing, r.hand = "learn-04", "start"
+	see := func(hand string) {
+		s := coach.Seen{Hand: hand, Verdict: reach.Verdict{Result: reach.Fail, Steps: []reach.Step{judged(reach.Fail, reach.Refused)}}}
+		e, err := d.load(fix, course.Sample())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ref := range coach.Refs(e) { // as many pods as show the misconception
+			var objects []*unstructured.Unstructured
+			switch ref.Kind {
+			case "pods":
+				objects = []*unstructured.Unstructured{readyPod(), readyPod(), readyPod()}
+			case "service":
+				objects = []*unstructured.Unstructured{service(8081)}
+			}
+			s.Objects = append(s.Objects, runner.Snapshot{Ref: ref, Objects: objects})
+		}
+		r.check = sees(s)
+	}
+	see("start")
+	if err := d.start(t.Context(), "04"); err != nil {
+		t.Fatal(err)
+	}
+	idle, why := coach.Say(course.English, coach.SameAsEver), "Why: no program"
+	for _, tc := range []struct {
+		name, hand  string
+		hint        bool
+		idle, named bool
+	}{
+		{name: "untouched", hand: "start"},
+		{name: "untouched, again", hand: "start", idle: true},
+		{name: "a change without effect", hand: "other", named: true},
+		{name: "none since", hand: "other", hint: true, idle: true, named: true},
+	} {
+		see(tc.hand)
+		if tc.hint {
+			if err := d.change("04", func(x *progress.Exercise) { x.Hints = 1 }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := len(out.String())
+		if err := d.check(t.Context()); console.NotVerdict(err) != nil {
+			t.Fatal(err)
+		}
+		text := out.String()[before:]
+		if strings.Contains(text, idle) != tc.idle || strings.Contains(text, why) != tc.hint {
+			t.Errorf("%s: it prints\n%s", tc.name, text)
+		}
+		if named := len(kept(t, folder).Exercises["04"].Misconceptions) > 0; named != tc.named {
+			t.Errorf("%s: a misconception is named: %t", tc.name, named)
+		}
+	}
+}
+
+// readyPod is a pod of my-app.
+func readyPod() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"kind": "Pod", "metadata": map[string]any{"labels": map[string]any{"app": "my-app"}},
+		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}}}
+}
+
+// An explanation in the namespace of the exercise under way is counted as a hint; another is not.
+func TestLearnCountsExplanations(t *testing.T) {
+	folder := stateOf(t, progress.Progress{Current: "04"})
+	out := &syncBuffer{}
+	a := &console.App{Streams: console.Streams{In: strings.NewReader(""), Out: io.Discard, Err: out}, Manifests: manifests.FS(), Exercises: smallCourse(t)}
+	for namespace, want := range map[string]int{"default": 0, "learn-01": 0, "learn-045": 0, "learn-04": 1, "learn-04-other": 1} {
+		before := kept(t, folder).Exercises["04"].Help()
+		if err := CountExplanation(a, &cobra.Command{}, namespace); err != nil {
+			t.Fatal(err)
+		}
+		if got := kept(t, folder).Exercises["04"].Help() - before; got != want {
+			t.Errorf("%s: %d are counted, want %d", namespace, got, want)
+		}
+	}
+	if got := strings.Count(out.String(), "as a hint does"); got != 2 {
+		t.Errorf("the learner is told %d times: %s", got, out)
+	}
+	if err := progress.Save(folder, progress.Progress{Current: "04", Exercises: map[string]progress.Exercise{"04": {Passed: monday}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := CountExplanation(a, &cobra.Command{}, "learn-04"); err != nil || kept(t, folder).Exercises["04"].Help() != 0 {
+		t.Errorf("after passing: %+v, %v", kept(t, folder).Exercises["04"], err)
+	}
+}
+
+// Without a checkout the verbs that need no cluster work, hint among them; the others say what is missing.
+func TestLearnWithoutACheckout(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("SVCLAB_ROOT", "")
+	stateOf(t, midway())
+	for _, args := range [][]string{{"list"}, {"status"}, {"hint", "1"}, {"solution", "--yes"}} {
+		if out, stderr, code := learn(t, nil, args...); code != 0 || out == "" {
+			t.Errorf("%v: exit code %d, %s", args, code, stderr)
+		}
+	}
+	for _, verb := range []string{"next", "check"} {
+		if _, stderr, code := learn(t, nil, verb); code != 2 || !strings.Contains(stderr, "SVCLAB_ROOT") {
+			t.Errorf("%s: exit code %d, %s", verb, code, stderr)
+		}
+	}
+}
+
 // judged is the step "reached" of exercise 04 after two clients got this outcome.
 func judged(result reach.Result, outcome reach.Outcome) reach.Step {
 	target := reach.Target{Kind: reach.ClusterIP, Service: "learn-04/my-service", Host: "10.96.0.9", Port: 80, Protocol: reach.TCP}
@@ -124,7 +238,8 @@ func judged(result reach.Result, outcome reach.Outcome) reach.Step {
 	for _, node := range []string{"worker", "worker2"} {
 		cell := reach.CellVerdict{Result: result, Cell: reach.Cell{Vantage: reach.Vantage{Kind: reach.Pod, Name: "pod/" + node}, Target: target,
 			Observations: []reach.Observation{{Outcome: outcome}}},
-			Oracle: reach.Prediction{Rule: "endpoint-not-listening", Reason: "no program in the pods listens on 8081, so " + node + " gets a refusal"}}
+			Oracle: reach.Prediction{Rule: "endpoint-not-listening", Reason: "no program in the pods listens on 8081, so " + node + " gets a refusal",
+				Outcomes: []reach.Outcome{outcome}}}
 		if result != reach.Pass {
 			cell.Differences = []reach.Difference{{Field: "outcome", Want: "Reached", Got: string(outcome)}}
 		}
@@ -155,7 +270,11 @@ func TestLearnPredictions(t *testing.T) {
 	if err := d.check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	wants(t, out.String(), `"9" is not one of the numbers`, `"x" is not one of the numbers`, "Your prediction was right.")
+	option := func(id string) string {
+		return strings.Join(strings.Fields(e.Say(course.English, course.OptionID("number", id))), " ")
+	}
+	wants(t, strings.Join(strings.Fields(out.String()), " "), `"9" is not one of the numbers`, `"x" is not one of the numbers`, "Your prediction was right.",
+		"Your first prediction was: "+option("refused")+" What is so: "+option("reached"))
 	if got := d.progress.Exercises["07"]; got.Answers["number"] != "reached" || got.First["number"] != "refused" || got.Passed.IsZero() {
 		t.Errorf("%+v", got)
 	}

@@ -86,7 +86,38 @@ func (s *session) class(files []string) error {
 		s.marks(members, part, width, ids)
 	}
 	s.Quiet(coach.ClassMarks)
-	return s.Done()
+	return errors.Join(s.classFirsts(members, names, width), s.Done())
+}
+
+// classFirsts prints for each learner how many of the first predictions were right, of those made.
+func (s *session) classFirsts(members []progress.Member, names []string, width int) error {
+	right, made := make([]int, len(members)), make([]int, len(members))
+	var wrong []error // a damaged exercise does not hide the others
+	for _, name := range names {
+		e, err := s.load(name, course.Sample())
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		for _, q := range e.Questions {
+			for i, m := range members {
+				if first := m.Progress.Exercises[e.ID].First[q.ID]; first != "" {
+					made[i]++
+					if first == q.Right {
+						right[i]++
+					}
+				}
+			}
+		}
+	}
+	if slices.Max(made) > 0 {
+		s.Blank()
+		s.Say(coach.ClassFirst)
+		for i, m := range members {
+			s.Raw(pad(m.Name, width) + fmt.Sprintf("%d/%d", right[i], made[i]))
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // markWidth is the width of an exercise's column in a class's table.

@@ -11,10 +11,12 @@ import (
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
+	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
@@ -34,7 +36,7 @@ func (s *session) hint(ctx context.Context, wanted string) error {
 			return errors.New(coach.Say(s.Language, coach.NoSuchHint, wanted, course.Hints))
 		}
 	}
-	seen := coach.Seen{Verdict: s.lastSeen(e.ID)}
+	seen := coach.Seen{Verdict: s.lastSeen(e.ID).Verdict}
 	if slices.ContainsFunc(e.Variants, func(v course.Variant) bool { return v.Hint == n }) {
 		if e, err = s.here(ctx); err != nil {
 			return err
@@ -59,6 +61,25 @@ func (s *session) hint(ctx context.Context, wanted string) error {
 		s.Quiet(coach.NoMoreHints)
 	}
 	return s.Done()
+}
+
+// CountExplanation stores that svclab explain tells the cause in a namespace, if the current exercise is there and not passed, and
+// tells the learner.
+func CountExplanation(a *console.App, cmd *cobra.Command, namespace string) error {
+	s, err := newSession(a, cmd, &flags{})
+	if err != nil {
+		return err
+	}
+	id := s.progress.Current
+	own := lesson.Namespace(course.Exercise{ID: id})
+	if id == "" || s.progress.Done(id) || namespace != own && !strings.HasPrefix(namespace, own+"-") {
+		return nil
+	}
+	if err := s.change(id, func(x *progress.Exercise) { x.Explained++ }); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.Err, coach.Say(s.Language, coach.Explained, id))
+	return err
 }
 
 // solution prints the solutions, if the exercise is passed or the learner confirms.

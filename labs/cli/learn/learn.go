@@ -17,6 +17,8 @@ type flags struct {
 	lang       string
 	plain, yes bool
 	answers    []string
+	// unconfigured says why nothing is known of the lab's cluster, as without a checkout. Only a verb that needs the cluster fails.
+	unconfigured error
 }
 
 // reads are the flags that a verb has in addition to --lang and --plain.
@@ -46,6 +48,11 @@ func (f *flags) add(a *console.App, cmd *cobra.Command, r reads) {
 	}
 	if r&onCluster != 0 {
 		a.ClusterFlags(cmd)
+		configure := cmd.PreRunE
+		cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+			f.unconfigured = configure(cmd, args)
+			return nil
+		}
 	}
 }
 
@@ -65,8 +72,8 @@ func Command(a *console.App) *cobra.Command {
 		Use:   "learn",
 		Short: "Learn Services by doing: guided exercises, checked with real traffic",
 		Long: `Guided exercises on the lab's cluster (svclab up). Each has a goal that you reach with kubectl. The check sends requests
-from pods, nodes, and machines outside the cluster, and says what differs from the goal and why. If an exercise asks you
-to predict, do so before you look.
+from pods, nodes, and machines outside the cluster, and says what differs from the goal; after a hint, also why. If an
+exercise asks you to predict, do so before you look: your first answer is kept.
 
 Without a verb it continues where you were, or starts with the first exercise. Your progress is stored on this machine
 ($XDG_STATE_HOME/svclab, or ~/.local/state/svclab) and sent nowhere. With --class the arguments are files that learners
@@ -127,9 +134,9 @@ you have started it before and not passed it, everything is as you left it: see 
 			example: "  svclab learn start\n  svclab learn start 04\n  svclab learn start 07 --answer number=refused",
 			reads:   onCluster | predicts, exercises: true,
 			run: func(s *session, cmd *cobra.Command, args []string) error { return s.start(cmd.Context(), first(args)) }},
-		{use: "check", short: "Check whether the goal is reached; say what differs and why",
-			long: `Sends requests as the goal says, compares the answers with it, and names the misconception behind a wrong answer. A
-question that you have not answered is asked first.
+		{use: "check", short: "Check whether the goal is reached; say what differs",
+			long: `Sends requests as the goal says, compares the answers with it, and names the misconception behind a wrong answer. After
+the first hint it also says why something differs. A question that you have not answered is asked first.
 
 Exit codes: 0 passed, 1 not yet, 2 no verdict was possible.`,
 			example: "  svclab learn check\n  svclab learn check --answer number=reached",
@@ -159,6 +166,10 @@ Exit codes: 0 passed, 1 not yet, 2 no verdict was possible.`,
 			long:    "Prints the exercise that you are doing, your checks and hints, and where your progress is stored. It needs no cluster.",
 			example: "  svclab learn status",
 			run:     func(s *session, _ *cobra.Command, _ []string) error { return s.status() }},
+		{use: "words", short: "Explain the words: endpoint, selector, targetPort and others",
+			long:    "Prints a picture of the way from a Service's name to a pod, and a glossary. It needs no cluster.",
+			example: "  svclab learn words\n  svclab learn words --lang zh",
+			run:     func(s *session, _ *cobra.Command, _ []string) error { return s.words() }},
 		{use: "shell", short: "Open your shell, connected to the exercise's namespace",
 			long: `Opens $SHELL in the folder of the exercise's manifests. Its kubectl is connected to the lab's cluster and the exercise's
 namespace, and svclab is on its PATH.`,

@@ -82,6 +82,7 @@ type fakeEnvironment struct {
 	missing, lacks  string
 	broken, lost    []string
 	down            error
+	hand            string
 	check           func(ctx context.Context) (coach.Seen, error)
 	checks, begins  int
 	left            [][]string
@@ -108,6 +109,10 @@ func (r *fakeEnvironment) Check(ctx context.Context, _ course.Exercise, _ string
 	r.checks++
 	r.mu.Unlock()
 	return r.check(ctx)
+}
+
+func (r *fakeEnvironment) Hand(context.Context, course.Exercise, string) (string, error) {
+	return r.hand, nil
 }
 
 func (r *fakeEnvironment) Look(context.Context, course.Exercise, string) ([]runner.Snapshot, error) {

@@ -99,7 +99,7 @@ func count(n int, thing string) string {
 func checkout(a *console.App) (from course.Source, folder string) {
 	folder = filepath.Join(a.Config.Root, "labs", "exercises")
 	from = source(a)
-	from.Exercises = folders{os.DirFS(folder)}
+	from.Exercises = os.DirFS(folder)
 	return from, folder
 }
 

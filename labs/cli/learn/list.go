@@ -2,6 +2,8 @@ package learn
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -38,8 +40,8 @@ func (s *session) list() error {
 		if e.ID == s.progress.Current && !s.progress.Done(e.ID) {
 			notes = append(notes, coach.Say(s.Language, coach.Here))
 		}
-		if kept.Hints > 0 {
-			notes = append(notes, coach.Say(s.Language, coach.UsedHints, kept.Hints))
+		if kept.Help() > 0 {
+			notes = append(notes, coach.Say(s.Language, coach.UsedHints, kept.Help()))
 		}
 		if kept.Solution {
 			notes = append(notes, coach.Say(s.Language, coach.UsedAnswer))
@@ -65,6 +67,18 @@ func pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(0, columns-report.Width(text)))
 }
 
+// words prints the glossary. Its first line is its title.
+func (s *session) words() error {
+	data, err := fs.ReadFile(s.Exercises, "words."+string(s.Language)+".md")
+	if err != nil {
+		return fmt.Errorf("read the glossary: %w", err)
+	}
+	title, text, _ := strings.Cut(string(data), "\n")
+	s.Head(strings.TrimPrefix(title, "# "))
+	s.Markdown(strings.TrimSpace(text))
+	return s.Done()
+}
+
 // status prints the current exercise and what is stored about it. It needs no cluster.
 func (s *session) status() error {
 	done, all := s.passed()
@@ -78,7 +92,7 @@ func (s *session) status() error {
 		return err
 	}
 	kept := s.progress.Exercises[e.ID]
-	s.Say(coach.StatusAt, e.ID, e.Title(s.Language), kept.Checks, kept.Hints, kept.Resets)
+	s.Say(coach.StatusAt, e.ID, e.Title(s.Language), kept.Checks, kept.Help(), kept.Resets)
 	if !kept.Passed.IsZero() {
 		s.Say(coach.StatusDone, kept.Passed.Local().Format(time.DateTime))
 	}

@@ -31,9 +31,9 @@ func proveVerb(a *console.App) *cobra.Command {
 		Use:   "prove [EXERCISE…]",
 		Short: "Prove on the lab's cluster that the exercises work, all of them by default",
 		Long: `For people who write exercises. It reads labs/exercises of the checkout, not what is built into the program. On the
-cluster that svclab up brought up, in namespaces of its own, it proves for every exercise: at its start it is not passed;
-every solution passes; every wrong answer fails with its own misconception; a reset restores the start, object by object;
-the commands that the text quotes print what it says.
+cluster that svclab up brought up, in namespaces of its own, it proves for every exercise: at its start it is not passed
+and shows no misconception; every solution passes; every wrong answer fails with its own misconception; a reset restores
+the start, object by object; the commands that the text quotes print what it says.
 
 Exit codes: 0 all is proven, 1 something is not so, 2 something could not be checked.`,
 		Example:           "  svclab learn prove\n  svclab learn prove 04 05 --procs 2",

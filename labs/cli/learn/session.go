@@ -179,10 +179,20 @@ func (s *session) passed() (done, all int) {
 	return done, len(names)
 }
 
-// seenFile has the verdict of the last check of an exercise. The next check compares with it.
+// sighting is the result of the last check of an exercise. The next check compares with it.
+type sighting struct {
+	Verdict reach.Verdict `json:"verdict"`
+	// Start and Hand are fingerprints of what people change: at the start of the exercise, and at the last check.
+	Start string `json:"start,omitempty"`
+	Hand  string `json:"hand,omitempty"`
+	// Checked: the learner asked for the check. Otherwise it was that of the start.
+	Checked bool `json:"checked,omitempty"`
+}
+
+// seenFile has the sighting of an exercise.
 func (s *session) seenFile(id string) string { return filepath.Join(s.folder, "seen-"+id+".json") }
 
-func (s *session) keepSeen(id string, v reach.Verdict) error {
+func (s *session) keepSeen(id string, v sighting) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("keep what the check saw: %w", err)
@@ -193,12 +203,12 @@ func (s *session) keepSeen(id string, v reach.Verdict) error {
 	return nil
 }
 
-// lastSeen returns the verdict of the last check, or an empty one if it cannot be read: it is only needed for a comparison.
-func (s *session) lastSeen(id string) reach.Verdict {
-	var v reach.Verdict
+// lastSeen returns the last sighting, or an empty one if it cannot be read: it is only needed for a comparison.
+func (s *session) lastSeen(id string) sighting {
+	var v sighting
 	data, err := os.ReadFile(s.seenFile(id))
 	if err != nil || json.Unmarshal(data, &v) != nil {
-		return reach.Verdict{}
+		return sighting{}
 	}
 	return v
 }

@@ -141,15 +141,19 @@ func (s *session) begin(ctx context.Context, e course.Exercise, begun []string, 
 	if err := errors.Join(s.wire(e), s.handOut(e, true)); err != nil {
 		return err
 	}
-	if e.Kind == course.Predict {
-		return nil // a table would show the answer
-	}
-	return s.spinner.run(coach.Checking, func() error {
-		seen, err := s.env.Check(ctx, e, lesson.Namespace(e))
-		if err != nil {
+	return s.spinner.run(coach.Checking, func() (err error) {
+		var first sighting
+		if first.Start, err = s.env.Hand(ctx, e, lesson.Namespace(e)); err != nil {
 			return err
 		}
-		return s.keepSeen(e.ID, seen.Verdict)
+		if e.Kind != course.Predict { // for that a table would show the answer
+			seen, err := s.env.Check(ctx, e, lesson.Namespace(e))
+			if err != nil {
+				return err
+			}
+			first.Verdict = seen.Verdict
+		}
+		return s.keepSeen(e.ID, first)
 	})
 }
 
@@ -177,7 +181,7 @@ func (s *session) introduce(e course.Exercise, resumed bool) error {
 	if len(e.Questions) > 0 && !resumed {
 		s.Say(coach.Predict1st)
 	}
-	if seen := s.lastSeen(e.ID); !resumed && len(seen.Steps) > 0 {
+	if seen := s.lastSeen(e.ID).Verdict; !resumed && len(seen.Steps) > 0 {
 		s.Start(seen)
 		s.Blank()
 	}

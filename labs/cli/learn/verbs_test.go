@@ -18,10 +18,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/exercises"
 	"github.com/svclab/svclab/labs/progress"
 	"github.com/svclab/svclab/manifests"
 )
@@ -241,6 +243,40 @@ func TestLearnSolutionIsGuarded(t *testing.T) {
 	}
 }
 
+// The glossary is in both languages and explains the same words. Its picture fits a terminal of 80 columns.
+func TestLearnWords(t *testing.T) {
+	stateOf(t, progress.Progress{})
+	files := smallCourse(t)
+	var fields [][]string
+	for _, l := range course.Languages() {
+		name := "words." + string(l) + ".md"
+		data, err := fs.ReadFile(exercises.FS(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: data}
+		out, stderr, code := learn(t, files, "words", "--lang="+string(l))
+		if code != 0 {
+			t.Errorf("exit code %d, %s", code, stderr)
+		}
+		wants(t, out, "my-service", "EndpointSlice", "kube-proxy", "headless", "nodePort", "targetPort")
+		fields = append(fields, regexp.MustCompile(`EndpointSlice|targetPort|nodePort|ClusterIP|headless|kube-proxy|selector|containerPort|externalTrafficPolicy`).FindAllString(out, -1))
+		picture, _, _ := strings.Cut(out, "\n- ")
+		for line := range strings.Lines(picture) {
+			if report.Width(strings.TrimRight(line, "\n")) > 80 {
+				t.Errorf("%s: wider than 80 columns: %s", name, line)
+			}
+		}
+	}
+	for i := range fields {
+		slices.Sort(fields[i])
+		fields[i] = slices.Compact(fields[i])
+	}
+	if !slices.Equal(fields[0], fields[1]) {
+		t.Errorf("the languages explain other words: %q, %q", fields[0], fields[1])
+	}
+}
+
 func TestLearnExport(t *testing.T) {
 	folder := stateOf(t, midway())
 	out, _, code := learn(t, nil, "export", "--learner=Ann")
@@ -265,7 +301,8 @@ func TestLearnClass(t *testing.T) {
 	stateOf(t, progress.Progress{})
 	folder := t.TempDir()
 	var files []string
-	for name, p := range map[string]progress.Progress{"Ann": midway(), "王小明": {Exercises: map[string]progress.Exercise{"01": {Started: monday, Passed: monday}}}} {
+	for name, p := range map[string]progress.Progress{"Ann": midway(), "王小明": {Exercises: map[string]progress.Exercise{"01": {Started: monday, Passed: monday},
+		"07": {First: map[string]string{"number": "refused", "name": "refused"}, Answers: map[string]string{"number": "reached", "name": "refused"}}}}} {
 		p.Version, p.Learner = progress.Version, name
 		data, err := json.Marshal(p)
 		if err != nil {
@@ -284,6 +321,10 @@ Ann      s  -  .   1/3
 王小明   +  .  .   1/3
 passed   2  0  0
 + passed, s passed after seeing the solution, - started, . not started
+
+First predictions that were right, of those made:
+Ann      0/0
+王小明   1/2
 `
 	if code != 0 || out != want {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, out, want)
