@@ -50,7 +50,7 @@ var below = map[string][]string{
 	"e2e/conformance":     {"e2e/wait", "e2e/checks", "e2e/observe", "e2e/reach", "e2e/world", "e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps"},
 	"e2e/suites":          {"e2e/lab", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup"},
 	"labs/exercises":      {},
-	"labs/progress":       {"e2e/reach", "e2e/report"},
+	"labs/progress":       {"e2e/flock", "e2e/reach", "e2e/report"},
 	"labs/course":         {"e2e/reach", "e2e/scenario", "e2e/steps"},
 	"labs/coach":          {"e2e/reach", "e2e/report", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course"},
 	"labs/lesson":         {"e2e/wait", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},

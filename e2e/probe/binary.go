@@ -32,7 +32,8 @@ var errNotHere = errors.New("not here")
 
 // Binary returns the path of a prober for a platform ("linux", "amd64"): the file that SVCLAB_PROBER names, if it is for that
 // platform; else svclab-prober-OS-ARCH next to the running executable; else one that it builds from the source checkout
-// around the working directory, or around the program, and caches in the user's cache folder, by the content of its sources and the Go version.
+// around the working directory, the one that SVCLAB_ROOT names, or the one around the program, and caches in the user's cache
+// folder, by the content of its sources and the Go version.
 // Concurrent calls, also of other processes, are safe.
 func Binary(ctx context.Context, goos, goarch string) (string, error) {
 	finders := []func() (string, error){
@@ -103,11 +104,13 @@ func platformOf(path string) (string, error) {
 
 // fromSource builds the prober, unless the cache has one from the same sources.
 func fromSource(ctx context.Context, goos, goarch string) (string, error) {
-	work, err := os.Getwd()
-	if err != nil {
-		return "", errNotHere
+	root, err := "", errNotHere
+	if work, failed := os.Getwd(); failed == nil {
+		root, err = checkout(work)
 	}
-	root, err := checkout(work)
+	if named := os.Getenv("SVCLAB_ROOT"); err != nil && named != "" { // a suite runs in its output folder, which may be anywhere
+		root, err = checkout(named)
+	}
 	if program, broken := os.Executable(); err != nil && broken == nil {
 		root, err = checkout(filepath.Dir(program))
 	}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -157,6 +158,25 @@ func TestSourcesAreAllOfTheProber(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the prober is built from\n%v\nthe fingerprint covers\n%v", got, want)
+	}
+}
+
+// A suite runs in its output folder, which may be outside of the checkout.
+func TestBinaryFromTheNamedCheckout(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // it is to be found, not built
+	t.Setenv("SVCLAB_ROOT", "")
+	if _, err := fromSource(ended, "linux", "amd64"); !errors.Is(err, errNotHere) {
+		t.Errorf("without a checkout: %v", err)
+	}
+	t.Setenv("SVCLAB_ROOT", root)
+	if _, err := fromSource(ended, "linux", "amd64"); errors.Is(err, errNotHere) {
+		t.Errorf("the named checkout is not looked at: %v", err)
 	}
 }
 

@@ -176,7 +176,7 @@ func ConformanceYAML(w io.Writer, c Conformance) error {
 
 // DecodeConformance reads what [ConformanceJSON] or [ConformanceYAML] wrote, strictly, as [Decode] does.
 func DecodeConformance(r io.Reader) (Conformance, error) {
-	text, err := io.ReadAll(r)
+	text, err := readAll(r, maxFile)
 	if err != nil {
 		return Conformance{}, fmt.Errorf("read a conformance report: %w", err)
 	}
@@ -209,7 +209,7 @@ func (c Conformance) Run() Run {
 
 // Read reads a run or a conformance report; it returns the latter as [Conformance.Run] does.
 func Read(r io.Reader) (Run, error) {
-	text, err := io.ReadAll(r)
+	text, err := readAll(r, maxFile)
 	if err != nil {
 		return Run{}, fmt.Errorf("read a result: %w", err)
 	}

@@ -29,7 +29,11 @@ func encodeJSON(w io.Writer, what, indent string, document any) error {
 // Decode reads what [JSON] wrote. It is strict: an unknown field, another apiVersion or kind, an unknown result, and
 // text after the document are errors.
 func Decode(r io.Reader) (Run, error) {
-	dec := json.NewDecoder(r)
+	text, err := readAll(r, maxFile)
+	if err != nil {
+		return Run{}, fmt.Errorf("read a run: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
 	var raw json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
 		return Run{}, fmt.Errorf("read a run: %w", err)
@@ -42,6 +46,18 @@ func Decode(r io.Reader) (Run, error) {
 		return Run{}, fmt.Errorf("read a run: %w", err)
 	}
 	return run, checkResults(run)
+}
+
+// maxFile bounds the files that are read: fifty times the result of the largest suite, dual-stack with every cell.
+const maxFile = 256 << 20
+
+// readAll reads a file of at most that many bytes.
+func readAll(r io.Reader, most int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("it is larger than %d bytes, so svclab did not write it", most)
+	}
+	return text, err
 }
 
 // decodeStrict reads a document, and refuses unknown fields. It refuses another version or kind before it reads the fields:

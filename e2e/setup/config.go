@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,6 +78,24 @@ func (c Config) options() Options {
 
 // Check reports what is wrong with the configuration as far as that is possible before the machine is prepared.
 func (c Config) Check() error {
+	if c.HostPort < 0 || c.HostPort > math.MaxUint16 {
+		return fmt.Errorf("--host-port=%d is no port; use one of 30000 to 32767, or 0 to publish none", c.HostPort)
+	}
+	if !slices.Contains([]string{"", "auto", "pull", "build"}, c.Images) {
+		return fmt.Errorf("--images=%s is unknown; use auto, pull or build", c.Images)
+	}
+	if minor := c.options().Kubernetes; minor != "" {
+		pinned, err := filepath.Glob(filepath.Join(c.Root, "scripts", "components", "kubernetes-1.*"))
+		if err != nil {
+			return fmt.Errorf("find the versions of Kubernetes that can be used: %w", err)
+		}
+		for i := range pinned {
+			_, pinned[i], _ = strings.Cut(filepath.Base(pinned[i]), "-")
+		}
+		if !slices.Contains(pinned, minor) {
+			return fmt.Errorf("--kubernetes=%s is unknown; use one of %s", c.Kubernetes, strings.Join(pinned, ", "))
+		}
+	}
 	s := c.settings()
 	s.Images = cluster.Images{Node: "?", CoreDNS: "?", Agnhost: "?", MetalLBManifest: "?"}
 	return s.Validate()

@@ -2,9 +2,9 @@ package progress
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,12 +60,18 @@ type Member struct {
 func Class(files []string) ([]Member, error) {
 	var members []Member
 	for _, file := range files {
-		if _, err := os.Stat(file); err != nil {
-			return nil, fmt.Errorf("read an export: %w", err)
-		}
 		p, err := read(file)
-		if err != nil {
-			return nil, err
+		var (
+			version *versionError
+			bad     *damagedError
+		)
+		switch {
+		case errors.As(err, &version):
+			return nil, fmt.Errorf("the export %s has %w; use the svclab that the learner has, or leave the file out", file, err)
+		case errors.As(err, &bad):
+			return nil, fmt.Errorf("the export %s is %w; have the learner run svclab learn export again, or leave the file out", file, err)
+		case err != nil:
+			return nil, fmt.Errorf("read an export: %w", err)
 		}
 		name := p.Learner
 		if name == "" {

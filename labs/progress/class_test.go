@@ -90,4 +90,12 @@ func TestClass(t *testing.T) {
 	if _, err := Class([]string{damaged}); err == nil || !strings.Contains(err.Error(), damaged) {
 		t.Errorf("a damaged export: %v", err)
 	}
+	newer := filepath.Join(folder, "newer.json")
+	write(t, newer, `{"version": 9}`)
+	for path, want := range map[string]string{damaged: "have the learner run svclab learn export again", newer: "version 9 and this svclab knows version 1; use the svclab that the learner has"} {
+		// the teacher's own progress is not meant, and nothing is to be moved
+		if _, err := Class([]string{path}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "your progress") || strings.Contains(err.Error(), "mv ") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
+
+	"github.com/svclab/svclab/e2e/flock"
 )
 
 // Version is the version of the file's format. Load refuses every other one.
@@ -94,33 +97,67 @@ func Folder(getenv func(string) string) (string, error) {
 // Load reads the progress in a folder. Without a file it returns the progress of a new learner. If the file cannot be read or has
 // another version, the error names it and says what to do, and the file stays unchanged.
 func Load(folder string) (Progress, error) {
-	p, err := read(filepath.Join(folder, File))
-	if errors.Is(err, fs.ErrNotExist) {
+	path := filepath.Join(folder, File)
+	p, err := read(path)
+	var (
+		version *versionError
+		bad     *damagedError
+	)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Progress{Version: Version, Exercises: map[string]Exercise{}}, nil
+	case errors.As(err, &version):
+		err = fmt.Errorf("your progress in %s has %w; use a newer svclab, or move the file away to start over: %s", path, err, moveAway(path, fmt.Sprintf(".v%d", version.version)))
+	case errors.As(err, &bad):
+		err = fmt.Errorf("your progress in %s is %w; repair the file, or move it away to start over: %s", path, err, moveAway(path, ".damaged"))
+	case err != nil:
+		err = fmt.Errorf("read your progress: %w", err)
 	}
 	return p, err
 }
 
+// versionError says that a file has another version of the format, damagedError that it has no progress in it.
+type (
+	versionError struct{ version int }
+	damagedError struct{ error }
+)
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("version %d and this svclab knows version %d", e.version, Version)
+}
+func (e *damagedError) Error() string { return "damaged (" + e.error.Error() + ")" }
+func (e *damagedError) Unwrap() error { return e.error }
+
+// maxFile bounds a file of progress; that of a learner who did every exercise has some KiB.
+const maxFile = 16 << 20
+
 func read(path string) (Progress, error) {
 	var p Progress
-	data, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
-		return p, fmt.Errorf("read your progress: %w", err)
+		return p, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return p, err
+	}
+	if len(data) > maxFile {
+		return p, &damagedError{fmt.Errorf("it is larger than %d MiB", maxFile>>20)}
 	}
 	var head struct {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return p, damaged(path, err)
+		return p, &damagedError{err}
 	}
 	if head.Version != Version {
-		return p, fmt.Errorf("your progress in %s has version %d and this svclab knows version %d; use a newer svclab, or move the file away to start over: %s",
-			path, head.Version, Version, moveAway(path, fmt.Sprintf(".v%d", head.Version)))
+		return p, &versionError{head.Version}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&p); err != nil {
-		return p, damaged(path, err)
+		return p, &damagedError{err}
 	}
 	if p.Exercises == nil {
 		p.Exercises = map[string]Exercise{}
@@ -128,13 +165,30 @@ func read(path string) (Progress, error) {
 	return p, nil
 }
 
-func damaged(path string, err error) error {
-	return fmt.Errorf("your progress in %s is damaged (%w); repair the file, or move it away to start over: %s", path, err, moveAway(path, ".damaged"))
-}
-
 // moveAway returns the command that renames a file.
 func moveAway(path, suffix string) string {
 	return shellescape.QuoteCommand([]string{"mv", path, path + suffix})
+}
+
+// Update changes the stored progress and returns it. Verbs in several windows wait for each other, so that none loses what
+// another stored.
+func Update(folder string, change func(*Progress)) (p Progress, err error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return p, fmt.Errorf("save your progress: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(folder, File+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return p, fmt.Errorf("save your progress: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }() // which frees the lock
+	if err := flock.Lock(lock, flock.ExclusiveWait); err != nil {
+		return p, fmt.Errorf("save your progress: lock %s: %w", lock.Name(), err)
+	}
+	if p, err = Load(folder); err != nil {
+		return p, err
+	}
+	change(&p)
+	return p, Save(folder, p)
 }
 
 // Save replaces the file in a folder, and creates the folder if it does not exist. A crash leaves the old file or the new one.

@@ -1,11 +1,13 @@
 package progress
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -89,6 +91,36 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		if data, err := os.ReadFile(path); err != nil || string(data) != tc.text {
 			t.Errorf("%s: the file was changed: %q, %v", tc.name, data, err)
 		}
+	}
+}
+
+func TestAFileThatIsTooLarge(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, File)
+	write(t, path, "")
+	if err := os.Truncate(path, maxFile+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(folder); err == nil || !strings.Contains(err.Error(), "larger than 16 MiB") {
+		t.Error(err)
+	}
+}
+
+// Many windows at once lose nothing of each other's.
+func TestUpdatesAtOnce(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "svclab")
+	var windows sync.WaitGroup
+	for i := range 20 {
+		windows.Go(func() {
+			id := fmt.Sprintf("%02d", i)
+			if _, err := Update(folder, func(p *Progress) { p.Change(id, func(e *Exercise) { e.Checks++ }) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	windows.Wait()
+	if p, err := Load(folder); err != nil || len(p.Exercises) != 20 {
+		t.Errorf("%d of 20 changes are left; %v", len(p.Exercises), err)
 	}
 }
 

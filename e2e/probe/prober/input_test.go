@@ -34,6 +34,7 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 		"no host":          {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
 		"unknown form":     {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
 		"port missing":     {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
+		"record to dial":   {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","host":"x","port":1,"record":"SRV","timeoutNs":1}`, `record type "SRV" is for a lookup only`},
 		"address lookup":   {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "not a name to look up"},
 		"bad DNS server":   {[]string{"probe"}, `{"version":3,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
 		"flow too fast":    {[]string{"flow"}, `{"version":3,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},

@@ -143,6 +143,8 @@ func (c Cell) Check() error {
 		return fmt.Errorf("unknown form %q", c.Form)
 	case c.Form != Lookup && c.Port == 0:
 		return errors.New("no port")
+	case c.Form != Lookup && c.Record != AnyAddress:
+		return fmt.Errorf("record type %q is for a lookup only", c.Record)
 	case c.Form == Lookup && !slices.Contains([]Record{AnyAddress, A, AAAA, CNAME, SRV, PTR}, c.Record):
 		return fmt.Errorf("unknown record type %q", c.Record)
 	case c.Form == Lookup && c.Record == PTR && !isAddr:

@@ -3,11 +3,13 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -68,10 +70,19 @@ func Width(stream any, otherwise int) int {
 	return otherwise
 }
 
-// ReportStyle returns how a report is printed on Out: 60 to 160 columns wide, in colour only on a terminal.
+// plainEnvironment reports whether the terminal is one without colours or UTF-8, by the environment.
+func plainEnvironment() bool {
+	locale := cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG"))
+	charset := strings.ToLower(strings.ReplaceAll(locale, "-", ""))
+	return os.Getenv("TERM") == "dumb" || locale != "" && !strings.Contains(charset, "utf8")
+}
+
+// ReportStyle returns how a report is printed on Out: 60 to 160 columns wide; plain if wanted, if Out is no terminal, and on a
+// terminal without colours or UTF-8.
 func (a *App) ReportStyle(verbose, plain bool) report.Style {
+	plain = plain || !Terminal(a.Out) || plainEnvironment()
 	style := report.Style{Width: max(60, min(Width(a.Out, 120), 160)), Verbose: verbose, Plain: plain}
-	style.Color = !plain && Terminal(a.Out) && os.Getenv("NO_COLOR") == ""
+	style.Color = !plain && os.Getenv("NO_COLOR") == ""
 	return style
 }
 

@@ -12,6 +12,31 @@ import (
 	"github.com/svclab/svclab/e2e/setup"
 )
 
+// What is no terminal gets plain text, and so does a terminal whose environment has no colours or no UTF-8.
+func TestPlainTerminal(t *testing.T) {
+	if style := (&App{Streams: Streams{Out: new(bytes.Buffer)}}).ReportStyle(false, false); !style.Plain || style.Color {
+		t.Errorf("a pipe: %+v", style)
+	}
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want bool
+	}{
+		"nothing is set":       {nil, false},
+		"UTF-8":                {map[string]string{"TERM": "xterm-256color", "LANG": "de_DE.UTF-8"}, false},
+		"another way to write": {map[string]string{"LC_ALL": "en_US.utf8"}, false},
+		"no UTF-8":             {map[string]string{"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, true},
+		"C with UTF-8":         {map[string]string{"LC_ALL": "C.UTF-8"}, false},
+		"a dumb terminal":      {map[string]string{"TERM": "dumb", "LANG": "C.UTF-8"}, true},
+	} {
+		for _, variable := range []string{"TERM", "LC_ALL", "LC_CTYPE", "LANG"} {
+			t.Setenv(variable, c.env[variable])
+		}
+		if got := plainEnvironment(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	for name, c := range map[string]struct {
 		err     error

@@ -61,6 +61,9 @@ func completeExercises(a *console.App) cobra.CompletionFunc {
 }
 
 func runProve(ctx context.Context, a *console.App, args []string, procs int) error {
+	if procs < 1 {
+		return fmt.Errorf("--procs=%d: at least one answer must be tried at once", procs)
+	}
 	source, _ := checkout(a)
 	names, err := chosen(source, args)
 	if err != nil {

@@ -71,15 +71,14 @@ func newSession(a *console.App, cmd *cobra.Command, f *flags) (*session, error) 
 // command returns a command of svclab for the same cluster.
 func (s *session) command(verb string) string { return "svclab " + verb + s.given }
 
-// update changes the stored progress. It loads it first, because a verb in another window may have changed it.
+// update changes the stored progress, which a verb in another window may have changed since it was loaded.
 func (s *session) update(change func(*progress.Progress)) error {
-	kept, err := progress.Load(s.folder)
+	kept, err := progress.Update(s.folder, change)
 	if err != nil {
 		return err
 	}
-	change(&kept)
 	s.progress = kept
-	return progress.Save(s.folder, kept)
+	return nil
 }
 
 // change changes what is stored about an exercise.
