@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command svclab-runc is an OCI runtime that requests no more than the host can give, and leaves the rest to runc.
 //
 // Docker requests every capability it knows when a container is privileged. On a host whose bounding set lacks one
