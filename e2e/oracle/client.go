@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +14,7 @@ import (
 type client struct {
 	kind reach.VantageKind
 	// label is how reasons name it: "pod client-worker on svclab-worker".
-	label string
+	label reach.Phrase
 	// node is where it stands; nil outside the cluster.
 	node *node
 	// addr is its source address in the packet's IP family; invalid where it is not known.
@@ -40,11 +39,11 @@ func (o *Oracle) client(v reach.Vantage, to netip.Addr) client {
 		if pod != nil && len(addrs) == 0 {
 			addrs = world.PodAddrs(pod)
 		}
-		c.label = fmt.Sprintf("pod %s on %s", v.PodName, v.Node)
+		c.label = reach.Say("pod %s on %s", v.PodName, v.Node)
 	case reach.Node:
-		c.label = v.Node
+		c.label = reach.Say("%s", v.Node)
 	default:
-		c.label = string(v.Kind)
+		c.label = reach.Say("%s", v.Kind)
 	}
 	if c.node == nil && (v.Kind == reach.Pod || v.Kind == reach.Node) {
 		c.node = o.stranger(v.Node)

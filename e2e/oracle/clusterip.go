@@ -10,71 +10,71 @@ import (
 // clusterIP predicts for a packet to a declared port of a ClusterIP that a node's proxy handles.
 func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) reach.Prediction {
 	r := o.routing(sp, at)
-	what := fmt.Sprintf("port %d of the ClusterIP of %s", sp.port.Port, sp.service.name)
+	what := reach.Say("port %d of the ClusterIP of %s", sp.port.Port, sp.service.name)
 	if !r.any {
 		return o.noEndpoints(r, sp, what)
 	}
 	pod, detects := o.inPodRange(c, o.clusterAddr(sp))
 	d := delivery{client: c, at: at, masquerade: detects && !pod, port: sp, rule: ruleClusterIP,
-		reason: fmt.Sprintf("%s: kube-proxy on %s", what, at.name)}
+		reason: reach.Say("%s: kube-proxy on %s", what, at.name)}
 	if !world.InternalLocal(sp.service.Service) {
 		return o.to(r.cluster, d)
 	}
 	if len(r.local.backends) == 0 {
-		return outcome(ruleITPLocalNone, fmt.Sprintf("internalTrafficPolicy of %s is Local and %s has no ready endpoint of it, so the packet is dropped",
+		return outcome(ruleITPLocalNone, reach.Say("internalTrafficPolicy of %s is Local and %s has no ready endpoint of it, so the packet is dropped",
 			sp.service.name, at.name), reach.TimedOut)
 	}
 	d.rule = ruleITPLocal
-	d.reason = fmt.Sprintf("internalTrafficPolicy of %s is Local: kube-proxy on %s", sp.service.name, at.name)
+	d.reason = reach.Say("internalTrafficPolicy of %s is Local: kube-proxy on %s", sp.service.name, at.name)
 	return o.to(r.local, d)
 }
 
 // noEndpoints predicts for a port that has no usable endpoint anywhere.
-func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what string) reach.Prediction {
-	why := "its EndpointSlices list no address"
+func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what reach.Phrase) reach.Prediction {
+	why := reach.Say("its EndpointSlices list no address")
 	switch {
 	case r.listed > 0 && r.numbered == 0:
-		why = fmt.Sprintf("its EndpointSlices list %s, but no number for port %s: targetPort %s is no port of the pods",
-			addresses(r.listed), portName(sp), sp.port.TargetPort.String())
+		why = reach.Say("its EndpointSlices list %s, but no number for port %s: targetPort %s is no port of the pods",
+			count(r.listed, reach.Say("address"), reach.Say("addresses")), portName(sp), sp.port.TargetPort.String())
 	case r.numbered > 0:
-		why = fmt.Sprintf("none of its %s is ready", count(r.numbered, "endpoint"))
+		why = reach.Say("none of its %s is ready", count(r.numbered, reach.Say("endpoint"), reach.Say("endpoints")))
 	}
-	return outcome(ruleNoEndpoints, fmt.Sprintf("%s: %s, so the packet is rejected", what, why), reach.Refused)
+	return outcome(ruleNoEndpoints, reach.Say("%s: %s, so the packet is rejected", what, why), reach.Refused)
 }
 
 // undeclared predicts for a port of a ClusterIP that no Service declares. The modes differ: nftables mode
 // knows the address and rejects what it does not serve; iptables mode knows only address and port together.
 func (o *Oracle) undeclared(c client, at *node, s *service, to dest) reach.Prediction {
-	what := fmt.Sprintf("%s declares no port %d/%s", s.name, to.port, to.protocol)
+	what := reach.Say("%s declares no port %d/%s", s.name, to.port, to.protocol)
 	if o.w.Facts.ProxyMode == world.ModeNFTables {
-		return outcome(ruleUndeclaredRefused, fmt.Sprintf("%s, and in nftables mode %s rejects what it does not serve at an active ClusterIP", what, at.name), reach.Refused)
+		return outcome(ruleUndeclaredRefused, reach.Say("%s, and in nftables mode %s rejects what it does not serve at an active ClusterIP", what, at.name), reach.Refused)
 	}
 	return o.unserved(c, at, what)
 }
 
 // unallocated predicts for an address of the Service range that no Service has.
 func (o *Oracle) unallocated(c client, at *node, to dest) reach.Prediction {
-	what := fmt.Sprintf("%s is in the Service range, and no Service has it", to.addr)
+	what := reach.Say("%s is in the Service range, and no Service has it", to.addr)
 	switch {
 	case o.w.Facts.ProxyMode == world.ModeNFTables:
-		return outcome(ruleUnallocated, fmt.Sprintf("%s: in nftables mode %s drops it", what, at.name), reach.TimedOut)
+		return outcome(ruleUnallocated, reach.Say("%s: in nftables mode %s drops it", what, at.name), reach.TimedOut)
 	case o.w.Facts.ProxyMode == world.ModeIPTables && o.w.Facts.DropsStrays:
-		return outcome(ruleUnallocated, fmt.Sprintf("%s: in iptables mode it follows the default route of %s, which drops what is not to leave by it", what, at.name), reach.TimedOut)
+		return outcome(ruleUnallocated, reach.Say("%s: in iptables mode it follows the default route of %s, which drops what is not to leave by it", what, at.name), reach.TimedOut)
 	default:
 		return o.unserved(c, at, what)
 	}
 }
 
 // unserved predicts for a Service-range packet that iptables mode leaves to the node's default route.
-func (o *Oracle) unserved(c client, at *node, what string) reach.Prediction {
+func (o *Oracle) unserved(c client, at *node, what reach.Phrase) reach.Prediction {
 	switch {
 	case o.w.Facts.ProxyMode != world.ModeIPTables:
-		return outcome(ruleModeUnknown, fmt.Sprintf("%s, and what %s does then depends on the proxy mode, which is %s", what, at.name, mode(o.w.Facts)),
+		return outcome(ruleModeUnknown, reach.Say("%s, and what %s does then depends on the proxy mode, which is %s", what, at.name, mode(o.w.Facts)),
 			reach.Refused, reach.TimedOut, reach.Unreachable)
 	case o.w.Facts.DropsStrays:
-		return outcome(ruleUndeclaredDropped, fmt.Sprintf("%s: in iptables mode the packet follows the default route of %s, which drops what is not to leave by it", what, at.name), reach.TimedOut)
+		return outcome(ruleUndeclaredDropped, reach.Say("%s: in iptables mode the packet follows the default route of %s, which drops what is not to leave by it", what, at.name), reach.TimedOut)
 	default:
-		return outcome(ruleUndeclaredRouted, fmt.Sprintf("%s: in iptables mode the packet of %s leaves %s by its default route, unhandled", what, c.label, at.name),
+		return outcome(ruleUndeclaredRouted, reach.Say("%s: in iptables mode the packet of %s leaves %s by its default route, unhandled", what, c.label, at.name),
 			reach.TimedOut, reach.Unreachable, reach.Refused)
 	}
 }
@@ -84,13 +84,6 @@ func mode(f world.Facts) string {
 		return world.ModeUnknown
 	}
 	return f.ProxyMode
-}
-
-func addresses(n int) string {
-	if n == 1 {
-		return "1 address"
-	}
-	return fmt.Sprintf("%d addresses", n)
 }
 
 func portName(sp *servicePort) string {

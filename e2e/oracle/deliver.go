@@ -21,59 +21,62 @@ type delivery struct {
 	port       *servicePort
 	rule       string
 	// reason begins the sentence; what happens to the packet follows.
-	reason string
+	reason reach.Phrase
 }
 
 // to predicts the result of a delivery to a group, which is not empty.
 func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 	p := reach.Prediction{Rule: d.rule, Backends: g.names}
-	notes := []string{d.reason + " sends it to " + choice(g)}
+	said := reach.Say("%s sends it to %s", d.reason, choice(g))
+	note := func(p reach.Phrase) { said = andThen(said, p) }
 	p.Rule = d.particular(g)
 	switch p.Rule {
 	case ruleTerminating:
-		notes = append(notes, "no endpoint is ready, so those that are terminating but still serving get the traffic")
+		note(reach.Say("no endpoint is ready, so those that are terminating but still serving get the traffic"))
 	case rulePublish:
-		notes = append(notes, "publishNotReadyAddresses makes them count as ready")
+		note(reach.Say("publishNotReadyAddresses makes them count as ready"))
 	}
-	if g.distribution != "" {
-		notes = append(notes, "the hints of the EndpointSlices keep it to endpoints for the "+g.distribution+" of "+d.at.name)
+	switch g.distribution {
+	case "node":
+		note(reach.Say("the hints of the EndpointSlices keep it to endpoints for the node %s", d.at.name))
+	case "zone":
+		note(reach.Say("the hints of the EndpointSlices keep it to endpoints for the zone of %s", d.at.name))
 	}
 	if d.port.sticky() {
 		p.Sticky = true
-		notes = append(notes, "sessionAffinity ClientIP keeps every connection of this client with the same one")
+		note(reach.Say("sessionAffinity ClientIP keeps every connection of this client with the same one"))
 	}
 	switch {
 	case g.unknown:
 		p.Rule, p.Outcomes = ruleEndpointUnknown, []reach.Outcome{reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable}
 		p.AnyBackend = true
-		notes = append(notes, "the address belongs to no pod, so its backend is not known")
+		note(reach.Say("the address belongs to no pod, so its backend is not known"))
 	case g.listening && (g.deaf || g.maybe):
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(d.port.protocol())...)
 		p.AnyBackend = g.maybe
-		notes = append(notes, g.why+", so part of the connections are refused")
+		note(reach.Say("%s, so part of the connections are refused", g.why))
 	case g.listening:
 		p.Outcomes = []reach.Outcome{reach.Reached}
 	case g.maybe:
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(d.port.protocol())...)
 		p.AnyBackend = true
-		notes = append(notes, g.why+", so the connection may be refused")
+		note(reach.Say("%s, so the connection may be refused", g.why))
 	default:
 		p.Rule, p.Outcomes, p.Backends = ruleEndpointDeaf, refusals(d.port.protocol()), nil
 		p.Sticky = false
-		notes = append(notes, g.why+", so the "+refusal(d.port.protocol())+" there")
+		note(reach.Say("%s, so the %s there", g.why, refusal(d.port.protocol())))
 	}
 	if g.nameless {
 		p.Backends = nil
 	}
 	if p.Allows(reach.Reached) {
-		var seen string
+		var seen reach.Phrase
 		p.Sources, seen = o.sources(g, d)
-		if seen != "" {
-			notes = append(notes, seen)
+		if seen.Format != "" {
+			note(seen)
 		}
 	}
-	p.Reason = strings.Join(notes, "; ")
-	return p
+	return because(p, said)
 }
 
 // particular returns the most specific rule about a delivery. The reason mentions the others.
@@ -108,7 +111,7 @@ func (d delivery) hairpin(g *group) bool {
 //     same node the client's own, for what stays in a node never passes its postrouting;
 //   - not masqueraded, the client's own, unless the client is the endpoint itself, or the packet leaves the
 //     pod network and that rewrites it.
-func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note string) {
+func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note reach.Phrase) {
 	var (
 		family   = d.port.family
 		client   = d.client
@@ -196,29 +199,25 @@ func (o *Oracle) egress(c client, b backend, family corev1.IPFamily) (rewritten 
 }
 
 // seen says in words whose address the endpoints see. Only d.at rewrites it: a pod's packets leave the pod network there.
-func (d delivery) seen(kept, rewrites bool) string {
+func (d delivery) seen(kept, rewrites bool) reach.Phrase {
 	switch {
 	case kept && rewrites:
-		return "the endpoint sees the client's own address or one of " + d.at.name + "'s, depending on where it runs"
+		return reach.Say("the endpoint sees the client's own address or one of %s's, depending on where it runs", d.at.name)
 	case kept:
-		return "the endpoint sees the client's own address"
+		return reach.Say("the endpoint sees the client's own address")
 	case rewrites:
-		return "the endpoint sees an address of " + d.at.name
+		return reach.Say("the endpoint sees an address of %s", d.at.name)
 	default:
-		return ""
+		return reach.Phrase{}
 	}
 }
 
-func choice(g *group) string {
-	if len(g.backends) == 1 {
-		return "the only one, " + strings.Trim(listed(g.backends), "()") + state(g)
+func choice(g *group) reach.Phrase {
+	switch only := strings.Trim(listed(g.backends), "()"); {
+	case len(g.backends) == 1 && g.terminating:
+		return reach.Say("the only one, %s (terminating but still serving)", only)
+	case len(g.backends) == 1:
+		return reach.Say("the only one, %s", only)
 	}
-	return "any of " + g.text
-}
-
-func state(g *group) string {
-	if g.terminating {
-		return " (terminating but still serving)"
-	}
-	return ""
+	return reach.Say("any of %s", g.text)
 }

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,25 +14,25 @@ import (
 // that meets no node.
 func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace string) reach.Prediction {
 	b := o.backend(namespace, e, corev1.Protocol(to.protocol))
-	what := b.name
+	what := reach.Say("%s", b.name)
 	if b.Pod != "" {
-		what = "pod " + b.Pod
+		what = reach.Say("pod %s", b.Pod)
 	}
 	switch b.listens {
 	case world.ListensNot:
-		return outcome(ruleEndpointDeaf, fmt.Sprintf("%s is probed at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...)
+		return outcome(ruleEndpointDeaf, reach.Say("%s is probed at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...)
 	case world.ListensMaybe:
-		p := o.answers(c, at, b, fmt.Sprintf("%s is probed at its own address; %s, so the connection may be refused", what, b.deaf))
+		p := o.answers(c, at, b, reach.Say("%s is probed at its own address; %s, so the connection may be refused", what, b.deaf))
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(to.protocol)...)
 		return p
 	default:
-		return o.answers(c, at, b, fmt.Sprintf("%s is probed at its own address, with no Service between", what))
+		return o.answers(c, at, b, reach.Say("%s is probed at its own address, with no Service between", what))
 	}
 }
 
 // answers predicts that a backend answers a packet that no proxy handles.
-func (o *Oracle) answers(c client, at *node, b backend, reason string) reach.Prediction {
-	p := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Rule: ruleEndpoint, Reason: reason, Backends: []string{b.name}}
+func (o *Oracle) answers(c client, at *node, b backend, reason reach.Phrase) reach.Prediction {
+	p := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Rule: ruleEndpoint, Reason: reason.String(), Said: reason, Backends: []string{b.name}}
 	family := world.FamilyOf(b.Addr)
 	rewritten, kept := o.unproxied(c, at, b, family)
 	switch {
@@ -57,9 +56,9 @@ func refusals(p reach.Protocol) []reach.Outcome {
 }
 
 // refusal says the same in words.
-func refusal(p reach.Protocol) string {
+func refusal(p reach.Protocol) reach.Phrase {
 	if p == reach.UDP {
-		return "datagram is refused, or lost when many are refused at once, because the endpoint's kernel sends one client only so many ICMP errors a second"
+		return reach.Say("datagram is refused, or lost when many are refused at once, because the endpoint's kernel sends one client only so many ICMP errors a second")
 	}
-	return "connection is refused"
+	return reach.Say("connection is refused")
 }

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -14,7 +13,7 @@ type exposure struct {
 	// rule is the one that applies with externalTrafficPolicy Cluster.
 	rule string
 	// what begins the reason: "30080 is the nodePort of default/my-service on svclab-worker".
-	what string
+	what reach.Phrase
 	// address is set for those that are no node's own, which a node may have to look for elsewhere.
 	address netip.Addr
 }
@@ -28,7 +27,7 @@ func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach
 		return o.noExternalEndpoints(c, at, r, sp, e)
 	}
 	d := delivery{client: c, at: at, port: sp, rule: e.rule, masquerade: true,
-		reason: fmt.Sprintf("%s: kube-proxy on %s", e.what, at.name)}
+		reason: reach.Say("%s: kube-proxy on %s", e.what, at.name)}
 	if !world.ExternalLocal(sp.service.Service) {
 		return o.to(r.cluster, d)
 	}
@@ -36,18 +35,18 @@ func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach
 	switch {
 	case pod:
 		d.rule, d.masquerade = ruleETPPod, false
-		d.reason = fmt.Sprintf("%s: externalTrafficPolicy Local is not for pods of the cluster, so kube-proxy on %s", e.what, at.name)
+		d.reason = reach.Say("%s: externalTrafficPolicy Local is not for pods of the cluster, so kube-proxy on %s", e.what, at.name)
 		return o.to(r.cluster, d)
 	case c.kind == reach.Node && c.at(at):
 		d.rule = ruleETPNode
-		d.reason = fmt.Sprintf("%s: externalTrafficPolicy Local is not for the node itself, so kube-proxy on %s", e.what, at.name)
+		d.reason = reach.Say("%s: externalTrafficPolicy Local is not for the node itself, so kube-proxy on %s", e.what, at.name)
 		return o.to(r.cluster, d)
 	case len(r.local.backends) == 0:
-		return outcome(ruleETPLocalNone, fmt.Sprintf("externalTrafficPolicy is Local and %s has no ready endpoint of %s, so the packet is dropped",
+		return outcome(ruleETPLocalNone, reach.Say("externalTrafficPolicy is Local and %s has no ready endpoint of %s, so the packet is dropped",
 			at.name, sp.service.name), reach.TimedOut)
 	default:
 		d.rule, d.masquerade = ruleETPLocal, false
-		d.reason = fmt.Sprintf("%s: externalTrafficPolicy is Local, so kube-proxy on %s", e.what, at.name)
+		d.reason = reach.Say("%s: externalTrafficPolicy is Local, so kube-proxy on %s", e.what, at.name)
 		return o.to(r.local, d)
 	}
 }
@@ -60,22 +59,22 @@ func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *service
 	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || o.w.Facts.ProxyMode == world.ModeNFTables || at.owns(e.address) {
 		return refused
 	}
-	reason := fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and no node announces it", e.what)
+	reason := reach.Say("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and no node announces it", e.what)
 	outcomes := []reach.Outcome{reach.Unreachable, reach.TimedOut}
 	announcer, announced := o.w.Announcers[e.address]
 	switch {
 	case announced && announcer != at.name:
 		outcomes = []reach.Outcome{reach.Refused}
-		reason = fmt.Sprintf("%s and has no usable endpoint: %s, which announces it, rejects the packet", e.what, announcer)
+		reason = reach.Say("%s and has no usable endpoint: %s, which announces it, rejects the packet", e.what, announcer)
 	case o.w.Announcers == nil:
 		outcomes = append(outcomes, reach.Refused)
-		reason = fmt.Sprintf("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and the node that has the address is not known", e.what)
+		reason = reach.Say("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and the node that has the address is not known", e.what)
 	}
 	if o.w.Facts.ProxyMode != world.ModeIPTables {
 		if !slices.Contains(outcomes, reach.Refused) {
 			outcomes = append(outcomes, reach.Refused)
 		}
-		return outcome(ruleModeUnknown, fmt.Sprintf("%s and has no usable endpoint; the outcome of a node's own packets then depends on the proxy mode, which is %s", e.what, mode(o.w.Facts)), outcomes...)
+		return outcome(ruleModeUnknown, reach.Say("%s and has no usable endpoint; the outcome of a node's own packets then depends on the proxy mode, which is %s", e.what, mode(o.w.Facts)), outcomes...)
 	}
 	return outcome(ruleNoEndpointsOutput, reason, outcomes...)
 }

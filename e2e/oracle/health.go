@@ -17,20 +17,20 @@ func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) reach.Predi
 	}
 	at, s := o.index.byAddr[addr], o.index.health[port]
 	if at == nil {
-		return outcome(ruleAddressFree, fmt.Sprintf("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
+		return outcome(ruleAddressFree, reach.Say("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
 	}
 	p := o.healthAt(at, s, addr, port)
 	if at.ready || c.at(at) {
 		return p
 	}
-	return union(ruleNodeNotReady, fmt.Sprintf("node %s is not Ready, so whether it answers is not known", at.name), p,
-		outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+	return union(ruleNodeNotReady, reach.Say("node %s is not Ready, so whether it answers is not known", at.name), p,
+		outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut, reach.Unreachable))
 }
 
 func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) reach.Prediction {
 	family := world.FamilyOf(addr)
 	if s == nil || !served(s, addr) {
-		return outcome(ruleHealthClosed, fmt.Sprintf("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)
+		return outcome(ruleHealthClosed, reach.Say("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)
 	}
 	local := map[netip.Addr]bool{}
 	for _, p := range s.Spec.Ports {
@@ -40,9 +40,9 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) re
 			}
 		}
 	}
-	p := outcome(ruleHealthServing, fmt.Sprintf("%s has %s of %s, so it tells load balancers to use it (200)", at.name, count(len(local), "ready endpoint"), s.name), reach.Reached)
+	p := outcome(ruleHealthServing, reach.Say("%s has %s of %s, so it tells load balancers to use it (200)", at.name, count(len(local), reach.Say("ready endpoint"), reach.Say("ready endpoints")), s.name), reach.Reached)
 	if len(local) == 0 {
-		p = outcome(ruleHealthNotServing, fmt.Sprintf("%s has no ready endpoint of %s, so it tells load balancers to leave it out (503)", at.name, s.name), reach.Reached)
+		p = outcome(ruleHealthNotServing, reach.Say("%s has no ready endpoint of %s, so it tells load balancers to leave it out (503)", at.name, s.name), reach.Reached)
 	}
 	p.Backends = []string{fmt.Sprintf("localEndpoints=%d", len(local))}
 	return p

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 // loadBalancer predicts for a packet to a declared port of a load-balancer address that has come to a node:
 // a pod's or node's own, or the one that announces the address.
 func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reach.Prediction {
-	e := exposure{rule: ruleLB, what: fmt.Sprintf("%s is a load-balancer address of %s", to.addr, sp.service.name), address: to.addr}
+	e := exposure{rule: ruleLB, what: reach.Say("%s is a load-balancer address of %s", to.addr, sp.service.name), address: to.addr}
 	if c.at(at) {
 		e.rule = ruleLBInside
 	}
@@ -20,11 +19,11 @@ func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reac
 	if admitted {
 		return o.external(c, at, sp, e)
 	}
-	denied := outcome(ruleLBRanges, fmt.Sprintf("loadBalancerSourceRanges of %s are %s and %s is in none of them, so %s drops the packet",
+	denied := outcome(ruleLBRanges, reach.Say("loadBalancerSourceRanges of %s are %s and %s is in none of them, so %s drops the packet",
 		sp.service.name, joined(ranges), source(c), at.name), reach.TimedOut)
 	switch {
 	case !c.addr.IsValid():
-		return union(ruleLBRanges, fmt.Sprintf("loadBalancerSourceRanges of %s are %s, and the address of %s is not known", sp.service.name, joined(ranges), c.label),
+		return union(ruleLBRanges, reach.Say("loadBalancerSourceRanges of %s are %s, and the address of %s is not known", sp.service.name, joined(ranges), c.label),
 			denied, o.external(c, at, sp, e))
 	case o.w.Facts.ProxyMode == world.ModeNFTables || o.routing(sp, at).any:
 		return denied
@@ -32,7 +31,7 @@ func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reac
 		// iptables mode looks at the ranges only once there is an endpoint to protect.
 		return o.external(c, at, sp, e)
 	default:
-		return union(ruleModeUnknown, fmt.Sprintf("%s has no usable endpoint and %s is not in its loadBalancerSourceRanges; which of the two decides depends on the proxy mode, which is %s",
+		return union(ruleModeUnknown, reach.Say("%s has no usable endpoint and %s is not in its loadBalancerSourceRanges; which of the two decides depends on the proxy mode, which is %s",
 			sp.service.name, source(c), mode(o.w.Facts)), denied, o.external(c, at, sp, e))
 	}
 }
@@ -66,8 +65,8 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 				predictions = append(predictions, o.announced(c, n, owner, to))
 			}
 		}
-		predictions = append(predictions, outcome("", "", reach.TimedOut, reach.Unreachable))
-		return union(ruleLBUnknown, fmt.Sprintf("%s is a load-balancer address of %s, and nothing reports which node it is delivered to", to.addr, owner.service.name), predictions...)
+		predictions = append(predictions, outcome("", reach.Phrase{}, reach.TimedOut, reach.Unreachable))
+		return union(ruleLBUnknown, reach.Say("%s is a load-balancer address of %s, and nothing reports which node it is delivered to", to.addr, owner.service.name), predictions...)
 	}
 	n := o.index.nodes[o.w.Announcers[to.addr]]
 	if n == nil {
@@ -77,8 +76,8 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 	if n.ready {
 		return p
 	}
-	return union(ruleNodeNotReady, fmt.Sprintf("%s announces %s and is not Ready, so whether it answers is not known", n.name, to.addr),
-		p, outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+	return union(ruleNodeNotReady, reach.Say("%s announces %s and is not Ready, so whether it answers is not known", n.name, to.addr),
+		p, outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut, reach.Unreachable))
 }
 
 // unclaimed predicts for an address that no node announces. A client that has just exchanged packets with the node that
@@ -86,16 +85,18 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 // expires. This takes up to a minute and no object shows it. So if every node would refuse the packet, Refused is allowed
 // too. (Random Services that got the address of a deleted one found this.)
 func (o *Oracle) unclaimed(c client, owner front, to dest) reach.Prediction {
-	p := outcome(ruleLBUnclaimed, fmt.Sprintf("%s is a load-balancer address of %s, but no node announces it%s", to.addr, owner.service.name, o.whyUnclaimed(owner.service)),
-		reach.Unreachable, reach.TimedOut)
+	said := reach.Say("%s is a load-balancer address of %s, but no node announces it", to.addr, owner.service.name)
+	if unready(owner.service) {
+		said = reach.Say("%s, as none of its endpoints is ready", said)
+	}
+	p := outcome(ruleLBUnclaimed, said, reach.Unreachable, reach.TimedOut)
 	for _, n := range o.index.nodeList {
 		if there := o.announced(c, n, owner, to); len(there.Outcomes) != 1 || there.Outcomes[0] != reach.Refused {
 			return p
 		}
 	}
 	p.Outcomes = append(p.Outcomes, reach.Refused)
-	p.Reason += "; a client whose neighbour cache still has the node that announced it is refused by that node"
-	return p
+	return because(p, andThen(said, reach.Say("a client whose neighbour cache still has the node that announced it is refused by that node")))
 }
 
 // announced predicts for a packet that has come to the node that announces its address.
@@ -103,38 +104,38 @@ func (o *Oracle) announced(c client, at *node, owner front, to dest) reach.Predi
 	if p, proxied := o.proxied(c, at, to); proxied {
 		return p
 	}
-	return outcome(ruleLBUndeclared, fmt.Sprintf("no Service declares port %d/%s at %s, and %s, which announces it for %s, has no such address itself",
+	return outcome(ruleLBUndeclared, reach.Say("no Service declares port %d/%s at %s, and %s, which announces it for %s, has no such address itself",
 		to.port, to.protocol, to.addr, at.name, owner.service.name), reach.Unreachable, reach.TimedOut)
 }
 
-// whyUnclaimed returns why no node announces a Service's address, if the objects show it.
-func (o *Oracle) whyUnclaimed(s *service) string {
+// unready reports whether no endpoint of a Service is ready, so that no node announces its address.
+func unready(s *service) bool {
 	for _, list := range s.slices {
 		for i := range list {
 			for _, e := range list[i].Endpoints {
 				if e.Conditions.Ready == nil || *e.Conditions.Ready || e.Conditions.Serving != nil && *e.Conditions.Serving {
-					return ""
+					return false
 				}
 			}
 		}
 	}
-	return ", as none of its endpoints is ready"
+	return true
 }
 
 // proxyMode predicts for an address that the load balancer answers itself.
 func (o *Oracle) proxyMode(c client, owner front, to dest) reach.Prediction {
-	what := fmt.Sprintf("%s is a load-balancer address of %s with ipMode Proxy, which kube-proxy leaves alone", to.addr, owner.service.name)
+	what := reach.Say("%s is a load-balancer address of %s with ipMode Proxy, which kube-proxy leaves alone", to.addr, owner.service.name)
 	if o.w.Announcers != nil {
-		return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s reaches the host that has it, which is no proxy of this cluster", what, c.label), reach.Unreachable, reach.TimedOut)
+		return outcome(ruleLBProxyMode, reach.Say("%s: %s reaches the host that has it, which is no proxy of this cluster", what, c.label), reach.Unreachable, reach.TimedOut)
 	}
-	return outcome(ruleLBProxyMode, fmt.Sprintf("%s: %s reaches the load balancer itself, which is not part of the snapshot", what, c.label),
+	return outcome(ruleLBProxyMode, reach.Say("%s: %s reaches the load balancer itself, which is not part of the snapshot", what, c.label),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable)
 }
 
 // source is a client's address for a reason, or its name.
-func source(c client) string {
+func source(c client) reach.Phrase {
 	if c.addr.IsValid() {
-		return c.addr.String()
+		return reach.Say("%s", c.addr)
 	}
 	return c.label
 }

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -22,20 +21,20 @@ func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 	if all := a.addrs; t.Family != 0 && len(all) > 0 {
 		a.addrs = slices.DeleteFunc(slices.Clone(all), func(addr netip.Addr) bool { return addr.Is4() != (t.Family == 4) })
 		if len(a.addrs) == 0 {
-			return outcome(ruleDNSNone, fmt.Sprintf("%s has no address of IPv%d, which the client requests", t.Host, t.Family), reach.NoSuchHost)
+			return outcome(ruleDNSNone, reach.Say("%s has no address of IPv%d, which the client requests", t.Host, t.Family), reach.NoSuchHost)
 		}
 	}
 	switch {
 	case a.literal:
-		return outcome(ruleCNAMEAddress, fmt.Sprintf("externalName of %s is %s, which looks like an address and is not answered as a name", a.service.name, a.service.Spec.ExternalName), reach.NoSuchHost)
+		return outcome(ruleCNAMEAddress, reach.Say("externalName of %s is %s, which looks like an address and is not answered as a name", a.service.name, a.service.Spec.ExternalName), reach.NoSuchHost)
 	case a.unknown:
 		return o.behindUnknown(a)
 	case a.alias != "" && len(a.addrs) == 0:
-		return outcome(ruleCNAMENone, fmt.Sprintf("%s is a CNAME for %s, which has no address", t.Host, a.alias), reach.NoSuchHost)
+		return outcome(ruleCNAMENone, reach.Say("%s is a CNAME for %s, which has no address", t.Host, a.alias), reach.NoSuchHost)
 	case a.name == "":
-		return outcome(ruleDNSNone, fmt.Sprintf("no Service has the name %s for a lookup from %s", t.Host, origin(v)), reach.NoSuchHost)
+		return outcome(ruleDNSNone, reach.Say("no Service has the name %s for a lookup from %s", t.Host, origin(v)), reach.NoSuchHost)
 	case len(a.addrs) == 0:
-		return outcome(ruleDNSEmpty, fmt.Sprintf("%s is headless and none of its endpoints is ready, so its name has no address", a.service.name), reach.NoSuchHost)
+		return outcome(ruleDNSEmpty, reach.Say("%s is headless and none of its endpoints is ready, so its name has no address", a.service.name), reach.NoSuchHost)
 	}
 	if t.Port == 0 {
 		return o.lookedUp(a, t)
@@ -52,15 +51,15 @@ func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Predi
 	case v.Kind == reach.Node && o.w.Facts.NodesUseClusterDNS:
 		return o.resolve(name, v.Namespace), p, true // with a pod's search path where it has a namespace, else none
 	case v.Kind == reach.Node:
-		return a, outcome(ruleDNSNode, fmt.Sprintf("%s resolves names by its own resolver, which does not know %s", v.Node, name),
+		return a, outcome(ruleDNSNode, reach.Say("%s resolves names by its own resolver, which does not know %s", v.Node, name),
 			reach.NoSuchHost, reach.WrongAnswer, reach.TimedOut), false
 	case v.Kind == reach.Outside:
 		if a = o.lookupExternal(strings.TrimSuffix(name, ".")); a.external != nil {
 			return a, p, true
 		}
-		return a, outcome(ruleDNSOutside, fmt.Sprintf("no resolver outside the cluster knows %s", name), reach.NoSuchHost), false
+		return a, outcome(ruleDNSOutside, reach.Say("no resolver outside the cluster knows %s", name), reach.NoSuchHost), false
 	default:
-		return a, outcome(ruleDNSOutside, fmt.Sprintf("the host's resolver does not know %s", name),
+		return a, outcome(ruleDNSOutside, reach.Say("the host's resolver does not know %s", name),
 			reach.NoSuchHost, reach.WrongAnswer, reach.TimedOut), false
 	}
 }
@@ -81,10 +80,10 @@ func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Predic
 	if len(predictions) == 0 {
 		predictions = foreign
 	}
-	p := union(predictions[0].Rule, "it depends on which of the addresses is taken: "+predictions[0].Reason, predictions...)
+	p := union(predictions[0].Rule, reach.Say("it depends on which of the addresses is taken: %s", predictions[0].Said), predictions...)
 	p.Addresses = a.addrs
 	p.Rule = a.rule(p)
-	p.Reason = fmt.Sprintf("%s; %s", a.resolution(t.Host), p.Reason)
+	p = because(p, andThen(a.resolution(t.Host), p.Said))
 	p.CNAME = a.alias
 	if a.external != nil && p.Allows(reach.Reached) {
 		p.HostSeen = hostHeader(t)
@@ -113,7 +112,7 @@ func (a answer) rule(p reach.Prediction) string {
 }
 
 // resolution says in words what a name resolves to.
-func (a answer) resolution(host string) string {
+func (a answer) resolution(host string) reach.Phrase {
 	const most = 4
 	var texts []string
 	for i, addr := range a.addrs {
@@ -123,11 +122,11 @@ func (a answer) resolution(host string) string {
 		}
 		texts = append(texts, addr.String())
 	}
-	leads := "resolves to " + strings.Join(texts, ", ")
+	addrs := strings.Join(texts, ", ")
 	if a.alias != "" {
-		leads = "is a CNAME for " + a.alias + ", " + leads
+		return reach.Say("%s is a CNAME for %s, resolves to %s", host, a.alias, addrs)
 	}
-	return host + " " + leads
+	return reach.Say("%s resolves to %s", host, addrs)
 }
 
 // lookedUp predicts for a target without a port: the name is only looked up.
@@ -153,10 +152,10 @@ func (o *Oracle) behindUnknown(a answer) reach.Prediction {
 		p.Outcomes = append(p.Outcomes, reach.NoSuchHost)
 		return p
 	}
-	p := outcome(ruleCNAMEUnknown, fmt.Sprintf("what %s resolves to, and which host is there, is not known", a.name),
+	p := outcome(ruleCNAMEUnknown, reach.Say("what %s resolves to, and which host is there, is not known", a.name),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.NoSuchHost, reach.WrongAnswer)
 	if a.alias != "" {
-		p.Reason = fmt.Sprintf("%s is a CNAME for %s; what that resolves to, and which host is there, is not known", a.service.name, a.alias)
+		p = because(p, reach.Say("%s is a CNAME for %s; what that resolves to, and which host is there, is not known", a.service.name, a.alias))
 	}
 	return p
 }
@@ -176,9 +175,9 @@ func hostHeader(t reach.Target) string {
 }
 
 // origin names a vantage and, if it has one, the namespace that its search path begins with.
-func origin(v reach.Vantage) string {
+func origin(v reach.Vantage) reach.Phrase {
 	if v.Namespace == "" {
-		return v.Name
+		return reach.Say("%s", v.Name)
 	}
-	return fmt.Sprintf("%s in namespace %s", v.Name, v.Namespace)
+	return reach.Say("%s in namespace %s", v.Name, v.Namespace)
 }

@@ -1,8 +1,6 @@
 package oracle
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -15,23 +13,23 @@ func (o *Oracle) atNode(c client, at *node, to dest) reach.Prediction {
 	if at.ready || c.at(at) {
 		return p
 	}
-	return union(ruleNodeNotReady, fmt.Sprintf("node %s is not Ready, so whether it answers is not known", at.name), p,
-		outcome("", "", reach.Refused, reach.TimedOut, reach.Unreachable))
+	return union(ruleNodeNotReady, reach.Say("node %s is not Ready, so whether it answers is not known", at.name), p,
+		outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut, reach.Unreachable))
 }
 
 func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
 	family := world.FamilyOf(to.addr)
 	key := nodePortKey{family, to.port, to.protocol}
 	if sp := o.index.nodePorts[key]; sp != nil {
-		switch what := fmt.Sprintf("%d is the nodePort of %s", to.port, sp.service.name); {
+		switch what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name); {
 		case at.primary[family] == to.addr || o.w.Facts.ProxyMode == world.ModeIPTables:
 			return o.external(c, at, sp, exposure{rule: ruleNodePort, what: what})
 		case o.w.Facts.ProxyMode == world.ModeNFTables:
-			return outcome(ruleNodePortSecondary, fmt.Sprintf("%s, which in nftables mode %s serves at its primary address %s only, not at %s",
+			return outcome(ruleNodePortSecondary, reach.Say("%s, which in nftables mode %s serves at its primary address %s only, not at %s",
 				what, at.name, at.primary[family], to.addr), reach.Refused)
 		default:
-			return union(ruleModeUnknown, fmt.Sprintf("%s; whether %s serves it at %s depends on the proxy mode, which is %s", what, at.name, to.addr, mode(o.w.Facts)),
-				o.external(c, at, sp, exposure{rule: ruleNodePort, what: what}), outcome("", "", reach.Refused))
+			return union(ruleModeUnknown, reach.Say("%s; whether %s serves it at %s depends on the proxy mode, which is %s", what, at.name, to.addr, mode(o.w.Facts)),
+				o.external(c, at, sp, exposure{rule: ruleNodePort, what: what}), outcome("", reach.Phrase{}, reach.Refused))
 		}
 	}
 	if name := o.index.foreign[key]; name != "" {
@@ -44,27 +42,27 @@ func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
 	}
 	other := nodePortKey{otherFamily(family), to.port, to.protocol}
 	if sp := o.index.nodePorts[other]; sp != nil {
-		return outcome(ruleNodePortFamily, fmt.Sprintf("%d is the nodePort of %s in %s only, and %s is an %s address",
+		return outcome(ruleNodePortFamily, reach.Say("%d is the nodePort of %s in %s only, and %s is an %s address",
 			to.port, sp.service.name, other.family, to.addr, family), reach.Refused)
 	}
-	return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort, and %s has no known listener on it", to.port, to.protocol, at.name), reach.Refused)
+	return outcome(ruleNodePortFree, reach.Say("%d/%s is no Service's nodePort, and %s has no known listener on it", to.port, to.protocol, at.name), reach.Refused)
 }
 
 // localhost predicts for a loopback address, which only ever leads to the client's own network.
 func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 	if c.kind != reach.Node {
-		return outcome(ruleLocalhostOwn, fmt.Sprintf("%s is %s itself, which has no known listener on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
+		return outcome(ruleLocalhostOwn, reach.Say("%s is %s itself, which has no known listener on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
 	}
 	family := world.FamilyOf(to.addr)
 	sp := o.index.nodePorts[nodePortKey{family, to.port, to.protocol}]
 	if sp == nil {
-		return outcome(ruleNodePortFree, fmt.Sprintf("%d/%s is no Service's nodePort in %s, and %s has no known listener on it",
+		return outcome(ruleNodePortFree, reach.Say("%d/%s is no Service's nodePort in %s, and %s has no known listener on it",
 			to.port, to.protocol, family, c.node.name), reach.Refused)
 	}
-	what := fmt.Sprintf("%d is the nodePort of %s", to.port, sp.service.name)
+	what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name)
 	served := func() reach.Prediction {
 		p := o.external(c, c.node, sp, exposure{rule: ruleLocalhostServed,
-			what: what + ", which iptables mode serves on the loopback address too"})
+			what: reach.Say("%s, which iptables mode serves on the loopback address too", what)})
 		if p.Rule == ruleETPNode {
 			p.Rule = ruleLocalhostServed
 		}
@@ -72,14 +70,14 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 	}
 	switch {
 	case family == corev1.IPv6Protocol:
-		return outcome(ruleLocalhostIPv6, what+", and no proxy mode serves nodePorts on ::1", reach.Refused)
+		return outcome(ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what), reach.Refused)
 	case o.w.Facts.ProxyMode == world.ModeNFTables:
-		return outcome(ruleLocalhostNFTables, fmt.Sprintf("%s, which in nftables mode %s serves at its primary address only, not on its loopback", what, c.node.name), reach.Refused)
+		return outcome(ruleLocalhostNFTables, reach.Say("%s, which in nftables mode %s serves at its primary address only, not on its loopback", what, c.node.name), reach.Refused)
 	case o.w.Facts.ProxyMode == world.ModeIPTables:
 		return served()
 	default:
-		return union(ruleModeUnknown, fmt.Sprintf("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, mode(o.w.Facts)),
-			served(), outcome("", "", reach.Refused, reach.TimedOut))
+		return union(ruleModeUnknown, reach.Say("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, mode(o.w.Facts)),
+			served(), outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut))
 	}
 }
 

@@ -68,6 +68,15 @@ func (o *Oracle) documented(p reach.Prediction) reach.Prediction {
 }
 
 // outcome is a prediction in which no backend answers.
-func outcome(rule, reason string, outcomes ...reach.Outcome) reach.Prediction {
-	return reach.Prediction{Outcomes: outcomes, Rule: rule, Reason: reason}
+func outcome(rule string, reason reach.Phrase, outcomes ...reach.Outcome) reach.Prediction {
+	return because(reach.Prediction{Outcomes: outcomes, Rule: rule}, reason)
 }
+
+// because gives a prediction its reason.
+func because(p reach.Prediction, reason reach.Phrase) reach.Prediction {
+	p.Said, p.Reason = reason, reason.String()
+	return p
+}
+
+// andThen joins two sentences of a reason.
+func andThen(first, next reach.Phrase) reach.Phrase { return reach.Say("%s; %s", first, next) }

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +16,7 @@ func (o *Oracle) packet(c client, to dest) reach.Prediction {
 	case to.addr.IsLoopback():
 		return o.localhost(c, to)
 	case c.foreign:
-		return outcome(ruleLacksFamily, fmt.Sprintf("%s has no %s address, and %s is one", c.label, familyName(to.addr), to.addr), reach.Unreachable)
+		return outcome(ruleLacksFamily, reach.Say("%s has no %s address, and %s is one", c.label, familyName(to.addr), to.addr), reach.Unreachable)
 	case c.node != nil:
 		return o.inside(c, to)
 	default:
@@ -39,7 +38,7 @@ func (o *Oracle) inside(c client, to dest) reach.Prediction {
 	if p, known := o.unproxiedAddress(c, c.node, to); known {
 		return p
 	}
-	return outcome(ruleAddressFree, fmt.Sprintf("%s is no Service's, node's or pod's address", to.addr), reach.Unreachable, reach.TimedOut)
+	return outcome(ruleAddressFree, reach.Say("%s is no Service's, node's or pod's address", to.addr), reach.Unreachable, reach.TimedOut)
 }
 
 // across predicts for a packet that a pod or node sends to another node's address: the way there may have
@@ -52,7 +51,7 @@ func (o *Oracle) across(c client, n *node, to dest) reach.Prediction {
 	if len(predictions) == 1 {
 		return predictions[0]
 	}
-	return union(ruleETPUnknown, "whether the pod network rewrites the source address on the way to "+n.name+" is not known", predictions...)
+	return union(ruleETPUnknown, reach.Say("whether the pod network rewrites the source address on the way to %s is not known", n.name), predictions...)
 }
 
 // outside predicts for a client outside the cluster.
@@ -83,14 +82,14 @@ func (o *Oracle) outside(c client, to dest) reach.Prediction {
 	}
 	what := o.describe(to.addr)
 	switch {
-	case what == "":
-		return outcome(ruleAddressFree, fmt.Sprintf("%s is no Service's, node's or pod's address", to.addr), reach.Unreachable, reach.TimedOut)
+	case what.Format == "":
+		return outcome(ruleAddressFree, reach.Say("%s is no Service's, node's or pod's address", to.addr), reach.Unreachable, reach.TimedOut)
 	case o.index.owners[to.addr].kind == frontExternalIP:
-		return outcome(ruleExtIPNoRoute, fmt.Sprintf("%s is %s, and %s has no route to a node for it", to.addr, what, c.label), reach.Unreachable, reach.TimedOut)
+		return outcome(ruleExtIPNoRoute, reach.Say("%s is %s, and %s has no route to a node for it", to.addr, what, c.label), reach.Unreachable, reach.TimedOut)
 	case c.kind == reach.Host:
-		return outcome(ruleHostNoRoute, fmt.Sprintf("%s is %s, to which the host has no route but its default one", to.addr, what), reach.Unreachable, reach.TimedOut)
+		return outcome(ruleHostNoRoute, reach.Say("%s is %s, to which the host has no route but its default one", to.addr, what), reach.Unreachable, reach.TimedOut)
 	default:
-		return outcome(ruleNoRoute, fmt.Sprintf("%s is %s, to which %s has no route", to.addr, what, c.label), reach.Unreachable)
+		return outcome(ruleNoRoute, reach.Say("%s is %s, to which %s has no route", to.addr, what, c.label), reach.Unreachable)
 	}
 }
 
@@ -121,7 +120,7 @@ func (o *Oracle) proxied(c client, at *node, to dest) (p reach.Prediction, ok bo
 		return o.loadBalancer(c, at, f.port, to), true
 	case served && f.kind == frontExternalIP:
 		return o.external(c, at, f.port, exposure{rule: ruleExternalIP,
-			what: fmt.Sprintf("%s is an external IP of %s", to.addr, f.service.name), address: to.addr}), true
+			what: reach.Say("%s is an external IP of %s", to.addr, f.service.name), address: to.addr}), true
 	case served || isNode:
 		return p, false
 	}
@@ -150,42 +149,41 @@ func (o *Oracle) unproxiedAddress(c client, at *node, to dest) (p reach.Predicti
 	if owner, owned := o.index.owners[to.addr]; owned {
 		switch owner.kind {
 		case frontLB:
-			return outcome(ruleLBUndeclared, fmt.Sprintf("%s declares no port %d/%s, so no node serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
+			return outcome(ruleLBUndeclared, reach.Say("%s declares no port %d/%s, so no node serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
 		case frontLBProxy:
 			return o.proxyMode(c, owner, to), true
 		case frontExternalIP:
-			return outcome(ruleExtIPUndecl, fmt.Sprintf("%s declares no port %d/%s, so no node serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
+			return outcome(ruleExtIPUndecl, reach.Say("%s declares no port %d/%s, so no node serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
 		}
 	}
 	if prefix, ok := o.w.Facts.PodRange(to.addr); ok && prefix.Contains(to.addr) {
-		return outcome(ruleEndpointGone, fmt.Sprintf("%s is in the pod range, and no pod has it", to.addr), reach.TimedOut, reach.Unreachable), true
+		return outcome(ruleEndpointGone, reach.Say("%s is in the pod range, and no pod has it", to.addr), reach.TimedOut, reach.Unreachable), true
 	}
 	return p, false
 }
 
 // describe says whose an address is; empty where nothing is known of it.
-func (o *Oracle) describe(addr netip.Addr) string {
+func (o *Oracle) describe(addr netip.Addr) reach.Phrase {
 	if owner, owned := o.index.owners[addr]; owned {
-		article := "a "
 		if owner.kind == frontExternalIP {
-			article = "an "
+			return reach.Say("an %s of %s", owner.kind, owner.service.name)
 		}
-		return article + string(owner.kind) + " of " + owner.service.name
+		return reach.Say("a %s of %s", owner.kind, owner.service.name)
 	}
 	if pod := o.index.podByAddr[addr]; pod != nil {
-		return "the address of pod " + world.Name(pod)
+		return reach.Say("the address of pod %s", world.Name(pod))
 	}
 	if o.w.Facts.InServiceRange(addr) {
-		return "an address of the Service range"
+		return reach.Say("an address of the Service range")
 	}
 	if prefix, ok := o.w.Facts.PodRange(addr); ok && prefix.Contains(addr) {
-		return "an address of the pod range"
+		return reach.Say("an address of the pod range")
 	}
-	return ""
+	return reach.Phrase{}
 }
 
 func (o *Oracle) unknownService(name string) reach.Prediction {
-	return outcome(ruleElsewhere, fmt.Sprintf("it is served by %s, whose endpoints are not in the snapshot", name),
+	return outcome(ruleElsewhere, reach.Say("it is served by %s, whose endpoints are not in the snapshot", name),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.WrongAnswer)
 }
 

@@ -1,13 +1,13 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -39,20 +39,20 @@ type backend struct {
 	host bool
 	// listens says whether something answers there, deaf why not. unknown: the backend is not known.
 	listens world.Listening
-	deaf    string
+	deaf    reach.Phrase
 	unknown bool
 }
 
 // group are endpoints that share a rule, and what it takes to predict for all of them.
 type group struct {
 	backends []*backend
-	names    []string // of those that listen, sorted, each once
-	text     string   // "2 ready endpoints (a, b)"
+	names    []string     // of those that listen, sorted, each once
+	text     reach.Phrase // "2 ready endpoints (a, b)"
 	addrs    map[netip.Addr]bool
 	// The kinds of answer to expect.
 	listening, maybe, deaf, unknown bool
 	nameless                        bool // one that listens has no known name
-	why                             string
+	why                             reach.Phrase
 	// samples are listening backends, two of each place that differs in whose address it sees.
 	samples []backend
 	// terminating: no endpoint is ready, so these (if any) are terminating but still serving. distribution is the hint in force ("zone", "node").
@@ -208,7 +208,7 @@ func (g *group) add(b *backend) {
 	default:
 		g.listening = true
 	}
-	if b.deaf != "" && g.why == "" {
+	if b.deaf.Format != "" && g.why.Format == "" {
 		g.why = b.deaf
 	}
 	if b.unknown || b.listens != world.ListensNot {
@@ -220,11 +220,11 @@ func (g *group) add(b *backend) {
 func (g *group) finish() {
 	slices.Sort(g.names)
 	g.names = slices.Compact(g.names)
-	state := "ready"
+	number := count(len(g.backends), reach.Say("ready endpoint"), reach.Say("ready endpoints"))
 	if g.terminating {
-		state = "terminating but still serving"
+		number = count(len(g.backends), reach.Say("terminating but still serving endpoint"), reach.Say("terminating but still serving endpoints"))
 	}
-	g.text = fmt.Sprintf("%s %s", count(len(g.backends), state+" endpoint"), listed(g.backends))
+	g.text = reach.Say("%s %s", number, listed(g.backends))
 }
 
 // backend finds what answers at an endpoint. A pod is found by the name the slice gives, else by its address; an
@@ -259,7 +259,7 @@ func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) 
 	case external != nil:
 		b.name = external.Backend
 		if !slices.Contains(externalPorts(external, protocolOf(p)), e.Port) {
-			b.listens, b.deaf = world.ListensNot, fmt.Sprintf("%s does not listen on %d/%s", external.Backend, e.Port, protocolOf(p))
+			b.listens, b.deaf = world.ListensNot, reach.Say("%s does not listen on %d/%s", external.Backend, e.Port, protocolOf(p))
 		}
 	default:
 		b.unknown = true
@@ -271,11 +271,11 @@ func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) 
 func (b backend) on(n *node) bool { return n != nil && b.Node == n.name }
 
 // count is "1 thing" or "2 things".
-func count(n int, thing string) string {
+func count(n int, one, more reach.Phrase) reach.Phrase {
 	if n == 1 {
-		return "1 " + thing
+		more = one
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return reach.Say("%d %s", n, more)
 }
 
 // listed names endpoints in brackets, the first few of them.

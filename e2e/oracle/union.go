@@ -8,9 +8,9 @@ import (
 
 // union predicts for a case in which the objects leave several predictions open: what any of them allows is
 // allowed. Where they differ in source addresses only, the first one's rule and reason stand; else those given.
-func union(rule, reason string, predictions ...reach.Prediction) reach.Prediction {
+func union(rule string, reason reach.Phrase, predictions ...reach.Prediction) reach.Prediction {
 	var (
-		u       = reach.Prediction{Rule: predictions[0].Rule, Reason: predictions[0].Reason}
+		u       = reach.Prediction{Rule: predictions[0].Rule, Reason: predictions[0].Reason, Said: predictions[0].Said}
 		same    = true
 		reaches int
 	)
@@ -33,7 +33,8 @@ func union(rule, reason string, predictions ...reach.Prediction) reach.Predictio
 		u.Sticky, u.AnyBackend = u.Sticky && p.Sticky, u.AnyBackend || p.AnyBackend
 	}
 	if !same {
-		u.Rule, u.Reason, u.AnyBackend = rule, reason, true
+		u = because(u, reason)
+		u.Rule, u.AnyBackend = rule, true
 	}
 	slices.Sort(u.Backends)
 	return u

@@ -24,11 +24,11 @@ func TestUnion(t *testing.T) {
 		"any backend of one":              {at("a", false, true), at("a", false, false), false, true, "", "first"},
 		"sources of one only":             {at("a", false, false, one), at("a", false, false), false, false, "", "first"},
 		"other backends":                  {at("a", false, false), at("b", false, false), false, true, "", "either"},
-		"the other reaches no backend":    {at("a", true, false, one), outcome("", "", reach.Refused), true, true, "172.18.0.3", "either"},
-		"the first reaches no backend":    {outcome("", "", reach.Refused), at("a", true, false, one), true, true, "172.18.0.3", "either"},
-		"no backend is reached by either": {outcome("first", "", reach.Refused), outcome("", "", reach.Refused), false, false, "", "first"},
+		"the other reaches no backend":    {at("a", true, false, one), outcome("", reach.Phrase{}, reach.Refused), true, true, "172.18.0.3", "either"},
+		"the first reaches no backend":    {outcome("", reach.Phrase{}, reach.Refused), at("a", true, false, one), true, true, "172.18.0.3", "either"},
+		"no backend is reached by either": {outcome("first", reach.Phrase{}, reach.Refused), outcome("", reach.Phrase{}, reach.Refused), false, false, "", "first"},
 	} {
-		u := union("either", "", c.a, c.b)
+		u := union("either", reach.Phrase{}, c.a, c.b)
 		if u.Sticky != c.sticky || u.AnyBackend != c.anyOf || prefixes(u.Sources) != c.sources || u.Rule != c.rule {
 			t.Errorf("%s: %+v", name, u)
 		}

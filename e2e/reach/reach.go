@@ -211,6 +211,8 @@ type Prediction struct {
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Reason says in one sentence why, in terms of the objects involved.
 	Reason string `json:"reason,omitempty"`
+	// Said is the reason as it was put together, for other languages. Its text is Reason.
+	Said Phrase `json:"-"`
 	// Rule is a short stable identifier of the rule applied: "etp-local-no-endpoint".
 	Rule string `json:"rule,omitempty"`
 	// Doc is the Kubernetes document or KEP the rule rests on.

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/svclab/svclab/e2e/reach"
 )
 
 // ListensAnnotation says, on a pod, what it listens on where its container ports do not: "8080/TCP,8081/UDP",
@@ -86,12 +88,12 @@ const (
 )
 
 // ListensOn reports whether a pod listens on a port, and if it may not, why. strict is Facts.PortsDeclared.
-func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bool) (Listening, string) {
+func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bool) (Listening, reach.Phrase) {
 	if text, ok := pod.Annotations[ListensAnnotation]; ok {
 		if slices.Contains(strings.Split(strings.ReplaceAll(text, " ", ""), ","), fmt.Sprintf("%d/%s", port, protocol)) {
-			return Listens, ""
+			return Listens, reach.Phrase{}
 		}
-		return ListensNot, fmt.Sprintf("pod %s listens on %s", pod.Name, orNothing(text))
+		return ListensNot, listening(pod.Name, text)
 	}
 	list := containers(pod)
 	for i := range list {
@@ -101,19 +103,19 @@ func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bo
 				continue
 			}
 			if stopped(pod, c.Name) {
-				return ListensNot, fmt.Sprintf("container %s of pod %s is not running", c.Name, pod.Name)
+				return ListensNot, reach.Say("container %s of pod %s is not running", c.Name, pod.Name)
 			}
-			return Listens, ""
+			return Listens, reach.Phrase{}
 		}
 	}
 	declared := declaredPorts(list)
 	if declared == "" {
 		if allStopped(pod) {
-			return ListensNot, fmt.Sprintf("no container of pod %s is running", pod.Name)
+			return ListensNot, reach.Say("no container of pod %s is running", pod.Name)
 		}
-		return Listens, ""
+		return Listens, reach.Phrase{}
 	}
-	why := fmt.Sprintf("pod %s declares %s", pod.Name, declared)
+	why := reach.Say("pod %s declares %s", pod.Name, declared)
 	if strict {
 		return ListensNot, why
 	}
@@ -187,9 +189,10 @@ func protocolOf(p corev1.Protocol) corev1.Protocol {
 	return p
 }
 
-func orNothing(text string) string {
+// listening says what a pod listens on, by its annotation.
+func listening(pod, text string) reach.Phrase {
 	if text == "" || text == "none" {
-		return "nothing"
+		return reach.Say("pod %s listens on nothing", pod)
 	}
-	return text + " only"
+	return reach.Say("pod %s listens on %s only", pod, text)
 }

@@ -71,7 +71,7 @@ func TestListensOn(t *testing.T) {
 			tc.change(&pod)
 		}
 		got, why := ListensOn(&pod, tc.port, tc.protocol, tc.strict)
-		if got != tc.want || (why == "") != (got == Listens) {
+		if got != tc.want || (why.Format == "") != (got == Listens) {
 			t.Errorf("%s: %v (%s), want %v", tc.name, got, why, tc.want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestWhyNothingListens(t *testing.T) {
 	for annotation, want := range map[string]string{"": "pod a listens on nothing", "none": "pod a listens on nothing", "80/TCP": "pod a listens on 80/TCP only"} {
 		pod := samplePod("a", "one", "10.244.1.11")
 		pod.Annotations = map[string]string{ListensAnnotation: annotation}
-		if _, why := ListensOn(&pod, 8080, corev1.ProtocolTCP, true); why != want {
+		if _, why := ListensOn(&pod, 8080, corev1.ProtocolTCP, true); why.String() != want {
 			t.Errorf("%q: %q, want %q", annotation, why, want)
 		}
 	}

@@ -279,19 +279,6 @@ func TestSame(t *testing.T) {
 	}
 }
 
-func TestReason(t *testing.T) {
-	p := reach.Prediction{Rule: "nodeport", Reason: "30080 is the nodePort of my-service"}
-	if got := Reason(course.English, p); got != p.Reason {
-		t.Error(got)
-	}
-	if got := Reason(course.Chinese, p); got != rulesInChinese()["nodeport"] {
-		t.Error(got)
-	}
-	if got := Reason(course.Chinese, reach.Prediction{Rule: "no such", Reason: "why"}); got != "why" {
-		t.Error(got)
-	}
-}
-
 func TestJoin(t *testing.T) {
 	for _, c := range []struct{ a, b, want string }{
 		{"", "b", "b"},

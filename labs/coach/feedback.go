@@ -189,10 +189,10 @@ func (p *Renderer) differences(t reach.Table, withWhy bool) {
 	}
 }
 
-// Reason returns the reason of a prediction: in English about this case, in Chinese the rule that it follows from.
+// Reason returns the reason of a prediction.
 func Reason(l course.Language, prediction reach.Prediction) string {
-	if rule, known := rulesInChinese()[prediction.Rule]; known && l == course.Chinese {
-		return rule
+	if l == course.Chinese && prediction.Said.Format != "" {
+		return prediction.Said.In(reasonsInChinese())
 	}
 	return prediction.Reason
 }
