@@ -42,6 +42,10 @@ test: ## Run the tests that need no cluster
 test-mutation: ## Change operators one at a time and require that tests notice 90 % of them; takes an hour or more (ARGS="e2e/reach")
 	@scripts/mutation.sh $(ARGS)
 
+.PHONY: test-hard
+test-hard: build ## Interrupt, kill and starve svclab in every phase on a cluster of its own (ARGS=-short)
+	@scripts/hard-test.sh $(svclab) $(ARGS)
+
 .PHONY: up
 up: build ## Bring the cluster up and leave it
 	@$(svclab) up $(ARGS)

@@ -62,6 +62,45 @@ func TestLiveFiveHundredNodes(t *testing.T) {
 	l.mustBeClean(t)
 }
 
+// A node whose machine has stopped is first Ready and does not answer, then NotReady. Neither is a Fail of the cluster's
+// Services: a run chooses other nodes and says so, or has no verdict.
+func TestLiveNodeStopped(t *testing.T) {
+	l := foreign(t)
+	nodes, err := l.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{LabelSelector: "!node-role.kubernetes.io/control-plane"})
+	if err != nil || len(nodes.Items) == 0 {
+		t.Fatalf("list the workers: %v", err)
+	}
+	name := nodes.Items[len(nodes.Items)-1].Name
+	docker := func(verb string) {
+		if out, err := exec.Command("docker", verb, name).CombinedOutput(); err != nil {
+			t.Fatalf("docker %s: %v: %s", verb, err, out)
+		}
+	}
+	is := func(ready bool) func(context.Context) bool {
+		return func(ctx context.Context) bool {
+			node, err := l.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+			return err == nil && world.NodeReady(node) == ready
+		}
+	}
+	defer func() {
+		await(t, "the node to be Ready again", is(true))
+		l.mustBeClean(t)
+	}()
+	docker("pause")
+	defer docker("unpause")
+	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "clusterip.basic,status")
+	t.Logf("Ready and stopped: exit %d after %s", r.exit, r.took.Round(time.Second))
+	if r.exit == 1 {
+		t.Errorf("a stopped node is taken for a fault of Services: %s", r.out)
+	}
+	await(t, "the node to be NotReady", is(false))
+	r = run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "clusterip.basic,status")
+	t.Logf("NotReady: exit %d after %s, left out %v", r.exit, r.took.Round(time.Second), r.conformance.Vantages.Left)
+	if r.exit != 0 || len(r.conformance.Vantages.Left) == 0 {
+		t.Errorf("exit %d, left out %v: %s%s", r.exit, r.conformance.Vantages.Left, r.out, r.err)
+	}
+}
+
 // simulate adds nodes that kwok simulates and waits until they are Ready. The function it returns takes them and their
 // pods away.
 func simulate(t *testing.T, l lab, count int) func() {

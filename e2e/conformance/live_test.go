@@ -91,6 +91,17 @@ func TestLiveOneNamespaceUser(t *testing.T) {
 	l.mustBeClean(t)
 }
 
+// Where admission would refuse what a run needs, it ends with exit code 2 before it creates a pod, and names what to do.
+func TestLiveAdmissionRefuses(t *testing.T) {
+	l := foreign(t)
+	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--label", "pod-security.kubernetes.io/enforce=restricted", "--behaviour", "clusterip.basic")
+	t.Logf("exit %d after %s: %s", r.exit, r.took.Round(time.Second), r.err)
+	if r.exit != 2 || !strings.Contains(r.err, "PodSecurity") || !strings.Contains(r.err, "pod-security.kubernetes.io/enforce=privileged") {
+		t.Errorf("exit %d: %s", r.exit, r.err)
+	}
+	l.mustBeClean(t)
+}
+
 func TestLiveSaysBeforeItMakes(t *testing.T) {
 	l := foreign(t)
 	r := run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--dry-run")
