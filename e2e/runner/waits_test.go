@@ -117,7 +117,7 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// How objects are applied: by server-side apply, strictly, and again while a webhook cannot be called.
+// How objects are applied: by server-side apply, strictly, and again while a webhook cannot be called or the namespace has no ServiceAccount.
 func TestApply(t *testing.T) {
 	c, _, r := lab(t)
 	var (
@@ -131,10 +131,14 @@ func TestApply(t *testing.T) {
 			mu.Lock()
 			queries = append(queries, q.Header.Get("Content-Type")+" "+q.URL.RawQuery)
 			refuse--
-			again := refuse >= 0
+			left := refuse
 			mu.Unlock()
-			if again {
+			switch {
+			case left > 0:
 				status(w, 500, "InternalError", "Internal error occurred: failed calling webhook \"a\": connection refused")
+				return
+			case left == 0:
+				status(w, 403, "Forbidden", `pods "a" is forbidden: error looking up service account a/default: serviceaccount "default" not found`)
 				return
 			}
 		}

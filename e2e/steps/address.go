@@ -68,18 +68,21 @@ func (env *Env) foreign(a address) bool {
 	return a.namespace != env.Namespace && !slices.Contains(env.Also, a.namespace)
 }
 
-// admitted calls do until no admission webhook is unreachable, in the bounds of the step.
+// admitted calls do until the API server can admit: no webhook is unreachable, and a new namespace has its ServiceAccount. It is
+// bounded by the step's time.
 func (env *Env) admitted(ctx context.Context, name string, do func(context.Context) error) error {
 	for {
 		err := do(ctx)
 		// The API server reports a webhook that it cannot call as an internal error, and a denial with another code. Only the
 		// text tells it from the other internal errors.
-		if err == nil || !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), "failed calling webhook") {
+		webhook := apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
+		account := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "error looking up service account")
+		if !webhook && !account {
 			return err
 		}
-		env.Progress.Say("a webhook to admit "+name, err.Error())
+		env.Progress.Say("the API server to admit "+name, err.Error())
 		if !pause(ctx, relook/20) {
-			return fmt.Errorf("gave up waiting for a webhook: %w", err)
+			return fmt.Errorf("gave up waiting for the API server to admit it: %w", err)
 		}
 	}
 }
