@@ -146,7 +146,14 @@ func (l lab) left(t *testing.T) []string {
 
 // begun reports whether a run has begun its first scenario.
 func (l lab) begun(ctx context.Context) bool {
-	list, err := l.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ours + ",svclab.io/scenario"})
+	return l.has(ctx, ",svclab.io/scenario,svclab.io/scenario!=preflight")
+}
+
+// trying reports whether a run finds out what the cluster admits.
+func (l lab) trying(ctx context.Context) bool { return l.has(ctx, ",svclab.io/scenario=preflight") }
+
+func (l lab) has(ctx context.Context, selector string) bool {
+	list, err := l.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ours + selector})
 	return err == nil && len(list.Items) > 0
 }
 

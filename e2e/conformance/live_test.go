@@ -120,17 +120,19 @@ func TestLiveSaysBeforeItMakes(t *testing.T) {
 // Ctrl-C removes all that was made; what a killed run leaves is removed by the next, a range of ClusterIPs included.
 func TestLiveLeavesNothing(t *testing.T) {
 	l := foreign(t)
-	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
-	await(t, "a scenario's namespace", l.begun)
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+	for what, there := range map[string]func(context.Context) bool{"the namespace of the dry run": l.trying, "a scenario's namespace": l.begun} {
+		cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
+		await(t, what, there)
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if r := wait(); r.exit != 2 {
+			t.Errorf("after Ctrl-C, with %s, it ended with exit code %d: %s", what, r.exit, r.err)
+		}
+		l.mustBeClean(t)
 	}
-	if r := wait(); r.exit != 2 {
-		t.Errorf("after Ctrl-C it ended with exit code %d: %s", r.exit, r.err)
-	}
-	l.mustBeClean(t)
 
-	cmd, wait = start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
+	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--profile", "core")
 	await(t, "a scenario's namespace", l.begun)
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)

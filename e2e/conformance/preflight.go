@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,11 @@ import (
 
 	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/wait"
 )
 
 // preflightName is the scenario of the namespace in which a run finds out what the cluster admits. The removal of leftovers includes
@@ -34,7 +37,9 @@ const preflightName = "preflight"
 func (p *Plan) preflight(ctx context.Context, c *cluster.Cluster) (err error) {
 	namespaces := c.Client().CoreV1().Namespaces()
 	ours := labels.Set{runner.ManagedByLabel: runner.ManagedBy, runner.ScenarioLabel: preflightName}
-	made, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("svclab-%s-%08x", preflightName, rand.Uint32()),
+	creating, created := grace.Context(ctx)
+	defer created()
+	made, err := namespaces.Create(creating, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("svclab-%s-%08x", preflightName, rand.Uint32()),
 		Labels: labels.Merge(p.Extras.Labels, ours), Annotations: p.Extras.Annotations}}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("create a namespace: %w", cluster.Refused(err))
@@ -44,6 +49,12 @@ func (p *Plan) preflight(ctx context.Context, c *cluster.Cluster) (err error) {
 		defer cancel()
 		if gone := namespaces.Delete(cleaning, made.Name, metav1.DeleteOptions{}); gone != nil && !apierrors.IsNotFound(gone) {
 			err = errors.Join(err, fmt.Errorf("delete namespace %s: %w", made.Name, gone))
+		}
+		if err = cmp.Or(err, context.Cause(ctx)); err != nil { // the run ends here, so no later sweep waits for the namespace
+			err = errors.Join(err, wait.For(cleaning, "namespace "+made.Name+" to be removed", func(ctx context.Context) (bool, string, error) {
+				_, gone := namespaces.Get(ctx, made.Name, metav1.GetOptions{})
+				return apierrors.IsNotFound(gone), fmt.Sprintf("get it: %v", gone), nil
+			}))
 		}
 	}()
 	examples, err := p.examples()

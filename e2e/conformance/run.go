@@ -22,7 +22,7 @@ import (
 const stepIn = 5 * time.Minute
 
 // cleanIn bounds the removal of what was created to find something out.
-const cleanIn = 10 * time.Second
+const cleanIn = 30 * time.Second
 
 // Run carries out the plan and returns the report. The caller closes the cluster in every case. Run returns an error if
 // scenarios could not be run; the report then has the verdicts of the others.

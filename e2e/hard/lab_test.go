@@ -179,7 +179,7 @@ func (l lab) state(t *testing.T) state {
 		"packet rules":  `iptables-save 2>/dev/null | grep -v '^[#:]'; ip6tables-save 2>/dev/null | grep -v '^[#:]'; true`,
 		"interfaces":    `ip -o link | awk '{print $2}' | grep -v ^veth`,
 		"routes":        `ip route; ip -6 route show table main`,
-		"mounts":        `grep -c . /proc/self/mounts`,
+		"mounts":        `awk '{print $2}' /proc/self/mounts | grep -v -e /docker/ -e /netns`,
 		"temporary":     `find "$TMPDIR" -mindepth 1 -maxdepth 1 ! -name 'svclab*lock*' ! -name go-build'*'`,
 		"user's config": `cat "$KUBECONFIG"`,
 		"namespaces":    `docker exec "$SVCLAB_NAME-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf get namespaces --selector app.kubernetes.io/managed-by=svclab --output name 2>/dev/null || true`,
