@@ -254,8 +254,17 @@ claim_engine() {
     flock --nonblock "$descriptor" && continue
     if [[ $lock == "$cache_dir/build.lock" ]]; then die "images are being built in svclab's engine" "wait until that ends, or stop it"; fi
     lock=${lock##*/cluster-}
-    die "cluster ${lock%@*} in svclab's engine is in use by $(tail -n 1 <"/proc/self/fd/$descriptor")" "wait until that ends, or stop it"
+    die "cluster ${lock%@*} in svclab's engine is in use by $(living <"/proc/self/fd/$descriptor")" "wait until that ends, or stop it"
   done
+}
+
+# Of the lines "process PID …" on stdin, prints the last one whose process is alive, or the last one.
+living() {
+  local word pid rest found=
+  while read -r word pid rest; do
+    if [[ -z $found ]] || kill -0 "$pid" 2>/dev/null; then found="$word $pid $rest"; fi
+  done
+  printf '%s' "${found:-another process}"
 }
 
 stop_private() {

@@ -5,10 +5,12 @@ package scripts_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -205,15 +207,15 @@ func TestDownRefusesWhileTheEngineIsInUse(t *testing.T) {
 	for name, c := range map[string]struct {
 		lock, docker, want string
 	}{
-		"a cluster in it":                         {"cluster-lab@A-B.lock", "echo A:B", "cluster lab in svclab's engine is in use by process 7 (svclab verify)"},
+		"a cluster in it":                         {"cluster-lab@A-B.lock", "echo A:B", "cluster lab in svclab's engine is in use by process " + strconv.Itoa(os.Getpid()) + " (svclab verify)"},
 		"a cluster in another":                    {"cluster-lab@C-D.lock", "echo A:B", ""},
-		"a cluster, and the engine is not asked":  {"cluster-lab@C-D.lock", "exit 1", "cluster lab in svclab's engine is in use by process 7"},
+		"a cluster, and the engine is not asked":  {"cluster-lab@C-D.lock", "exit 1", "cluster lab in svclab's engine is in use by process " + strconv.Itoa(os.Getpid())},
 		"images that are built":                   {"cache/build.lock", "echo A:B", "images are being built in svclab's engine"},
 		"another file that somebody happens lock": {"engine.lock", "echo A:B", ""},
 	} {
 		folder := t.TempDir()
 		path := filepath.Join(folder, c.lock)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("process 7 (svclab verify)\n"), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(fmt.Sprintf("process 1 (gone), since\nprocess %d (svclab verify)\nprocess 99999999 (svclab learn check)\n", os.Getpid())), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		env := []string{"SVCLAB_ENGINE_RUN=" + folder, "SVCLAB_CACHE=" + folder + "/cache"}
