@@ -73,7 +73,7 @@ const (
 	NotRun      Message = "Not checked: %s" + zh + "没有检查：%s"
 	Unjudged    Message = "Could not be judged: %s" + zh + "无法判定：%s"
 	Packet      Message = "The packet's path: %s" + zh + "数据包走的路：%s"
-	WhyLater    Message = "Why it is so, the check says after the first hint." + zh + "原因在看过第一条提示之后才会给出。"
+	WhyLater    Message = "After the first hint, the check also says why." + zh + "原因在看过第一条提示之后才会给出。"
 	Explained   Message = "svclab explain tells the cause, as a hint does: it is counted in your progress as one, for exercise %s." + zh + "svclab explain 会直接说出原因，和提示一样：它会作为一次提示记入练习 %s 的进度。"
 	HelpNext    Message = "Continue, then check again. Hints used: %d of %d; next hint: svclab learn hint" + zh + "改好后再检查一次。提示已用 %d / %d；看下一条：svclab learn hint"
 	GoOn        Message = "For the next exercise: svclab learn next" + zh + "做下一题：svclab learn next"
