@@ -17,5 +17,7 @@ export SVCLAB_KWOK_STAGES
 SVCLAB_FOREIGN=$("$scripts_dir/conformance-cluster.sh" up | sed -n 's/^KUBECONFIG=//p')
 export SVCLAB_FOREIGN
 [[ -n ${KEEP:-} ]] || at_exit "$scripts_dir/conformance-cluster.sh" down
+engine=$("$scripts_dir/engine.sh" env)
+[[ -z $engine ]] || export "${engine?}" # one test stops a node's machine
 cd "$scripts_dir/.."
 go test -tags e2e -count=1 -timeout 55m -run '^TestLive' -v "$@" ./e2e/conformance

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,6 +63,94 @@ func TestLiveFiveHundredNodes(t *testing.T) {
 		}
 	}
 	l.mustBeClean(t)
+}
+
+// On five thousand nodes with ten thousand Services a run lists the cluster's Services a few times and not at each look, and takes
+// a bounded amount of memory. kwok simulates the nodes; no pod is put on them.
+func TestLiveFiveThousandNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 minutes; run without -short")
+	}
+	l := foreign(t)
+	const fakes, services = 5000, 10000
+	defer simulate(t, l, fakes)()
+	const space = "many"
+	ctx := t.Context()
+	if _, err := l.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: space}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.client.CoreV1().Namespaces().Delete(ctx, space, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	client := l.quick(t)
+	var group errgroup.Group
+	group.SetLimit(20)
+	for i := range services {
+		group.Go(func() error {
+			_, err := client.CoreV1().Services(space).Create(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("s-%d", i)},
+				Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, metav1.CreateOptions{})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	before := l.lists(t)
+	cmd, wait := start(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "clusterip.basic,status", "--seed", "7")
+	r := wait()
+	after := l.lists(t)
+	usage, is := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !is {
+		t.Fatal("this system does not tell how much memory a process took")
+	}
+	t.Logf("exit %d after %s, %d MiB at most, %s of processor; LIST requests of everybody meanwhile: %d of Services, %d of nodes, %d of pods", r.exit,
+		r.took.Round(time.Second), usage.Maxrss/1024, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(100*time.Millisecond),
+		after["services"]-before["services"], after["nodes"]-before["nodes"], after["pods"]-before["pods"])
+	if r.exit != 0 || r.conformance.Vantages.Nodes != fakes+3 {
+		t.Errorf("exit %d: %+v\n%s", r.exit, r.conformance.Vantages, r.err)
+	}
+	if n := after["services"] - before["services"]; n > 20 {
+		t.Errorf("the Services of the whole cluster were listed %d times", n)
+	}
+	if usage.Maxrss/1024 > 1024 {
+		t.Errorf("it took %d MiB", usage.Maxrss/1024)
+	}
+	l.mustBeClean(t)
+}
+
+// quick returns a client that the rate limit of client-go does not slow down.
+func (l lab) quick(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	config := rest.CopyConfig(l.config)
+	config.QPS, config.Burst = 300, 600
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// lists returns how many LIST requests over the whole cluster the API server has answered, by resource.
+func (l lab) lists(t *testing.T) map[string]int {
+	t.Helper()
+	text, err := l.client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, m := range regexp.MustCompile(`(?m)^apiserver_request_total\{.*resource="(\w+)",scope="cluster".*verb="LIST".*\} (\d+)`).FindAllStringSubmatch(string(text), -1) {
+		n, err := strconv.Atoi(m[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[m[1]] += n
+	}
+	if len(counts) == 0 {
+		t.Fatal("the API server's metrics have no LIST request")
+	}
+	return counts
 }
 
 // A node whose machine has stopped is first Ready and does not answer, then NotReady. Neither is a Fail of the cluster's
@@ -109,12 +200,7 @@ func simulate(t *testing.T, l lab, count int) func() {
 	if kwok == "" || len(stages) == 0 {
 		t.Fatal("SVCLAB_KWOK must name the program kwok, SVCLAB_KWOK_STAGES the files of its stages; run make conformance-test")
 	}
-	config := rest.CopyConfig(l.config)
-	config.QPS, config.Burst = 100, 200
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := l.quick(t)
 	nodes, pods := client.CoreV1().Nodes(), client.CoreV1().Pods("kube-system")
 	const selector = "type=kwok"
 	var said bytes.Buffer
@@ -157,7 +243,11 @@ func simulate(t *testing.T, l lab, count int) func() {
 	}()
 	for i := range count {
 		name := fmt.Sprintf("fake-%03d", i)
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"type": "kwok", corev1.LabelHostname: name, corev1.LabelOSStable: "linux"}}}
+		labels := map[string]string{"type": "kwok", corev1.LabelHostname: name}
+		if count < 1000 { // more nodes stay without kube-proxy's pods
+			labels[corev1.LabelOSStable] = "linux"
+		}
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 		if _, err := nodes.Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}

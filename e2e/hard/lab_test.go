@@ -178,7 +178,7 @@ func (l lab) state(t *testing.T) state {
 		"volumes":       `docker volume ls --quiet`,
 		"packet rules":  `iptables-save 2>/dev/null | grep -v '^[#:]'; ip6tables-save 2>/dev/null | grep -v '^[#:]'; true`,
 		"interfaces":    `ip -o link | awk '{print $2}' | grep -v ^veth`,
-		"routes":        `ip route; ip -6 route show table main`,
+		"routes":        `(ip route; ip -6 route show table main) | grep -v " veth"`,
 		"mounts":        `awk '{print $2}' /proc/self/mounts | grep -v -e /docker/ -e /netns`,
 		"temporary":     `find "$TMPDIR" -mindepth 1 -maxdepth 1 ! -name 'svclab*lock*' ! -name go-build'*'`,
 		"user's config": `cat "$KUBECONFIG"`,
