@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && linux
 
 // Package hard_test runs svclab under hard conditions, as a person or a CI job meets them: interrupted and killed in each phase,
 // two at once, a full disk, a home that cannot be written, an engine and an API server that do not answer. After each, nothing

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && linux
 
 package hard_test
 
@@ -68,6 +68,7 @@ func (l lab) startIn(t *testing.T, prepare string, env []string, args ...string)
 	if prepare != "" {
 		r.cmd.Env = append(r.cmd.Env, "HOME="+filepath.Join(t.TempDir(), "home"))
 	}
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // so that a test that is ended leaves no run
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.err
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
