@@ -285,6 +285,7 @@ stop_private() {
     start_private
     pid=$(our_pid)
   fi
+  thaw
   bridges=$(DOCKER_HOST=$socket timeout 20 docker network ls --quiet --filter driver=bridge |
     DOCKER_HOST=$socket xargs -r docker network inspect --format '{{or (index .Options "com.docker.network.bridge.name") (printf "br-%.12s" .Id)}}') ||
     die "svclab's engine (pid $pid) does not say which networks it has" "see $log, then: kill -9 $pid and run this again"
@@ -298,6 +299,17 @@ stop_private() {
   if was_started && mountpoint -q "$home/docker" && ! grep -qx "mounted yes" "$before"; then umount "$home/docker"; fi
   restore_settings
   say "stopped svclab's own engine"
+}
+
+# On cgroup v1, a container that is killed while a runc in it holds a pod frozen never ends, and the engine cannot remove it.
+thaw() {
+  local id state
+  for id in $(DOCKER_HOST=$socket timeout 20 docker ps --quiet --no-trunc); do
+    [[ -d /sys/fs/cgroup/freezer/docker/$id ]] || continue
+    while read -r state; do
+      echo THAWED >"$state"
+    done < <(grep -rlx --include=freezer.state FROZEN "/sys/fs/cgroup/freezer/docker/$id")
+  done
 }
 
 end_engine() {
