@@ -115,8 +115,15 @@ func TestPrepareEndsTheScriptsChildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(state), ") Z ") {
-		t.Errorf("the script's child %d goes on: %s", pid, state)
+	// A process that was killed is there until the kernel has scheduled it once more.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(state), ") Z ") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the script's child %d goes on: %s", pid, state)
+		}
 	}
 }
 
