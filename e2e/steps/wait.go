@@ -61,6 +61,8 @@ func (env *Env) wait(ctx context.Context, what string, condition wait.Condition,
 		return err
 	case errors.Is(err, wait.ErrNotHeld):
 		return reach.Failf("%s", ended)
+	case ended.Unseen != nil && timedOut(ctx): // an API server that does not answer is no failure of a Service
+		return fmt.Errorf("wait for %s: %w", what, ended.Unseen)
 	default:
 		return env.ranOut(ctx, what, ended.Seen)
 	}

@@ -12,16 +12,22 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/wait/conditions"
 )
 
-// Retry takes an error of the condition for something that it saw: the next evaluation may do better.
+// Retry lets a wait go on after an error of the condition: the next evaluation may do better. If the last one failed too, the
+// wait's [Error] has that error in Unseen.
 func Retry(condition Condition) Condition {
 	return func(ctx context.Context) (bool, string, error) {
 		done, seen, err := condition(ctx)
 		if err != nil && ctx.Err() == nil {
-			return false, err.Error(), nil
+			err = unseen{err}
 		}
 		return done, seen, err
 	}
 }
+
+// unseen is an error of one evaluation, after which the wait goes on.
+type unseen struct{ error }
+
+func (e unseen) Unwrap() error { return e.error }
 
 // Upstream makes a condition of one of klient/wait/conditions. seen says what it saw.
 func Upstream(condition apimachinerywait.ConditionWithContextFunc, seen func() string) Condition {

@@ -2,6 +2,7 @@ package wait
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -147,7 +148,7 @@ func TestList(t *testing.T) {
 	if done, seen, err := everywhere(t.Context()); done || seen != "" || err != nil {
 		t.Errorf("all namespaces: %t, %q, %v", done, seen, err)
 	}
-	if done, seen, err := List(r, "none", &corev1.PodList{}, names)(t.Context()); done || !strings.HasPrefix(seen, "list *v1.PodList: ") || err != nil {
+	if done, seen, err := List(r, "none", &corev1.PodList{}, names)(t.Context()); done || seen != "" || !errors.As(err, &unseen{}) || !strings.HasPrefix(err.Error(), "list *v1.PodList: ") {
 		t.Errorf("a request that fails: %t, %q, %v", done, seen, err)
 	}
 }
@@ -160,7 +161,7 @@ func TestUpstream(t *testing.T) {
 	if _, _, err := ready(t.Context()); !apierrors.IsNotFound(err) {
 		t.Errorf("got %v", err)
 	}
-	if done, seen, err := Retry(ready)(t.Context()); done || seen == "" || err != nil {
+	if done, seen, err := Retry(ready)(t.Context()); done || seen != "" || !errors.As(err, &unseen{}) || !apierrors.IsNotFound(err) {
 		t.Errorf("%t, %q, %v", done, seen, err)
 	}
 }

@@ -51,6 +51,8 @@ var ErrNotHeld = errors.New("the condition did not hold")
 type Error struct {
 	// What was waited for, and what was Seen last.
 	What, Seen string
+	// Unseen is the error of the last evaluation, if it failed: the condition may be met.
+	Unseen error
 	// After is how long the wait took. Hold is how long the condition had to hold, if it had to.
 	After, Hold time.Duration
 	// Err is why the wait ended: context.DeadlineExceeded when the time given by Timeout was up, ErrNotHeld, or the cause of
@@ -157,7 +159,7 @@ func For(ctx context.Context, what string, condition Condition, with ...Option) 
 	if w.seen == "" {
 		w.seen = "nothing"
 	}
-	return &Error{What: what, Seen: w.seen, After: time.Since(w.began), Hold: w.hold, Err: err}
+	return &Error{What: what, Seen: w.seen, Unseen: w.unseen, After: time.Since(w.began), Hold: w.hold, Err: err}
 }
 
 // waiting is a wait under way.
@@ -171,6 +173,7 @@ type waiting struct {
 	changed   time.Time // when the first change since then was noticed; zero without any
 	met       time.Time // since when the condition has been met; zero while it is not
 	seen      string
+	unseen    error // of the last evaluation, if the wait goes on after it
 	failed    error // of the condition
 }
 
@@ -212,11 +215,14 @@ func (w *waiting) look(ctx context.Context) (bool, error) {
 	switch {
 	case err != nil && ctx.Err() != nil: // the end of the wait cut it off, so it saw nothing
 		return false, nil
+	case errors.As(err, &unseen{}):
+		w.seen, w.unseen = err.Error(), err
+		return false, nil
 	case err != nil:
 		w.failed = err
 		return false, err
 	case ctx.Err() == nil || seen != "":
-		w.seen = seen
+		w.seen, w.unseen = seen, nil
 	}
 	switch {
 	case !done && !w.met.IsZero() && ctx.Err() == nil:

@@ -43,6 +43,33 @@ func TestForPolls(t *testing.T) {
 	})
 }
 
+// A wait goes on after an evaluation that failed, also within the time that its condition must hold. If the last one failed, its
+// error says so: nothing is known then.
+func TestForGoesOnAfterFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("connection refused")
+		fails := func(from, to time.Duration) Condition {
+			began := time.Now()
+			return Retry(func(context.Context) (bool, string, error) {
+				if after := time.Since(began); after >= from && after < to {
+					return false, "", down
+				}
+				return time.Since(began) >= 2*time.Second, "not yet", nil
+			})
+		}
+		if err := For(t.Context(), "it", fails(3*time.Second, 4*time.Second), Hold(5*time.Second), Timeout(time.Minute)); err != nil {
+			t.Error(err)
+		}
+		var ended *Error
+		if err := For(t.Context(), "it", fails(0, time.Hour), Timeout(time.Minute)); !errors.As(err, &ended) || !errors.Is(ended.Unseen, down) || ended.Seen != down.Error() {
+			t.Errorf("%#v", err)
+		}
+		if err := For(t.Context(), "it", fails(0, time.Second), Timeout(1500*time.Millisecond)); !errors.As(err, &ended) || ended.Unseen != nil || ended.Seen != "not yet" {
+			t.Errorf("%#v", err)
+		}
+	})
+}
+
 func TestForSaysWhatItSawLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := For(t.Context(), "the moon to be blue", func(context.Context) (bool, string, error) { return false, "it is grey", nil }, Timeout(time.Minute))
