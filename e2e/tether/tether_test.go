@@ -50,10 +50,10 @@ func lines(t *testing.T, file *os.File, within time.Duration) (text string, ende
 }
 
 func TestAKilledParentTakesItsGroupWithIt(t *testing.T) {
-	for name, script := range map[string]string{
-		"children that end at once":   `sleep 600 & echo started; wait`,
-		"a script that cleans up":     `trap 'echo cleaned; exit' TERM; sleep 600 & echo started; wait`,
-		"children that do not listen": `trap '' TERM; sh -c 'while :; do sleep 1; done' & echo started; while :; do sleep 1; done`,
+	for name, script := range map[string]string{ // the second before is for the guard, which starts with the script
+		"children that end at once":   `sleep 600 & sleep 1; echo started; wait`,
+		"a script that cleans up":     `trap 'echo cleaned; exit' TERM; sleep 600 & sleep 1; echo started; wait`,
+		"children that do not listen": `trap '' TERM; sh -c 'while :; do sleep 1; done' & sleep 1; echo started; while :; do sleep 1; done`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,20 +5,22 @@ package tether
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
 )
 
-// guard stops the process group $1 when its input ends without a line. It asks first, so that scripts and suites can clean up
-// for 10 s.
+// guard reads a process group, and stops it when its input ends without another line. It asks first, so that scripts and suites
+// can clean up for 10 s.
 const guard = `trap '' HUP INT TERM
+read -r group || exit 0
 read -r _ && exit
-kill -s TERM -- "-$1"
+kill -s TERM -- "-$group"
 n=0
-while [ $n -lt 100 ] && kill -s 0 -- "-$1"; do sleep 0.1; n=$((n + 1)); done
-kill -s KILL -- "-$1"`
+while [ $n -lt 100 ] && kill -s 0 -- "-$group"; do sleep 0.1; n=$((n + 1)); done
+kill -s KILL -- "-$group"`
 
 // Run runs cmd, made by exec.CommandContext, in a process group of its own and returns when it has ended and none of the group is left. A terminal's Ctrl-C
 // does not reach the group. When the context of cmd ends, all of the group gets the interrupt, and after cmd.WaitDelay a
@@ -34,24 +36,26 @@ func Run(cmd *exec.Cmd, interrupt syscall.Signal, keep ...*os.File) error {
 		return os.ErrProcessDone
 	}
 	cmd.Cancel = func() error { return send(interrupt) }
-	if err := cmd.Start(); err != nil {
+	tell, end, err := watch(keep)
+	if err != nil {
 		return err
 	}
-	release, guarded := watch(cmd.Process.Pid, keep)
-	if guarded != nil {
+	if err := cmd.Start(); err != nil {
+		return errors.Join(err, end())
+	}
+	// Right after the start: a kill of this process in between would leave the group without a guard.
+	if err := tell(strconv.Itoa(cmd.Process.Pid)); err != nil {
 		_ = send(syscall.SIGKILL) // what is reported is that it had no guard
+		return errors.Join(err, cmd.Wait(), end())
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	_ = send(syscall.SIGKILL) // what cmd left in its group; usually nothing
-	if guarded != nil {
-		return guarded
-	}
-	return errors.Join(err, release())
+	return errors.Join(err, tell(""), end())
 }
 
-// watch starts the guard of a process group. release ends it.
-func watch(group int, keep []*os.File) (release func() error, err error) {
-	cmd := exec.Command("sh", "-c", guard, "svclab-guard", strconv.Itoa(group))
+// watch starts a guard. tell sends it a line, end closes its input and waits for it.
+func watch(keep []*os.File) (tell func(line string) error, end func() error, err error) {
+	cmd := exec.Command("sh", "-c", guard, "svclab-guard")
 	cmd.ExtraFiles = keep
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // out of reach of a terminal's Ctrl-C
 	pipe, err := cmd.StdinPipe()
@@ -59,13 +63,19 @@ func watch(group int, keep []*os.File) (release func() error, err error) {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start the guard of a process group: %w", err)
+		return nil, nil, fmt.Errorf("start the guard of a process group: %w", err)
 	}
-	return func() error {
-		_, err := pipe.Write([]byte("\n"))
-		if err = errors.Join(err, cmd.Wait()); err != nil {
+	tell = func(line string) error {
+		if _, err := io.WriteString(pipe, line+"\n"); err != nil {
+			return fmt.Errorf("tell the guard of a process group: %w", err)
+		}
+		return nil
+	}
+	end = func() error {
+		if err := errors.Join(pipe.Close(), cmd.Wait()); err != nil {
 			return fmt.Errorf("end the guard of a process group: %w", err)
 		}
 		return nil
-	}, nil
+	}
+	return tell, end, nil
 }
