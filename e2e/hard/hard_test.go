@@ -155,6 +155,16 @@ func TestAPIServer(t *testing.T) {
 			t.Errorf("a healthy cluster failed because its API server restarted:\n%s", tail(done.out))
 		}
 	})
+	// The kubelet holds an API server back that has ended before; that may take longer than the run did.
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Second) {
+		err := exec.Command("docker", "exec", node, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "--raw", "/readyz").Run()
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the API server does not come back: %v", err)
+		}
+	}
 	if r := l.start(t, "verify", "clusterip").wait(t, 5*time.Minute); r.exit != 0 {
 		t.Errorf("afterwards: exit code %d\n%s%s", r.exit, tail(r.out), tail(r.err))
 	}
