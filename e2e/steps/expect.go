@@ -58,12 +58,18 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 	if err := env.flushNeighbours(bounded, e); err != nil {
 		return report, err
 	}
+	// A report that is lost after the objects have settled: see reminder. The bound of convergence is longer.
+	lost := reminder{bound: time.Now().Add(lostAfter)}
 	result, err := observe.Engine{
 		Policy: env.Policy, Prober: env.Prober, Timeouts: env.Settings.Timeouts, Within: env.step.Within.Or(env.convergence()), Progress: env.Progress.Say,
 		Snapshot: func(ctx context.Context) (world.World, error) {
 			ctx, cancel := context.WithTimeoutCause(ctx, env.Settings.StepTimeout, ErrTimeout)
 			defer cancel()
-			return env.snapshot(ctx)
+			w, err := env.snapshot(ctx)
+			if err == nil && lost.due() && !env.Policy.AcceptIdle && !slices.Contains(allow, "pending") {
+				err = lost.remind(ctx, env, w.Unannounced(env.Namespace))
+			}
+			return w, err
 		},
 		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
 			return func(v reach.Vantage, t reach.Target) reach.Prediction { return env.Predict(w, v, t) }

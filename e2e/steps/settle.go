@@ -75,6 +75,9 @@ func (env *Env) onObjects() wait.Option {
 // step is longer.
 const remindAfter = 10 * time.Second
 
+// lostAfter is how long no node may be reported to announce a Service after the objects have settled, which includes that one is.
+const lostAfter = 3 * time.Second
+
 // remindLabel is on a Service for a moment: it says nothing, but MetalLB hears of the change.
 const remindLabel = "svclab.io/remind-metallb"
 
