@@ -51,10 +51,13 @@ func (p *Plan) preflight(ctx context.Context, c *cluster.Cluster) (err error) {
 			err = errors.Join(err, fmt.Errorf("delete namespace %s: %w", made.Name, gone))
 		}
 		if err = cmp.Or(err, context.Cause(ctx)); err != nil { // the run ends here, so no later sweep waits for the namespace
-			err = errors.Join(err, wait.For(cleaning, "namespace "+made.Name+" to be removed", func(ctx context.Context) (bool, string, error) {
+			err = errors.Join(err, wait.For(cleaning, "namespace "+made.Name+" to be removed", wait.Retry(func(ctx context.Context) (bool, string, error) {
 				_, gone := namespaces.Get(ctx, made.Name, metav1.GetOptions{})
-				return apierrors.IsNotFound(gone), fmt.Sprintf("get it: %v", gone), nil
-			}))
+				if apierrors.IsNotFound(gone) {
+					return true, "", nil
+				}
+				return false, "it is being deleted", gone
+			})))
 		}
 	}()
 	examples, err := p.examples()
