@@ -191,23 +191,46 @@ func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
 	if err != nil {
 		return facts, fmt.Errorf("read the cluster's facts: %w", err)
 	}
-	facts.ProxyMode, facts.PodCIDRs, facts.NodeSources = found.mode.Mode, found.podRanges, found.addrs
+	facts.PodCIDRs, facts.Detection, facts.MasqueradeAll = found.proxy.PodCIDRs, found.proxy.Detection, found.proxy.MasqueradeAll
+	facts.NoLocalhostNodePorts, facts.NodePortAddresses = found.proxy.NoLocalhostNodePorts, found.proxy.NodePortAddresses
+	facts.ProxyMode, facts.NodeSources = found.mode.Mode, found.addrs
 	return facts, nil
 }
 
-// readProxyConfig reads kube-proxy's mode and clusterCIDR from its configuration file. No mode means iptables (the
-// default of every version up to 1.39).
-func readProxyConfig(text string) (mode string, podRanges []netip.Prefix, err error) {
+// readProxyConfig reads kube-proxy's configuration file: its mode, and the settings that a prediction needs. No mode means
+// iptables (the default of every version up to 1.39). How pods are detected is unknown where this goes by the names of network
+// interfaces, which no object has.
+func readProxyConfig(text string) (world.Facts, error) {
 	var config struct {
-		Mode        string `json:"mode"`
-		ClusterCIDR string `json:"clusterCIDR"`
+		Mode            string `json:"mode"`
+		ClusterCIDR     string `json:"clusterCIDR"`
+		DetectLocalMode string `json:"detectLocalMode"`
+		IPTables        struct {
+			MasqueradeAll      bool  `json:"masqueradeAll"`
+			LocalhostNodePorts *bool `json:"localhostNodePorts"`
+		} `json:"iptables"`
+		NFTables struct {
+			MasqueradeAll bool `json:"masqueradeAll"`
+		} `json:"nftables"`
+		NodePortAddresses []string `json:"nodePortAddresses"`
 	}
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
-		return "", nil, err
+		return world.Facts{}, err
 	}
-	mode = cmp.Or(config.Mode, world.ModeIPTables)
-	if !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, mode) {
-		mode = world.ModeUnknown
+	facts := world.Facts{ProxyMode: cmp.Or(config.Mode, world.ModeIPTables), MasqueradeAll: config.IPTables.MasqueradeAll,
+		NoLocalhostNodePorts: config.IPTables.LocalhostNodePorts != nil && !*config.IPTables.LocalhostNodePorts, NodePortAddresses: config.NodePortAddresses}
+	if !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, facts.ProxyMode) {
+		facts.ProxyMode = world.ModeUnknown
+	}
+	if facts.ProxyMode == world.ModeNFTables {
+		facts.MasqueradeAll = config.NFTables.MasqueradeAll
+	}
+	switch config.DetectLocalMode {
+	case "", "ClusterCIDR":
+	case "NodeCIDR":
+		facts.Detection = world.DetectNodeCIDR
+	default:
+		facts.Detection = world.DetectUnknown
 	}
 	for part := range strings.SplitSeq(config.ClusterCIDR, ",") {
 		if part = strings.TrimSpace(part); part == "" {
@@ -215,9 +238,9 @@ func readProxyConfig(text string) (mode string, podRanges []netip.Prefix, err er
 		}
 		prefix, err := netip.ParsePrefix(part)
 		if err != nil {
-			return "", nil, err
+			return world.Facts{}, err
 		}
-		podRanges = append(podRanges, prefix)
+		facts.PodCIDRs = append(facts.PodCIDRs, prefix)
 	}
-	return mode, podRanges, nil
+	return facts, nil
 }

@@ -21,8 +21,9 @@ const proxyModeURL = "http://127.0.0.1:10249/proxyMode"
 
 // finding is what an existing cluster's objects do not say.
 type finding struct {
-	mode      ProxyMode
-	podRanges []netip.Prefix
+	mode ProxyMode
+	// proxy has what kube-proxy's configuration says, and nothing else.
+	proxy world.Facts
 	// addrs are all addresses each node has, by its name: packets that it masquerades leave with one of them.
 	addrs map[string][]netip.Prefix
 }
@@ -51,18 +52,19 @@ func (c *Cluster) learn(ctx context.Context) (finding, error) {
 }
 
 func (c *Cluster) query(ctx context.Context) (finding, error) {
-	f := finding{mode: ProxyMode{Mode: world.ModeUnknown, Source: "neither a kube-proxy nor its ConfigMap says"}, addrs: map[string][]netip.Prefix{}}
+	f := finding{mode: ProxyMode{Mode: world.ModeUnknown, Source: "neither a kube-proxy nor its ConfigMap says"}, addrs: map[string][]netip.Prefix{},
+		proxy: world.Facts{Detection: world.DetectUnknown}}
 	config, err := c.client.CoreV1().ConfigMaps("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err): // another proxy, or svclab may not read it
 	case err != nil:
 		return finding{}, fmt.Errorf("read the configuration of kube-proxy: %w", err)
 	default:
-		mode, ranges, err := readProxyConfig(config.Data["config.conf"])
+		proxy, err := readProxyConfig(config.Data["config.conf"])
 		if err != nil {
 			return finding{}, fmt.Errorf("ConfigMap kube-system/kube-proxy: %w", err)
 		}
-		f.mode, f.podRanges = ProxyMode{Mode: mode, Source: "ConfigMap kube-system/kube-proxy"}, ranges
+		f.mode, f.proxy = ProxyMode{Mode: proxy.ProxyMode, Source: "ConfigMap kube-system/kube-proxy"}, proxy
 	}
 	if !c.made { // client pods that are there belong to another run
 		return f, nil

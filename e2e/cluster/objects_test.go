@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +20,8 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // MetalLB keeps a certificate that it finds only if these hold; otherwise it makes its own, a minute later.
@@ -178,19 +180,22 @@ func TestLacks(t *testing.T) {
 
 func TestReadProxyConfig(t *testing.T) {
 	for _, c := range []struct {
-		text, mode string
-		ranges     []netip.Prefix
+		text string
+		want world.Facts
 	}{
-		{"mode: nftables\nclusterCIDR: 10.244.0.0/16,fd00:10:244::/56\n", "nftables", prefixes("10.244.0.0/16", "fd00:10:244::/56")},
-		{"mode: \"\"\nclusterCIDR: \"\"\n", "iptables", nil},
-		{"mode: userspace\n", "unknown", nil},
+		{"mode: nftables\nclusterCIDR: 10.244.0.0/16,fd00:10:244::/56\n", world.Facts{ProxyMode: "nftables", PodCIDRs: prefixes("10.244.0.0/16", "fd00:10:244::/56")}},
+		{"mode: \"\"\nclusterCIDR: \"\"\n", world.Facts{ProxyMode: "iptables"}},
+		{"mode: userspace\n", world.Facts{ProxyMode: "unknown"}},
+		{"iptables: {masqueradeAll: true, localhostNodePorts: false}\nnodePortAddresses: [primary]\ndetectLocalMode: NodeCIDR\n",
+			world.Facts{ProxyMode: "iptables", MasqueradeAll: true, NoLocalhostNodePorts: true, NodePortAddresses: []string{"primary"}, Detection: world.DetectNodeCIDR}},
+		{"mode: nftables\niptables: {masqueradeAll: true}\ndetectLocalMode: InterfaceNamePrefix\n", world.Facts{ProxyMode: "nftables", Detection: world.DetectUnknown}},
 	} {
-		mode, ranges, err := readProxyConfig(c.text)
-		if err != nil || mode != c.mode || !slices.Equal(ranges, c.ranges) {
-			t.Errorf("%q: %s %v %v", c.text, mode, ranges, err)
+		got, err := readProxyConfig(c.text)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: %+v %v", c.text, got, err)
 		}
 	}
-	if _, _, err := readProxyConfig("clusterCIDR: x"); err == nil {
+	if _, err := readProxyConfig("clusterCIDR: x"); err == nil {
 		t.Error("nonsense was read")
 	}
 }

@@ -102,6 +102,10 @@ func loadBalancerCases() []tc {
 			change: func(f *fixture) { gone(f); ranges("192.0.2.0/24")(f) }},
 		{name: "no endpoint before the client is checked", from: "outside", to: lbIP + ":80", rule: ruleNoEndpoints, want: "Refused",
 			change: func(f *fixture) { iptables(f); gone(f); ranges("192.0.2.0/24")(f) }},
+		{name: "an external IP too", from: "outside", to: lbIP + ":80", rule: ruleLBRanges, want: "TimedOut",
+			change: func(f *fixture) { f.web().Spec.ExternalIPs = []string{lbIP}; ranges("192.0.2.0/24")(f) }},
+		{name: "do not hold for an external IP of the same address", from: "outside", to: lbIP + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b",
+			change: func(f *fixture) { iptables(f); f.web().Spec.ExternalIPs = []string{lbIP}; ranges("192.0.2.0/24")(f) }},
 		{name: "policy Local", from: "outside", to: lbIP + ":80", rule: ruleLBRanges, want: "TimedOut", change: func(f *fixture) { f.local(); ranges("192.0.2.0/24")(f) }},
 	}
 }
@@ -145,6 +149,20 @@ func externalIPCases() []tc {
 			change: with(iptables, func(f *fixture) { f.unready("a", "b") })},
 		{name: "no endpoint, node's own address", from: "node/one", to: one + ":80", rule: ruleNoEndpoints, want: "Refused",
 			change: func(f *fixture) { iptables(f); f.web().Spec.ExternalIPs = []string{one}; f.unready("a", "b") }},
+		{name: "no endpoint, another node's address", from: "node/one", to: two + ":80", rule: ruleNoEndpoints, want: "Refused",
+			change: func(f *fixture) { iptables(f); f.web().Spec.ExternalIPs = []string{two}; f.unready("a", "b") }},
+		{name: "no endpoint, the address of a node that is not Ready", from: "node/one", to: two + ":80", rule: ruleNodeNotReady, want: "Refused TimedOut Unreachable", any: true,
+			change: func(f *fixture) {
+				iptables(f)
+				f.web().Spec.ExternalIPs = []string{two}
+				f.unready("a", "b")
+				f.notReady("two")
+			}},
+		{name: "the load balancer's address with ipMode Proxy", from: "pod/one", to: lbIP + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b",
+			change: func(f *fixture) {
+				f.web().Status.LoadBalancer.Ingress[0].IPMode = ptr(corev1.LoadBalancerIPModeProxy)
+				f.web().Spec.ExternalIPs = []string{lbIP}
+			}},
 		{name: "undeclared port", from: "pod/one", to: extIP + ":81", rule: ruleExtIPUndecl, want: "Unreachable TimedOut", change: with()},
 		{name: "ranges are for load balancers", from: "pod/one", to: extIP + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b",
 			change: with(func(f *fixture) { f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"} })},

@@ -74,6 +74,21 @@ func dnsCases() []tc {
 			}},
 		{name: "by address", from: "pod/one", to: "10-244-1-11." + webName + ":8080", rule: ruleDNSPod, want: "Reached", backends: "a", addresses: "10.244.1.11", change: headless},
 		{name: "by address, looked up", from: "pod/one", to: "10-244-1-11." + webName + ":0", rule: ruleDNSPod, want: "Reached", addresses: "10.244.1.11", change: headless},
+		{name: "by port", from: "pod/one", to: "_http._tcp." + webName + ":8080", family: 4, rule: ruleDNSHeadless, want: "Reached", backends: "a b", any: true,
+			addresses: "10.244.1.11 10.244.2.12", change: headless},
+		{name: "by a port that it has not", from: "pod/one", to: "_web._tcp." + webName + ":8080", rule: ruleDNSNone, want: "NoSuchHost", change: headless},
+		{name: "of a ClusterIP, by port", from: "pod/one", to: "_http._tcp." + webName + ":80", rule: ruleDNS, want: "Reached", backends: "a b", addresses: webIP, change: v4only},
+		{name: "of a ClusterIP, by another protocol", from: "pod/one", to: "_http._udp." + webName + ":80", rule: ruleDNSNone, want: "NoSuchHost", change: v4only},
+		{name: "a pod's own name", from: "pod/one", to: "10-244-1-11.demo.pod.cluster.local:8080", rule: ruleDNSPod, want: "Reached", backends: "a", addresses: "10.244.1.11"},
+		{name: "a pod's own name, in IPv6", from: "pod/one", to: "fd00-10-244-1--11.demo.pod.cluster.local:8080", rule: ruleDNSPod, want: "Reached", backends: "a", addresses: "fd00:10:244:1::11"},
+		{name: "a pod's name that is no address", from: "pod/one", to: "a.demo.pod.cluster.local:8080", rule: ruleDNSNone, want: "NoSuchHost"},
+		{name: "an endpoint with two addresses has both", from: "pod/one", to: webName + ":0", rule: ruleDNSHeadless, want: "Reached", addresses: "10.244.1.11 10.244.1.99",
+			change: func(f *fixture) {
+				headless(f)
+				f.Slices = f.Slices[:1]
+				f.Slices[0].Endpoints = f.Slices[0].Endpoints[:1]
+				f.Slices[0].Endpoints[0].Addresses = append(f.Slices[0].Endpoints[0].Addresses, "10.244.1.99")
+			}},
 		{name: "by the name of an endpoint that is not ready", from: "pod/one", to: "10-244-1-11." + webName + ":8080", rule: ruleDNSNone, want: "NoSuchHost",
 			change: func(f *fixture) { headless(f); f.unready("a") }},
 	}...)
@@ -134,6 +149,11 @@ func healthCases() []tc {
 			change: func(f *fixture) { f.local(); f.web().Spec.ClusterIPs = []string{webIP} }},
 		{name: "node not Ready", from: "outside", to: one + ":30200", rule: ruleNodeNotReady, want: "Reached Refused TimedOut Unreachable", backends: "localEndpoints=1", any: true, health: true,
 			change: func(f *fixture) { f.local(); f.notReady("one") }},
+		{name: "the slices have a port that the Service has not", from: "outside", to: one + ":30200", rule: ruleHealthServing, want: "Reached", backends: "localEndpoints=1", health: true,
+			change: func(f *fixture) { f.local(); f.Slices[0].Ports[0].Name = ptr("web") }},
+		{name: "second address", from: "outside", to: "172.18.1.3:30200", rule: ruleHealthSecondary, want: "Refused", health: true, change: func(f *fixture) { f.local(); f.secondAddress() }},
+		{name: "second address", from: "outside", to: "172.18.1.3:30200", rule: ruleHealthServing, want: "Reached", backends: "localEndpoints=1", health: true,
+			change: func(f *fixture) { iptables(f); f.local(); f.secondAddress() }},
 		{name: "no node's address", from: "outside", to: "172.18.0.77:30200", rule: ruleAddressFree, want: "Unreachable TimedOut", health: true, change: local},
 	}
 }

@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	discoveryv1 "k8s.io/api/discovery/v1"
+
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -46,6 +48,24 @@ func nodePortCases() []tc {
 			change: func(f *fixture) { iptables(f); f.unready("a", "b") }},
 		{name: "loopback", from: "node/one", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "Refused"},
 		{name: "loopback", from: "node/one", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "Refused", change: iptables},
+		{name: "loopback, policy Local, none there", from: "node/cp", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "TimedOut",
+			change: func(f *fixture) { iptables(f); f.local() }, says: "in iptables mode the packet is dropped"},
+		{name: "loopback, policy Local, one there", from: "node/one", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "Refused", change: func(f *fixture) { iptables(f); f.local() }},
+		{name: "loopback, policy Local, none anywhere", from: "node/cp", to: "[::1]:30080", rule: ruleLocalhostIPv6, want: "Refused",
+			change: func(f *fixture) { iptables(f); f.local(); f.unready("a", "b") }},
+		{name: "switched off", from: "node/one", to: "127.0.0.1:30080", rule: ruleLocalhostOff, want: "Refused", change: func(f *fixture) { iptables(f); f.Facts.NoLocalhostNodePorts = true }},
+		{name: "switched off, policy Local, none there", from: "node/cp", to: "127.0.0.1:30080", rule: ruleLocalhostOff, want: "TimedOut",
+			change: func(f *fixture) { iptables(f); f.local(); f.Facts.NoLocalhostNodePorts = true }},
+		{name: "not among nodePortAddresses", from: "node/one", to: "127.0.0.1:30080", rule: ruleLocalhostOff, want: "Refused",
+			change: func(f *fixture) { iptables(f); f.Facts.NodePortAddresses = []string{"172.18.0.0/16"} }},
+		{name: "nodePortAddresses of the primary address", from: "outside", to: "172.18.1.3:30080", rule: ruleNodePortElsewhere, want: "Refused",
+			change: func(f *fixture) { iptables(f); f.secondAddress(); f.Facts.NodePortAddresses = []string{"primary"} }},
+		{name: "nodePortAddresses of a prefix, at an address outside it, policy Local, none there", from: "outside", to: cp + ":30080", rule: ruleNodePortElsewhere, want: "TimedOut",
+			change: func(f *fixture) { iptables(f); f.local(); f.Facts.NodePortAddresses = []string{"172.18.1.0/24"} }},
+		{name: "nodePortAddresses of all", from: "outside", to: "172.18.1.3:30080", rule: ruleNodePort, want: "Reached", backends: "a b",
+			change: func(f *fixture) { f.secondAddress(); f.Facts.NodePortAddresses = []string{"all"} }},
+		{name: "nodePortAddresses of the other family only", from: "outside", to: "172.18.1.3:30080", rule: ruleNodePort, want: "Reached", backends: "a b",
+			change: func(f *fixture) { f.secondAddress(); f.Facts.NodePortAddresses = []string{"fc00::/64"} }},
 		{name: "loopback, an unused port", from: "node/one", to: "127.0.0.1:30081", rule: ruleNodePortFree, want: "Refused", change: iptables},
 		{name: "loopback of a pod", from: "pod/one", to: "127.0.0.1:30080", rule: ruleLocalhostOwn, want: "Refused", change: iptables},
 	}
@@ -89,6 +109,22 @@ func localCases() []tc {
 		{name: "ClusterIP is not touched", from: "pod/cp", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: "10.244.0.9", change: local},
 		{name: "endpoint written by hand, without its node", from: "outside", to: one + ":30080", rule: ruleETPLocalNone, want: "TimedOut",
 			change: with(func(f *fixture) { f.byHand("10.244.1.11", 8080) })},
+		{name: "the slice says another node than the pod's", from: "outside", to: two + ":30080", rule: ruleETPLocal, want: "Reached", backends: "a b", sources: outsideIP,
+			change: with(func(f *fixture) { f.each("a", func(e *discoveryv1.Endpoint) { e.NodeName = ptr("two") }) })},
+		{name: "pods by the node's own range, a pod of it", from: "pod/cp", to: cp + ":30080", rule: ruleETPPod, want: "Reached", backends: "a b", sources: "10.244.0.9",
+			change: with(func(f *fixture) { f.Facts.Detection = world.DetectNodeCIDR })},
+		{name: "pods by the node's own range, a pod of another", from: "pod/one", to: cp + ":30080", rule: ruleETPLocalNone, want: "TimedOut",
+			change: with(func(f *fixture) { f.Facts.Detection = world.DetectNodeCIDR; f.Facts.PodToNode = world.EgressPod })},
+		{name: "not known how pods are told from others", from: "pod/cp", to: cp + ":30080", rule: ruleDetectUnknown, want: "TimedOut Reached", backends: "a b", any: true, sources: "10.244.0.9",
+			change: with(func(f *fixture) { f.Facts.PodCIDRs, f.Facts.Detection = nil, world.DetectUnknown })},
+		{name: "not known how pods are told from others, node", from: "node/cp", to: cp + ":30080", rule: ruleETPNode, want: "Reached", backends: "a b", sources: cp,
+			change: with(func(f *fixture) { f.Facts.PodCIDRs, f.Facts.Detection = nil, world.DetectUnknown })},
+		{name: "back to the pod itself, through another node", from: "a", to: two + ":30080", rule: ruleHairpinAcross, want: "Reached TimedOut", backends: "a b", sources: "10.244.1.11",
+			change: with(func(f *fixture) { f.Facts.PodToNode = world.EgressPod })},
+		{name: "back to the pod itself, through another node, no other endpoint", from: "a", to: two + ":30080", rule: ruleHairpinAcross, want: "TimedOut",
+			change: with(func(f *fixture) { f.Facts.PodToNode = world.EgressPod; f.slice("web", "a") })},
+		{name: "back to the pod itself, through another node", from: "a", to: two + ":30080", rule: ruleETPPod, want: "Reached", backends: "a b", sources: "10.244.1.11 " + two,
+			change: with(func(f *fixture) { iptables(f); f.Facts.PodToNode = world.EgressPod })},
 		{name: "without local detection pods are outside", from: "pod/cp", to: cp + ":30080", rule: ruleETPLocalNone, want: "TimedOut",
 			change: with(func(f *fixture) { f.Facts.PodCIDRs = nil })},
 	}

@@ -80,17 +80,44 @@ func (o *Oracle) stranger(name string) *node {
 // at reports whether the client runs on node n, so that n's proxy sees its packets first.
 func (c client) at(n *node) bool { return n != nil && c.node == n }
 
-// inPodRange reports whether kube-proxy takes the client's source address for a pod's. It only compares it with its
-// clusterCIDR. detects is false if it has none for the family: then no rule distinguishes pods.
-func (o *Oracle) inPodRange(c client, family netip.Addr) (pod, detects bool) {
-	prefix, ok := o.w.Facts.PodRange(family)
-	if !ok {
-		return false, false
+// sender is what a kube-proxy takes a client for. detects is false if no rule of its tells pods from others.
+type sender struct{ pod, detects bool }
+
+// senders are what the kube-proxy of a node may take a client for. It only compares the source address with a prefix: its
+// clusterCIDR, or its node's pod range. They are more than one where the way of detection is not known.
+func (o *Oracle) senders(c client, at *node, family netip.Addr) []sender {
+	var (
+		prefix netip.Prefix
+		ok     bool
+	)
+	switch o.w.Facts.Detection {
+	case world.DetectClusterCIDR:
+		prefix, ok = o.w.Facts.PodRange(family)
+	case world.DetectNodeCIDR:
+		prefix, ok = at.podRange[world.FamilyOf(family)]
+	default:
+		return []sender{{}, {pod: c.kind == reach.Pod, detects: true}}
 	}
-	if !c.addr.IsValid() {
-		return c.kind == reach.Pod, true
+	switch {
+	case !ok:
+		return []sender{{}}
+	case !c.addr.IsValid():
+		return []sender{{pod: c.kind == reach.Pod, detects: true}}
+	default:
+		return []sender{{pod: prefix.Contains(c.addr), detects: true}}
 	}
-	return prefix.Contains(c.addr), true
+}
+
+// bySender predicts for each of a client's senders. The rules that may differ are those for pods.
+func (o *Oracle) bySender(c client, at *node, sp *servicePort, predict func(sender) reach.Prediction) reach.Prediction {
+	var predictions []reach.Prediction
+	for _, s := range o.senders(c, at, o.clusterAddr(sp)) {
+		predictions = append(predictions, predict(s))
+	}
+	if len(predictions) == 1 {
+		return predictions[0]
+	}
+	return union(ruleDetectUnknown, reach.Say("how kube-proxy on %s tells pods from other senders is not known", at.name), predictions...)
 }
 
 // crossing returns the forms that a client's packet may have when it arrives at another node: the pod network may have

@@ -14,25 +14,29 @@ func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) reach.Prediction
 	if !r.any {
 		return o.noEndpoints(r, sp, what)
 	}
-	pod, detects := o.inPodRange(c, o.clusterAddr(sp))
-	d := delivery{client: c, at: at, masquerade: detects && !pod, port: sp, rule: ruleClusterIP,
-		reason: reach.Say("%s: kube-proxy on %s", what, at.name)}
-	if !world.InternalLocal(sp.service.Service) {
-		return o.to(r.cluster, d)
-	}
-	if len(r.local.backends) == 0 {
-		return outcome(ruleITPLocalNone, reach.Say("internalTrafficPolicy of %s is Local and %s has no ready endpoint of it, so the packet is dropped",
-			sp.service.name, at.name), reach.TimedOut)
-	}
-	d.rule = ruleITPLocal
-	d.reason = reach.Say("internalTrafficPolicy of %s is Local: kube-proxy on %s", sp.service.name, at.name)
-	return o.to(r.local, d)
+	return o.bySender(c, at, sp, func(s sender) reach.Prediction {
+		d := delivery{client: c, at: at, masquerade: o.w.Facts.MasqueradeAll || s.detects && !s.pod, port: sp, rule: ruleClusterIP,
+			reason: reach.Say("%s: kube-proxy on %s", what, at.name)}
+		if !world.InternalLocal(sp.service.Service) {
+			return o.to(r.cluster, d)
+		}
+		if len(r.local.backends) == 0 {
+			return outcome(ruleITPLocalNone, reach.Say("internalTrafficPolicy of %s is Local and %s has no ready endpoint of it, so the packet is dropped",
+				sp.service.name, at.name), reach.TimedOut)
+		}
+		d.rule = ruleITPLocal
+		d.reason = reach.Say("internalTrafficPolicy of %s is Local: kube-proxy on %s", sp.service.name, at.name)
+		return o.to(r.local, d)
+	})
 }
 
 // noEndpoints predicts for a port that has no usable endpoint anywhere.
 func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what reach.Phrase) reach.Prediction {
 	why := reach.Say("its EndpointSlices list no address")
 	switch {
+	case r.others != "":
+		why = reach.Say("its EndpointSlices list %s, but none for its port %s: they have %s",
+			count(r.listed, reach.Say("address"), reach.Say("addresses")), portName(sp)+"/"+string(sp.protocol()), r.others)
 	case r.listed > 0 && r.numbered == 0:
 		why = reach.Say("its EndpointSlices list %s, but no number for port %s: targetPort %s is no port of the pods",
 			count(r.listed, reach.Say("address"), reach.Say("addresses")), portName(sp), sp.port.TargetPort.String())
@@ -55,6 +59,9 @@ func (o *Oracle) undeclared(c client, at *node, s *service, to dest) reach.Predi
 // unallocated predicts for an address of the Service range that no Service has.
 func (o *Oracle) unallocated(c client, at *node, to dest) reach.Prediction {
 	what := reach.Say("%s is in the Service range, and no Service has it", to.addr)
+	if name := o.index.left[to.addr]; name != "" {
+		what = reach.Say("%s is the ClusterIP of %s, whose label %s leaves it to another proxy", to.addr, name, world.ProxyNameLabel)
+	}
 	switch {
 	case o.w.Facts.ProxyMode == world.ModeNFTables:
 		return outcome(ruleUnallocated, reach.Say("%s: in nftables mode %s drops it", what, at.name), reach.TimedOut)

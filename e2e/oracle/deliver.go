@@ -66,6 +66,15 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 		p.Sticky = false
 		note(reach.Say("%s, so the %s there", g.why, refusal(d.port.protocol())))
 	}
+	if d.returns(g) && o.w.Facts.ProxyMode != world.ModeIPTables {
+		p.Rule = ruleHairpinAcross
+		note(reach.Say("kube-proxy in nftables mode on %s does not masquerade a pod of another node for itself, and the pod drops a packet from its own address", d.at.name))
+		if len(g.addrs) == 1 && o.w.Facts.ProxyMode == world.ModeNFTables {
+			p.Outcomes, p.Backends, p.Sticky = []reach.Outcome{reach.TimedOut}, nil, false
+		} else if !p.Allows(reach.TimedOut) {
+			p.Outcomes = append(p.Outcomes, reach.TimedOut)
+		}
+	}
 	if g.nameless {
 		p.Backends = nil
 	}
@@ -102,6 +111,11 @@ func (d delivery) particular(g *group) string {
 // hairpin says whether the client is one of the endpoints it may be sent to.
 func (d delivery) hairpin(g *group) bool {
 	return d.client.kind == reach.Pod && d.client.at(d.at) && g.addrs[d.client.addr]
+}
+
+// returns says whether another node's proxy may send a pod's packet back to it, with the pod's own address still its source.
+func (d delivery) returns(g *group) bool {
+	return d.client.kind == reach.Pod && !d.client.at(d.at) && !d.masquerade && g.addrs[d.client.addr]
 }
 
 // sources are the addresses the endpoints may see. They are known as tightly as the objects allow:
@@ -141,6 +155,10 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note re
 		case d.hairpin(g) && b.Addr == client.addr:
 			// kube-proxy masquerades a pod's connection to itself: the pod would drop a packet from its own address.
 			rewrite(d.at.inward[family])
+		case d.returns(g) && b.Addr == client.addr:
+			if o.w.Facts.ProxyMode != world.ModeNFTables { // there it is lost
+				rewrite(d.at.outward[family])
+			}
 		case d.masquerade && b.host && b.on(d.at) && (client.kind != reach.Node || !client.at(d.at)):
 			keep()
 		case d.masquerade && b.on(d.at):

@@ -31,9 +31,14 @@ func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach
 	if !world.ExternalLocal(sp.service.Service) {
 		return o.to(r.cluster, d)
 	}
-	pod, _ := o.inPodRange(c, o.clusterAddr(sp))
+	return o.bySender(c, at, sp, func(s sender) reach.Prediction { return o.externalLocal(s, r, d, e) })
+}
+
+// externalLocal predicts for a port with policy Local that has usable endpoints somewhere.
+func (o *Oracle) externalLocal(s sender, r *routing, d delivery, e exposure) reach.Prediction {
+	c, at, sp := d.client, d.at, d.port
 	switch {
-	case pod:
+	case s.pod:
 		d.rule, d.masquerade = ruleETPPod, false
 		d.reason = reach.Say("%s: externalTrafficPolicy Local is not for pods of the cluster, so kube-proxy on %s", e.what, at.name)
 		return o.to(r.cluster, d)
@@ -58,6 +63,9 @@ func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *service
 	refused := o.noEndpoints(r, sp, e.what)
 	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || o.w.Facts.ProxyMode == world.ModeNFTables || at.owns(e.address) {
 		return refused
+	}
+	if owner := o.index.byAddr[e.address]; owner != nil { // it has arrived there, and is not the node's own any more
+		return o.ifReady(c, owner, refused)
 	}
 	reason := reach.Say("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and no node announces it", e.what)
 	outcomes := []reach.Outcome{reach.Unreachable, reach.TimedOut}

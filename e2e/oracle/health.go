@@ -19,12 +19,7 @@ func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) reach.Predi
 	if at == nil {
 		return outcome(ruleAddressFree, reach.Say("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
 	}
-	p := o.healthAt(at, s, addr, port)
-	if at.ready || c.at(at) {
-		return p
-	}
-	return union(ruleNodeNotReady, reach.Say("node %s is not Ready, so whether it answers is not known", at.name), p,
-		outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut, reach.Unreachable))
+	return o.ifReady(c, at, o.healthAt(at, s, addr, port))
 }
 
 func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) reach.Prediction {
@@ -32,8 +27,13 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) re
 	if s == nil || !served(s, addr) {
 		return outcome(ruleHealthClosed, reach.Say("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)
 	}
+	serves, known := o.w.Facts.ServesNodePortsAt(addr, at.primary)
+	unserved := outcome(ruleHealthSecondary, reach.Say("%s serves node ports and health checks at some of its addresses only, and %s is none of them", at.name, addr), reach.Refused)
+	if known && !serves {
+		return unserved
+	}
 	local := map[netip.Addr]bool{}
-	for _, p := range s.Spec.Ports {
+	for _, p := range world.SlicePorts(s.slices[family]) {
 		for _, e := range world.Endpoints(s.slices[family], p.Name, p.Protocol) {
 			if e.Ready && e.Node == at.name {
 				local[e.Addr] = true
@@ -45,6 +45,9 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) re
 		p = outcome(ruleHealthNotServing, reach.Say("%s has no ready endpoint of %s, so it tells load balancers to leave it out (503)", at.name, s.name), reach.Reached)
 	}
 	p.Backends = []string{fmt.Sprintf("localEndpoints=%d", len(local))}
+	if !known {
+		return union(ruleModeUnknown, reach.Say("whether %s serves health checks at %s depends on the proxy mode, which is %s", at.name, addr, mode(o.w.Facts)), p, unserved)
+	}
 	return p
 }
 

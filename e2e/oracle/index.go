@@ -28,9 +28,10 @@ type nodePortKey struct {
 // index finds, by address and port as the proxies do, what is served where.
 type index struct {
 	services  map[string]*service
-	others    map[string]*service  // those of namespaces whose endpoints are not known
-	fronts    map[dest]front       // what is served at an address, by port
-	owners    map[netip.Addr]front // whose address it is, whatever the port
+	others    map[string]*service   // those of namespaces whose endpoints are not known
+	fronts    map[dest]front        // what is served at an address, by port
+	owners    map[netip.Addr]front  // whose address it is, whatever the port
+	left      map[netip.Addr]string // the ClusterIPs of Services that kube-proxy leaves to another proxy, by name
 	nodePorts map[nodePortKey]*servicePort
 	elsewhere map[dest]string        // the same of Services whose endpoints are not known, by name
 	foreign   map[nodePortKey]string // and of their node ports
@@ -80,7 +81,7 @@ type servicePort struct {
 
 func newIndex(w world.World) index {
 	x := index{
-		services: map[string]*service{}, others: map[string]*service{}, fronts: map[dest]front{}, owners: map[netip.Addr]front{},
+		services: map[string]*service{}, others: map[string]*service{}, fronts: map[dest]front{}, owners: map[netip.Addr]front{}, left: map[netip.Addr]string{},
 		nodePorts: map[nodePortKey]*servicePort{}, elsewhere: map[dest]string{}, foreign: map[nodePortKey]string{},
 		health: map[uint16]*service{}, nodes: map[string]*node{}, byAddr: map[netip.Addr]*node{},
 		pods: map[string]*corev1.Pod{}, podByAddr: map[netip.Addr]*corev1.Pod{},
@@ -111,8 +112,13 @@ func newIndex(w world.World) index {
 		}
 	}
 	for i := range w.Services {
-		if s := x.services[world.Name(&w.Services[i])]; world.Proxied(s.Service) {
+		switch s := x.services[world.Name(&w.Services[i])]; {
+		case world.Proxied(s.Service):
 			x.addService(s)
+		case s.Spec.Type != corev1.ServiceTypeExternalName:
+			for _, addr := range world.ClusterIPs(s.Service) {
+				x.left[addr] = s.name
+			}
 		}
 	}
 	for i := range w.Elsewhere {
@@ -177,7 +183,10 @@ func (x *index) addService(s *service) {
 // those that are alike the first one is kept, which only matters to the wording of a reason; but a load balancer
 // counts before an external IP, for it brings packets to a node, whichever Service they are for.
 func (x *index) enter(addr netip.Addr, kind frontKind, sp *servicePort) {
-	x.fronts[dest{addr, uint16(sp.port.Port), sp.protocol()}] = front{kind: kind, service: sp.service, port: sp}
+	key := dest{addr, uint16(sp.port.Port), sp.protocol()}
+	if _, served := x.fronts[key]; !served || kind != frontLBProxy { // for an address with ipMode Proxy kube-proxy has no rule
+		x.fronts[key] = front{kind: kind, service: sp.service, port: sp}
+	}
 	if owner, owned := x.owners[addr]; !owned || owner.kind == frontExternalIP && kind != frontExternalIP {
 		x.owners[addr] = front{kind: kind, service: sp.service}
 	}

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -14,6 +15,10 @@ func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reac
 	e := exposure{rule: ruleLB, what: reach.Say("%s is a load-balancer address of %s", to.addr, sp.service.name), address: to.addr}
 	if c.at(at) {
 		e.rule = ruleLBInside
+	}
+	if o.w.Facts.ProxyMode == world.ModeIPTables && o.routing(sp, at).any && slices.Contains(world.ExternalIPs(sp.service.Service), to.addr) {
+		// its rule comes before that of the load-balancer address, and knows no ranges
+		return o.external(c, at, sp, exposure{rule: ruleExternalIP, what: reach.Say("%s is an external IP of %s, as well as its load-balancer address", to.addr, sp.service.name), address: to.addr})
 	}
 	ranges, admitted := o.admits(c, sp)
 	if admitted {

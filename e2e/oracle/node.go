@@ -20,6 +20,8 @@ type node struct {
 	// outward are the addresses, by family, that packets leaving the node masqueraded may have; inward those
 	// that packets to one of its own pods may have.
 	outward, inward map[corev1.IPFamily][]netip.Prefix
+	// podRange are the first of the pod ranges in the node's object, by family.
+	podRange map[corev1.IPFamily]netip.Prefix
 }
 
 func newNode(object *corev1.Node, facts world.Facts) *node {
@@ -27,6 +29,14 @@ func newNode(object *corev1.Node, facts world.Facts) *node {
 		name: object.Name, zone: object.Labels[corev1.LabelTopologyZone], ready: world.NodeReady(object),
 		addrs: world.NodeAddrs(object), primary: map[corev1.IPFamily]netip.Addr{},
 		outward: map[corev1.IPFamily][]netip.Prefix{}, inward: map[corev1.IPFamily][]netip.Prefix{},
+		podRange: map[corev1.IPFamily]netip.Prefix{},
+	}
+	for _, text := range object.Spec.PodCIDRs {
+		if prefix, err := netip.ParsePrefix(text); err == nil {
+			if family := world.FamilyOf(prefix.Addr()); !n.podRange[family].IsValid() {
+				n.podRange[family] = prefix
+			}
+		}
 	}
 	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
 		if addr, ok := world.PrimaryAddr(object, family); ok {

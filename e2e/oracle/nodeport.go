@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -9,7 +11,11 @@ import (
 
 // atNode predicts for a packet that has come to a node whose own address it was sent to.
 func (o *Oracle) atNode(c client, at *node, to dest) reach.Prediction {
-	p := o.onNode(c, at, to)
+	return o.ifReady(c, at, o.onNode(c, at, to))
+}
+
+// ifReady is p for a node that is Ready. Of one that is not only the node itself is known to be answered.
+func (o *Oracle) ifReady(c client, at *node, p reach.Prediction) reach.Prediction {
 	if at.ready || c.at(at) {
 		return p
 	}
@@ -21,10 +27,14 @@ func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
 	family := world.FamilyOf(to.addr)
 	key := nodePortKey{family, to.port, to.protocol}
 	if sp := o.index.nodePorts[key]; sp != nil {
-		switch what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name); {
-		case at.primary[family] == to.addr || o.w.Facts.ProxyMode == world.ModeIPTables:
+		what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name)
+		switch serves, known := o.w.Facts.ServesNodePortsAt(to.addr, at.primary); {
+		case known && serves:
 			return o.external(c, at, sp, exposure{rule: ruleNodePort, what: what})
-		case o.w.Facts.ProxyMode == world.ModeNFTables:
+		case known && len(o.w.Facts.NodePortAddresses) > 0:
+			return o.closed(at, sp, ruleNodePortElsewhere, reach.Say("%s, and nodePortAddresses of kube-proxy are %s, which %s of %s is not among",
+				what, strings.Join(o.w.Facts.NodePortAddresses, ", "), to.addr, at.name))
+		case known:
 			return outcome(ruleNodePortSecondary, reach.Say("%s, which in nftables mode %s serves at its primary address %s only, not at %s",
 				what, at.name, at.primary[family], to.addr), reach.Refused)
 		default:
@@ -68,9 +78,12 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 		}
 		return p
 	}
+	at, _ := o.w.Facts.ServesNodePortsAt(to.addr, nil)
 	switch {
 	case family == corev1.IPv6Protocol:
-		return outcome(ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what), reach.Refused)
+		return o.closed(c.node, sp, ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what))
+	case o.w.Facts.ProxyMode == world.ModeIPTables && (o.w.Facts.NoLocalhostNodePorts || !at):
+		return o.closed(c.node, sp, ruleLocalhostOff, reach.Say("%s, and the settings of kube-proxy keep it from the loopback address", what))
 	case o.w.Facts.ProxyMode == world.ModeNFTables:
 		return outcome(ruleLocalhostNFTables, reach.Say("%s, which in nftables mode %s serves at its primary address only, not on its loopback", what, c.node.name), reach.Refused)
 	case o.w.Facts.ProxyMode == world.ModeIPTables:
@@ -79,6 +92,22 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 		return union(ruleModeUnknown, reach.Say("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, mode(o.w.Facts)),
 			served(), outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut))
 	}
+}
+
+// closed predicts for a nodePort at an address of the node where it is not served. Nothing listens there. But in iptables mode
+// the filter rules of a port without endpoints that it may use hold for all of the node's addresses: they reject the packet, or
+// drop it where policy Local keeps it from the endpoints that there are.
+func (o *Oracle) closed(at *node, sp *servicePort, rule string, why reach.Phrase) reach.Prediction {
+	refused := outcome(rule, why, reach.Refused)
+	r := o.routing(sp, at)
+	if o.w.Facts.ProxyMode == world.ModeNFTables || !r.any || !world.ExternalLocal(sp.service.Service) || len(r.local.backends) > 0 {
+		return refused
+	}
+	dropped := outcome(rule, andThen(why, reach.Say("externalTrafficPolicy is Local and %s has no ready endpoint of %s, so in iptables mode the packet is dropped", at.name, sp.service.name)), reach.TimedOut)
+	if o.w.Facts.ProxyMode == world.ModeIPTables {
+		return dropped
+	}
+	return union(ruleModeUnknown, reach.Say("%s; whether the packet is refused or dropped depends on the proxy mode, which is %s", why, mode(o.w.Facts)), refused, dropped)
 }
 
 func otherFamily(family corev1.IPFamily) corev1.IPFamily {

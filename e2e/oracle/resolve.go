@@ -62,6 +62,9 @@ func (o *Oracle) lookup(name string, aliases int) answer {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	inside, ok := strings.CutSuffix(name, ".svc."+o.w.Facts.ClusterDomain())
 	if !ok {
+		if dashed, ok := strings.CutSuffix(name, ".pod."+o.w.Facts.ClusterDomain()); ok {
+			return o.lookupPod(name, dashed)
+		}
 		if strings.HasSuffix(name, "."+o.w.Facts.ClusterDomain()) {
 			return answer{}
 		}
@@ -74,6 +77,8 @@ func (o *Oracle) lookup(name string, aliases int) answer {
 		return answer{}
 	case !known && (len(labels) == 3 || world.Headless(s.Service)):
 		return answer{name: name, service: s, unknown: true}
+	case len(labels) == 4:
+		return o.lookupPort(name, labels[0], labels[1], s)
 	case len(labels) == 3:
 		return o.lookupEndpoint(name, labels[0], s)
 	case s.Spec.Type == corev1.ServiceTypeExternalName:
@@ -91,10 +96,10 @@ func (o *Oracle) lookup(name string, aliases int) answer {
 	}
 }
 
-// serviceNamed finds the Service of a name below "svc": [service namespace] or [endpoint service namespace].
-// known is false where its endpoints are not in the snapshot.
+// serviceNamed finds the Service of a name below "svc": [service namespace], [endpoint service namespace] or
+// [_port _protocol service namespace]. known is false where its endpoints are not in the snapshot.
 func (o *Oracle) serviceNamed(labels []string) (s *service, known bool) {
-	if len(labels) != 2 && len(labels) != 3 {
+	if len(labels) < 2 || len(labels) > 4 {
 		return nil, false
 	}
 	name := labels[len(labels)-1] + "/" + labels[len(labels)-2]
@@ -117,6 +122,54 @@ func (o *Oracle) lookupEndpoint(name, label string, s *service) answer {
 		}
 	}
 	return a
+}
+
+// lookupPort finds the addresses behind the name of a Service's port, "_http._tcp" before the Service's name, which has
+// them as SRV records and as addresses. (parse.go and findServices in plugin/kubernetes of github.com/coredns/coredns.)
+func (o *Oracle) lookupPort(name, port, protocol string, s *service) answer {
+	is := func(portName string, p corev1.Protocol) bool {
+		return strings.EqualFold(strings.TrimPrefix(port, "_"), portName) && strings.EqualFold(strings.TrimPrefix(protocol, "_"), string(protocolOf(p)))
+	}
+	a := answer{name: name, service: s}
+	switch {
+	case s.Spec.Type == corev1.ServiceTypeExternalName:
+	case world.Headless(s.Service):
+		for _, list := range s.slices {
+			for i := range list {
+				if slices.ContainsFunc(world.SlicePorts(list[i:i+1]), func(p world.SlicePort) bool { return is(p.Name, p.Protocol) }) {
+					for _, e := range world.Addresses(list[i : i+1]) {
+						a.addrs = append(a.addrs, e.Addr)
+					}
+				}
+			}
+		}
+	case slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return is(p.Name, p.Protocol) }):
+		a.addrs = world.ClusterIPs(s.Service)
+	}
+	if len(a.addrs) == 0 {
+		return answer{}
+	}
+	slices.SortFunc(a.addrs, netip.Addr.Compare)
+	a.addrs = slices.Compact(a.addrs)
+	return a
+}
+
+// lookupPod finds the pod of a name below "pod": "10-244-1-9.namespace". For addresses that no pod has the answer depends on
+// CoreDNS's setting "pods", which is not known.
+func (o *Oracle) lookupPod(name, dashed string) answer {
+	label, namespace, ok := strings.Cut(dashed, ".")
+	separator := ":"
+	if strings.Count(label, "-") == 3 && !strings.Contains(label, "--") {
+		separator = "."
+	}
+	addr, err := netip.ParseAddr(strings.ReplaceAll(label, "-", separator))
+	if !ok || err != nil {
+		return answer{}
+	}
+	if pod := o.index.podByAddr[addr]; pod != nil && pod.Namespace == namespace {
+		return answer{name: name, addrs: []netip.Addr{addr}, pod: true}
+	}
+	return answer{name: name, unknown: true}
 }
 
 func (o *Oracle) readyAddresses(s *service) []world.Endpoint {

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,11 +27,13 @@ type routing struct {
 	// listed is how many addresses the EndpointSlices hold, numbered for how many they have a number for this
 	// port: what a reason needs to say why none can be used.
 	listed, numbered int
+	// others are the ports that the slices have, where this one is not among them: "web/TCP, 53/UDP".
+	others string
 }
 
 // backend is one endpoint and what answers there.
 type backend struct {
-	world.Endpoint // its Node worked out where the slice names none
+	world.Endpoint // its Node is the pod's, where it is a pod's
 	// local is the node whose traffic policy Local may use it, which is what the slice says and nothing else.
 	local string
 	// name is the backend's name in its answers; empty if it is not known.
@@ -85,6 +88,9 @@ func (o *Oracle) route(sp *servicePort, n *node) *routing {
 	r := &routing{numbered: len(backends)}
 	for i := range sp.service.slices[sp.family] {
 		r.listed += len(sp.service.slices[sp.family][i].Endpoints)
+	}
+	if ports := world.SlicePorts(sp.service.slices[sp.family]); len(ports) > 0 && !slices.Contains(ports, world.SlicePort{Name: sp.port.Name, Protocol: corev1.Protocol(sp.protocol())}) {
+		r.others = portList(ports)
 	}
 	ready := func(b *backend) bool { return b.Ready }
 	going := func(b *backend) bool { return b.Serving && b.Terminating }
@@ -251,9 +257,7 @@ func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) 
 	case pod != nil:
 		b.name = world.Identity(pod)
 		b.listens, b.deaf = world.ListensOn(pod, e.Port, p, o.w.Facts.PortsDeclared)
-		if b.Node == "" {
-			b.Node = pod.Spec.NodeName
-		}
+		b.Node = pod.Spec.NodeName // where packets go, whatever the slice says
 	case e.Pod != "":
 		b.name = e.Pod
 	case external != nil:
@@ -269,6 +273,15 @@ func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) 
 
 // on says whether the endpoint is on a node.
 func (b backend) on(n *node) bool { return n != nil && b.Node == n.name }
+
+// portList is "web/TCP, dns/UDP"; a port without a name goes as "(no name)".
+func portList(ports []world.SlicePort) string {
+	var texts []string
+	for _, p := range ports {
+		texts = append(texts, cmp.Or(p.Name, "(no name)")+"/"+string(p.Protocol))
+	}
+	return strings.Join(texts, ", ")
+}
 
 // count is "1 thing" or "2 things".
 func count(n int, one, more reach.Phrase) reach.Phrase {

@@ -25,6 +25,7 @@ const (
 	docTermination = "https://kubernetes.io/docs/tutorials/services/pods-and-endpoint-termination-flow/"
 	docDebug       = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/"
 	docNetworking  = "https://kubernetes.io/docs/concepts/cluster-administration/networking/"
+	docProxyConfig = "https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/"
 	docNodes       = "https://kubernetes.io/docs/concepts/architecture/nodes/"
 	docLayer2      = "https://metallb.universe.tf/concepts/layer2/"
 	kepIPMode      = "https://kep.k8s.io/1860"
@@ -49,11 +50,13 @@ const (
 	ruleNoRoute           = "outside-no-route"
 	ruleHostNoRoute       = "host-no-route"
 	ruleModeUnknown       = "proxy-mode-unknown"
+	ruleDetectUnknown     = "local-detection-unknown"
 
 	ruleNodePort          = "nodeport"
 	ruleNodePortFree      = "nodeport-unallocated"
 	ruleNodePortFamily    = "nodeport-other-family"
 	ruleNodePortSecondary = "nodeport-secondary-address"
+	ruleNodePortElsewhere = "nodeport-addresses"
 	ruleElsewhere         = "other-namespace"
 	ruleETPLocal          = "etp-local"
 	ruleETPLocalNone      = "etp-local-no-endpoint"
@@ -64,6 +67,7 @@ const (
 	ruleLocalhostServed   = "localhost-nodeport-served"
 	ruleLocalhostNFTables = "localhost-nodeport-nftables"
 	ruleLocalhostIPv6     = "localhost-nodeport-ipv6"
+	ruleLocalhostOff      = "localhost-nodeport-off"
 	ruleLocalhostOwn      = "localhost-own"
 
 	ruleLB           = "loadbalancer"
@@ -102,10 +106,12 @@ const (
 	ruleSameZone         = "distribution-same-zone"
 	ruleSameNode         = "distribution-same-node"
 	ruleHairpin          = "hairpin"
+	ruleHairpinAcross    = "hairpin-across-nodes"
 	rulePublish          = "publish-not-ready"
 	ruleHealthServing    = "healthcheck-serving"
 	ruleHealthNotServing = "healthcheck-not-serving"
 	ruleHealthClosed     = "healthcheck-closed"
+	ruleHealthSecondary  = "healthcheck-secondary-address"
 )
 
 // Rules are all rules the oracle applies, grouped by what they are about. If several apply to one
@@ -125,11 +131,13 @@ func Rules() []Rule {
 		{ruleNoRoute, "Cluster-internal addresses have no meaning outside the cluster: a client there without a route cannot even send.", docService},
 		{ruleHostNoRoute, "The host has no route into the cluster's ranges; what its default route does with such packets is unknown.", docService},
 		{ruleModeUnknown, "Where proxy modes differ, the outcome is not predicted if the mode is not known, or is neither nftables nor iptables.", docVirtualIPs},
+		{ruleDetectUnknown, "Whether a pod's packet is masqueraded, or spared externalTrafficPolicy Local, is not predicted where it is not known how kube-proxy tells pods from others.", docProxyConfig},
 
 		{ruleNodePort, "A nodePort answers on every node, whichever nodes run the endpoints, and the source address becomes the receiving node's.", docSourceIP},
 		{ruleNodePortFree, "A node refuses a port that is no Service's nodePort and has no listener.", docService + "#type-nodeport"},
 		{ruleNodePortFamily, "A nodePort is served only in the IP families of its Service.", docDualStack},
 		{ruleNodePortSecondary, "In nftables mode nodePorts are served on each node's primary address only.", docNFTDiff},
+		{ruleNodePortElsewhere, "kube-proxy's nodePortAddresses limit the addresses of a node at which nodePorts are served.", docProxyConfig},
 		{ruleElsewhere, "A Service whose endpoints are not in the snapshot may answer in any way.", docService},
 		{ruleETPLocal, "With externalTrafficPolicy Local, traffic from outside reaches endpoints on the receiving node only, and they see the client's own address.", docSourceIP},
 		{ruleETPLocalNone, "With externalTrafficPolicy Local, a node without an endpoint drops traffic from outside.", docPolicies},
@@ -139,7 +147,8 @@ func Rules() []Rule {
 		{ruleNodeNotReady, "Whether the proxy of a node that is not Ready still answers is not known.", docNodes},
 		{ruleLocalhostServed, "In iptables mode IPv4 nodePorts are served on a node's loopback too, to any endpoint, from an address of the node.", docNFTDiff},
 		{ruleLocalhostNFTables, "In nftables mode nodePorts are not served on loopback addresses.", docNFTDiff},
-		{ruleLocalhostIPv6, "No proxy mode serves nodePorts on ::1.", docNFTDiff},
+		{ruleLocalhostIPv6, "No proxy mode serves nodePorts on ::1: they are refused, or in iptables mode dropped where policy Local leaves the node no endpoint.", docNFTDiff},
+		{ruleLocalhostOff, "With localhostNodePorts false, or nodePortAddresses without the loopback address, iptables mode does not serve nodePorts there.", docProxyConfig},
 		{ruleLocalhostOwn, "A loopback address leads back to the client itself.", docService + "#type-nodeport"},
 
 		{ruleLB, "A load-balancer address leads, through the node that announces it, to any endpoint, and the source address becomes that node's.", docService + "#loadbalancer"},
@@ -178,9 +187,11 @@ func Rules() []Rule {
 		{ruleSameZone, "Where every ready endpoint has a zone hint and one is for the node's zone, only those for that zone are used.", kepSameZone},
 		{ruleSameNode, "Where every ready endpoint has a node hint and one is for the node, only those for that node are used.", kepSameNode},
 		{ruleHairpin, "A pod that reaches itself through a Service sees an address of its node as the source.", docDebug},
+		{ruleHairpinAcross, "A pod that reaches itself through another node, its own address kept, gets no answer in nftables mode: only its own node masquerades it.", docDebug},
 		{rulePublish, "publishNotReadyAddresses makes endpoints count as ready whatever their pods say.", docSlices},
 		{ruleHealthServing, "With externalTrafficPolicy Local, a node that has a ready endpoint says so with 200 at the healthCheckNodePort.", docTermination},
 		{ruleHealthNotServing, "With externalTrafficPolicy Local, a node without a ready endpoint says so with 503 at the healthCheckNodePort, even while it serves terminating ones.", docTermination},
 		{ruleHealthClosed, "A health-check node port is open only for a LoadBalancer Service with externalTrafficPolicy Local, in its IP families.", docService + "#loadbalancer"},
+		{ruleHealthSecondary, "Health checks are answered at the addresses where nodePorts are served: in nftables mode at each node's primary address only.", docNFTDiff},
 	}
 }

@@ -27,11 +27,15 @@ type Endpoint struct {
 
 // Endpoints reads the endpoints of one Service port from the slices of one IP family. A slice counts only if
 // it has a port of that name and protocol with a number: a named targetPort that no pod has leaves addresses
-// behind without a port, and nothing can be sent to those. An address and port listed twice counts once, and
-// the entry that is not terminating wins.
+// behind without a port, and nothing can be sent to those. Nor does kube-proxy see a slice with the label
+// service.kubernetes.io/headless. An address and port listed twice counts once, and the entry that is not
+// terminating wins.
 func Endpoints(list []discoveryv1.EndpointSlice, portName string, protocol corev1.Protocol) []Endpoint {
 	byAddr := map[netip.AddrPort]Endpoint{}
 	for i := range list {
+		if _, headless := list[i].Labels[corev1.IsHeadlessService]; headless {
+			continue
+		}
 		for _, port := range list[i].Ports {
 			if port.Name == nil || *port.Name != portName || port.Port == nil || *port.Port == 0 {
 				continue
@@ -59,14 +63,42 @@ func Endpoints(list []discoveryv1.EndpointSlice, portName string, protocol corev
 	return endpoints
 }
 
+// SlicePort is a port that an EndpointSlice lists.
+type SlicePort struct {
+	Name     string
+	Protocol corev1.Protocol
+}
+
+// SlicePorts are the ports with a number that a Service's slices list, each once, sorted. kube-proxy counts the local endpoints
+// of a health check over all of them, whether or not the Service has such a port.
+func SlicePorts(list []discoveryv1.EndpointSlice) []SlicePort {
+	var ports []SlicePort
+	for i := range list {
+		for _, port := range list[i].Ports {
+			if port.Name != nil && port.Port != nil && *port.Port != 0 && port.Protocol != nil {
+				ports = append(ports, SlicePort{*port.Name, *port.Protocol})
+			}
+		}
+	}
+	slices.SortFunc(ports, func(a, b SlicePort) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	return slices.Compact(ports)
+}
+
 // Addresses reads the endpoints of a headless Service's name: all of the slices' addresses that are ready,
-// whatever their ports, as the cluster's DNS serves them. Port is 0.
+// whatever their ports, as the cluster's DNS serves them. Port is 0. Of an endpoint with several addresses kube-proxy takes the
+// first one and DNS all.
 func Addresses(list []discoveryv1.EndpointSlice) []Endpoint {
 	var endpoints []Endpoint
 	for i := range list {
 		for _, e := range list[i].Endpoints {
-			if endpoint, ok := readEndpoint(e, 0); ok && endpoint.Ready {
-				endpoints = append(endpoints, endpoint)
+			for j := range e.Addresses {
+				one := e
+				one.Addresses = e.Addresses[j : j+1]
+				if endpoint, ok := readEndpoint(one, 0); ok && endpoint.Ready {
+					endpoints = append(endpoints, endpoint)
+				}
 			}
 		}
 	}

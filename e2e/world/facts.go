@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // The proxy modes that Facts.ProxyMode names. Any other text counts as ModeUnknown.
@@ -27,13 +29,36 @@ const (
 	EgressPod Egress = "pod"
 )
 
+// Detection is how kube-proxy tells the cluster's pods from other senders (its detectLocalMode).
+// https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/
+type Detection string
+
+// The ways of detection.
+const (
+	// DetectClusterCIDR: sources in PodCIDRs are pods. A family without a prefix has no detection, and kube-proxy leaves out the
+	// rules that need it.
+	DetectClusterCIDR Detection = ""
+	// DetectNodeCIDR: sources in the pod range of the kube-proxy's own node are pods.
+	DetectNodeCIDR Detection = "NodeCIDR"
+	// DetectUnknown allows for detection, and for none: the interface modes, and a kube-proxy whose settings cannot be read.
+	DetectUnknown Detection = "unknown"
+)
+
 // Facts are what prediction needs and API objects do not say; the code that creates or attaches to the cluster sets them.
 type Facts struct {
 	// ProxyMode is kube-proxy's: ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
 	ProxyMode string
-	// PodCIDRs is kube-proxy's clusterCIDR, one prefix per IP family: sources in it count as pods of the
-	// cluster. A family without one has no local detection, and kube-proxy leaves out the rules that need it.
+	// PodCIDRs are the pod ranges, which are kube-proxy's clusterCIDR, one prefix per IP family.
 	PodCIDRs []netip.Prefix
+	// Detection is how kube-proxy tells pods from other senders.
+	Detection Detection
+	// MasqueradeAll: kube-proxy masquerades all packets to ClusterIPs, whoever sends them.
+	MasqueradeAll bool
+	// NoLocalhostNodePorts: iptables mode does not serve node ports on IPv4 loopback addresses (localhostNodePorts is false).
+	NoLocalhostNodePorts bool
+	// NodePortAddresses are kube-proxy's nodePortAddresses: prefixes and the words primary, localhost and all. Without any,
+	// nftables mode takes "primary" and the other modes "all". See ServesNodePortsAt.
+	NodePortAddresses []string
 	// ServiceCIDRs are the ranges ClusterIPs come from. Take adds those of the ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 	// Domain is the cluster's DNS domain; empty means "cluster.local".
@@ -121,4 +146,42 @@ func (f Facts) InServiceRange(addr netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// ServesNodePortsAt says whether kube-proxy serves node ports at addr, an address of a node whose primary ones (by family) are
+// primary. known is false where this depends on a proxy mode that is not known. Loopback addresses have rules of their own
+// beside this one. A family that none of the prefixes is of is served at all addresses.
+// (NewNodePortAddresses in pkg/proxy/util/nodeport_addresses.go, and cmd/kube-proxy/app, of k8s.io/kubernetes.)
+func (f Facts) ServesNodePortsAt(addr netip.Addr, primary map[corev1.IPFamily]netip.Addr) (serves, known bool) {
+	list := f.NodePortAddresses
+	if len(list) == 0 {
+		list = []string{"all"}
+		if f.ProxyMode == ModeNFTables {
+			list = []string{"primary"}
+		}
+		if own, ok := primary[FamilyOf(addr)]; f.ProxyMode != ModeNFTables && f.ProxyMode != ModeIPTables && (!ok || own != addr) {
+			return false, false
+		}
+	}
+	any := false
+	for _, text := range list {
+		switch text {
+		case "all":
+			return true, true
+		case "localhost":
+			any = true
+			serves = serves || addr.IsLoopback()
+		case "primary":
+			if own, ok := primary[FamilyOf(addr)]; ok {
+				any = true
+				serves = serves || own == addr
+			}
+		default:
+			if prefix, err := netip.ParsePrefix(text); err == nil && prefix.Addr().Is4() == addr.Is4() {
+				any = true
+				serves = serves || prefix.Contains(addr)
+			}
+		}
+	}
+	return serves || !any, true
 }

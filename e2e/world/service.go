@@ -12,9 +12,14 @@ func Headless(s *corev1.Service) bool {
 	return s.Spec.Type != corev1.ServiceTypeExternalName && s.Spec.ClusterIP == corev1.ClusterIPNone
 }
 
-// Proxied says whether kube-proxy handles a Service: it has a ClusterIP and is not an ExternalName.
+// ProxyNameLabel on a Service names another proxy that serves it. kube-proxy leaves it alone, whatever the value.
+const ProxyNameLabel = "service.kubernetes.io/service-proxy-name"
+
+// Proxied says whether kube-proxy handles a Service: it has a ClusterIP, is not an ExternalName, and is not left to another
+// proxy.
 func Proxied(s *corev1.Service) bool {
-	return s.Spec.Type != corev1.ServiceTypeExternalName && len(ClusterIPs(s)) > 0
+	_, other := s.Labels[ProxyNameLabel]
+	return !other && s.Spec.Type != corev1.ServiceTypeExternalName && len(ClusterIPs(s)) > 0
 }
 
 // ClusterIPs are a Service's virtual addresses, at most one per IP family.
