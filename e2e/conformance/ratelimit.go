@@ -68,7 +68,7 @@ func newRateLimited(exec probe.Exec, guard probe.Guard, mode string) rateLimited
 func limited(r probe.Request) bool {
 	byReset := r.Target.Protocol == reach.TCP && (r.Target.Kind == reach.Endpoint || r.Target.Kind == reach.NodePort && r.Target.Undeclared)
 	toItself := r.Vantage.Kind == reach.Node && (r.Target.Node == "" || r.Target.Node == r.Vantage.Node)
-	return r.Timeout == deniedIn && r.Vantage.Unusable == "" && !byReset && !toItself
+	return r.Timeout == deniedIn && r.Reply == 0 && r.Vantage.Unusable == "" && !byReset && !toItself
 }
 
 // clientOf returns the client that a rejecting node sees. Packets of a pod leave its node with the node's address, so a node

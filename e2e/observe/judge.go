@@ -57,12 +57,18 @@ func (e Engine) probe(ctx context.Context, forecasts []Forecast, quick bool) ([]
 		return nil, nil
 	}
 	var (
-		order    = rand.New(rand.NewPCG(e.Seed, uint64(len(forecasts)))).Perm(len(forecasts))
-		requests = make([]probe.Request, len(forecasts))
+		requests []probe.Request
+		of       []int // the forecast of each request
 		cells    = make([]reach.Cell, len(forecasts))
 	)
-	for k, i := range order {
-		requests[k] = forecasts[i].request(quick, e.Timeouts)
+	for _, i := range rand.New(rand.NewPCG(e.Seed, uint64(len(forecasts)))).Perm(len(forecasts)) {
+		r, times := forecasts[i].request(quick, e.Timeouts), 1
+		if forecasts[i].silent() { // side by side: one after the other would only take longer
+			times, r.Min, r.Max = r.Max, 1, 1
+		}
+		for range times {
+			requests, of = append(requests, r), append(of, i)
+		}
 	}
 	found, err := e.Prober.Observe(ctx, requests)
 	if err != nil {
@@ -71,7 +77,8 @@ func (e Engine) probe(ctx context.Context, forecasts []Forecast, quick bool) ([]
 	if len(found) != len(requests) {
 		return nil, fmt.Errorf("observe: %d cells were requested, %d came back", len(requests), len(found))
 	}
-	for k, i := range order {
+	for k, i := range of {
+		found[k].Observations = append(cells[i].Observations, found[k].Observations...)
 		cells[i] = found[k]
 	}
 	return cells, nil

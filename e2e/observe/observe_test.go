@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,31 @@ func TestDenialsAreHeld(t *testing.T) {
 	}
 	if _, declared, undeclared := run(t, b, Suite()); undeclared.Result != reach.Fail || declared.Result != reach.Pass {
 		t.Errorf("the denial: %s, the other: %s", undeclared.Result, declared.Result)
+	}
+}
+
+// Probes that wait for a reply which must not come are sent side by side, and each of them counts.
+func TestSilenceIsAwaitedOnce(t *testing.T) {
+	b := newBench(t)
+	b.predict = func(_ int, target reach.Target) reach.Prediction {
+		if target.Undeclared {
+			return outcome(reach.TimedOut)
+		}
+		return answeredBy("x", "y")
+	}
+	b.network = func(round, n int, r probe.Request) reach.Observation {
+		if r.Target.Undeclared {
+			return reach.Observation{Outcome: reach.TimedOut, Detail: fmt.Sprint(len(b.rounds), r.Max)}
+		}
+		return healthy(round, n, r)
+	}
+	_, _, undeclared := run(t, b, Suite())
+	var seen []string
+	for _, o := range undeclared.Cell.Observations {
+		seen = append(seen, o.Detail)
+	}
+	if want := []string{"2 1", "2 1", "3 1", "3 1"}; !slices.Equal(seen, want) || undeclared.Result != reach.Pass {
+		t.Errorf("rounds and probes of a request %q, want %q: %s", seen, want, undeclared.Result)
 	}
 }
 

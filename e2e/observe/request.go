@@ -51,7 +51,7 @@ type Timeouts struct {
 	// nothing comes back.
 	Denied time.Duration
 	// Silent is for cells in which no reply must come: each connection takes this long. It must be long enough for SYN
-	// to be sent again once, so that one lost packet does not look like a denial.
+	// to be sent again once, so that one lost packet does not look like a denial. The lookup of a name is not part of it.
 	Silent time.Duration
 }
 
@@ -129,8 +129,12 @@ func (f Forecast) matches(cell reach.Cell) bool {
 	return !slices.ContainsFunc(f.predictions(), func(p reach.Prediction) bool { return len(reach.Compare(p, cell)) > 0 })
 }
 
+// silent reports whether no reply must come to the cell's probes, so that each takes as long as it may.
+func (f Forecast) silent() bool { return !f.answered() && (f.unanswered || f.allAllow(reach.TimedOut)) }
+
 // request returns the probes that the cell gets. quick is for convergence, which only needs to see whether the cell is
 // as predicted: one probe, and more only until every backend has answered, or where one backend must answer them all.
+// A reply that must not come comes at once where a proxy is not done yet, so convergence does not wait for it as long.
 func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	r := probe.Request{Vantage: f.Vantage, Target: f.Target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied, DNSServer: f.dns}
 	switch {
@@ -139,8 +143,16 @@ func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
 		if all := f.backends(); len(all) > 0 {
 			r.Until, r.Max = all, MaxProbes(max(len(all), f.endpoints))
 		}
-	case f.unanswered, f.allAllow(reach.TimedOut) && !isName(f.Target):
-		r.Timeout = timeouts.Silent // which is too short for a name: its lookup may take that long on a busy machine
+	case f.silent():
+		reply := timeouts.Silent
+		if quick {
+			reply /= 3
+		}
+		if isName(f.Target) && !f.unanswered { // on a busy machine its lookup may take longer
+			r.Reply = reply
+		} else {
+			r.Timeout = reply
+		}
 	}
 	if !f.answered() && f.allAllow(reach.Refused) {
 		r.Interval = betweenRefusals

@@ -62,6 +62,7 @@ func TestRequest(t *testing.T) {
 		until    []string
 		timeout  time.Duration
 		interval time.Duration
+		reply    time.Duration
 	}{
 		"answered":                         {oracle: reached, min: 8, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
 		"answered, quickly":                {oracle: reached, quick: true, min: 1, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
@@ -73,14 +74,15 @@ func TestRequest(t *testing.T) {
 		"sticky, converging":               {oracle: sticky, quick: true, min: 31, max: 31, timeout: 3 * time.Second},
 		"sticky, over more endpoints":      {oracle: sticky, quick: true, change: func(f *Forecast) { f.endpoints = 3 }, min: 54, max: 54, timeout: 3 * time.Second},
 		"sticky, a new Service":            {oracle: sticky, quick: true, change: func(f *Forecast) { f.policy = Fuzz() }, min: 1, max: 1, timeout: 3 * time.Second},
-		"sticky, given up":                 {oracle: sticky, quick: true, change: func(f *Forecast) { f.unanswered = true }, min: 1, max: 1, timeout: time.Second},
+		"sticky, given up":                 {oracle: sticky, quick: true, change: func(f *Forecast) { f.unanswered = true }, min: 1, max: 1, timeout: time.Second / 3},
 		"answered or refused":              {oracle: reach.Prediction{Outcomes: []reach.Outcome{reach.Reached, reach.Refused}, AnyBackend: true}, min: 8, max: 8, timeout: 3 * time.Second},
 		"denied":                           {oracle: refused, min: 2, max: 2, timeout: 4 * time.Second, interval: betweenRefusals},
 		"denied, quickly":                  {oracle: refused, quick: true, min: 1, max: 1, timeout: 4 * time.Second, interval: betweenRefusals},
 		"no reply":                         {oracle: silent, min: 2, max: 2, timeout: time.Second},
 		"no reply or none possible":        {oracle: dropped, min: 2, max: 2, timeout: time.Second},
 		"refused or no reply":              {oracle: either, min: 2, max: 2, timeout: time.Second, interval: betweenRefusals},
-		"no reply at a name":               {oracle: silent, change: func(f *Forecast) { f.Target = named }, min: 2, max: 2, timeout: 4 * time.Second},
+		"no reply, quickly":                {oracle: silent, quick: true, min: 1, max: 1, timeout: time.Second / 3},
+		"no reply at a name":               {oracle: silent, change: func(f *Forecast) { f.Target = named }, min: 2, max: 2, timeout: 4 * time.Second, reply: time.Second},
 		"no reply at a name, given up":     {oracle: silent, change: func(f *Forecast) { f.Target, f.unanswered = named, true }, min: 2, max: 2, timeout: time.Second},
 		"no reply, says only the oracle":   {oracle: silent, expected: &refused, min: 2, max: 2, timeout: 4 * time.Second},
 		"refused, says only the oracle":    {oracle: refused, expected: &silent, min: 2, max: 2, timeout: 4 * time.Second},
@@ -94,7 +96,7 @@ func TestRequest(t *testing.T) {
 			c.change(&f)
 		}
 		r := f.request(c.quick, timeouts)
-		if r.Min != c.min || r.Max != c.max || !slices.Equal(r.Until, c.until) || r.Timeout != c.timeout || r.Interval != c.interval {
+		if r.Min != c.min || r.Max != c.max || !slices.Equal(r.Until, c.until) || r.Timeout != c.timeout || r.Interval != c.interval || r.Reply != c.reply {
 			t.Errorf("%s: min %d, max %d, until %v, timeout %s, interval %s", name, r.Min, r.Max, r.Until, r.Timeout, r.Interval)
 		}
 		if r.Vantage.Name != fromPod.Name || r.Target != f.Target || r.DNSServer != clusterDNS {

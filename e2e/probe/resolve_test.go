@@ -31,6 +31,7 @@ func clusterDNS(t *testing.T, service netip.Addr) netip.AddrPort {
 		"dangling.default.svc.cluster.local.":    {"CNAME gone.example.com."},
 		"7.1.244.10.in-addr.arpa.":               {"PTR 10-244-1-7.my-service.default.svc.cluster.local."},
 		"big.default.svc.cluster.local.":         {"A " + service.String()},
+		"late.default.svc.cluster.local.":        {"A " + service.String()},
 	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg)
@@ -41,6 +42,9 @@ func clusterDNS(t *testing.T, service netip.Addr) netip.AddrPort {
 			m.Truncated = true
 			_ = w.WriteMsg(m)
 			return
+		}
+		if strings.HasPrefix(name, "late.") {
+			time.Sleep(300 * time.Millisecond)
 		}
 		for {
 			records, known := zone[name]
@@ -159,6 +163,24 @@ func TestDNSServerThatFails(t *testing.T) {
 		}
 		if o := found[0].Observation; o.Outcome != want || !strings.HasPrefix(o.Detail, "look up my-service.: ") {
 			t.Errorf("got %s (%s), want %s", o.Outcome, o.Detail, want)
+		}
+	}
+}
+
+// A lookup that takes long takes nothing from the time for a reply, and a reply that does not come is not awaited longer.
+func TestReplyIsBoundedWithoutTheLookup(t *testing.T) {
+	silent := target(fullBacklog(t), reach.TCP)
+	a := newApp(t, "tcp4", 1)
+	server := clusterDNS(t, a.address.Addr())
+	for _, c := range []struct {
+		port uint16
+		want reach.Outcome
+	}{{silent.Port, reach.TimedOut}, {a.address.Port(), reach.Reached}} {
+		to := reach.Target{Kind: reach.DNSName, Host: "late.default.svc.cluster.local.", Port: c.port, Protocol: reach.TCP, Family: 4}
+		o := observeOne(t, Request{Vantage: reach.Vantage{Name: "pod/worker", Kind: reach.Pod}, Target: to, DNSServer: server,
+			Timeout: 20 * time.Second, Reply: 250 * time.Millisecond}).Observations[0]
+		if o.Outcome != c.want || o.Latency < 300*time.Millisecond || o.Latency > 10*time.Second || len(o.Addresses) != 1 {
+			t.Errorf("port %d: %+v, want %s", c.port, o, c.want)
 		}
 	}
 }

@@ -60,6 +60,11 @@ func (p *probe) attempt(ctx context.Context) {
 	if !ok {
 		return
 	}
+	if p.cell.Reply > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.cell.Reply)
+		defer cancel()
+	}
 	network := "tcp"
 	if p.cell.Form == wire.AppUDP {
 		network = "udp"

@@ -20,7 +20,7 @@ import (
 )
 
 // Version increases with every change that makes clients and probers of different versions incompatible.
-const Version = 3
+const Version = 4
 
 // DefaultConcurrency is how many cells a prober probes at once if the client does not say.
 const DefaultConcurrency = 64
@@ -105,6 +105,8 @@ type Cell struct {
 	Until []string `json:"until,omitempty"`
 	// Timeout of one connection, name lookup included.
 	Timeout time.Duration `json:"timeoutNs"`
+	// Reply bounds a connection without the lookup; 0: only Timeout does.
+	Reply time.Duration `json:"replyNs,omitempty"`
 	// Length is how many bytes the sample app must echo over each connection, or in one datagram; 0: none.
 	Length int `json:"length,omitempty"`
 	// Hold is how long a connection to the sample app then stays idle, before the prober uses it again and half-closes it.
@@ -131,8 +133,8 @@ func (c Cell) Check() error {
 		return errors.New("no host")
 	case c.Timeout <= 0:
 		return errors.New("no timeout")
-	case c.Interval < 0 || c.Hold < 0:
-		return errors.New("the interval or the time to hold is negative")
+	case c.Interval < 0 || c.Hold < 0 || c.Reply < 0:
+		return errors.New("the interval, the time to hold or that for a reply is negative")
 	case c.Length < 0 || c.Length > MaxLength:
 		return fmt.Errorf("%d bytes to echo, at most %d are allowed", c.Length, MaxLength)
 	case c.Max > MaxConnections:
