@@ -185,7 +185,7 @@ func servesFrom(ctx context.Context, env Env, args cidrArgs) ([]string, error) {
 	result, err := observe.Engine{Policy: observe.Suite(), Prober: env.Prober, Timeouts: env.Timeouts, Within: follows, Tables: tables,
 		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction { return oracle.New(w).Predict },
 		Snapshot: func(ctx context.Context) (world.World, error) {
-			return world.Take(ctx, env.Client, env.Dynamic, env.World.Facts, env.Namespace)
+			return world.Take(ctx, env.Client, env.Client.Discovery(), env.Dynamic, env.World.Facts, env.Namespace)
 		}}.Observe(ctx)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -32,7 +32,7 @@ type Cluster struct {
 	// kubeconfig and context name what commands for people use.
 	kubeconfig, context string
 	config              *rest.Config
-	client              kubernetes.Interface
+	client              sampled
 	dynamic             dynamic.Interface
 	objects             *resources.Resources
 
@@ -48,10 +48,8 @@ type Cluster struct {
 	// slots are the slots of an existing cluster's nodes, by name; see UseNodes.
 	slots map[string]string
 	// broken are the nodes of an existing cluster on which a client did not start, with the reason.
-	broken map[string]error
-	// services lists the Services of all namespaces of an existing cluster, until stopWatch is called.
-	services  func(context.Context) ([]corev1.Service, error)
-	stopWatch context.CancelFunc
+	broken    map[string]error
+	stopWatch context.CancelFunc // see WatchServices
 	// learned is what an existing cluster was found to be, without clients and with them.
 	learned memo[finding]
 	// dns is the address of the cluster's DNS Service.
@@ -112,7 +110,9 @@ func (c *Cluster) connect(config *rest.Config) error {
 		config.QPS, config.Burst = 50, 100 // kubectl's own
 	}
 	config.UserAgent = "svclab"
-	client, err := kubernetes.NewForConfig(config)
+	typed := rest.CopyConfig(config)
+	typed.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON // JSON takes both sides several times as long
+	client, err := kubernetes.NewForConfig(typed)
 	if err != nil {
 		return fmt.Errorf("connect to the cluster: %w", err)
 	}
@@ -122,7 +122,7 @@ func (c *Cluster) connect(config *rest.Config) error {
 	if c.objects, err = resources.New(config); err != nil {
 		return fmt.Errorf("connect to the cluster: %w", err)
 	}
-	c.config, c.client = config, client
+	c.config, c.client = config, sampled{Interface: client}
 	return nil
 }
 

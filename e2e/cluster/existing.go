@@ -70,18 +70,14 @@ func (c *Cluster) UseNodes(slots map[string]string, others ...string) {
 	for slot, node := range slots {
 		c.slots[node] = slot
 	}
-	whole := c.client
-	if before, is := whole.(sampled); is { // it is called again, with other nodes
-		whole = before.Interface
-	}
-	c.client = sampled{Interface: whole, services: c.services, nodes: slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(others, maps.Values(slots)))))}
+	c.client.nodes = slices.Compact(append([]string{}, slices.Sorted(slices.Values(slices.AppendSeq(others, maps.Values(slots))))...))
 }
 
 // WatchServices has users of the Cluster's clients see the Services of all namespaces as one watch knows them, instead of listing
 // them again and again. The watch ends with Close. It is called before UseNodes and DeployClients.
 func (c *Cluster) WatchServices(ctx context.Context) {
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.services, c.stopWatch = wait.Services(watching, c.client), stop
+	c.client.services, c.stopWatch = wait.Services(watching, c.client.Interface), stop
 }
 
 // DeployClients deploys the client pods to a cluster that Connect returned, on the nodes of slots; see UseNodes. The clients

@@ -67,7 +67,7 @@ spec: {ports: []}
 // An injector may put its proxy first; without a name exec then runs there.
 func TestContainerOfAnInjectedPod(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "svclab-x", Name: "p"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "linkerd-proxy"}, {Name: "app"}}}}
-	c := &Cluster{client: fake.NewClientset(pod)}
+	c := &Cluster{client: sampled{Interface: fake.NewClientset(pod)}}
 	for namespace, want := range map[string]string{"svclab-x": "app", ClientsNamespace: "client"} {
 		if got, err := c.containerOf(t.Context(), namespace, "p"); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", namespace, got, err, want)

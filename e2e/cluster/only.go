@@ -11,8 +11,8 @@ import (
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// sampled is a client whose list of all nodes has the named nodes only, and whose list of all Services is as a watch knows them, if there is one. On a
-// cluster of five hundred nodes a snapshot is then as small as on one of six. Every other request goes to the cluster unchanged.
+// sampled is a client whose list of all nodes has the named nodes only, if any are named, and whose list of all Services is as a watch knows them, if
+// there is one. On a cluster of five hundred nodes a snapshot is then as small as on one of six. Every other request goes to the cluster unchanged.
 type sampled struct {
 	kubernetes.Interface
 	nodes    []string
@@ -51,6 +51,9 @@ func (s allServices) List(ctx context.Context, options metav1.ListOptions) (*cor
 }
 
 func (s sampledCore) Nodes() typedv1.NodeInterface {
+	if s.nodes == nil {
+		return s.CoreV1Interface.Nodes()
+	}
 	return sampledNodes{s.CoreV1Interface.Nodes(), s.nodes}
 }
 

@@ -255,6 +255,7 @@ func (c *Cluster) attach(ctx context.Context, want desired) error {
 	if err := c.connect(c.provider.KubernetesRestConfig()); err != nil {
 		return err
 	}
+	c.WatchServices(ctx)
 	for _, container := range have.Others {
 		if container.Name == c.outsideName() {
 			c.outside = container.Networks[name].Addrs

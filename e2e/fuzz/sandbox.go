@@ -203,7 +203,7 @@ func (n *namespace) label(ctx context.Context, in func(pod string) bool) error {
 
 // snapshot implements sandbox.
 func (n *namespace) snapshot(ctx context.Context) (world.World, error) {
-	w, err := world.Take(ctx, n.client(), n.cluster.Dynamic(), n.facts, n.name)
+	w, err := world.Take(ctx, n.client(), n.client().Discovery(), n.cluster.Dynamic(), n.facts, n.name)
 	if err != nil {
 		return world.World{}, fmt.Errorf("take a snapshot: %w", err)
 	}

@@ -264,7 +264,7 @@ func (p *fakeProber) Observe(ctx context.Context, requests []probe.Request) ([]r
 		namespace, _, _ := strings.Cut(r.Target.Service, "/")
 		namespaces = append(namespaces, namespace)
 	}
-	w, err := world.Take(ctx, p.cluster.client, p.cluster.dynamic, facts, namespaces...)
+	w, err := world.Take(ctx, p.cluster.client, p.cluster.client.Discovery(), p.cluster.dynamic, facts, namespaces...)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -102,6 +103,7 @@ type Env struct {
 	Facts    world.Facts
 	Vantages []reach.Vantage
 
+	kinds     discovery.CachedDiscoveryInterface
 	mapper    meta.RESTMapper
 	flows     map[string]Flow
 	journal   journal
@@ -168,7 +170,8 @@ const (
 func (env *Env) Learn(ctx context.Context) error {
 	if env.mapper == nil {
 		// Deferred: it reads the API again for a kind that it does not know, as of a CustomResourceDefinition made later.
-		env.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(env.Cluster.Client().Discovery()))
+		env.kinds = memory.NewMemCacheClient(env.Cluster.Client().Discovery())
+		env.mapper = restmapper.NewDeferredDiscoveryRESTMapper(env.kinds)
 	}
 	facts, err := env.Cluster.Facts(ctx)
 	if err != nil {

@@ -67,8 +67,7 @@ func (env *Env) Quiesce(ctx context.Context) (world.World, error) {
 
 // onObjects wakes a wait when an object changes that decides whether the namespace has settled.
 func (env *Env) onObjects() wait.Option {
-	cluster := env.Cluster
-	return wait.On(cluster.Dynamic(), wait.Deciding(cluster.Client().Discovery(), env.Namespace)...)
+	return wait.On(env.Cluster.Dynamic(), wait.Deciding(env.kinds, env.Namespace)...)
 }
 
 // remindAfter is how long MetalLB may take to report that a node announces a Service: far more than it does. The bound of a
@@ -112,7 +111,7 @@ func (r *reminder) remind(ctx context.Context, env *Env, unannounced []string) e
 // snapshot takes the world as it is now.
 func (env *Env) snapshot(ctx context.Context) (world.World, error) {
 	c := env.Cluster
-	w, err := world.Take(ctx, c.Client(), c.Dynamic(), env.Facts, env.Namespace)
+	w, err := world.Take(ctx, c.Client(), env.kinds, c.Dynamic(), env.Facts, env.Namespace)
 	if err != nil {
 		return world.World{}, fmt.Errorf("take a snapshot: %w", err)
 	}

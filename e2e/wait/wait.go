@@ -132,14 +132,10 @@ func For(ctx context.Context, what string, condition Condition, with ...Option) 
 	if poll == 0 {
 		poll = pollEvery
 	}
+	var stop context.CancelFunc
+	w.watching, stop = context.WithCancel(ctx)
+	defer stop()
 	if len(w.objects) > 0 {
-		watching, stop := context.WithCancel(ctx)
-		defer stop()
-		watch, err := Follow(watching, w.client, w.objects...)
-		if err != nil {
-			return fmt.Errorf("wait for %s: %w", what, err)
-		}
-		w.watch = watch
 		if w.every == 0 {
 			w.every = relook
 		}
@@ -167,7 +163,8 @@ type waiting struct {
 	options
 	what      string
 	condition Condition
-	watch     *Watch // nil without On
+	watching  context.Context //nolint:containedctx // ends with the wait
+	watch     *Watch          // nil without On, and before the first evaluation: most conditions are met at once and need none
 	began     time.Time
 	looked    time.Time // when the last evaluation ended
 	changed   time.Time // when the first change since then was noticed; zero without any
@@ -184,6 +181,11 @@ func (w *waiting) poll(ctx context.Context) (bool, error) {
 		var err error
 		if done, err = w.look(ctx); err != nil {
 			return false, err
+		}
+	}
+	if !done && w.watch == nil && len(w.objects) > 0 {
+		if w.watch, w.failed = Follow(w.watching, w.client, w.objects...); w.failed != nil {
+			return false, w.failed
 		}
 	}
 	w.progress(State{What: w.what, Seen: w.seen, After: time.Since(w.began)})

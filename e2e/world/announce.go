@@ -46,7 +46,7 @@ func takeClaims(ctx context.Context, groups discovery.ServerGroupsInterface, dyn
 	}
 	statuses, err := dyn.Resource(L2StatusResource()).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, false, fmt.Errorf("list %s: %w", L2StatusResource().GroupResource(), err)
+		return nil, false, err
 	}
 	for i := range statuses.Items {
 		if claim, ok := ParseClaim(&statuses.Items[i]); ok {

@@ -7,91 +7,131 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 )
 
 // Take lists all Nodes and Services, and everything else a World holds in the given namespaces. The Services of other namespaces may be
 // as a watch knows them: only the port numbers that they use are needed. The lists are
-// taken one after the other, so a cluster in motion may not agree with itself: see Settled.
-func Take(ctx context.Context, client kubernetes.Interface, dyn dynamic.Interface, facts Facts, namespaces ...string) (World, error) {
+// taken side by side, so a cluster in motion may not agree with itself: see Settled. groups may be cached.
+func Take(ctx context.Context, client kubernetes.Interface, groups discovery.ServerGroupsInterface, dyn dynamic.Interface, facts Facts, namespaces ...string) (World, error) {
 	if len(namespaces) == 0 {
 		return World{}, errors.New("take a snapshot: no namespace was named")
 	}
 	w := World{Facts: facts, Namespaces: slices.Compact(slices.Sorted(slices.Values(namespaces)))}
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return World{}, fmt.Errorf("list nodes: %w", err)
+	var (
+		everywhere []corev1.Service
+		ranges     []networkingv1.ServiceCIDR
+		claims     []Claim
+		known      bool
+		parts      = make([]World, len(w.Namespaces))
+	)
+	group, ctx := errgroup.WithContext(ctx)
+	list := func(what string, do func(options metav1.ListOptions) error) {
+		group.Go(func() error {
+			if err := do(metav1.ListOptions{}); err != nil {
+				return fmt.Errorf("list %s: %w", what, err)
+			}
+			return nil
+		})
 	}
-	w.Nodes = nodes.Items
-	services, err := client.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return World{}, fmt.Errorf("list services of all namespaces: %w", err)
-	}
-	for _, s := range services.Items {
-		if !slices.Contains(w.Namespaces, s.Namespace) {
-			w.Elsewhere = append(w.Elsewhere, s)
+	list("nodes", func(all metav1.ListOptions) error {
+		nodes, err := client.CoreV1().Nodes().List(ctx, all)
+		if err == nil {
+			w.Nodes = nodes.Items
 		}
-	}
-	for _, namespace := range w.Namespaces {
-		if err := w.takeNamespace(ctx, client, namespace); err != nil {
-			return World{}, err
+		return err
+	})
+	list("services of all namespaces", func(all metav1.ListOptions) error {
+		services, err := client.CoreV1().Services(metav1.NamespaceAll).List(ctx, all)
+		if err == nil {
+			everywhere = services.Items
 		}
+		return err
+	})
+	list("servicecidrs", func(all metav1.ListOptions) error {
+		cidrs, err := client.NetworkingV1().ServiceCIDRs().List(ctx, all)
+		if apierrors.IsNotFound(err) { // before Kubernetes 1.33 there are none
+			return nil
+		}
+		if err == nil {
+			ranges = cidrs.Items
+		}
+		return err
+	})
+	list(L2StatusResource().GroupResource().String(), func(metav1.ListOptions) (err error) {
+		claims, known, err = takeClaims(ctx, groups, dyn)
+		return err
+	})
+	for i, namespace := range w.Namespaces {
+		in, part := " of namespace "+namespace, &parts[i]
+		list("pods"+in, func(all metav1.ListOptions) error {
+			pods, err := client.CoreV1().Pods(namespace).List(ctx, all)
+			if err == nil {
+				part.Pods = pods.Items
+			}
+			return err
+		})
+		list("services"+in, func(all metav1.ListOptions) error {
+			services, err := client.CoreV1().Services(namespace).List(ctx, all)
+			if err == nil {
+				part.Services = services.Items
+			}
+			return err
+		})
+		list("endpointslices"+in, func(all metav1.ListOptions) error {
+			endpointSlices, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, all)
+			if err == nil {
+				part.Slices = endpointSlices.Items
+			}
+			return err
+		})
+		list("deployments"+in, func(all metav1.ListOptions) error {
+			deployments, err := client.AppsV1().Deployments(namespace).List(ctx, all)
+			if err == nil {
+				part.Deployments = deployments.Items
+			}
+			return err
+		})
+		list("statefulsets"+in, func(all metav1.ListOptions) error {
+			sets, err := client.AppsV1().StatefulSets(namespace).List(ctx, all)
+			if err == nil {
+				part.StatefulSets = sets.Items
+			}
+			return err
+		})
+		list("daemonsets"+in, func(all metav1.ListOptions) error {
+			daemons, err := client.AppsV1().DaemonSets(namespace).List(ctx, all)
+			if err == nil {
+				part.DaemonSets = daemons.Items
+			}
+			return err
+		})
 	}
-	ranges, err := client.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{})
-	if err != nil && !apierrors.IsNotFound(err) { // before Kubernetes 1.33 there are none
-		return World{}, fmt.Errorf("list servicecidrs: %w", err)
-	}
-	if err == nil {
-		w.Facts.ServiceCIDRs = withRanges(w.Facts.ServiceCIDRs, ranges.Items)
-	}
-	claims, known, err := takeClaims(ctx, client.Discovery(), dyn)
-	if err != nil {
+	if err := group.Wait(); err != nil {
 		return World{}, err
 	}
+	for i := range everywhere {
+		if !slices.Contains(w.Namespaces, everywhere[i].Namespace) {
+			w.Elsewhere = append(w.Elsewhere, everywhere[i])
+		}
+	}
+	for _, part := range parts {
+		w.Pods, w.Services, w.Slices = append(w.Pods, part.Pods...), append(w.Services, part.Services...), append(w.Slices, part.Slices...)
+		w.Deployments, w.StatefulSets = append(w.Deployments, part.Deployments...), append(w.StatefulSets, part.StatefulSets...)
+		w.DaemonSets = append(w.DaemonSets, part.DaemonSets...)
+	}
+	w.Facts.ServiceCIDRs = withRanges(w.Facts.ServiceCIDRs, ranges)
 	if known {
 		w = w.WithClaims(claims)
 	}
 	return w.Sorted(), nil
-}
-
-func (w *World) takeNamespace(ctx context.Context, client kubernetes.Interface, namespace string) error {
-	all := metav1.ListOptions{}
-	pods, err := client.CoreV1().Pods(namespace).List(ctx, all)
-	if err != nil {
-		return fmt.Errorf("list pods of namespace %s: %w", namespace, err)
-	}
-	w.Pods = append(w.Pods, pods.Items...)
-	services, err := client.CoreV1().Services(namespace).List(ctx, all)
-	if err != nil {
-		return fmt.Errorf("list services of namespace %s: %w", namespace, err)
-	}
-	w.Services = append(w.Services, services.Items...)
-	endpointSlices, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, all)
-	if err != nil {
-		return fmt.Errorf("list endpointslices of namespace %s: %w", namespace, err)
-	}
-	w.Slices = append(w.Slices, endpointSlices.Items...)
-	deployments, err := client.AppsV1().Deployments(namespace).List(ctx, all)
-	if err != nil {
-		return fmt.Errorf("list deployments of namespace %s: %w", namespace, err)
-	}
-	w.Deployments = append(w.Deployments, deployments.Items...)
-	sets, err := client.AppsV1().StatefulSets(namespace).List(ctx, all)
-	if err != nil {
-		return fmt.Errorf("list statefulsets of namespace %s: %w", namespace, err)
-	}
-	w.StatefulSets = append(w.StatefulSets, sets.Items...)
-	daemons, err := client.AppsV1().DaemonSets(namespace).List(ctx, all)
-	if err != nil {
-		return fmt.Errorf("list daemonsets of namespace %s: %w", namespace, err)
-	}
-	w.DaemonSets = append(w.DaemonSets, daemons.Items...)
-	return nil
 }
 
 // withRanges adds the ranges of ServiceCIDR objects (KEP-1880) that are not there yet.

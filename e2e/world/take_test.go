@@ -52,7 +52,7 @@ func TestTake(t *testing.T) {
 	client, dyn := clients(true, l2Status("l2-a", "one"), &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status", "metadata": map[string]any{"name": "new", "namespace": "metallb-system"}}})
 	facts := Facts{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}
-	w, err := Take(context.Background(), client, dyn, facts, "demo", "demo")
+	w, err := Take(context.Background(), client, client.Discovery(), dyn, facts, "demo", "demo")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestTakeWithoutMetalLB(t *testing.T) {
 	dyn.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("MetalLB's API was called though the cluster has none")
 	})
-	w, err := Take(context.Background(), client, dyn, Facts{}, "demo")
+	w, err := Take(context.Background(), client, client.Discovery(), dyn, Facts{}, "demo")
 	if err != nil || w.Announcers != nil {
 		t.Errorf("announcers %v, %v", w.Announcers, err)
 	}
@@ -101,13 +101,13 @@ func TestTakeFails(t *testing.T) {
 		client, dyn := clients(true)
 		client.PrependReactor("list", tc.resource, forbidden)
 		dyn.PrependReactor("list", tc.resource, forbidden)
-		_, err := Take(context.Background(), client, dyn, Facts{}, "demo")
+		_, err := Take(context.Background(), client, client.Discovery(), dyn, Facts{}, "demo")
 		if err == nil || !strings.HasPrefix(err.Error(), tc.want+": ") || !strings.Contains(err.Error(), "forbidden") {
 			t.Errorf("%s: %v", tc.resource, err)
 		}
 	}
 	client, dyn := clients(false)
-	if _, err := Take(context.Background(), client, dyn, Facts{}); err == nil {
+	if _, err := Take(context.Background(), client, client.Discovery(), dyn, Facts{}); err == nil {
 		t.Error("a snapshot of no namespace")
 	}
 }

@@ -107,7 +107,7 @@ func about(ctx context.Context, c Cluster, service string, o Options) (explain.C
 			return []observe.Table{t}, nil
 		},
 		Snapshot: func(ctx context.Context) (world.World, error) {
-			w, err := world.Take(ctx, c.Client(), c.Dynamic(), facts, namespace)
+			w, err := world.Take(ctx, c.Client(), c.Client().Discovery(), c.Dynamic(), facts, namespace)
 			_, w.Facts.NodesUseClusterDNS = w.DNSService()                     // package observe sends their lookups there
 			w.Facts.LoadBalancer = w.Facts.LoadBalancer || w.Announcers != nil // there is a MetalLB
 			return w, err

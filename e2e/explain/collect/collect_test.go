@@ -153,7 +153,7 @@ func (p *asPredicted) Observe(ctx context.Context, requests []probe.Request) ([]
 	p.requests = append(p.requests, requests...)
 	facts, _ := p.cluster.Facts(ctx)
 	facts.NodesUseClusterDNS = true
-	w, err := world.Take(ctx, p.cluster.client, p.cluster.dynamic, facts, "demo")
+	w, err := world.Take(ctx, p.cluster.client, p.cluster.client.Discovery(), p.cluster.dynamic, facts, "demo")
 	if err != nil {
 		return nil, err
 	}
