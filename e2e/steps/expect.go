@@ -58,19 +58,9 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 	if err := env.flushNeighbours(bounded, e); err != nil {
 		return report, err
 	}
-	// A report that is lost after the objects have settled: see reminder. The bound of convergence is longer.
-	lost := reminder{bound: time.Now().Add(lostAfter)}
 	result, err := observe.Engine{
 		Policy: env.Policy, Prober: env.Prober, Timeouts: env.Settings.Timeouts, Within: env.step.Within.Or(env.convergence()), Progress: env.Progress.Say,
-		Snapshot: func(ctx context.Context) (world.World, error) {
-			ctx, cancel := context.WithTimeoutCause(ctx, env.Settings.StepTimeout, ErrTimeout)
-			defer cancel()
-			w, err := env.snapshot(ctx)
-			if err == nil && lost.due() && !env.Policy.AcceptIdle && !slices.Contains(allow, "pending") {
-				err = lost.remind(ctx, env, w.Unannounced(env.Namespace))
-			}
-			return w, err
-		},
+		Snapshot: env.reminding(env.snapshot, allow),
 		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
 			return func(v reach.Vantage, t reach.Target) reach.Prediction { return env.Predict(w, v, t) }
 		},
@@ -85,6 +75,21 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 		err = reach.Failf("%s", strings.Join(lines, "; "))
 	}
 	return report, err
+}
+
+// reminding bounds a snapshot, and reminds MetalLB of a report that is lost after the objects have settled: see reminder. The
+// bound of convergence is longer than lostAfter.
+func (env *Env) reminding(snapshot func(context.Context) (world.World, error), allow []string) func(context.Context) (world.World, error) {
+	lost := reminder{bound: time.Now().Add(lostAfter)}
+	return func(ctx context.Context) (world.World, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, env.Settings.StepTimeout, ErrTimeout)
+		defer cancel()
+		w, err := snapshot(ctx)
+		if err == nil && lost.due() && !env.Policy.AcceptIdle && !slices.Contains(allow, "pending") {
+			err = lost.remind(ctx, env, w.Unannounced(env.Namespace))
+		}
+		return w, err
+	}
 }
 
 // tables matches the named tables with a snapshot.
