@@ -160,16 +160,7 @@ func (c *Cluster) removeClients(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("remove the namespace %s: %w", ClientsNamespace, err)
 	}
-	return c.await(ctx, "the namespace "+ClientsNamespace+" to be removed", namespaceGoneIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
-		namespace, err := c.client.CoreV1().Namespaces().Get(ctx, ClientsNamespace, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return true, "", nil
-		}
-		if err != nil {
-			return false, "", err
-		}
-		return false, "it is " + strings.ToLower(string(namespace.Status.Phase)), nil
-	}))
+	return c.await(ctx, "the namespace "+ClientsNamespace+" to be removed", namespaceGoneIn, wait.Gone(c.client, ClientsNamespace))
 }
 
 // existingFacts reads what a cluster that svclab did not make says of itself: its proxy mode (see ProxyMode), the pod

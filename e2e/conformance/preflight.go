@@ -51,13 +51,7 @@ func (p *Plan) preflight(ctx context.Context, c *cluster.Cluster) (err error) {
 			err = errors.Join(err, fmt.Errorf("delete namespace %s: %w", made.Name, gone))
 		}
 		if err = cmp.Or(err, context.Cause(ctx)); err != nil { // the run ends here, so no later sweep waits for the namespace
-			err = errors.Join(err, wait.For(cleaning, "namespace "+made.Name+" to be removed", wait.Retry(func(ctx context.Context) (bool, string, error) {
-				_, gone := namespaces.Get(ctx, made.Name, metav1.GetOptions{})
-				if apierrors.IsNotFound(gone) {
-					return true, "", nil
-				}
-				return false, "it is being deleted", gone
-			})))
+			err = errors.Join(err, wait.For(cleaning, "namespace "+made.Name+" to be removed", wait.Gone(c.Client(), made.Name)))
 		}
 	}()
 	examples, err := p.examples()

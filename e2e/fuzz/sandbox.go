@@ -109,17 +109,7 @@ func (n *namespace) close(ctx context.Context) error {
 		return fmt.Errorf("delete namespace %s: %w", n.name, err)
 	}
 	namespaces := wait.Objects{Resource: corev1.SchemeGroupVersion.WithResource("namespaces"), Name: n.name}
-	return wait.For(ctx, "namespace "+n.name+" to be gone", func(ctx context.Context) (bool, string, error) {
-		left, err := n.client().CoreV1().Namespaces().Get(ctx, n.name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			return true, "", nil
-		case err != nil:
-			return false, err.Error(), nil
-		default:
-			return false, string(left.Status.Phase), nil
-		}
-	}, wait.On(n.cluster.Dynamic(), namespaces))
+	return wait.For(ctx, "namespace "+n.name+" to be gone", wait.Gone(n.client(), n.name), wait.On(n.cluster.Dynamic(), namespaces))
 }
 
 // apply implements sandbox.

@@ -3,10 +3,13 @@ package wait
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apimachinerywait "k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 	"sigs.k8s.io/e2e-framework/klient/wait/conditions"
@@ -63,6 +66,20 @@ func List[L k8s.ObjectList](r *resources.Resources, namespace string, list L, ju
 		}
 		done, seen := judge(list)
 		return done, seen, nil
+	})
+}
+
+// Gone is the condition that a namespace does not exist any more.
+func Gone(client kubernetes.Interface, namespace string) Condition {
+	return Retry(func(ctx context.Context) (bool, string, error) {
+		found, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return true, "", nil
+		case err != nil:
+			return false, "", err
+		}
+		return false, "it is " + strings.ToLower(string(found.Status.Phase)), nil
 	})
 }
 

@@ -13,7 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 	"sigs.k8s.io/e2e-framework/klient/wait/conditions"
 )
@@ -163,5 +166,21 @@ func TestUpstream(t *testing.T) {
 	}
 	if done, seen, err := Retry(ready)(t.Context()); done || seen != "" || !errors.As(err, &unseen{}) || !apierrors.IsNotFound(err) {
 		t.Errorf("%t, %q, %v", done, seen, err)
+	}
+}
+
+// A namespace is gone when the API server says so, and not when it does not answer.
+func TestGone(t *testing.T) {
+	client := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}, Status: corev1.NamespaceStatus{Phase: corev1.NamespaceTerminating}})
+	gone := Gone(client, "ns")
+	if done, seen, err := gone(t.Context()); done || seen != "it is terminating" || err != nil {
+		t.Errorf("it is there: %v, %q, %v", done, seen, err)
+	}
+	client.PrependReactor("get", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("no answer") })
+	if done, _, err := gone(t.Context()); done || !errors.As(err, new(unseen)) {
+		t.Errorf("no answer: %v, %v", done, err)
+	}
+	if done, _, err := Gone(fake.NewClientset(), "ns")(t.Context()); !done || err != nil {
+		t.Errorf("it is gone: %v, %v", done, err)
 	}
 }
