@@ -2,11 +2,14 @@ package cluster
 
 import (
 	"encoding/base64"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Extras are what the namespaces and pods of svclab have in a cluster that it did not make, in addition to what the manifests
@@ -18,6 +21,25 @@ type Extras struct {
 	PriorityClass string
 	// PullSecret is a config.json of Docker with the credentials of registries. Empty: none.
 	PullSecret string
+}
+
+// Check returns what the API server would refuse.
+func (e Extras) Check() error {
+	for _, field := range []struct {
+		flag  string
+		all   map[string]string
+		value func(string) []string
+	}{{"--label", e.Labels, validation.IsValidLabelValue}, {"--annotation", e.Annotations, func(string) []string { return nil }}} {
+		for _, key := range slices.Sorted(maps.Keys(field.all)) {
+			if wrong := append(validation.IsQualifiedName(key), field.value(field.all[key])...); len(wrong) > 0 {
+				return fmt.Errorf("%s %s=%s: %s", field.flag, key, field.all[key], strings.Join(wrong, "; "))
+			}
+		}
+	}
+	if wrong := validation.IsDNS1123Subdomain(e.PriorityClass); e.PriorityClass != "" && len(wrong) > 0 {
+		return fmt.Errorf("--priority-class %s: %s", e.PriorityClass, strings.Join(wrong, "; "))
+	}
+	return nil
 }
 
 // pullSecret is the Secret with Extras.PullSecret.

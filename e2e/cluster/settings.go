@@ -82,14 +82,24 @@ func Defaults() Settings {
 		Engine: docker.New(""), Log: io.Discard}
 }
 
+// CheckName is the part of Validate that is about the name, by which files and containers are found too.
+func (s Settings) CheckName() error {
+	if !regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`).MatchString(s.Name) {
+		return bad("the cluster name", s.Name, "at most 40 lower-case letters, digits and hyphens, with no hyphen first or last")
+	}
+	return nil
+}
+
+func bad(name, value, allowed string) error {
+	return problem(ErrSettings, "use "+allowed, "%s %q is not known", name, value)
+}
+
 // Validate returns a *Problem that is ErrSettings for the first setting that is not allowed.
 func (s Settings) Validate() error {
-	bad := func(name, value, allowed string) error {
-		return problem(ErrSettings, "use "+allowed, "%s %q is not known", name, value)
+	if err := s.CheckName(); err != nil {
+		return err
 	}
 	switch {
-	case !regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`).MatchString(s.Name):
-		return bad("the cluster name", s.Name, "at most 40 lower-case letters, digits and hyphens, with no hyphen first or last")
 	case !slices.Contains([]string{NFTables, IPTables}, s.ProxyMode):
 		return bad("the kube-proxy mode", s.ProxyMode, "nftables or iptables")
 	case !slices.Contains([]string{IPv4, Dual}, s.Family):

@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -35,6 +38,25 @@ type ClientOptions struct {
 	NodesFromHere, InPod bool
 	// Extras are added to the namespaces and pods of the run.
 	Extras cluster.Extras
+}
+
+// Check returns what is wrong with the options, as far as that is known without the cluster.
+func (o ClientOptions) Check() error {
+	switch {
+	case o.Image != "" && o.Registry != "":
+		return errors.New("--image names a complete image, so --image-registry has no effect; use one of them")
+	case o.Sample < 1:
+		return fmt.Errorf("--sample %d is no number of nodes; use 1 or more", o.Sample)
+	case strings.Contains(o.Registry, "://"):
+		return fmt.Errorf("--image-registry %s is a URL; name a registry such as registry.example.com/mirror", o.Registry)
+	}
+	if _, err := name.ParseReference(cmp.Or(o.Image, "agnhost")); err != nil {
+		return fmt.Errorf("--image: %w; name an image such as registry.example.com/agnhost:2.53", err)
+	}
+	if _, err := name.NewRepository(cmp.Or(strings.TrimSuffix(o.Registry, "/"), "registry.k8s.io") + "/agnhost"); err != nil {
+		return fmt.Errorf("--image-registry: %w; name a registry such as registry.example.com/mirror", err)
+	}
+	return o.Extras.Check()
 }
 
 // DefaultSample is the default size of the sample. Most scenarios need three nodes; more nodes find more differences.

@@ -62,13 +62,8 @@ type Plan struct {
 // *MissingError if the user lacks permissions, and ErrContradiction if declared features are impossible.
 func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o Options) (Plan, error) {
 	p := Plan{Options: o}
-	if err := o.Features.check(o.Profile); err != nil {
+	if err := o.Check(); err != nil {
 		return p, err
-	}
-	for _, id := range o.Only {
-		if !slices.Contains(o.behaviours(), id) {
-			return p, fmt.Errorf("profile %s has no behaviour %q; it has %s", o.Profile, id, strings.Join(o.behaviours(), ", "))
-		}
 	}
 	wanted := Permissions()
 	if o.Extras.PullSecret != "" {
@@ -114,6 +109,19 @@ func (p *Plan) chooseNodes(ctx context.Context, contextName string) error {
 	p.features = append(noFeature(p.Features), families)
 	p.Cluster = describe(contextName, p.version, p.Sample, chosen, families.Present || len(p.ranges) == 2, p.ranges)
 	return nil
+}
+
+// Check returns what is wrong with the options, as far as that is known without the cluster.
+func (o Options) Check() error {
+	if err := o.Features.check(o.Profile); err != nil {
+		return err
+	}
+	for _, id := range o.Only {
+		if !slices.Contains(o.behaviours(), id) {
+			return fmt.Errorf("profile %s has no behaviour %q; it has %s", o.Profile, id, strings.Join(o.behaviours(), ", "))
+		}
+	}
+	return o.ClientOptions.Check()
 }
 
 // behaviours returns the IDs of the profile's behaviours.

@@ -115,6 +115,9 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 	if err := c.Check(); err != nil {
 		return cluster.Settings{}, err
 	}
+	if err := os.MkdirAll(c.Output, 0o755); err != nil {
+		return cluster.Settings{}, fmt.Errorf("--output=%s: %w; name a folder that can be written", c.Output, err)
+	}
 	s := c.settings()
 	machine, err := Prepare(ctx, c.options())
 	if err != nil {
@@ -127,10 +130,14 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 // Engine returns the settings with the engine that is in use, for taking a cluster down: nothing is built or started.
 func (c Config) Engine(ctx context.Context) (cluster.Settings, error) {
 	s := cluster.Defaults()
+	s.Name = c.Name
+	if err := s.CheckName(); err != nil {
+		return s, err
+	}
 	host, err := Engine(ctx, c.options())
 	if err != nil {
 		return cluster.Settings{}, err
 	}
-	s.Name, s.Output, s.Log, s.Use, s.Engine = c.Name, c.Output, c.Log, c.Use, docker.New(host)
+	s.Output, s.Log, s.Use, s.Engine = c.Output, c.Log, c.Use, docker.New(host)
 	return s, nil
 }

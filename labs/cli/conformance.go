@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -147,10 +148,10 @@ func (e *extrasFlags) read() (cluster.Extras, error) {
 	}
 	config, err := os.ReadFile(e.pullSecret)
 	if err != nil {
-		return extras, fmt.Errorf("--pull-secret: %w", err)
+		return extras, fmt.Errorf("--pull-secret: %w; name a config.json of Docker", err)
 	}
 	if !json.Valid(config) {
-		return extras, fmt.Errorf("--pull-secret: %s is no config.json of Docker", e.pullSecret)
+		return extras, fmt.Errorf("--pull-secret: %s is not JSON; name a config.json of Docker", e.pullSecret)
 	}
 	extras.PullSecret = string(config)
 	return extras, nil
@@ -188,22 +189,24 @@ func (f conformanceFlags) options() (conformance.Options, error) {
 		return conformance.Options{}, errors.New("--in-cluster and --kubeconfig name two clusters; use one of them")
 	case profile != scenario.Core && profile != scenario.Extended:
 		return conformance.Options{}, fmt.Errorf("--profile %s is unknown; use core or extended", f.profile)
-	case f.image != "" && f.registry != "":
-		return conformance.Options{}, errors.New("--image names a complete image, so --image-registry has no effect; use one of them")
-	case f.sample < 1:
-		return conformance.Options{}, fmt.Errorf("--sample %d is no number of nodes", f.sample)
-	case f.within < time.Minute:
-		return conformance.Options{}, fmt.Errorf("--time-limit %s is too short for a run; 1m is the least", f.within)
+	case f.within < time.Minute || f.within > 7*24*time.Hour:
+		return conformance.Options{}, fmt.Errorf("--time-limit %s: use 1m to 168h", f.within)
 	case f.addressWithin <= 0:
-		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time", f.addressWithin)
+		return conformance.Options{}, fmt.Errorf("--load-balancer-within %s is no time; use one such as 15s", f.addressWithin)
+	case f.output == "":
+		return conformance.Options{}, errors.New("--output is empty; name a folder for the reports")
+	}
+	if _, err := exec.LookPath(f.kubectl); err != nil && f.kubectl != "kubectl" {
+		return conformance.Options{}, fmt.Errorf("--kubectl: %w; name the program, or install it", err)
 	}
 	extras, err := f.extras.read()
 	if err != nil {
 		return conformance.Options{}, err
 	}
-	return conformance.Options{Profile: profile, Features: features, Only: f.only,
+	options := conformance.Options{Profile: profile, Features: features, Only: f.only,
 		ClientOptions: conformance.ClientOptions{Image: f.image, Registry: f.registry, Sample: f.sample, Seed: f.seed, NodesFromHere: f.nodesFromHere, InPod: f.inCluster, Extras: extras},
-		AddressWithin: f.addressWithin, Within: f.within, PublicBalancers: f.publicBalancers, Kubectl: f.kubectl, Reproduce: f.command()}, nil
+		AddressWithin: f.addressWithin, Within: f.within, PublicBalancers: f.publicBalancers, Kubectl: f.kubectl, Reproduce: f.command()}
+	return options, options.Check()
 }
 
 // command returns the command line that repeats the run. It leaves out the kubeconfig's folder, which a report need not
@@ -274,6 +277,11 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	scenarios, err := a.scenarios(nil)
 	if err != nil {
 		return err
+	}
+	if !f.dryRun && !f.clean {
+		if err := os.MkdirAll(f.output, 0o755); err != nil {
+			return fmt.Errorf("--output=%s: %w; name a folder that can be written", f.output, err)
+		}
 	}
 	if f.inCluster {
 		folder, err := os.MkdirTemp("", "svclab-")

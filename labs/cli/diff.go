@@ -49,15 +49,17 @@ Exit codes: 0 no regression, 1 a regression, 2 a file could not be read.`,
 	return cmd
 }
 
+const resultFile = "name a result.json or conformance.yaml that svclab wrote"
+
 func readRun(path string) (report.Run, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return report.Run{}, fmt.Errorf("read a result: %w; name a result.json or conformance.yaml that svclab wrote", err)
+		return report.Run{}, fmt.Errorf("read a result: %w; %s", err, resultFile)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	run, err := report.Read(file)
 	if err != nil {
-		return report.Run{}, fmt.Errorf("read %s: %w", path, err)
+		return report.Run{}, fmt.Errorf("read %s: %w; %s", path, err, resultFile)
 	}
 	return run, nil
 }

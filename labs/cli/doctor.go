@@ -24,6 +24,9 @@ itself, "missing" must be fixed first: the line says how. Exit code 2 if somethi
 }
 
 func (a *app) examine(ctx context.Context) error {
+	if err := a.Config.Check(); err != nil {
+		return err
+	}
 	missing := 0
 	for _, finding := range setup.Examine(ctx, a.Config) {
 		line := fmt.Sprintf("%-8s %-12s %s", finding.State, finding.What, finding.Found)

@@ -10,18 +10,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/onsi/ginkgo/v2/types"
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/tether"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/lesson"
@@ -121,10 +121,11 @@ func (a *app) suite(ctx context.Context, s suite, settings cluster.Settings, loc
 // forRun makes the machine ready for a run of the suite and takes its cluster's lock. It begins a run: see cluster.Use.
 func (a *app) forRun(ctx context.Context, s suite) (settings cluster.Settings, lock *cluster.Lock, err error) {
 	// What cannot be right is refused before anything is built.
-	if err := s.check(); err != nil {
+	all, err := a.scenarios(nil)
+	if err != nil {
 		return settings, nil, err
 	}
-	if _, err := a.scenarios(nil); err != nil {
+	if _, err := s.choose(all); err != nil {
 		return settings, nil, err
 	}
 	a.Config.Use.Run = rand.Text()[:8]
@@ -138,41 +139,33 @@ func (a *app) forRun(ctx context.Context, s suite) (settings cluster.Settings, l
 	if err != nil {
 		return settings, lock, nil // the suite creates it, or says why not
 	}
-	open, err := openExercises(ctx, there.Client())
-	if err == nil && len(open) > 0 {
-		err = fmt.Errorf("an exercise of svclab learn is open in cluster %s, whose Services the scenarios would meet (namespace %s); use another cluster (--name), or delete this one: svclab down",
-			settings.Name, strings.Join(open, ", "))
-	}
-	if err != nil {
+	if err := lesson.NoneOpen(ctx, there.Client(), settings.Name); err != nil {
 		return settings, nil, errors.Join(err, lock.Release())
 	}
 	return settings, lock, nil
 }
 
-// check returns what is wrong with the flags of a run.
-func (s suite) check() error {
-	if s.procs < 1 {
-		return fmt.Errorf("--procs=%d: at least one spec must run at once", s.procs)
+// choose returns the scenarios that the flags of a run leave, or what is wrong with the flags.
+func (s suite) choose(all []scenario.Scenario) ([]scenario.Scenario, error) {
+	if err := console.CheckProcs(s.procs); err != nil {
+		return nil, err
 	}
-	if _, err := regexp.Compile(s.focus); err != nil {
-		return fmt.Errorf("--focus: %w", err)
-	}
-	return nil
-}
-
-// openExercises lists the namespaces of exercises that learners have open in a cluster.
-func openExercises(ctx context.Context, client kubernetes.Interface) ([]string, error) {
-	namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: lesson.ExerciseLabel})
+	focus, err := regexp.Compile(s.focus)
 	if err != nil {
-		return nil, fmt.Errorf("look for exercises in the cluster: %w", err)
+		return nil, fmt.Errorf("--focus: %w", err)
 	}
-	var open []string
-	for _, n := range namespaces.Items {
-		if strings.HasPrefix(n.Name, lesson.Prefix) {
-			open = append(open, n.Name)
-		}
+	matches, err := types.ParseLabelFilter(s.labels)
+	if err != nil {
+		return nil, fmt.Errorf("--label-filter=%s is no label filter of Ginkgo; write one such as 'scenario:nodeport || clusterip.basic'", s.labels)
 	}
-	return open, nil
+	chosen := slices.DeleteFunc(slices.Clone(all), func(one scenario.Scenario) bool {
+		return !matches(append(slices.Clone(one.Behaviours), "scenario:"+one.Name)) || !focus.MatchString(one.Name+": "+one.Title)
+	})
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("--label-filter=%s and --focus=%s leave no scenario; svclab verify --list shows all, and their labels are scenario:NAME and the behaviours that they verify",
+			s.labels, s.focus)
+	}
+	return chosen, nil
 }
 
 // ginkgo runs the suite in the checkout. Its processes write their progress to one file, which is shown as it grows: the

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/conformance"
@@ -100,6 +101,9 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
 	a.ClusterFlags(cmd)
 	lab := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if f.kubeconfig == "" && cmd.Flags().Changed("kubeconfig") {
+			return errors.New("--kubeconfig is empty; name a file, or leave the flag out for the lab's own cluster")
+		}
 		if f.kubeconfig == "" {
 			var err error
 			cmd.Flags().Visit(func(flag *pflag.Flag) {
@@ -132,20 +136,16 @@ func addressKinds() []string {
 // intent checks the flags and returns the intent that they state.
 func (f explainFlags) intent() (explain.Intent, error) {
 	h := explain.Intent{From: f.from, At: reach.TargetKind(f.at), Port: f.port, Protocol: reach.Protocol(strings.ToUpper(f.protocol)), Spread: f.spread}
-	kind, _, _ := strings.Cut(f.from, "/")
+	kind, node, one := strings.Cut(f.from, "/")
 	switch {
 	case f.at != "" && !slices.Contains(addressKinds(), f.at):
 		return h, fmt.Errorf("--at %s is no kind of address; the kinds are %s", f.at, strings.Join(addressKinds(), ", "))
-	case f.from != "" && !slices.Contains([]reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host}, reach.VantageKind(kind)):
+	case f.from != "" && !slices.Contains([]reach.VantageKind{reach.Pod, reach.Node, reach.Outside, reach.Host}, reach.VantageKind(kind)) || one && node == "":
 		return h, fmt.Errorf("--from %s is no vantage; use pod, node, outside or host, or one of them, as node/worker", f.from)
 	case f.protocol != "" && !slices.Contains([]reach.Protocol{reach.TCP, reach.UDP, reach.SCTP}, h.Protocol):
 		return h, fmt.Errorf("--protocol %s is not TCP, UDP or SCTP", f.protocol)
-	case f.clients.Image != "" && f.clients.Registry != "":
-		return h, errors.New("--image names a complete image, so --image-registry has no effect; use one of them")
-	case f.clients.Sample < 1:
-		return h, fmt.Errorf("--sample %d is no number of nodes", f.clients.Sample)
 	}
-	return h, nil
+	return h, f.clients.Check()
 }
 
 // qualified returns the Service as "namespace/name".
@@ -154,19 +154,22 @@ func (f explainFlags) qualified(arg string) (string, error) {
 	if !found {
 		namespace, name = f.namespace, arg
 	}
-	if namespace == "" || name == "" || strings.Contains(name, "/") {
-		return "", fmt.Errorf("%q is no Service; name it as NAMESPACE/SERVICE, or SERVICE in the namespace of --namespace", arg)
+	if len(validation.IsDNS1123Label(namespace))+len(validation.IsDNS1123Label(name)) > 0 {
+		return "", fmt.Errorf("%q in namespace %q is no Service; name it as NAMESPACE/SERVICE, or SERVICE in the namespace of --namespace", name, namespace)
 	}
 	return namespace + "/" + name, nil
 }
 
 func (a *app) runExplain(cmd *cobra.Command, arg string, f explainFlags) error {
 	ctx := cmd.Context()
-	intent, err := f.intent()
+	service, err := f.qualified(arg)
 	if err != nil {
 		return err
 	}
-	service, err := f.qualified(arg)
+	if f.clients.Extras, err = f.extras.read(); err != nil {
+		return err
+	}
+	intent, err := f.intent()
 	if err != nil {
 		return err
 	}
@@ -210,9 +213,6 @@ func (a *app) explainLab(ctx context.Context, service string, intent explain.Int
 func (a *app) explainExisting(ctx context.Context, service string, intent explain.Intent, f explainFlags) (found explain.Case, err error) {
 	scenarios, err := a.scenarios(nil) // they name the client pods' image
 	if err != nil {
-		return found, err
-	}
-	if f.clients.Extras, err = f.extras.read(); err != nil {
 		return found, err
 	}
 	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: time.Hour, Extras: f.clients.Extras, Log: a.Err})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +56,11 @@ func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, 
 		runs    []app
 		trouble error
 	)
+	for _, list := range [][]string{modes, families} {
+		if sorted := slices.Sorted(slices.Values(list)); len(slices.Compact(sorted)) < len(list) {
+			return fmt.Errorf("%s names one twice; name each once", strings.Join(list, ","))
+		}
+	}
 	for _, family := range families {
 		for _, mode := range modes {
 			one := *a

@@ -18,6 +18,7 @@ import (
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/labs/cli/console"
+	"github.com/svclab/svclab/labs/lesson"
 )
 
 func (a *app) mutants() *cobra.Command {
@@ -93,7 +94,7 @@ func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err
 		defer cancel()
 		err = errors.Join(err, made.Close(clean))
 	}()
-	if err := a.warn(ctx, made); err != nil {
+	if err := lesson.NoneOpen(ctx, made.Client(), made.Name()); err != nil {
 		return err
 	}
 	if why := made.Lacks(scenario.NodeControl); why != "" {

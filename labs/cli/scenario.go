@@ -21,8 +21,6 @@ func (a *app) scenario() *cobra.Command {
 		Short:   "Write scenarios: see svclab scenario new",
 		Long:    "For people who write scenarios, the tests in manifests/scenarios. CONTRIBUTING.md has the recipe.",
 		Example: "  svclab scenario new topology-hints",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.scenarioNew())
 	return cmd

@@ -36,8 +36,11 @@ comparison as text and JSON, and the specs' own log. The specs are those of the 
 Exit codes: 0 all passed, 1 a spec or a scenario failed, 2 no verdict was possible.`,
 		Example: "  svclab upstream\n  svclab upstream clusterip nodeport\n  svclab upstream --ours=false --timeout 40m",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if procs < 1 || timeout <= 0 {
-				return fmt.Errorf("--procs=%d --timeout=%s: both must be more than 0", procs, timeout)
+			if err := console.CheckProcs(procs); err != nil {
+				return err
+			}
+			if timeout <= 0 {
+				return fmt.Errorf("--timeout=%s: use a time of more than 0, such as 20m", timeout)
 			}
 			if len(args) > 0 && !ours {
 				return fmt.Errorf("--ours=false leaves out every scenario, and %s was named: give one or the other", strings.Join(args, ", "))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
+	"github.com/svclab/svclab/labs/lesson"
 )
 
 func (a *app) verify() *cobra.Command {
@@ -114,22 +114,12 @@ func (a *app) lab(ctx context.Context) (lab.Cluster, report.Cluster, error) {
 	if err != nil {
 		return lab.Cluster{}, report.Cluster{}, err
 	}
-	if err := a.warn(ctx, attached); err != nil {
+	if err := lesson.NoneOpen(ctx, attached.Client(), attached.Name()); err != nil {
 		return lab.Cluster{}, report.Cluster{}, err
 	}
 	found := lab.Cluster{Cluster: attached}
 	described, err := found.Describe(ctx)
 	return found, described, err
-}
-
-// warn says that an exercise is open in the cluster, if so.
-func (a *app) warn(ctx context.Context, c *cluster.Cluster) error {
-	open, err := openExercises(ctx, c.Client())
-	if err == nil && len(open) > 0 {
-		_, err = fmt.Fprintf(a.Err, "svclab: warning: an exercise of svclab learn is open in cluster %s (namespace %s): its Services and those of the scenarios may meet\n",
-			c.Name(), strings.Join(open, ", "))
-	}
-	return err
 }
 
 // publish writes the run's files, prints it, and returns its verdict.

@@ -94,6 +94,7 @@ const (
 	SolutionPick Message = "Answer of %s: %s" + zh + "%s 的答案：%s"
 	Debrief      Message = "What happened" + zh + "回顾"
 
+	Stopped     Message = "The exercise is gone from the cluster. Your progress is kept; to set it up again: svclab learn start" + zh + "练习已从集群中移除，进度保留。要重新布置：svclab learn start"
 	ResetDone   Message = "The exercise is as it was at its start. Your progress is kept." + zh + "练习已恢复到开始时的样子，进度保留。"
 	NotPassed   Message = "You have not passed exercise %s yet; it stays on your list." + zh + "练习 %s 还没有通过，会留在列表里。"
 	NoCurrent   Message = "you have not started an exercise; to start one: svclab learn start" + zh + "现在没有正在做的练习；开始一题：svclab learn start"

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
@@ -210,6 +211,26 @@ func (r Environment) Begun(ctx context.Context) ([]string, error) {
 		names = append(names, namespace.Name)
 	}
 	return names, nil
+}
+
+// NoneOpen returns an error if a learner has an exercise open in a cluster, which has that name. What tries Services in the
+// whole cluster asks this first: its Services and the exercise's would meet, and the exercise's objects are the learner's.
+func NoneOpen(ctx context.Context, client kubernetes.Interface, cluster string) error {
+	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ExerciseLabel})
+	if err != nil {
+		return fmt.Errorf("look for exercises in the cluster: %w", err)
+	}
+	var open []string
+	for _, namespace := range list.Items {
+		if strings.HasPrefix(namespace.Name, Prefix) {
+			open = append(open, namespace.Name)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return fmt.Errorf("an exercise of svclab learn is open in cluster %s (namespace %s), whose Services and those of this command would meet; leave the exercise: svclab learn stop; or use another cluster: --name",
+		cluster, strings.Join(open, ", "))
 }
 
 // Missing returns the first of the exercise's namespaces that does not exist, is being deleted, or was not created by svclab.

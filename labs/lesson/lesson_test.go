@@ -17,6 +17,7 @@ import (
 	discoveryfake "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
@@ -359,5 +360,27 @@ func TestWatched(t *testing.T) {
 	e.Cluster = []scenario.Ref{{Kind: "flyingcarpet", Name: "*"}}
 	if _, err := r.watched(e, "learn-16"); err == nil || !strings.Contains(err.Error(), "flyingcarpet") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Only an exercise that a learner does keeps other commands away: no proof, and no scenario.
+func TestNoneOpen(t *testing.T) {
+	space := func(name, label string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{label: "04"}}}
+	}
+	client := fake.NewClientset(space("prove-04-bcdfg", ExerciseLabel), space("learn-of-somebody", "app"), space("svclab-nodeport", "svclab.io/scenario"))
+	if err := NoneOpen(t.Context(), client, "lab"); err != nil {
+		t.Errorf("no exercise is open: %v", err)
+	}
+	if err := client.Tracker().Add(space("learn-04", ExerciseLabel)); err != nil {
+		t.Fatal(err)
+	}
+	err := NoneOpen(t.Context(), client, "lab")
+	if err == nil || !strings.Contains(err.Error(), "cluster lab (namespace learn-04)") || !strings.Contains(err.Error(), "svclab learn stop") {
+		t.Errorf("exercise 04 is open: %v", err)
+	}
+	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("no answer") })
+	if err := NoneOpen(t.Context(), client, "lab"); err == nil {
+		t.Error("a cluster that does not answer has no exercise open")
 	}
 }

@@ -71,7 +71,7 @@ func Class(files []string) ([]Member, error) {
 		case errors.As(err, &bad):
 			return nil, fmt.Errorf("the export %s is %w; have the learner run svclab learn export again, or leave the file out", file, err)
 		case err != nil:
-			return nil, fmt.Errorf("read an export: %w", err)
+			return nil, fmt.Errorf("read an export: %w; name files that svclab learn export printed", err)
 		}
 		name := p.Learner
 		if name == "" {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -37,7 +38,8 @@ func isClusterFlag(name string) bool {
 }
 
 // ClusterFlags gives cmd the named flags that describe the lab's cluster, or all of them if none is named. It has Config set
-// before cmd runs: a flag that is given wins over its environment variable, and that over the default.
+// before cmd runs, and checked if cmd needs the cluster that they describe: a flag that is given wins over its environment
+// variable, and that over the default.
 func (a *App) ClusterFlags(cmd *cobra.Command, names ...string) {
 	d := cluster.Defaults()
 	defaults := setup.Config{Name: d.Name, ProxyMode: d.ProxyMode, Family: d.Family, Images: "auto", Workers: d.Workers, HostPort: int(d.HostPort)}
@@ -53,6 +55,27 @@ func (a *App) ClusterFlags(cmd *cobra.Command, names ...string) {
 		}
 	}
 	a.NeedsCheckout(cmd)
+	if cmd.Flags().Lookup("workers") == nil { // it needs no cluster as the flags describe it
+		return
+	}
+	configure := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if err := configure(cmd, args); err != nil {
+			return err
+		}
+		return a.Config.Check()
+	}
+}
+
+// mostProcs bounds how many processes a flag can ask for.
+const mostProcs = 64
+
+// CheckProcs checks a flag --procs.
+func CheckProcs(n int) error {
+	if n < 1 || n > mostProcs {
+		return fmt.Errorf("--procs=%d: use 1 to %d", n, mostProcs)
+	}
+	return nil
 }
 
 // variable is the environment variable of a flag.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"testing/fstest"
 
 	"github.com/spf13/cobra"
 )
@@ -12,14 +13,13 @@ import (
 // Each flag sets the setting that its environment variable sets, and wins over it.
 func TestClusterFlags(t *testing.T) {
 	t.Setenv("SVCLAB_ROOT", "../../..")
-	for i, f := range clusterFlags() {
-		one, other := "one", "other"
-		if f.number != nil {
-			one, other = strconv.Itoa(40+i), strconv.Itoa(60+i)
-		}
+	values := map[string][2]string{"name": {"one", "other"}, "mode": {"nftables", "iptables"}, "family": {"ipv4", "dual"}, "kubernetes": {"1.36", "1.37"},
+		"images": {"pull", "build"}, "workers": {"4", "6"}, "host-port": {"30001", "30002"}, "output": {"one", "other"}}
+	for _, f := range clusterFlags() {
+		one, other := values[f.name][0], values[f.name][1]
 		t.Setenv(variable(f.name), one)
 		run := func(args ...string) (got, given string) {
-			a := &App{Streams: Streams{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}}
+			a := &App{Streams: Streams{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, Manifests: fstest.MapFS{}}
 			cmd := &cobra.Command{Use: "verb", RunE: func(*cobra.Command, []string) error { return nil }}
 			a.ClusterFlags(cmd, f.name)
 			if code := a.Run(context.Background(), cmd, args); code != 0 {

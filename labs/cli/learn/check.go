@@ -1,6 +1,7 @@
 package learn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -265,6 +266,22 @@ func (s *session) pick(q course.Question) (string, error) {
 
 // takeAnswers stores the answers that were given as flags. A second call does nothing.
 func (s *session) takeAnswers(e course.Exercise) error {
+	if err := s.checkAnswers(e); err != nil {
+		return err
+	}
+	for _, given := range s.flags.answers {
+		id, option, _ := strings.Cut(given, "=")
+		q, _ := e.Question(id)
+		if err := s.answer(e, q, option); err != nil {
+			return err
+		}
+	}
+	s.flags.answers = nil
+	return nil
+}
+
+// checkAnswers returns an error for an answer given as a flag that is no answer to a question of the exercise.
+func (s *session) checkAnswers(e course.Exercise) error {
 	for _, given := range s.flags.answers {
 		id, option, _ := strings.Cut(given, "=")
 		q, known := e.Question(id)
@@ -273,13 +290,9 @@ func (s *session) takeAnswers(e course.Exercise) error {
 			for _, q := range e.Questions {
 				all = append(all, q.ID+"="+strings.Join(q.Options, "|"))
 			}
-			return errors.New(coach.Say(s.Language, coach.BadAnswer, given, strings.Join(all, ", ")))
-		}
-		if err := s.answer(e, q, option); err != nil {
-			return err
+			return errors.New(coach.Say(s.Language, coach.BadAnswer, given, cmp.Or(strings.Join(all, ", "), "-")))
 		}
 	}
-	s.flags.answers = nil
 	return nil
 }
 

@@ -87,6 +87,11 @@ func TestLearnStart(t *testing.T) {
 		t.Errorf("it was begun %d times, %v", r.begins, err)
 	}
 	wants(t, out.String(), "everything is as you left it")
+	r.begun = []string{"learn-04", "prove-04-bcdfg"}
+	if err := d.stop(t.Context()); err != nil || !slices.Equal(r.left[len(r.left)-1], []string{"learn-04"}) || d.progress.Current != "04" {
+		t.Errorf("stop: removed %v, %+v, %v", r.left, d.progress, err)
+	}
+	wants(t, out.String(), "gone from the cluster")
 	if err := d.reset(t.Context()); err != nil || r.begins != 2 || d.progress.Exercises["04"].Resets != 1 {
 		t.Errorf("begun %d times, %+v, %v", r.begins, d.progress, err)
 	}

@@ -39,22 +39,22 @@ the files of a class up with svclab learn --class.`,
 }
 
 func (s *session) export(format, learner string) error {
+	if format != "json" && format != "junit" {
+		return fmt.Errorf("--format %q: want json or junit", format)
+	}
 	if learner != "" && learner != s.progress.Learner {
 		if err := s.update(func(p *progress.Progress) { p.Learner = learner }); err != nil {
 			return err
 		}
 	}
-	switch format {
-	case "json":
+	if format == "json" {
 		return progress.JSON(s.Out, s.progress)
-	case "junit":
-		names, err := s.source.Names()
-		if err != nil {
-			return err
-		}
-		return progress.JUnit(s.Out, s.progress, names)
 	}
-	return fmt.Errorf("--format %q: want json or junit", format)
+	names, err := s.source.Names()
+	if err != nil {
+		return err
+	}
+	return progress.JUnit(s.Out, s.progress, names)
 }
 
 // class sums up the exports of many learners: a line for each learner, a column for each exercise, and how many passed it. If the

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/setup"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
@@ -50,8 +51,11 @@ func (f *flags) add(a *console.App, cmd *cobra.Command, r reads) {
 		a.ClusterFlags(cmd)
 		configure := cmd.PreRunE
 		cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-			f.unconfigured = configure(cmd, args)
-			return nil
+			err := configure(cmd, args)
+			if errors.Is(err, setup.ErrNoCheckout) {
+				f.unconfigured, err = err, nil
+			}
+			return err
 		}
 	}
 }
@@ -157,6 +161,13 @@ Exit codes: 0 passed, 1 not yet, 2 no verdict was possible.`,
 			example: "  svclab learn reset",
 			reads:   onCluster,
 			run:     func(s *session, cmd *cobra.Command, _ []string) error { return s.reset(cmd.Context()) }},
+		{use: "stop", short: "Remove the exercise from the cluster, for other commands that need it",
+			long: `Removes the exercise's namespaces, with what you did in them, and restores the objects of the cluster that an exercise may
+change. Your progress is kept, and svclab learn start sets the exercise up again. While an exercise is open, svclab e2e,
+verify, fuzz, mutants, upstream, matrix and learn prove refuse to use its cluster.`,
+			example: "  svclab learn stop && svclab verify nodeport",
+			reads:   onCluster,
+			run:     func(s *session, cmd *cobra.Command, _ []string) error { return s.stop(cmd.Context()) }},
 		{use: "next", short: "Start the next exercise that you have not passed",
 			long:    "Starts the next exercise that you have not passed. After the last one it returns to those that you left out.",
 			example: "  svclab learn next",

@@ -17,6 +17,7 @@ import (
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/lesson"
 	"github.com/svclab/svclab/labs/proof"
 )
 
@@ -61,8 +62,8 @@ func completeExercises(a *console.App) cobra.CompletionFunc {
 }
 
 func runProve(ctx context.Context, a *console.App, args []string, procs int) error {
-	if procs < 1 {
-		return fmt.Errorf("--procs=%d: at least one answer must be tried at once", procs)
+	if err := console.CheckProcs(procs); err != nil {
+		return err
 	}
 	source, _ := checkout(a)
 	names, err := chosen(source, args)
@@ -75,6 +76,9 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	}
 	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
 	if err != nil {
+		return err
+	}
+	if err := lesson.NoneOpen(ctx, attached.Client(), attached.Name()); err != nil {
 		return err
 	}
 	values, err := clusterValues(ctx, attached)

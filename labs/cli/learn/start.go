@@ -66,6 +66,19 @@ func (s *session) reset(ctx context.Context) error {
 	return s.introduce(e, false)
 }
 
+// stop removes every exercise from the cluster. The progress stays.
+func (s *session) stop(ctx context.Context) error {
+	begun, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.spinner.run(coach.Clearing, func() error { return s.env.Leave(ctx, own(begun), true) }); err != nil {
+		return err
+	}
+	s.Say(coach.Stopped)
+	return s.Done()
+}
+
 // enter sets an exercise up in the cluster. Without again, the current exercise stays as it is, and resumed is true.
 func (s *session) enter(ctx context.Context, name string, again bool) (e course.Exercise, resumed bool, err error) {
 	e, begun, err := s.open(ctx, name)
@@ -89,7 +102,10 @@ func (s *session) enter(ctx context.Context, name string, again bool) (e course.
 
 // open connects to the cluster and loads an exercise for it. begun are the namespaces of exercises in the cluster.
 func (s *session) open(ctx context.Context, name string) (e course.Exercise, begun []string, err error) {
-	if _, err := s.load(name, course.Sample()); err != nil { // before a cluster may be brought up
+	if e, err = s.load(name, course.Sample()); err != nil { // before a cluster may be brought up
+		return e, nil, err
+	}
+	if err := s.checkAnswers(e); err != nil {
 		return e, nil, err
 	}
 	if begun, err = s.connect(ctx); err != nil {
