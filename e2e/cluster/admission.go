@@ -50,11 +50,12 @@ func Refused(err error) error {
 	return err
 }
 
-// refusal returns the Problem that an object is refused; nil if it may be admitted later: a new namespace has no service account.
+// refusal returns the Problem that an object is refused; nil if it may be admitted later: a new namespace has no service account,
+// and what is used of a new ResourceQuota is not counted yet.
 func refusal(err error) error {
 	text := err.Error()
 	switch {
-	case apierrors.IsForbidden(err) && strings.Contains(text, "error looking up service account"):
+	case apierrors.IsForbidden(err) && (strings.Contains(text, "error looking up service account") || strings.Contains(text, "status unknown for quota")):
 		return nil
 	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !strings.Contains(text, "admission webhook") && !strings.Contains(text, "ValidatingAdmissionPolicy"):
 		return nil

@@ -52,6 +52,19 @@ func optOuts() (labels, annotations map[string]string) {
 		map[string]string{"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled", "consul.hashicorp.com/connect-inject": "false"}
 }
 
+// defaultContainer is the annotation that names the container in which kubectl, and svclab, run programs.
+const defaultContainer = "kubectl.kubernetes.io/default-container"
+
+// first returns the first container of a pod as it is in its manifest; nil if it has none.
+func first(pod map[string]any) map[string]any {
+	containers, _, _ := unstructured.NestedSlice(pod, "spec", "containers")
+	if len(containers) == 0 {
+		return nil
+	}
+	container, _ := containers[0].(map[string]any)
+	return container
+}
+
 // PodOf returns the part of an object that has a pod's metadata and spec: the Pod itself, or the template of a workload. It is nil
 // for other objects.
 func PodOf(object *unstructured.Unstructured) map[string]any {
@@ -67,7 +80,7 @@ func PodOf(object *unstructured.Unstructured) map[string]any {
 }
 
 // Add adds the extras to an object: to a namespace, a pod, or a workload's template of pods. Pods also get what keeps injectors of
-// service meshes away.
+// service meshes away, and the name of their own container, should an injector put another first.
 func (e Extras) Add(object *unstructured.Unstructured) {
 	pod := PodOf(object)
 	labels, annotations := e.Labels, e.Annotations
@@ -76,6 +89,9 @@ func (e Extras) Add(object *unstructured.Unstructured) {
 		labels, annotations = optOuts()
 		maps.Copy(labels, e.Labels)
 		maps.Copy(annotations, e.Annotations)
+		if name, _, _ := unstructured.NestedString(first(pod), "name"); name != "" {
+			annotations[defaultContainer] = name
+		}
 	case object.GetKind() == "Namespace":
 		pod = object.Object
 	default:
@@ -118,12 +134,13 @@ func (e Extras) Secret() []*unstructured.Unstructured {
 		"data":     map[string]any{corev1.DockerConfigJsonKey: base64.StdEncoding.EncodeToString([]byte(e.PullSecret))}}}}
 }
 
-// container returns the container of a pod of svclab's in which programs are run: not a proxy that an injector has put first.
+// container returns the container of a pod of svclab's in which programs are run: not one that an injector has put first.
 func container(pod *corev1.Pod) string {
-	proxies := []string{"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane"}
-	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return !slices.Contains(proxies, c.Name) })
-	if i < 0 {
+	if name := pod.Annotations[defaultContainer]; name != "" {
+		return name
+	}
+	if len(pod.Spec.Containers) == 0 {
 		return ""
 	}
-	return pod.Spec.Containers[i].Name
+	return pod.Spec.Containers[0].Name
 }

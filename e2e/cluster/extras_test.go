@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 )
@@ -64,9 +66,18 @@ spec: {ports: []}
 	}
 }
 
-// An injector may put its proxy first; without a name exec then runs there.
+// An injector may put its proxy first, under any name; without a name exec then runs there.
 func TestContainerOfAnInjectedPod(t *testing.T) {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "svclab-x", Name: "p"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "linkerd-proxy"}, {Name: "app"}}}}
+	objects, err := decode([]byte("kind: Pod\nmetadata: {name: p, namespace: svclab-x}\nspec: {containers: [{name: app}]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	Extras{}.Add(objects[0])
+	pod := &corev1.Pod{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects[0].Object, pod); err != nil {
+		t.Fatal(err)
+	}
+	pod.Spec.Containers = slices.Insert(pod.Spec.Containers, 0, corev1.Container{Name: "mesh"})
 	c := &Cluster{client: sampled{Interface: fake.NewClientset(pod)}}
 	for namespace, want := range map[string]string{"svclab-x": "app", ClientsNamespace: "client"} {
 		if got, err := c.containerOf(t.Context(), namespace, "p"); err != nil || got != want {
@@ -86,6 +97,7 @@ func TestRefusal(t *testing.T) {
 		`no PriorityClass with name low was found`:                                                                    "--priority-class",
 		`ValidatingAdmissionPolicy 'no-nodeport' with binding 'all' denied request: no Service of type NodePort here`: "exempt the namespaces",
 		`admission webhook "policy.example.com" denied the request: team is missing`:                                  "--label, --annotation",
+		`status unknown for quota: team, resources: limits.cpu`:                                                       "",
 		`error looking up service account svclab-clients/default: serviceaccount "default" not found`:                 "",
 	} {
 		err := refusal(apierrors.NewForbidden(pods, "client", errors.New(message)))
