@@ -26,6 +26,8 @@ import (
 type Check struct {
 	// About says in a line what the check proves and which arguments it takes.
 	Name, About string
+	// ObjectsOnly: it judges the settled objects and sends nothing, so what proxies have written does not matter to it.
+	ObjectsOnly bool
 	// Parse reads a step's arguments, strictly, and returns the check with them.
 	Parse func(args json.RawMessage) (Func, error)
 }
@@ -74,6 +76,12 @@ func define[A any](name, about string, run func(ctx context.Context, env Env, ar
 		}
 		return func(ctx context.Context, env Env) ([]string, error) { return run(ctx, env, args) }, nil
 	}}
+}
+
+// objectsOnly marks a check: see Check.ObjectsOnly.
+func objectsOnly(c Check) Check {
+	c.ObjectsOnly = true
+	return c
 }
 
 // Names are the names of All, for loading scenarios.

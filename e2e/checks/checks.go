@@ -19,9 +19,9 @@ import (
 // All are the checks, each with its name and, in a line, what it proves and its arguments.
 func All() []Check {
 	return []Check{
-		define("node-port-in-range", "every node port of the service is within from…to: {service, from, to}", nodePortInRange),
+		objectsOnly(define("node-port-in-range", "every node port of the service is within from…to: {service, from, to}", nodePortInRange)),
 		define("no-endpoint-slices", "no EndpointSlice belongs to the service: {service}", noEndpointSlices),
-		define("address-from-pool", "the load-balancer address is in a MetalLB pool: {service}", addressFromPool),
+		objectsOnly(define("address-from-pool", "the load-balancer address is in a MetalLB pool: {service}", addressFromPool)),
 		define("one-node-announces", "exactly one node answers ARP or NDP for each of the service's load-balancer addresses: {service}", oneNodeAnnounces),
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
 		define("affinity-expires", "a client reaches other pods after its affinity has timed out: {service, pods, from, to}", affinityExpires),
@@ -29,9 +29,9 @@ func All() []Check {
 		define("connections", "many connections open at once each carry a long echo, stay idle, and are used again: {service, from, to, connections, length, hold}", connections),
 		define("dns", "the DNS Service, over UDP and TCP, and each of its pods answer exactly with these records: {from, lookups: [{name, record, want}]}", lookUp),
 		define("https", "the outside server has a certificate for the host of a client's URL: {from, configMap, key}", outsideHTTPS),
-		define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices),
+		objectsOnly(define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices)),
 		define("delete-collection", "services are listed across namespaces and deleted in one request: {selector, names}", deleteCollection),
-		define("ip-addresses", "each of the service's ClusterIPs is an IPAddress object: {service}", ipAddresses),
+		objectsOnly(define("ip-addresses", "each of the service's ClusterIPs is an IPAddress object: {service}", ipAddresses)),
 		define("added-service-cidr", "an added ServiceCIDR serves another service: {like, name, pods}", addedServiceCIDR),
 	}
 }

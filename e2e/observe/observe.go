@@ -5,7 +5,8 @@
 //
 // Converge: DNS, load balancers and proxies follow the objects and do not report when they are done. So the engine
 // sends few probes to each cell, and again to the cells that differ from the prediction, until no cell differs or the
-// bound has passed. Nothing seen in this phase is judged.
+// bound has passed. Nothing seen in this phase is judged. It ends when the proxies have written their rules, at the earliest,
+// as far as they tell: see WaitForKubeProxy.
 //
 // Judge: the engine probes every cell once, in full. It keeps every observation and judges it. It probes denials a
 // second time when the pass is over, so that a hole which opens late is seen.
@@ -72,6 +73,9 @@ type Engine struct {
 	Tables func(w world.World) ([]Table, error)
 	// Adjust, where set, changes observations and forecasts before they are compared.
 	Adjust func(cells []reach.Cell, forecasts []Forecast)
+	// Programmed, where set, returns when the proxies have written what the objects say, and a line where that is not known: see
+	// WaitForKubeProxy. The engine converges meanwhile, and judges nothing before.
+	Programmed func(ctx context.Context) string
 	// Progress, where set, is called with what the engine waits for and what it saw last.
 	Progress func(what, seen string)
 	// Seed decides the order in which requests are sent.
@@ -105,11 +109,26 @@ func (r Result) Verdict() reach.Result {
 // the tables could not be made, or ctx ended.
 func (e Engine) Observe(ctx context.Context) (Result, error) {
 	defer e.progress("", "")
-	p, line, err := e.converge(ctx)
+	var (
+		programmed    = make(chan struct{})
+		unknown       string
+		waiting, stop = context.WithCancel(ctx)
+	)
+	defer func() { stop(); <-programmed }()
+	if e.Programmed == nil {
+		close(programmed)
+	} else {
+		go func() { defer close(programmed); unknown = e.Programmed(waiting) }()
+	}
+	p, line, err := e.converge(ctx, programmed)
 	if err != nil {
 		return Result{}, err
 	}
 	result := Result{World: p.world, Lines: []string{line}}
+	e.progress("the proxies to have written their rules", "")
+	if <-programmed; unknown != "" {
+		result.Lines = []string{unknown, line}
+	}
 	cells, err := e.judgedPass(ctx, p.forecasts)
 	if err != nil {
 		return result, err
@@ -184,11 +203,13 @@ const reprobe = 200 * time.Millisecond
 
 const converging = "traffic to be as predicted"
 
-// converge probes until no cell differs from the prediction or the bound has passed. Each round has a snapshot of its
+// converge probes until no cell differs from the prediction or the bound has passed, which begins when the proxies have
+// programmed their rules. Each round has a snapshot of its
 // own, and a cell whose prediction changed with it is probed again. It returns the plan of the last round.
-func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
+func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p plan, line string, err error) {
 	var (
 		start = time.Now()
+		began = start // of the bound
 		// both by the cell and what is predicted of it
 		converged, unanswered = map[string]bool{}, map[string]bool{}
 	)
@@ -224,13 +245,18 @@ func (e Engine) converge(ctx context.Context) (p plan, line string, err error) {
 				first = f.Vantage.Name + " → " + f.Target.Name()
 			}
 		}
+		select {
+		case <-programmed:
+		default:
+			began = time.Now()
+		}
 		since := time.Since(start)
 		switch {
 		case differing == 0 && round == 1:
 			return p, "as predicted at once", nil
 		case differing == 0:
 			return p, fmt.Sprintf("as predicted %s after the objects settled, in round %d", since.Round(10*time.Millisecond), round), nil
-		case since >= e.Within:
+		case time.Since(began) >= e.Within:
 			return p, fmt.Sprintf("%d cells were not as predicted %s after the objects settled (the bound is %s), first %s",
 				differing, since.Round(10*time.Millisecond), e.Within, first), nil
 		}

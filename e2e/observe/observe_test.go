@@ -12,6 +12,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -131,6 +132,40 @@ func TestDenialsAreHeld(t *testing.T) {
 	}
 	if _, declared, undeclared := run(t, b, Suite()); undeclared.Result != reach.Fail || declared.Result != reach.Pass {
 		t.Errorf("the denial: %s, the other: %s", undeclared.Result, declared.Result)
+	}
+}
+
+// Nothing is judged before the proxies have written their rules, and the bound of convergence begins then.
+func TestJudgesWhatIsProgrammed(t *testing.T) {
+	for name, followed := range map[string]time.Duration{"traffic follows before": 0, "traffic follows within the bound": 6 * time.Second} {
+		b := newBench(t)
+		synctest.Test(t, func(t *testing.T) {
+			var (
+				began  = time.Now()
+				judged time.Duration
+			)
+			b.network = func(round, n int, r probe.Request) reach.Observation {
+				if r.Min > 1 && judged == 0 {
+					judged = time.Since(began)
+				}
+				if time.Since(began) < followed {
+					return reach.Observation{Outcome: reach.Refused}
+				}
+				return healthy(round, n, r)
+			}
+			e := b.engine(Suite())
+			e.Programmed = func(ctx context.Context) string {
+				_ = wait.Sleep(ctx, 5*time.Second)
+				return "it is not known"
+			}
+			result, err := e.Observe(t.Context())
+			if err != nil || result.Verdict() != reach.Pass || judged < max(followed, 5*time.Second) || judged > max(followed, 5*time.Second)+reprobe {
+				t.Errorf("%s: %s after %s: %v", name, result.Verdict(), judged, err)
+			}
+			if len(result.Lines) != 2 || result.Lines[0] != "it is not known" {
+				t.Errorf("%s: %q", name, result.Lines)
+			}
+		})
 	}
 }
 

@@ -102,7 +102,7 @@ func knows(scenarios []scenario.Scenario) error {
 			if !is {
 				continue
 			}
-			if _, err := check.Func(); err != nil {
+			if _, _, err := check.Func(); err != nil {
 				errs = append(errs, fmt.Errorf("scenario %s: step %q: %w", sc.Name, step.Name, err))
 			}
 		}

@@ -47,18 +47,19 @@ func (c Check) Describe() string {
 func (Check) ReadOnly() bool { return true }
 
 // Func finds the check and reads its arguments. A scenario may have been loaded with any name of a check.
-func (c Check) Func() (checks.Func, error) {
+func (c Check) Func() (run checks.Func, objectsOnly bool, err error) {
 	all := checks.All()
 	i := slices.IndexFunc(all, func(known checks.Check) bool { return known.Name == c.Name })
 	if i < 0 {
-		return nil, fmt.Errorf("there is no check %q", c.Name)
+		return nil, false, fmt.Errorf("there is no check %q", c.Name)
 	}
-	return all[i].Parse(c.Args)
+	run, err = all[i].Parse(c.Args)
+	return run, all[i].ObjectsOnly, err
 }
 
 // Do runs the check on the settled objects.
 func (c Check) Do(ctx context.Context, env *Env) (Report, error) {
-	run, err := c.Func()
+	run, objectsOnly, err := c.Func()
 	if err != nil {
 		return Report{}, err
 	}
@@ -66,7 +67,11 @@ func (c Check) Do(ctx context.Context, env *Env) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	line := env.waitForKubeProxy(ctx)
+	line := ""
+	if !objectsOnly {
+		env.Progress.Say("kube-proxy to have written its rules", "")
+		line = env.programmed(ctx)
+	}
 	env.Progress.Say("check "+c.Name, "")
 	defer env.Progress.Say("", "")
 	exec, _ := env.Cluster.(Commander)

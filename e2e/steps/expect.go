@@ -35,7 +35,7 @@ func (Expect) ReadOnly() bool { return true }
 // Uses are the tables.
 func (e Expect) Uses(scenario.Scenario) scenario.Uses { return scenario.Uses{Tables: e} }
 
-// Do waits for the objects to settle and for kube-proxy, then observes and judges the named tables: see package
+// Do waits for the objects to settle, then observes and judges the named tables: see package
 // observe. The step's time, in bounded, is for the waits. Probes get as long as they need: their time follows from the
 // tables, and a path that drops every packet takes the longest.
 func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
@@ -52,21 +52,19 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 	if _, err := env.settle(bounded, allow); err != nil {
 		return report, err
 	}
-	if line := env.waitForKubeProxy(bounded); line != "" {
-		report.Lines = append(report.Lines, line)
-	}
 	if err := env.flushNeighbours(bounded, e); err != nil {
 		return report, err
 	}
 	result, err := observe.Engine{
 		Policy: env.Policy, Prober: env.Prober, Timeouts: env.Settings.Timeouts, Within: env.step.Within.Or(env.convergence()), Progress: env.Progress.Say,
-		Snapshot: env.reminding(env.snapshot, allow),
+		Programmed: env.programmed,
+		Snapshot:   env.reminding(env.snapshot, allow),
 		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
 			return func(v reach.Vantage, t reach.Target) reach.Prediction { return env.Predict(w, v, t) }
 		},
 		Tables: func(w world.World) ([]observe.Table, error) { return env.tables(w, e) },
 	}.Observe(env.run)
-	report.Tables, report.Lines, report.Missing = result.Tables, append(report.Lines, result.Lines...), result.Missing
+	report.Tables, report.Lines, report.Missing = result.Tables, result.Lines, result.Missing
 	if err == nil && len(result.Missing) > 0 {
 		var lines []string
 		for _, m := range result.Missing {
@@ -173,14 +171,12 @@ func (env *Env) convergence() time.Duration {
 	return env.Settings.Convergence
 }
 
-// waitForKubeProxy is observe.WaitForKubeProxy, on a cluster that can run programs at its nodes.
-func (env *Env) waitForKubeProxy(ctx context.Context) string {
+// programmed is observe.WaitForKubeProxy, on a cluster that can run programs at its nodes.
+func (env *Env) programmed(ctx context.Context) string {
 	exec, ok := env.Cluster.(Commander)
 	if !ok {
 		return ""
 	}
-	env.Progress.Say("kube-proxy to have written its rules", "")
-	defer env.Progress.Say("", "")
 	return observe.WaitForKubeProxy(ctx, exec, env.Vantages, env.Settings.Convergence)
 }
 
