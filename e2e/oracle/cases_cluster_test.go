@@ -43,6 +43,8 @@ func clusterIPCases() []tc {
 					f.Facts.OutsideRoutes[netip.PrefixFrom(netip.MustParseAddr(webIP), bits).Masked()] = map[bool]string{true: "two", false: "one"}[bits == 32]
 				}
 			}},
+		{name: "outside, routed to a node, no local detection", from: "outside", to: webIP + ":80", rule: ruleAstray, want: "Reached TimedOut", backends: "b", sources: outsideIP,
+			change: func(f *fixture) { f.Facts.OutsideRoutes = routes("10.96.0.0/16", "two"); f.Facts.PodCIDRs = nil }},
 		{name: "outside, routed to a node, undeclared port", from: "outside", to: webIP + ":81", rule: ruleUndeclaredRefused, want: "Refused",
 			change: func(f *fixture) { f.Facts.OutsideRoutes = routes("10.96.0.0/16", "two") }},
 		{name: "no local detection keeps a node's address", from: "node/cp", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: cp,

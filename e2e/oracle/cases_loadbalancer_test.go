@@ -142,6 +142,8 @@ func externalIPCases() []tc {
 				f.local()
 				f.Facts.OutsideRoutes = routes(extIP+"/32", "cp")
 			})},
+		{name: "of two Services", from: "pod/one", to: extIP + ":80", rule: ruleShared, want: "Refused Reached", backends: "a b", any: true, sources: gw1 + " " + one,
+			change: with(func(f *fixture) { f.second().Spec.ExternalIPs = []string{extIP} }), says: "demo/other, demo/web have the same address"},
 		{name: "a node's own address", from: "outside", to: one + ":80", rule: ruleExternalIP, want: "Reached", backends: "a b", sources: gw1 + " " + one,
 			change: func(f *fixture) { f.web().Spec.ExternalIPs = []string{one} }},
 		{name: "no endpoint", from: "pod/one", to: extIP + ":80", rule: ruleNoEndpoints, want: "Refused", change: with(func(f *fixture) { f.unready("a", "b") })},

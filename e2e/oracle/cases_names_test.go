@@ -204,6 +204,19 @@ func refinementCases() []tc {
 		{name: "one of two", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a b", sources: gw1 + " 10.244.1.11 " + one},
 		{name: "the only one", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a", sources: gw1 + " " + one, change: func(f *fixture) { f.unready("b") },
 			says: "the endpoint sees an address of one"},
+		{name: "the slice has it on another node", from: "a", to: webIP + ":80", rule: ruleHairpinAcross, want: "Reached TimedOut", backends: "b", sources: "10.244.1.11",
+			change: func(f *fixture) { f.each("a", func(e *discoveryv1.Endpoint) { e.NodeName = ptr("two") }) }},
+		{name: "the slice has it on another node", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a b", sources: gw1 + " 10.244.1.11 " + one,
+			change: func(f *fixture) {
+				iptables(f)
+				f.each("a", func(e *discoveryv1.Endpoint) { e.NodeName = ptr("two") })
+			}},
+		{name: "the slice has it on another node, another Service's on its own", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a b", sources: gw1 + " 10.244.1.11 " + one,
+			change: func(f *fixture) {
+				f.second()
+				f.each("a", func(e *discoveryv1.Endpoint) { e.NodeName = ptr("two") })
+				f.Slices = append(f.Slices, f.slicesNamed("other", "a")...)
+			}},
 		{name: "with a neighbour on the node", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a c", sources: gw1 + " 10.244.1.11 " + one,
 			change: func(f *fixture) { f.pod("c", "one", 13); f.slice("web", "a", "c") }},
 		{name: "through policy Local", from: "a", to: one + ":30080", rule: ruleHairpin, want: "Reached", backends: "a", sources: gw1 + " " + one,

@@ -19,6 +19,8 @@ type client struct {
 	node *node
 	// addr is its source address in the packet's IP family; invalid where it is not known.
 	addr netip.Addr
+	// rewritten are the addresses that it may be instead, where its node has rewritten it on the way.
+	rewritten []netip.Prefix
 	// foreign: its vantage has addresses, and none of the packet's family.
 	foreign bool
 }
@@ -77,6 +79,14 @@ func (o *Oracle) stranger(name string) *node {
 	return n
 }
 
+// seenAs are the addresses of which the client's packets have one, as they are. Its address is known.
+func (c client) seenAs() []netip.Prefix {
+	if c.rewritten != nil {
+		return c.rewritten
+	}
+	return []netip.Prefix{single(c.addr)}
+}
+
 // at reports whether the client runs on node n, so that n's proxy sees its packets first.
 func (c client) at(n *node) bool { return n != nil && c.node == n }
 
@@ -123,11 +133,14 @@ func (o *Oracle) bySender(c client, at *node, sp *servicePort, predict func(send
 // crossing returns the forms that a client's packet may have when it arrives at another node: the pod network may have
 // rewritten a pod's source address. Other clients keep theirs. Every pod has a node (see stranger).
 func (o *Oracle) crossing(c client, to netip.Addr) []client {
+	if c.kind == reach.Node {
+		c.rewritten = c.node.outward[world.FamilyOf(to)]
+	}
 	if c.kind != reach.Pod {
 		return []client{c}
 	}
 	rewritten := c
-	rewritten.addr = c.node.primary[world.FamilyOf(to)]
+	rewritten.addr, rewritten.rewritten = c.node.primary[world.FamilyOf(to)], c.node.outward[world.FamilyOf(to)]
 	switch o.w.Facts.PodToNode {
 	case world.EgressPod:
 		return []client{c}

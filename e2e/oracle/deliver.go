@@ -24,10 +24,94 @@ type delivery struct {
 	reason reach.Phrase
 }
 
-// to predicts the result of a delivery to a group, which is not empty.
+// to predicts the result of a delivery to a group, which is not empty. The answers of some endpoints may not come back.
 func (o *Oracle) to(g *group, d delivery) reach.Prediction {
+	if d.masquerade || d.client.at(d.at) && !d.hairpin(g) {
+		return o.deliver(g, g, d)
+	}
+	var (
+		heard    []*backend
+		itself   bool // one that is lost is the client
+		possible bool // it depends on the proxy mode, which is not known
+	)
+	for _, b := range g.backends {
+		lost, known := o.lost(d, b)
+		possible = possible || !known
+		if !lost || !known {
+			heard = append(heard, b)
+			continue
+		}
+		itself = itself || d.itself(b)
+	}
+	if len(heard) == len(g.backends) && !possible {
+		return o.deliver(g, g, d)
+	}
+	rule, why := ruleAstray, reach.Say("an endpoint that is not on %s answers the client directly, from an address that the client did not send to, so the answer is lost", d.at.name)
+	if itself && len(heard) == len(g.backends)-1 || possible {
+		rule, why = ruleHairpinAcross, reach.Say("kube-proxy in nftables mode on %s does not masquerade a pod for itself if it takes it for one of another node, and the pod drops a packet from its own address", d.at.name)
+	}
+	if len(heard) == 0 {
+		return outcome(rule, andThen(reach.Say("%s sends it to %s", d.reason, choice(g)), why), reach.TimedOut)
+	}
+	p := o.deliver(o.group(d.at, heard, g.terminating, g.distribution), g, d)
+	if !p.Allows(reach.TimedOut) {
+		p.Outcomes = append(p.Outcomes, reach.TimedOut)
+	}
+	p.Rule, p.AnyBackend = rule, p.AnyBackend || possible
+	return because(p, andThen(p.Said, why))
+}
+
+// lost says whether an endpoint's answers do not come back, where the packet keeps the client's address. The node that put the
+// endpoint's address in the place of the one that the client sent to must see the answers, and it does only if it runs the
+// client or the endpoint.
+func (o *Oracle) lost(d delivery, b *backend) (lost, known bool) {
+	switch {
+	case b.unknown && !b.host:
+		return false, true
+	case !d.itself(b):
+		return !d.client.at(d.at) && !b.on(d.at), true
+	case o.masqueradesItself(d, b), d.client.kind == reach.Node && d.client.at(d.at):
+		return false, true
+	default:
+		return true, o.w.Facts.ProxyMode == world.ModeNFTables
+	}
+}
+
+// itself says whether an endpoint has the client's own address.
+func (d delivery) itself(b *backend) bool { return d.client.node != nil && b.Addr == d.client.addr }
+
+// masqueradesItself says whether a node's proxy puts an address of the node in place of the client's where client and endpoint
+// are one: a pod drops a packet from its own address. iptables mode does so for every endpoint, nftables mode for those that the
+// slices of any Service place on its own node (hairpin-connections in pkg/proxy/nftables/proxier.go of k8s.io/kubernetes).
+func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
+	if o.w.Facts.ProxyMode == world.ModeIPTables || b.local == d.at.name {
+		return true
+	}
+	for _, f := range o.index.fronts {
+		sp := f.port
+		if f.kind != frontClusterIP || sp.family != d.port.family || sp.protocol() != d.port.protocol() {
+			continue
+		}
+		s, r := sp.service.Service, o.routing(sp, d.at)
+		accessible := world.ExternallyAccessible(s)
+		var used []*backend
+		if accessible || !world.InternalLocal(s) {
+			used = r.cluster.backends
+		}
+		if world.InternalLocal(s) || accessible && world.ExternalLocal(s) {
+			used = slices.Concat(used, r.local.backends)
+		}
+		if slices.ContainsFunc(used, func(u *backend) bool { return u.Addr == b.Addr && u.Port == b.Port && u.local == d.at.name }) {
+			return true
+		}
+	}
+	return false
+}
+
+// deliver predicts for those of a group's endpoints whose answers come back.
+func (o *Oracle) deliver(g, all *group, d delivery) reach.Prediction {
 	p := reach.Prediction{Rule: d.rule, Backends: g.names}
-	said := reach.Say("%s sends it to %s", d.reason, choice(g))
+	said := reach.Say("%s sends it to %s", d.reason, choice(all))
 	note := func(p reach.Phrase) { said = andThen(said, p) }
 	p.Rule = d.particular(g)
 	switch p.Rule {
@@ -65,15 +149,6 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 		p.Rule, p.Outcomes, p.Backends = ruleEndpointDeaf, refusals(d.port.protocol()), nil
 		p.Sticky = false
 		note(reach.Say("%s, so the %s there", g.why, refusal(d.port.protocol())))
-	}
-	if d.returns(g) && o.w.Facts.ProxyMode != world.ModeIPTables {
-		p.Rule = ruleHairpinAcross
-		note(reach.Say("kube-proxy in nftables mode on %s does not masquerade a pod of another node for itself, and the pod drops a packet from its own address", d.at.name))
-		if len(g.addrs) == 1 && o.w.Facts.ProxyMode == world.ModeNFTables {
-			p.Outcomes, p.Backends, p.Sticky = []reach.Outcome{reach.TimedOut}, nil, false
-		} else if !p.Allows(reach.TimedOut) {
-			p.Outcomes = append(p.Outcomes, reach.TimedOut)
-		}
 	}
 	if g.nameless {
 		p.Backends = nil
@@ -113,11 +188,6 @@ func (d delivery) hairpin(g *group) bool {
 	return d.client.kind == reach.Pod && d.client.at(d.at) && g.addrs[d.client.addr]
 }
 
-// returns says whether another node's proxy may send a pod's packet back to it, with the pod's own address still its source.
-func (d delivery) returns(g *group) bool {
-	return d.client.kind == reach.Pod && !d.client.at(d.at) && !d.masquerade && g.addrs[d.client.addr]
-}
-
 // sources are the addresses the endpoints may see. They are known as tightly as the objects allow:
 //
 //   - masqueraded, an endpoint elsewhere sees the node's primary address; a pod on the same node one of the
@@ -143,7 +213,7 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note re
 	keep := func() {
 		kept = true
 		if own {
-			add(single(client.addr))
+			add(client.seenAs()...)
 		}
 	}
 	rewrite := func(list []netip.Prefix) {
@@ -152,13 +222,7 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note re
 	}
 	for _, b := range g.samples {
 		switch {
-		case d.hairpin(g) && b.Addr == client.addr:
-			// kube-proxy masquerades a pod's connection to itself: the pod would drop a packet from its own address.
-			rewrite(d.at.inward[family])
-		case d.returns(g) && b.Addr == client.addr:
-			if o.w.Facts.ProxyMode != world.ModeNFTables { // there it is lost
-				rewrite(d.at.outward[family])
-			}
+		case d.itself(&b): // below
 		case d.masquerade && b.host && b.on(d.at) && (client.kind != reach.Node || !client.at(d.at)):
 			keep()
 		case d.masquerade && b.on(d.at):
@@ -172,6 +236,19 @@ func (o *Oracle) sources(g *group, d delivery) (prefixes []netip.Prefix, note re
 			}
 			if len(rewritten) > 0 {
 				rewrite(rewritten)
+			}
+		}
+	}
+	if client.node != nil && g.addrs[client.addr] {
+		for _, b := range g.backends {
+			switch {
+			case !d.itself(b) || b.listens == world.ListensNot && !b.unknown:
+			case client.at(d.at) && (d.masquerade || o.masqueradesItself(d, b)):
+				rewrite(d.at.inward[family])
+			case client.at(d.at):
+				keep()
+			default:
+				rewrite(d.at.outward[family])
 			}
 		}
 	}

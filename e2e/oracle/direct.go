@@ -1,7 +1,7 @@
 package oracle
 
 import (
-	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -39,7 +39,7 @@ func (o *Oracle) answers(c client, at *node, b backend, reason reach.Phrase) rea
 	case !kept:
 		p.Sources = rewritten
 	case c.addr.IsValid(): // otherwise an address that may be seen is not known, so none can be excluded
-		p.Sources = append([]netip.Prefix{single(c.addr)}, rewritten...)
+		p.Sources = slices.Concat(c.seenAs(), rewritten)
 	}
 	return p
 }

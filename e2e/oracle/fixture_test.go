@@ -87,6 +87,24 @@ func webService() corev1.Service {
 // web is the Service that most cases change.
 func (f *fixture) web() *corev1.Service { return &f.Services[0] }
 
+// second adds demo/other, which has the port of demo/web at an address of its own, and no endpoints.
+func (f *fixture) second() *corev1.Service {
+	s := *f.web().DeepCopy()
+	s.Name, s.Spec.ClusterIP, s.Spec.ClusterIPs, s.Spec.Type = "other", "10.96.0.11", []string{"10.96.0.11"}, corev1.ServiceTypeClusterIP
+	s.Spec.Ports[0].NodePort, s.Status.LoadBalancer.Ingress = 0, nil
+	f.Services = append(f.Services, s)
+	return &f.Services[len(f.Services)-1]
+}
+
+// slicesNamed makes the slices of a Service with pods, next to those that there are.
+func (f *fixture) slicesNamed(service string, pods ...string) []discoveryv1.EndpointSlice {
+	kept := f.Slices
+	f.slice(service, pods...)
+	made := f.Slices
+	f.Slices = kept
+	return made
+}
+
 // pod adds a running pod that declares 8080/TCP, at host number n of its node's pod ranges.
 func (f *fixture) pod(name, node string, n int) *corev1.Pod {
 	i := map[string]int{"cp": 0, "one": 1, "two": 2}[node]

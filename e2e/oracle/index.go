@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,6 +61,8 @@ type front struct {
 	kind    frontKind
 	service *service
 	port    *servicePort
+	// others are further Services that have the same address and port.
+	others []front
 }
 
 // service is a Service with its name ("namespace/name") and its EndpointSlices by family.
@@ -184,8 +187,14 @@ func (x *index) addService(s *service) {
 // counts before an external IP, for it brings packets to a node, whichever Service they are for.
 func (x *index) enter(addr netip.Addr, kind frontKind, sp *servicePort) {
 	key := dest{addr, uint16(sp.port.Port), sp.protocol()}
-	if _, served := x.fronts[key]; !served || kind != frontLBProxy { // for an address with ipMode Proxy kube-proxy has no rule
-		x.fronts[key] = front{kind: kind, service: sp.service, port: sp}
+	f := front{kind: kind, service: sp.service, port: sp}
+	switch held, served := x.fronts[key]; {
+	case !served || held.kind == frontLBProxy || held.service == sp.service && kind != frontLBProxy:
+		f.others = held.others
+		x.fronts[key] = f
+	case kind != frontLBProxy: // for an address with ipMode Proxy kube-proxy has no rule
+		held.others = append(slices.DeleteFunc(held.others, func(o front) bool { return o.service == sp.service }), f)
+		x.fronts[key] = held
 	}
 	if owner, owned := x.owners[addr]; !owned || owner.kind == frontExternalIP && kind != frontExternalIP {
 		x.owners[addr] = front{kind: kind, service: sp.service}

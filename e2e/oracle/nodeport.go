@@ -78,7 +78,7 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 		}
 		return p
 	}
-	at, _ := o.w.Facts.ServesNodePortsAt(to.addr, nil)
+	at, _ := o.w.Facts.ServesNodePortsAt(to.addr, c.node.primary)
 	switch {
 	case family == corev1.IPv6Protocol:
 		return o.closed(c.node, sp, ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what))

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -114,13 +115,8 @@ func (o *Oracle) proxied(c client, at *node, to dest) (p reach.Prediction, ok bo
 	owner, owned := o.index.owners[to.addr]
 	isNode := o.index.byAddr[to.addr] != nil
 	switch {
-	case served && f.kind == frontClusterIP:
-		return o.clusterIP(c, at, f.port), true
-	case served && f.kind == frontLB:
-		return o.loadBalancer(c, at, f.port, to), true
-	case served && f.kind == frontExternalIP:
-		return o.external(c, at, f.port, exposure{rule: ruleExternalIP,
-			what: reach.Say("%s is an external IP of %s", to.addr, f.service.name), address: to.addr}), true
+	case served && f.kind != frontLBProxy:
+		return o.served(c, at, f, to), true
 	case served || isNode:
 		return p, false
 	}
@@ -134,6 +130,29 @@ func (o *Oracle) proxied(c client, at *node, to dest) (p reach.Prediction, ok bo
 		return o.unallocated(c, at, to), true
 	default:
 		return p, false
+	}
+}
+
+// served predicts for a declared port of an address that a node's proxy handles. Of several Services with the same address and
+// port kube-proxy serves the one that it happens to write last or first.
+func (o *Oracle) served(c client, at *node, f front, to dest) reach.Prediction {
+	if len(f.others) > 0 {
+		predictions := []reach.Prediction{o.served(c, at, front{kind: f.kind, service: f.service, port: f.port}, to)}
+		names := []string{f.service.name}
+		for _, other := range f.others {
+			predictions = append(predictions, o.served(c, at, other, to))
+			names = append(names, other.service.name)
+		}
+		return union(ruleShared, reach.Say("%s have the same address %s and port, and which one kube-proxy on %s serves there is not defined", strings.Join(names, ", "), to.addr, at.name), predictions...)
+	}
+	switch f.kind {
+	case frontClusterIP:
+		return o.clusterIP(c, at, f.port)
+	case frontLB:
+		return o.loadBalancer(c, at, f.port, to)
+	default:
+		return o.external(c, at, f.port, exposure{rule: ruleExternalIP,
+			what: reach.Say("%s is an external IP of %s", to.addr, f.service.name), address: to.addr})
 	}
 }
 

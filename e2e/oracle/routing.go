@@ -33,13 +33,13 @@ type routing struct {
 
 // backend is one endpoint and what answers there.
 type backend struct {
-	world.Endpoint // its Node is the pod's, where it is a pod's
+	world.Endpoint // its Node is where packets to it go, whatever the slice says; empty outside the cluster
 	// local is the node whose traffic policy Local may use it, which is what the slice says and nothing else.
 	local string
 	// name is the backend's name in its answers; empty if it is not known.
 	name string
-	// host: the address is a node's, so packets to it are not forwarded once they are on that node.
-	host bool
+	// pod: it is a pod that is known. host: the address is a node's, so packets to it are not forwarded once they are on that node.
+	pod, host bool
 	// listens says whether something answers there, deaf why not. unknown: the backend is not known.
 	listens world.Listening
 	deaf    reach.Phrase
@@ -198,7 +198,7 @@ func (o *Oracle) place(b backend, n *node) place {
 // isPod says whether an endpoint is in the pod network.
 func (o *Oracle) isPod(b backend) bool {
 	prefix, known := o.w.Facts.PodRange(b.Addr)
-	return known && prefix.Contains(b.Addr) || b.Pod != "" && !b.host
+	return known && prefix.Contains(b.Addr) || (b.pod || b.Pod != "") && !b.host
 }
 
 func (g *group) add(b *backend) {
@@ -250,14 +250,17 @@ func (o *Oracle) backend(namespace string, e world.Endpoint, p corev1.Protocol) 
 			}
 		}
 	}
-	if b.Node == "" && owner != nil {
+	switch { // where packets go, whatever the slice says
+	case owner != nil:
 		b.Node = owner.name
+	case pod == nil && e.Pod == "":
+		b.Node = ""
 	}
 	switch external := o.index.externals[e.Addr]; {
 	case pod != nil:
-		b.name = world.Identity(pod)
+		b.pod, b.name = true, world.Identity(pod)
 		b.listens, b.deaf = world.ListensOn(pod, e.Port, p, o.w.Facts.PortsDeclared)
-		b.Node = pod.Spec.NodeName // where packets go, whatever the slice says
+		b.Node = pod.Spec.NodeName
 	case e.Pod != "":
 		b.name = e.Pod
 	case external != nil:

@@ -81,6 +81,7 @@ const (
 	ruleExtIPNoRoute = "externalip-not-routed"
 	ruleExtIPUndecl  = "externalip-undeclared-port"
 	ruleAddressFree  = "address-unassigned"
+	ruleShared       = "address-shared"
 
 	ruleDNS          = "dns-clusterip"
 	ruleDNSHeadless  = "dns-headless"
@@ -107,6 +108,7 @@ const (
 	ruleSameNode         = "distribution-same-node"
 	ruleHairpin          = "hairpin"
 	ruleHairpinAcross    = "hairpin-across-nodes"
+	ruleAstray           = "answers-astray"
 	rulePublish          = "publish-not-ready"
 	ruleHealthServing    = "healthcheck-serving"
 	ruleHealthNotServing = "healthcheck-not-serving"
@@ -161,6 +163,7 @@ func Rules() []Rule {
 		{ruleExternalIP, "An external IP leads to the Service's endpoints wherever the packet comes to a node: for pods and nodes, on their own node.", docService + "#external-ips"},
 		{ruleExtIPNoRoute, "Kubernetes does not announce external IPs: without a route to a node they do not answer outside.", docService + "#external-ips"},
 		{ruleExtIPUndecl, "A port that no Service declares at an external IP is not served by the nodes.", docService + "#external-ips"},
+		{ruleShared, "Of several Services with the same address and port, which one is served is not defined.", docService + "#external-ips"},
 		{ruleAddressFree, "An address that no host has does not answer.", docService},
 
 		{ruleDNS, "A Service's name resolves, for pods, to its ClusterIP.", docDNS},
@@ -187,7 +190,8 @@ func Rules() []Rule {
 		{ruleSameZone, "Where every ready endpoint has a zone hint and one is for the node's zone, only those for that zone are used.", kepSameZone},
 		{ruleSameNode, "Where every ready endpoint has a node hint and one is for the node, only those for that node are used.", kepSameNode},
 		{ruleHairpin, "A pod that reaches itself through a Service sees an address of its node as the source.", docDebug},
-		{ruleHairpinAcross, "A pod that reaches itself through another node, its own address kept, gets no answer in nftables mode: only its own node masquerades it.", docDebug},
+		{ruleHairpinAcross, "A pod that reaches itself, its own address kept, gets no answer in nftables mode if the proxy takes it for a pod of another node: only for endpoints of its own node it masquerades.", docDebug},
+		{ruleAstray, "Where a node sends a packet on to another node and keeps the address of a client that is not its own, the answers do not come back through it, and are lost.", docVirtualIPs},
 		{rulePublish, "publishNotReadyAddresses makes endpoints count as ready whatever their pods say.", docSlices},
 		{ruleHealthServing, "With externalTrafficPolicy Local, a node that has a ready endpoint says so with 200 at the healthCheckNodePort.", docTermination},
 		{ruleHealthNotServing, "With externalTrafficPolicy Local, a node without a ready endpoint says so with 503 at the healthCheckNodePort, even while it serves terminating ones.", docTermination},
