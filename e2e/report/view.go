@@ -92,7 +92,7 @@ func place(t reach.Target, brief bool, room int, ellipsis string) string {
 	case isAddr:
 		host = shorten(host, room, ellipsis)
 	default: // names of one Service end alike
-		host = shortenEnd(host, room, ellipsis)
+		host = ShortenEnd(host, room, ellipsis)
 	}
 	return owner + host + port + rest
 }

@@ -54,8 +54,8 @@ func shorten(s string, columns int, ellipsis string) string {
 	return m.Truncate(s, room-Width(tail), "") + ellipsis + tail
 }
 
-// shortenEnd cuts the end of s off.
-func shortenEnd(s string, columns int, ellipsis string) string {
+// ShortenEnd cuts the end of s off.
+func ShortenEnd(s string, columns int, ellipsis string) string {
 	return measure().Truncate(s, columns, ellipsis)
 }
 

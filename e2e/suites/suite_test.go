@@ -50,9 +50,9 @@ type suite struct {
 }
 
 var (
-	theSuite  suite
-	scenarios = mustLoad()
-	progress  = openProgress()
+	theSuite           suite
+	scenarios          = mustLoad()
+	progress, reporter = openProgress()
 )
 
 func mustLoad() []scenario.Scenario {
@@ -63,17 +63,17 @@ func mustLoad() []scenario.Scenario {
 	return all
 }
 
-// openProgress is where progress is written: a file that svclab e2e shows as it grows, else standard error.
-func openProgress() io.Writer {
+// openProgress is where progress is written: a file that svclab e2e reads as it grows, and shows, else standard error.
+func openProgress() (io.Writer, runner.Reporter) {
 	path := os.Getenv("SVCLAB_PROGRESS")
 	if path == "" {
-		return os.Stderr
+		return os.Stderr, runner.Lines(os.Stderr)
 	}
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		panic(err)
 	}
-	return file
+	return file, runner.Events(file)
 }
 
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
@@ -111,7 +111,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	attached, err := cluster.Attach(ctx, settings, cluster.Shared)
 	Expect(err).NotTo(HaveOccurred())
 	theSuite.lab = lab.Cluster{Cluster: attached}
-	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(runner.Lines(progress)),
+	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(reporter),
 		runner.WithSettings(runner.Settings{LeaveTerminating: true})) // the cluster goes, or the next run sweeps
 }, NodeTimeout(50*time.Minute))
 

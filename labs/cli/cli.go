@@ -35,7 +35,7 @@ func Main(ctx context.Context, args []string, streams console.Streams, manifests
 		}
 		start := ""
 		if console.Terminal(streams.Err) {
-			start = console.ClearLine // a spinner's line may stand there
+			start = console.ClearBelow // progress may stand there
 		}
 		_, _ = fmt.Fprintln(streams.Err, start+"svclab: interrupted; cleaning up (interrupt again to end at once and leave things behind)")
 		cancel(console.ErrInterrupted)

@@ -118,7 +118,7 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.BoolVar(&f.clean, "clean", false, "only remove what killed runs left behind")
 	flags.BoolVar(&f.redact, "redact", false, "replace names and addresses that say whose cluster it is, in reports to be published")
 	flags.BoolVar(&f.runner, "under-runner", false, "read the E2E_ variables of hydrophone and Sonobuoy, and write e2e.log, junit_01.xml and done for them")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with its reason, and each step as it begins and ends")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	return cmd
 }
@@ -315,7 +315,9 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err != nil {
 		return err
 	}
-	run, err := plan.Run(locked, c, runner.Lines(a.Err))
+	reporter, stop := a.showing(f.verbose, f.plain, nil)
+	run, err := plan.Run(locked, c, reporter)
+	stop()
 	clean, cancel := console.Cleaning(ctx)
 	defer cancel()
 	err = errors.Join(err, release(clean, c.Close))

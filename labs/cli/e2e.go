@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -46,7 +47,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
 		Example: "  svclab e2e\n  svclab e2e --mode iptables --focus nodeport --keep\n  svclab e2e --label-filter scenario:nodeport",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runE2E(cmd.Context(), suite{keep: keep, procs: procs, labels: labels, focus: focus}, verbose, plain)
+			return a.runE2E(cmd.Context(), suite{keep: keep, procs: procs, labels: labels, focus: focus, verbose: verbose, plain: plain})
 		},
 	}
 	flags := cmd.Flags()
@@ -54,7 +55,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
 	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.StringVar(&focus, "focus", "", "run only specs whose name matches this regular expression")
-	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
+	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason, and each step as it begins and ends")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
 	return cmd
@@ -62,13 +63,16 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
 
 // suite is one run of Ginkgo.
 type suite struct {
-	keep          bool
-	procs         int
-	labels, focus string
+	keep           bool
+	procs          int
+	labels, focus  string
+	verbose, plain bool
+	// chosen are the scenarios that run; see choose.
+	chosen []scenario.Scenario
 }
 
-func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) (err error) {
-	settings, lock, err := a.forRun(ctx, s)
+func (a *app) runE2E(ctx context.Context, s suite) (err error) {
+	settings, lock, err := a.forRun(ctx, &s)
 	if err != nil {
 		return err
 	}
@@ -77,7 +81,7 @@ func (a *app) runE2E(ctx context.Context, s suite, verbose, plain bool) (err err
 	if run == nil {
 		return ran
 	}
-	if err := report.Text(a.Out, *run, a.ReportStyle(verbose, plain)); err != nil {
+	if err := report.Text(a.Out, *run, a.ReportStyle(s.verbose, s.plain)); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	if run.Result() == reach.Pass && ran != nil {
@@ -118,14 +122,14 @@ func (a *app) suite(ctx context.Context, s suite, settings cluster.Settings, loc
 	return &run, ran
 }
 
-// forRun makes the machine ready for a run of the suite and takes its cluster's lock. It begins a run: see cluster.Use.
-func (a *app) forRun(ctx context.Context, s suite) (settings cluster.Settings, lock *cluster.Lock, err error) {
+// forRun chooses the scenarios, makes the machine ready for a run of the suite and takes its cluster's lock. It begins a run: see cluster.Use.
+func (a *app) forRun(ctx context.Context, s *suite) (settings cluster.Settings, lock *cluster.Lock, err error) {
 	// What cannot be right is refused before anything is built.
 	all, err := a.scenarios(nil)
 	if err != nil {
 		return settings, nil, err
 	}
-	if _, err := s.choose(all); err != nil {
+	if s.chosen, err = s.choose(all); err != nil {
 		return settings, nil, err
 	}
 	a.Config.Use.Run = rand.Text()[:8]
@@ -180,11 +184,8 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	}
 	args := []string{"tool", "ginkgo", "run", "--procs=" + strconv.Itoa(s.procs), "--no-color", "--silence-skips", "--succinct",
 		"--timeout=55m", "--poll-progress-after=0s", "--keep-going", "--fail-on-empty"}
-	if s.labels != "" {
-		args = append(args, "--label-filter="+s.labels)
-	}
-	if s.focus != "" {
-		args = append(args, "--focus="+s.focus)
+	if s.labels != "" || s.focus != "" {
+		args = append(args, "--label-filter=scenario: containsAny {"+strings.Join(names(s.chosen), ", ")+"}")
 	}
 	program, err := a.suiteProgram(ctx)
 	if err != nil {
@@ -202,9 +203,11 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.WaitDelay = 3 * time.Minute
 
+	reporter, stopShowing := a.showing(s.verbose, s.plain, names(s.chosen))
+	defer stopShowing()
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	followed := make(chan struct{})
-	go func() { defer close(followed); follow(following, progress, a.Err) }()
+	go func() { defer close(followed); follow(following, progress, &replayed{to: reporter, rest: a.Err}) }()
 	// Ctrl-C reaches this process only: the suite's get one interrupt from it, and end in good order.
 	err = tether.Run(cmd, syscall.SIGINT, lock.Files()...)
 	stop()

@@ -32,7 +32,7 @@ Exit codes: 0 every run passed, 1 a scenario failed in one of them, 2 no verdict
 		Example: "  svclab matrix\n  svclab matrix --modes nftables --families ipv4,dual --label-filter scenario:nodeport",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runMatrix(cmd.Context(), modes, families, suite{procs: procs, labels: labels}, plain)
+			return a.runMatrix(cmd.Context(), modes, families, suite{procs: procs, labels: labels, plain: plain})
 		},
 	}
 	flags := cmd.Flags()
@@ -47,7 +47,7 @@ Exit codes: 0 every run passed, 1 a scenario failed in one of them, 2 no verdict
 
 // runMatrix runs all combinations and prints the comparison. A run that failed does not end it. A run that left no result
 // does, and then the comparison covers the runs before it.
-func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, plain bool) (err error) {
+func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite) (err error) {
 	if len(modes) == 0 || len(families) == 0 {
 		return errors.New("a matrix needs at least one of --modes and one of --families")
 	}
@@ -72,7 +72,7 @@ func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, 
 			runs = append(runs, one)
 		}
 	}
-	_, lock, err := a.forRun(ctx, s)
+	_, lock, err := a.forRun(ctx, &s)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *app) runMatrix(ctx context.Context, modes, families []string, s suite, 
 		columns = append(columns, report.Column{Head: head, Run: *run})
 	}
 	if len(columns) > 0 {
-		if err := report.Matrix(a.Out, columns, a.ReportStyle(false, plain)); err != nil {
+		if err := report.Matrix(a.Out, columns, a.ReportStyle(false, s.plain)); err != nil {
 			return errors.Join(trouble, fmt.Errorf("print the comparison: %w", err))
 		}
 	}

@@ -82,7 +82,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	}
 	var run *report.Run
 	if both {
-		made, err := a.runScenarios(ctx, lab, described, scenarios, false)
+		made, err := a.runScenarios(ctx, lab, described, scenarios, false, false, false)
 		if err != nil {
 			return errors.Join(failed, err)
 		}

@@ -55,14 +55,14 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			if err != nil {
 				return err
 			}
-			run, err := a.runScenarios(ctx, lab, described, scenarios, keep)
+			run, err := a.runScenarios(ctx, lab, described, scenarios, keep, verbose, plain)
 			if err != nil {
 				return err
 			}
 			return a.publish(run, verbose, plain)
 		},
 	}
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason, and each step as it begins and ends")
 	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
 	cmd.Flags().BoolVar(&list, "list", false, "only list the scenarios")
@@ -93,9 +93,11 @@ func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error
 
 // runScenarios runs scenarios on the lab's cluster and prints progress to Err. A run that was cut off and has verdicts is not
 // an error: its plan says which scenarios are missing.
-func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, keep bool) (report.Run, error) {
+func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, keep, verbose, plain bool) (report.Run, error) {
 	began := time.Now()
-	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(runner.Lines(a.Err)),
+	reporter, stop := a.showing(verbose, plain, names(scenarios))
+	defer stop()
+	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(reporter),
 		runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
 	if err != nil && len(outcome.Verdicts) == 0 {
 		return report.Run{}, err

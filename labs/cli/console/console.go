@@ -25,6 +25,9 @@ var ErrInterrupted = errors.New("interrupted")
 // ClearLine empties the line of a terminal that the cursor is on.
 const ClearLine = "\r\x1b[K"
 
+// ClearBelow empties the line of a terminal that the cursor is on, and all below it.
+const ClearBelow = "\r\x1b[J"
+
 // cleanUpWithin bounds the removal of what a verb has made, also after an interrupt.
 const cleanUpWithin = 3 * time.Minute
 
@@ -69,6 +72,22 @@ func Width(stream any, otherwise int) int {
 	}
 	return otherwise
 }
+
+// Size returns the columns and rows of a terminal; 80 and 24 if it does not know them, 0 and 0 if the stream is none.
+func Size(stream any) (columns, rows int) {
+	file, isFile := stream.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return 0, 0
+	}
+	columns, rows, err := term.GetSize(int(file.Fd()))
+	if err != nil || columns == 0 || rows == 0 {
+		return 80, 24
+	}
+	return columns, rows
+}
+
+// Rewritable reports whether a stream is a terminal in which lines can be rewritten.
+func Rewritable(stream any) bool { return Terminal(stream) && !plainEnvironment() }
 
 // plainEnvironment reports whether the terminal is one without colours or UTF-8, by the environment.
 func plainEnvironment() bool {
