@@ -36,8 +36,8 @@ func phases() []phase {
 		{name: "up, MetalLB", args: []string{"up"}, at: `DNS forwards to the outside`, makes: true, long: true},
 		{name: "e2e, compile", args: []string{"e2e", "--focus", "clusterip"}, at: ``, makes: true, long: true},
 		{name: "e2e, cluster", args: []string{"e2e", "--focus", "clusterip"}, at: `creating cluster`, makes: true, long: true},
-		{name: "e2e, scenario", args: []string{"e2e", "--focus", "nodeport|clusterip"}, at: `clusterip: .*Pass after`, makes: true, long: true},
-		{name: "verify", args: []string{"verify", "clusterip", "nodeport"}, at: `clusterip: .*Pass after`},
+		{name: "e2e, scenario", args: []string{"e2e", "--focus", "nodeport|clusterip", "--verbose"}, at: `clusterip: .*Pass after`, makes: true, long: true},
+		{name: "verify", args: []string{"verify", "clusterip", "nodeport", "--verbose"}, at: `clusterip: .*Pass after`},
 		{name: "fuzz", args: []string{"fuzz", "--count", "20", "--seed", "7"}, at: ``, long: true},
 		{name: "learn", args: []string{"learn", "start", "04"}, at: ``, long: true},
 	}
@@ -91,7 +91,7 @@ func each(t *testing.T, signal syscall.Signal) {
 func TestTwoAtOnce(t *testing.T) {
 	l := newLab(t)
 	l.must(t, "up")
-	first := l.start(t, "verify", "clusterip", "nodeport", "loadbalancer")
+	first := l.start(t, "verify", "clusterip", "nodeport", "loadbalancer", "--verbose")
 	first.reach(t, `clusterip: .*Pass after`)
 	for _, args := range [][]string{{"up"}, {"down"}, {"e2e"}, {"verify", "clusterip"}, {"fuzz", "--count", "1"}, {"mutants", "wrong-target-port"}} {
 		second := l.start(t, args...).wait(t, 3*time.Minute)
@@ -148,7 +148,7 @@ func TestAPIServer(t *testing.T) {
 		}
 	})
 	t.Run("restarts", func(t *testing.T) {
-		r := l.start(t, "verify", "clusterip", "nodeport")
+		r := l.start(t, "verify", "clusterip", "nodeport", "--verbose")
 		r.reach(t, `clusterip: .*Pass after`)
 		docker(t, "exec", node, "sh", "-c", "kill $(pidof kube-apiserver)")
 		if done := r.wait(t, 6*time.Minute); done.exit == 1 {
