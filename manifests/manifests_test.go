@@ -1,11 +1,17 @@
 package manifests_test
 
 import (
+	"flag"
+	"fmt"
 	"io/fs"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/dryrun"
+	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
@@ -64,5 +70,81 @@ func TestEveryFolderIsEmbedded(t *testing.T) {
 		if _, err := fs.Stat(manifests.FS(), dir); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+var durations = flag.String("durations", "", "write durations.yaml again, from this result.json")
+
+// Each scenario has a duration, and only scenarios have one. One that did not run keeps the one that it has.
+func TestDurations(t *testing.T) {
+	scenarios, err := scenario.LoadAll(manifests.FS(), steps.Kinds(checks.Names()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	took, err := scenario.Durations(manifests.FS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *durations != "" {
+		measure(t, scenarios, took)
+		return
+	}
+	for _, s := range scenarios {
+		if took[s.Name] <= 0 {
+			t.Errorf("%s has no scenario %s; see how it is written in its first lines, or add how many seconds the scenario takes", scenario.DurationsFile, s.Name)
+		}
+	}
+	for index := 1; index <= 4; index++ {
+		part, err := scenario.Shard{Index: index, Of: 4}.Take(scenarios, took)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, own := time.Duration(0), time.Duration(0)
+		for _, s := range scenarios {
+			all += took[s.Name]
+		}
+		for _, s := range part {
+			own += took[s.Name]
+		}
+		if own < all/8 || own > all/3 { // serial scenarios count more, so it is not a quarter
+			t.Errorf("shard %d/4 takes %s of %s", index, own, all)
+		}
+	}
+	if len(took) != len(scenarios) {
+		t.Errorf("%s has %d scenarios, and there are %d", scenario.DurationsFile, len(took), len(scenarios))
+	}
+}
+
+// measure writes durations.yaml again.
+func measure(t *testing.T, scenarios []scenario.Scenario, took map[string]time.Duration) {
+	file, err := os.Open(*durations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	run, err := report.Decode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range run.Verdicts {
+		if v.Elapsed > 0 {
+			took[v.Scenario] = v.Elapsed
+		}
+	}
+	old, err := fs.ReadFile(manifests.FS(), scenario.DurationsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for line := range strings.Lines(string(old)) {
+		if strings.HasPrefix(line, "#") {
+			text.WriteString(line)
+		}
+	}
+	for _, s := range scenarios {
+		fmt.Fprintf(&text, "%s: %.0f\n", s.Name, max(1, took[s.Name].Seconds()))
+	}
+	if err := os.WriteFile(scenario.DurationsFile, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -37,6 +37,9 @@ type Options struct {
 	Log       io.Writer
 	// Only, if not empty, limits a run to these behaviours.
 	Only []string
+	// Shard is the part of the scenarios that are run. Took is how long each takes, by which they are dealt out.
+	Shard scenario.Shard
+	Took  map[string]time.Duration
 	// Kubectl is the program that scenarios with commands run.
 	Kubectl string
 	// Reproduce is the command that repeats the run.
@@ -51,7 +54,9 @@ type Plan struct {
 	features  features // all but the load balancer, which Run detects by creating a Service
 	kubectl   string
 	scenarios []scenario.Scenario
-	ranges    []netip.Prefix
+	// all are the scenarios of all shards.
+	all    []string
+	ranges []netip.Prefix
 	// nodePorts is the API server's range of node ports, known after preflight.
 	nodePorts string
 	// foreignPolicies are the API groups with policies that svclab does not read.
@@ -90,10 +95,11 @@ func Survey(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, o 
 	}
 	for _, s := range all {
 		if o.about(s) {
-			p.scenarios = append(p.scenarios, s)
+			p.scenarios, p.all = append(p.scenarios, s), append(p.all, s.Name)
 		}
 	}
-	return p, nil
+	p.scenarios, err = o.Shard.Take(p.scenarios, o.Took)
+	return p, err
 }
 
 // chooseNodes chooses the sample and decides everything that depends on it.

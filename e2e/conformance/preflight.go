@@ -191,7 +191,10 @@ func (p *Plan) renumber(ports map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("choose other node ports: %w", err)
 	}
-	p.scenarios = slices.DeleteFunc(all, func(s scenario.Scenario) bool { return !p.about(s) })
+	chosen := p.scenarios
+	p.scenarios = slices.DeleteFunc(all, func(s scenario.Scenario) bool {
+		return !slices.ContainsFunc(chosen, func(c scenario.Scenario) bool { return c.Name == s.Name })
+	})
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/manifests"
 )
 
@@ -66,12 +67,16 @@ func TestFreePorts(t *testing.T) {
 
 // Every place of a scenario that names a node port gets the other one.
 func TestRenumber(t *testing.T) {
-	p := Plan{Options: Options{Profile: "extended", Manifests: manifests.FS(), Log: &bytes.Buffer{}}}
+	p := Plan{Options: Options{Profile: "extended", Manifests: manifests.FS(), Log: &bytes.Buffer{}},
+		scenarios: []scenario.Scenario{{Name: "nodeport"}, {Name: "expose"}}} // as in a shard; the others stay out
 	if err := p.renumber(map[string]string{"30080": "31999"}); err != nil {
 		t.Fatal(err)
 	}
 	if ports := claimedPorts(p.scenarios); !slices.Contains(ports, "31999") || slices.Contains(ports, "30080") {
 		t.Errorf("claimed: %v", ports)
+	}
+	if len(p.scenarios) != 2 {
+		t.Errorf("%d scenarios of 2", len(p.scenarios))
 	}
 	for _, s := range p.scenarios {
 		text := fmt.Sprintf("%+v %+v", s.Claims, s.Tables)

@@ -87,6 +87,9 @@ func (p Plan) Run(ctx context.Context, c *cluster.Cluster, reporter runner.Repor
 	}
 	run.Plan = report.PlanFor(planned, run.Verdicts)
 	run.Elapsed = time.Since(began)
+	if p.Shard.Of != 0 {
+		run.Shard = &report.Shard{Index: p.Shard.Index, Of: p.Shard.Of, All: p.all}
+	}
 	conformance := p.judged(run, mode.Source, here.features, adaptations)
 	run.Conformance = &conformance
 	return run, err

@@ -33,6 +33,8 @@ type Run struct {
 	Plan    Plan          `json:"plan"`
 	// Verdicts are in the order in which they are printed.
 	Verdicts []reach.Verdict `json:"verdicts"`
+	// Shard is set if the run was one part of several: see Merge.
+	Shard *Shard `json:"shard,omitempty"`
 	// Conformance is set for a conformance run.
 	Conformance *Conformance `json:"conformance,omitempty"`
 }

@@ -20,6 +20,9 @@ func (p *printer) summary(run Run) {
 	p.line(0, p.paint(inkBold, "Summary"))
 	p.row("cluster", clusterLine(run.Cluster, p.dot))
 	p.row("scenarios", scenarioCounts(t))
+	if s := run.Shard; s != nil {
+		p.row("shard", fmt.Sprintf("%d of %d: %d of %s; svclab merge joins the results of all", s.Index, s.Of, len(run.Plan.Planned), plural(len(s.All), "scenario")))
+	}
 	p.row("cells", cellCounts(t.Cells))
 	p.row("probes", fmt.Sprintf("%s, each a new connection or datagram", thousands(t.Probes)))
 	if t.Cells.Cells > 0 {

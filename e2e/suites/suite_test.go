@@ -177,6 +177,9 @@ var _ = ReportAfterSuite("reports", func(_ SpecContext, r Report) {
 	}
 	run := report.Run{Tool: "svclab", Version: version(), Started: theSuite.shared.Started, Elapsed: time.Since(theSuite.shared.Started),
 		Cluster: theSuite.shared.Cluster, Plan: report.PlanFor(planned, verdicts), Verdicts: verdicts}
+	if part := os.Getenv("SVCLAB_PART"); part != "" {
+		Expect(json.Unmarshal([]byte(part), &run.Shard)).To(Succeed())
+	}
 	output := theSuite.config.Output
 	if output == "" { // the suite ended before it began
 		return

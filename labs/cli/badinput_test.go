@@ -79,7 +79,7 @@ func refused(t *testing.T, args []string, want ...string) {
 
 // needed are arguments without which a verb refuses its flags.
 var needed = map[string][]string{"svclab explain": {"web"}, "svclab picture": {"good/result.json", "a/b"}, "svclab diff": {"good/result.json", "good/result.json"},
-	"svclab learn hint": {"2"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"}}
+	"svclab learn hint": {"2"}, "svclab merge": {"good/result.json"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"}}
 
 // values are wrong values of flags, and what the error says. A flag has the same ones in all verbs that have it, but for those
 // that are named with their verb. FOLDER is the folder of untouched.
@@ -98,6 +98,7 @@ var values = map[string][]struct {
 	"procs":        {{"0", []string{"--procs=0", "1"}}, {"-1", []string{"--procs=-1"}}, {"1000000", []string{"--procs=1000000", "64"}}},
 	"label-filter": {{"(", []string{"no label filter", "scenario:nodeport"}}, {"a &&", []string{"no label filter"}}, {"/(/", []string{"no label filter"}}, {"scenario:teleport", []string{"svclab verify --list"}}},
 	"focus":        {{"(", []string{"--focus: ", "missing closing )"}}, {"teleport", []string{"svclab verify --list"}}},
+	"shard":        {{"", []string{"write it as 2/4"}}, {"2", []string{"write it as 2/4"}}, {"0/4", []string{"1/4 to 4/4"}}, {"5/4", []string{"1/4 to 4/4"}}, {"a/b", []string{"write it as 2/4"}}},
 	"seed":         {{"-1", []string{"--seed"}}},
 	"timeout":      {{"0s", []string{"more than 0"}}, {"-1s", []string{"more than 0"}}, {"5", []string{"missing unit"}}},
 
@@ -141,6 +142,7 @@ var values = map[string][]struct {
 var unused = map[string]string{
 	"svclab down output":       "down deletes a cluster whatever stands there",
 	"svclab doctor output":     "doctor writes nothing",
+	"svclab merge output":      "it reads first, and what it is given here is no shard",
 	"svclab learn next output": "it says first that the exercise is not passed",
 	"svclab learn answer":      "", "svclab learn start answer": "", "svclab learn next answer": "", "svclab learn check answer": "", "svclab learn watch answer": "",
 }
@@ -217,7 +219,7 @@ func TestBadArguments(t *testing.T) {
 			continue
 		}
 		refused(t, append(strings.Fields(path)[1:], ""), "an argument is empty; usage: "+verb.UseLine())
-		if !strings.Contains(verb.Use, "…]") && path != "svclab learn" {
+		if !strings.Contains(verb.Use, "…") && path != "svclab learn" {
 			refused(t, append(strings.Fields(path)[1:], "a", "b", "c"), "usage: "+verb.UseLine())
 		}
 	}
@@ -268,6 +270,11 @@ func TestBadArguments(t *testing.T) {
 		"diff: another file":                    {[]string{"diff", good, file["text"]}, nil, []string{"text: ", "result.json"}},
 		"diff: a binary file":                   {[]string{"diff", good, file["binary"]}, nil, []string{"binary: ", "result.json"}},
 		"diff: a file of another version":       {[]string{"diff", good, file["tomorrow"]}, nil, []string{"tomorrow: ", "the version of svclab that wrote the file"}},
+		"verify: too many shards":               {[]string{"verify", "nodeport", "udp", "--shard=3/3"}, nil, []string{"only 2 scenarios"}},
+		"e2e: too many shards":                  {[]string{"e2e", "--shard=99/99"}, nil, []string{"--shard=99/99", "scenarios to deal out"}},
+		"merge: no shard":                       {[]string{"merge", good}, nil, []string{"is no result of a shard", "every shard of one run"}},
+		"merge: a broken file":                  {[]string{"merge", file["broken"]}, nil, []string{"broken: ", "result.json"}},
+		"merge: no file":                        {[]string{"merge", "/nowhere"}, nil, []string{"/nowhere", "result.json"}},
 		"picture: no file":                      {[]string{"picture", "/nowhere", "a/b"}, nil, []string{"/nowhere", "result.json"}},
 		"picture: a broken file":                {[]string{"picture", file["broken"], "a/b"}, nil, []string{"broken: "}},
 		"picture: no step":                      {[]string{"picture", good, "a/b"}, nil, []string{`no scenario "a"`}},

@@ -32,6 +32,7 @@ type conformanceFlags struct {
 	image, registry, kubectl, output       string
 	extras                                 extrasFlags
 	only                                   []string
+	shard                                  scenario.Shard
 	sample                                 int
 	seed                                   uint64
 	addressWithin, within                  time.Duration
@@ -103,6 +104,7 @@ Exit codes: 0 everything that was checked holds, 1 something does not, 2 no verd
 	flags.StringVar(&f.profile, "profile", string(scenario.Core), "what is checked: core or extended")
 	flags.StringVar(&f.features, "features", "", "features it has, and after a minus those it lacks, such as loadBalancer,-dualStack (default: detected)")
 	flags.StringSliceVar(&f.only, "behaviour", nil, "only these behaviours of the profile, by ID")
+	flags.Var(&f.shard, "shard", shardUsage)
 	flags.StringVar(&f.image, "image", "", "the image of all pods, an agnhost")
 	flags.StringVar(&f.registry, "image-registry", "", "registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
 	f.extras.add(flags, "")
@@ -226,6 +228,9 @@ func (f conformanceFlags) command() string {
 		}
 	}
 	args = append(args, fmt.Sprintf("--sample=%d", f.sample), fmt.Sprintf("--seed=%d", f.seed))
+	if f.shard.Of != 0 {
+		args = append(args, "--shard="+f.shard.String())
+	}
 	if f.publicBalancers {
 		args = append(args, "--public-load-balancers")
 	}
@@ -293,7 +298,11 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 			return err
 		}
 	}
-	options.Manifests, options.Log = a.Manifests, a.Err
+	took, err := scenario.Durations(a.Manifests)
+	if err != nil {
+		return err
+	}
+	options.Manifests, options.Log, options.Shard, options.Took = a.Manifests, a.Err, f.shard, took
 	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: f.within, Extras: options.Extras, Log: a.Err})
 	if err != nil {
 		return err
@@ -315,7 +324,7 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err != nil {
 		return err
 	}
-	reporter, stop := a.showing(f.verbose, f.plain, nil)
+	reporter, stop := a.showing(f.verbose, f.plain, nil, took)
 	run, err := plan.Run(locked, c, reporter)
 	stop()
 	clean, cancel := console.Cleaning(ctx)

@@ -57,13 +57,14 @@ type underWay struct {
 
 var _ runner.Reporter = (*display)(nil)
 
-// showing returns the progress of a run of the planned scenarios, which may be known later. Until stop is called, what is
-// printed to Err and logged for the cluster goes through it. With verbose every step is a line.
-func (a *app) showing(verbose, plain bool, planned []string) (reporter runner.Reporter, stop func()) {
+// showing returns the progress of a run of the planned scenarios, which may be known later; took is how long they took in the
+// last run. Until stop is called, what is printed to Err and logged for the cluster goes through it. With verbose every step is
+// a line.
+func (a *app) showing(verbose, plain bool, planned []string, took map[string]time.Duration) (reporter runner.Reporter, stop func()) {
 	if verbose {
 		return runner.Lines(a.Err), func() {}
 	}
-	p := newDisplay(a.Err, nil, planned, a.lastTimes())
+	p := newDisplay(a.Err, nil, planned, took)
 	if console.Rewritable(a.Err) && !plain && runtime.GOOS != "windows" {
 		to := a.Err
 		p.size = func() (int, int) { return console.Size(to) }
@@ -75,12 +76,6 @@ func (a *app) showing(verbose, plain bool, planned []string) (reporter runner.Re
 		p.stop()
 		a.Err, a.Config.Log = err, log
 	}
-}
-
-// lastTimes returns how long each scenario took in the last run.
-func (a *app) lastTimes() map[string]time.Duration {
-	took := map[string]time.Duration{}
-	return took
 }
 
 func newDisplay(w io.Writer, size func() (int, int), planned []string, took map[string]time.Duration) *display {

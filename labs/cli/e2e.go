@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,7 @@ func (a *app) e2e() *cobra.Command {
 		keep, verbose, plain bool
 		procs                int
 		labels, focus        string
+		shard                scenario.Shard
 	)
 	cmd := &cobra.Command{
 		Use:   "e2e",
@@ -44,10 +46,10 @@ It deletes only a cluster that it made itself in this run. One that is there and
 refuses one that differs from them, and one in which an exercise of svclab learn is under way.
 
 Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
-		Example: "  svclab e2e\n  svclab e2e --mode iptables --focus nodeport --keep\n  svclab e2e --label-filter scenario:nodeport",
+		Example: "  svclab e2e\n  svclab e2e --mode iptables --focus nodeport --keep\n  svclab e2e --label-filter scenario:nodeport\n  svclab e2e --shard 2/4",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runE2E(cmd.Context(), suite{keep: keep, procs: procs, labels: labels, focus: focus, verbose: verbose, plain: plain})
+			return a.runE2E(cmd.Context(), suite{keep: keep, procs: procs, labels: labels, focus: focus, shard: shard, verbose: verbose, plain: plain})
 		},
 	}
 	flags := cmd.Flags()
@@ -55,6 +57,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
 	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.StringVar(&focus, "focus", "", "run only specs whose name matches this regular expression")
+	flags.Var(&shard, "shard", shardUsage)
 	flags.BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason, and each step as it begins and ends")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
@@ -67,8 +70,11 @@ type suite struct {
 	procs          int
 	labels, focus  string
 	verbose, plain bool
-	// chosen are the scenarios that run; see choose.
+	shard          scenario.Shard
+	// chosen are the scenarios that run; see choose. part says what they are a part of.
 	chosen []scenario.Scenario
+	part   *report.Shard
+	took   map[string]time.Duration
 }
 
 func (a *app) runE2E(ctx context.Context, s suite) (err error) {
@@ -93,6 +99,7 @@ func (a *app) runE2E(ctx context.Context, s suite) (err error) {
 // suite runs the suite on the cluster that the settings describe, which is locked. The run is nil where there is no result to be told; where there is one,
 // the error says what Ginkgo said, which includes that a scenario failed.
 func (a *app) suite(ctx context.Context, s suite, settings cluster.Settings, lock *cluster.Lock) (*report.Run, error) {
+	s.took = a.lastTimes()
 	result := filepath.Join(a.Config.Output, report.JSONFile)
 	if err := os.Remove(result); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("begin a new result: %w", err)
@@ -130,6 +137,9 @@ func (a *app) forRun(ctx context.Context, s *suite) (settings cluster.Settings, 
 		return settings, nil, err
 	}
 	if s.chosen, err = s.choose(all); err != nil {
+		return settings, nil, err
+	}
+	if s.chosen, s.part, err = a.take(s.shard, s.chosen); err != nil {
 		return settings, nil, err
 	}
 	a.Config.Use.Run = rand.Text()[:8]
@@ -184,7 +194,7 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	}
 	args := []string{"tool", "ginkgo", "run", "--procs=" + strconv.Itoa(s.procs), "--no-color", "--silence-skips", "--succinct",
 		"--timeout=55m", "--poll-progress-after=0s", "--keep-going", "--fail-on-empty"}
-	if s.labels != "" || s.focus != "" {
+	if s.labels != "" || s.focus != "" || s.part != nil {
 		args = append(args, "--label-filter=scenario: containsAny {"+strings.Join(names(s.chosen), ", ")+"}")
 	}
 	program, err := a.suiteProgram(ctx)
@@ -194,7 +204,11 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	cmd := exec.CommandContext(ctx, "go", append(args, program)...)
 	cmd.Dir = a.Config.Root
 	cmd.Env = append(os.Environ(), a.Config.Environ()...)
-	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep))
+	part, err := json.Marshal(s.part)
+	if err != nil {
+		return fmt.Errorf("tell the suite its part: %w", err)
+	}
+	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep), "SVCLAB_PART="+string(part))
 	log, err := os.Create(filepath.Join(a.Config.Output, "ginkgo.log"))
 	if err != nil {
 		return fmt.Errorf("write Ginkgo's log: %w", err)
@@ -203,7 +217,7 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.WaitDelay = 3 * time.Minute
 
-	reporter, stopShowing := a.showing(s.verbose, s.plain, names(s.chosen))
+	reporter, stopShowing := a.showing(s.verbose, s.plain, names(s.chosen), s.took)
 	defer stopShowing()
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	followed := make(chan struct{})

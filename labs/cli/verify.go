@@ -20,7 +20,10 @@ import (
 )
 
 func (a *app) verify() *cobra.Command {
-	var verbose, plain, keep, list, describe bool
+	var (
+		verbose, plain, keep, list, describe bool
+		shard                                scenario.Shard
+	)
 	cmd := &cobra.Command{
 		Use:   "verify [SCENARIO…]",
 		Short: "Run scenarios on the lab's cluster, all of them by default",
@@ -48,6 +51,10 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			if err != nil {
 				return err
 			}
+			scenarios, part, err := a.take(shard, scenarios)
+			if err != nil {
+				return err
+			}
 			if list || describe {
 				return a.printScenarios(scenarios, describe)
 			}
@@ -59,9 +66,11 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			if err != nil {
 				return err
 			}
+			run.Shard = part
 			return a.publish(run, verbose, plain)
 		},
 	}
+	cmd.Flags().Var(&shard, "shard", shardUsage)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason, and each step as it begins and ends")
 	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
@@ -95,7 +104,7 @@ func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error
 // an error: its plan says which scenarios are missing.
 func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, keep, verbose, plain bool) (report.Run, error) {
 	began := time.Now()
-	reporter, stop := a.showing(verbose, plain, names(scenarios))
+	reporter, stop := a.showing(verbose, plain, names(scenarios), a.lastTimes())
 	defer stop()
 	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(reporter),
 		runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
