@@ -50,23 +50,30 @@ exit "$EXIT"
 SVCLAB
 chmod 755 "$2"`
 	for _, tc := range []struct {
-		context, result, exit string
-		args                  string
-		code                  int
+		context, merge, result, exit string
+		args                         string
+		code                         int
 	}{
-		{"", "Pass", "0", "svclab conformance --kubeconfig staging.yaml --output OUT", 0},
-		{"blue", "Fail", "1", "svclab conformance --kubeconfig staging.yaml --output OUT --context blue", 1},
+		{"", "", "Pass", "0", "svclab conformance --kubeconfig staging.yaml --output OUT", 0},
+		{"blue", "", "Fail", "1", "svclab conformance --kubeconfig staging.yaml --output OUT --context blue", 1},
+		{"", "WORK/*/result.json", "Inconclusive", "2", "svclab merge WORK/1/result.json WORK/2/result.json --output OUT", 2},
 	} {
 		work := t.TempDir()
+		for _, shard := range []string{"1", "2"} {
+			if err := os.MkdirAll(filepath.Join(work, shard, "result.json"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
 		out := filepath.Join(work, "reports")
 		script := filepath.Join(work, "step.sh")
 		if err := os.WriteFile(script, []byte("set -eo pipefail\n"+step.Run), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		env := []string{"ROOT=" + work, "KUBECONFIG_FILE=staging.yaml", "CONTEXT=" + tc.context, "OUTPUT=" + out, "RESULT=" + tc.result, "EXIT=" + tc.exit,
+			"MERGE=" + strings.ReplaceAll(tc.merge, "WORK", work),
 			"GITHUB_OUTPUT=" + filepath.Join(work, "output"), "GITHUB_STEP_SUMMARY=" + filepath.Join(work, "summary")}
 		got := run(t, map[string]string{"go": compiler}, env, script)
-		if want := strings.ReplaceAll(tc.args, "OUT", out); got.code != tc.code || strings.TrimSpace(got.stdout) != want {
+		if want := strings.NewReplacer("OUT", out, "WORK", work).Replace(tc.args); got.code != tc.code || strings.TrimSpace(got.stdout) != want {
 			t.Errorf("exit code %d, want %d; ran %q, want %q; %s", got.code, tc.code, got.stdout, want, got.stderr)
 		}
 		for file, want := range map[string]string{"output": "result=" + tc.result + "\n", "summary": "## summary\n"} {
