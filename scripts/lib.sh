@@ -63,10 +63,17 @@ hash_of() {
   done | sha256sum | cut -c1-12
 }
 
+# part_of_build WHAT: what a step is of building all images, as text; nothing for other steps.
+part_of_build() {
+  awk -v what="$1" '/^#/ { next } { all += $1 * $2; name = $0; sub(/^[0-9]+ [0-9]+ /, "", name) } !own && index(what, name) == 1 { own = $1 }
+    END { if (own * 100 > all) printf ", %.0f %% of all images", 100 * own / all }' "$scripts_dir/parts.txt"
+}
+
 # heartbeat "what" LOG command…: runs the command with its output in LOG, says every 15 s that it is still at work, and on
 # failure shows the end of the log. When the script is interrupted, the command and all that it started end first.
 heartbeat() {
-  local what=$1 log=$2 began=$SECONDS child status=0 ticks=0
+  local what=$1 log=$2 began=$SECONDS child status=0 ticks=0 part
+  part=$(part_of_build "$what")
   shift 2
   mkdir -p "$(dirname "$log")"
   # job control gives the command a process group of its own; without it, it would ignore Ctrl-C
@@ -79,7 +86,7 @@ heartbeat() {
   while kill -0 "$child" 2>/dev/null; do
     sleep 0.2
     ticks=$((ticks + 1))
-    if ((ticks % 75 == 0)); then say "  … $what, $((SECONDS - began)) s"; fi
+    if ((ticks % 75 == 0)); then say "  … $what, $((SECONDS - began)) s$part"; fi
   done
   wait "$child" || status=$?
   trap - HUP INT TERM
@@ -89,7 +96,7 @@ heartbeat() {
     if grep -qi 'no space left on device' "$log"; then die "the disk is full" "free some space (df -h ${cache_dir%/*}), then run the same command again: it goes on where it stopped"; fi
     return "$status"
   fi
-  say "  $what: $((SECONDS - began)) s"
+  say "  $what: $((SECONDS - began)) s$part"
 }
 
 # end_group PID: ends a process group, by force after 10 s, and waits for its leader.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -332,4 +333,23 @@ func mustAbs(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return abs
+}
+
+// A step of a first build says what part of all images it is; what is no part of it does not.
+func TestAStepSaysItsPartOfTheBuild(t *testing.T) {
+	lib, err := filepath.Abs("lib.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(t.TempDir(), "step.sh")
+	for step, want := range map[string]string{"build kubernetes-1.37": ", 50 % of all images", "Debian trixie for node": ", 5 % of all images", "build kind": ""} {
+		text := fmt.Sprintf("source %q\nheartbeat %q %q true\n", lib, step, filepath.Join(t.TempDir(), "log"))
+		if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		printed := regexp.MustCompile("^svclab:   " + regexp.QuoteMeta(step) + ": [0-9]+ s" + want + "\n$")
+		if got := run(t, nil, nil, script); got.code != 0 || !printed.MatchString(got.stderr) {
+			t.Errorf("%s: exit code %d, printed %q", step, got.code, got.stderr)
+		}
+	}
 }

@@ -26,7 +26,7 @@ type Config struct {
 	Workers            int
 	// HostPort is the nodePort published on 127.0.0.1; 0 for none.
 	HostPort int
-	// Output is the folder for everything that is written; relative to the checkout.
+	// Output is the folder for everything that is written.
 	Output string
 	// Root is the checkout.
 	Root string

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -103,7 +104,10 @@ func (a *App) NeedsCheckout(cmd *cobra.Command) {
 				return err
 			}
 		}
-		return nil
+		if a.Config.Output != "" { // programs that svclab starts run in other folders
+			a.Config.Output, err = filepath.Abs(a.Config.Output)
+		}
+		return err
 	}
 }
 

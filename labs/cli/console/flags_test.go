@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"testing/fstest"
@@ -14,7 +15,7 @@ import (
 func TestClusterFlags(t *testing.T) {
 	t.Setenv("SVCLAB_ROOT", "../../..")
 	values := map[string][2]string{"name": {"one", "other"}, "mode": {"nftables", "iptables"}, "family": {"ipv4", "dual"}, "kubernetes": {"1.36", "1.37"},
-		"images": {"pull", "build"}, "workers": {"4", "6"}, "host-port": {"30001", "30002"}, "output": {"one", "other"}}
+		"images": {"pull", "build"}, "workers": {"4", "6"}, "host-port": {"30001", "30002"}, "output": {"/one", "/other"}}
 	for _, f := range clusterFlags() {
 		one, other := values[f.name][0], values[f.name][1]
 		t.Setenv(variable(f.name), one)
@@ -37,5 +38,20 @@ func TestClusterFlags(t *testing.T) {
 		if got, given := run("--"+f.name, other); got != other || given != " --"+f.name+"="+other {
 			t.Errorf("%s=%s --%s=%s gives %q; flags given: %q", variable(f.name), one, f.name, other, got, given)
 		}
+	}
+}
+
+// The suite runs in another folder than svclab, and means the same one.
+func TestOutputIsAbsolute(t *testing.T) {
+	t.Setenv("SVCLAB_ROOT", "../../..")
+	a := &App{Streams: Streams{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, Manifests: fstest.MapFS{}}
+	cmd := &cobra.Command{Use: "verb", RunE: func(*cobra.Command, []string) error { return nil }}
+	a.ClusterFlags(cmd, "output")
+	want, err := filepath.Abs("reports")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := a.Run(t.Context(), cmd, []string{"--output", "reports"}); code != 0 || a.Config.Output != want {
+		t.Errorf("exit code %d, %s, want %s", code, a.Config.Output, want)
 	}
 }
