@@ -42,6 +42,10 @@ test: ## Run the tests that need no cluster
 test-mutation: ## Change operators one at a time and require that tests notice 90 % of them; takes an hour or more (ARGS="e2e/reach")
 	@scripts/mutation.sh $(ARGS)
 
+.PHONY: test-oracle
+test-oracle: ## Compare the oracle with the rules that kube-proxy of each supported release writes (ARGS="--worlds 5000", KUBERNETES=1.37)
+	@KUBERNETES="$(KUBERNETES)" scripts/test-oracle.sh $(ARGS)
+
 .PHONY: test-hard
 test-hard: build ## Interrupt, kill and starve svclab in every phase on a cluster of its own (ARGS=-short)
 	@scripts/hard-test.sh $(svclab) $(ARGS)

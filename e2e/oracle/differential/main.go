@@ -1,0 +1,253 @@
+// Command differential holds the oracle to the rules that kube-proxy itself writes: for each world, hand-made or random, it lets
+// kube-proxy's proxiers of one or more releases write their rules for every node, IP family and proxy mode, follows a packet
+// from each client to each target through these rules, and compares the outcome, the endpoints with their chances, the source
+// addresses, session affinity and the answers of health checks with what the oracle predicts.
+//
+// It needs no cluster and no rights. scripts/test-oracle.sh builds the proxiers, as programs of their own, and runs it.
+//
+// What is not kube-proxy's is taken from the world's facts by both sides: who announces an address, what the pod network does
+// with source addresses, what an endpoint listens on.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	agree, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "test-oracle:", err)
+		os.Exit(2)
+	case !agree:
+		os.Exit(1)
+	}
+}
+
+// settings are the command's flags.
+type settings struct {
+	programs [][2]string // minor and program of the proxiers
+	worlds   int
+	seed     uint64
+	only     int
+	show     int
+}
+
+func parse(args []string, progress io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("test-oracle", flag.ContinueOnError)
+	flags.SetOutput(progress)
+	flags.IntVar(&s.worlds, "worlds", 200, "how many random worlds, in addition to the hand-made ones")
+	flags.Uint64Var(&s.seed, "seed", 1, "of the random worlds")
+	flags.IntVar(&s.only, "world", -1, "compare this random world only")
+	flags.IntVar(&s.show, "show", 3, "how many disagreements to print, each with its smallest world")
+	flags.Func("proxier", "MINOR=PROGRAM: the proxiers of a Kubernetes minor; once for each", func(text string) error {
+		minor, program, found := strings.Cut(text, "=")
+		if !found {
+			return errors.New("MINOR=PROGRAM expected")
+		}
+		s.programs = append(s.programs, [2]string{minor, program})
+		return nil
+	})
+	err := flags.Parse(args)
+	if err == nil && (len(s.programs) == 0 || flags.NArg() > 0) {
+		err = errors.New("no proxiers, or arguments that are no flags: run make test-oracle ARGS=--help")
+	}
+	return s, err
+}
+
+// job is a world in one proxy mode.
+type job struct {
+	name, mode string
+	world      func() world.World
+}
+
+func (s settings) jobs() []job {
+	var jobs []job
+	for _, mode := range modes() {
+		for _, shape := range shapes() {
+			if s.only < 0 {
+				jobs = append(jobs, job{fmt.Sprintf("%q", shape.name), mode, shape.world})
+			}
+		}
+		for i := range s.worlds {
+			if s.only < 0 || s.only == i {
+				jobs = append(jobs, job{fmt.Sprintf("%d of seed %d", i, s.seed), mode, func() world.World { return generate(s.seed, i) }})
+			}
+		}
+	}
+	return jobs
+}
+
+func modes() []string { return []string{world.ModeNFTables, world.ModeIPTables} }
+
+// found is a disagreement, and where it was.
+type found struct {
+	job job
+	disagreement
+}
+
+// result is what was found of one minor.
+type result struct {
+	tallies map[string]map[int]tally // by mode and IP family
+	found   []found                  // of each rule the first ones
+	rules   map[string]int
+	excused map[string]int
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) (agree bool, err error) {
+	s, err := parse(args, progress)
+	if err != nil {
+		return false, err
+	}
+	agree = true
+	needed, minors := map[string]bool{}, []string{}
+	for _, program := range s.programs {
+		began := time.Now()
+		r, err := s.minor(ctx, program[0], program[1], progress)
+		if err != nil {
+			return false, err
+		}
+		minors = append(minors, program[0])
+		for id := range r.excused {
+			needed[id] = true
+		}
+		for _, mode := range modes() {
+			for _, family := range []int{4, 6} {
+				t := r.tallies[mode][family]
+				fmt.Fprintf(out, "Kubernetes %s  %-8s  IPv%d  %9d cells: %.4f %% agree, %d differ, %d by an exception\n", program[0], mode, family, t.cells,
+					100*float64(t.cells-t.differ-t.excused)/float64(max(t.cells, 1)), t.differ, t.excused)
+				agree = agree && t.differ == 0
+			}
+		}
+		fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d worlds in %.1f s\n", program[0], len(s.jobs())/len(modes()), time.Since(began).Seconds())
+		if err := s.print(ctx, program, r, out); err != nil {
+			return false, err
+		}
+	}
+	for _, e := range exceptions() {
+		switch used := needed[e.id]; {
+		case used:
+			fmt.Fprintf(out, "exception %s: %s (%s)\n", e.id, e.reason, e.source)
+		case s.only < 0 && (len(e.minors) == 0 || slices.ContainsFunc(minors, func(m string) bool { return slices.Contains(e.minors, m) })):
+			fmt.Fprintf(out, "exception %s is not needed any more: remove it\n", e.id)
+			agree = false
+		}
+	}
+	return agree, nil
+}
+
+// minor compares all worlds with the proxiers of one Kubernetes minor, on all processors.
+func (s settings) minor(ctx context.Context, minor, program string, progress io.Writer) (result, error) {
+	var (
+		r       = result{tallies: map[string]map[int]tally{}, rules: map[string]int{}, excused: map[string]int{}}
+		jobs    = s.jobs()
+		next    = make(chan int, len(jobs))
+		mu      sync.Mutex
+		failure error
+		done    int
+		workers sync.WaitGroup
+		said    = time.Now()
+	)
+	for i := range jobs {
+		next <- i
+	}
+	close(next)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	one := func() error {
+		p, err := startProxiers(ctx, minor, program)
+		if err != nil {
+			return err
+		}
+		for i := range next {
+			var here []disagreement
+			tallies, err := p.compare(jobs[i].world(), jobs[i].mode, func(_ *cluster, d disagreement) { here = append(here, d) })
+			if err != nil {
+				return fmt.Errorf("world %s, %s mode: %w", jobs[i].name, jobs[i].mode, err)
+			}
+			mu.Lock()
+			r.add(jobs[i], tallies, here)
+			if done++; time.Since(said) > 10*time.Second {
+				said = time.Now()
+				fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d of %d\n", minor, done, len(jobs))
+			}
+			mu.Unlock()
+		}
+		return p.stop()
+	}
+	for range runtime.NumCPU() {
+		workers.Go(func() {
+			if err := one(); err != nil {
+				mu.Lock()
+				if failure == nil {
+					failure = err
+				}
+				mu.Unlock()
+				cancel()
+			}
+		})
+	}
+	workers.Wait()
+	return r, failure
+}
+
+func (r *result) add(j job, tallies map[int]tally, here []disagreement) {
+	if r.tallies[j.mode] == nil {
+		r.tallies[j.mode] = map[int]tally{}
+	}
+	for family, t := range tallies {
+		sum := r.tallies[j.mode][family]
+		sum.cells, sum.differ, sum.excused = sum.cells+t.cells, sum.differ+t.differ, sum.excused+t.excused
+		r.tallies[j.mode][family] = sum
+	}
+	for _, d := range here {
+		if d.exception != nil {
+			r.excused[d.exception.id]++
+			continue
+		}
+		key := j.mode + " " + d.prediction.Rule
+		if r.rules[key]++; r.rules[key] == 1 {
+			r.found = append(r.found, found{j, d})
+		}
+	}
+}
+
+// print prints some disagreements with their smallest worlds, and says how many there are of each rule.
+func (s settings) print(ctx context.Context, program [2]string, r result, out io.Writer) error {
+	if len(r.found) == 0 {
+		return nil
+	}
+	p, err := startProxiers(ctx, program[0], program[1])
+	if err != nil {
+		return err
+	}
+	for i, f := range r.found {
+		if i < s.show {
+			fmt.Fprintf(out, "\nworld %s, %d cells by rule %s\n", f.job.name, r.rules[f.job.mode+" "+f.prediction.Rule], f.prediction.Rule)
+			if err := p.print(out, f.job.world(), f.job.mode, f.disagreement); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(out, "world %s, %s mode, %d cells by rule %s: %s to %s: %s\n", f.job.name, f.job.mode, r.rules[f.job.mode+" "+f.prediction.Rule], f.prediction.Rule,
+			f.vantage.Name, f.target.Name(), f.how)
+	}
+	return p.stop()
+}

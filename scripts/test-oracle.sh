@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Compares the oracle with the rules that kube-proxy's own proxiers write, for one or more Kubernetes minors: see
+# e2e/oracle/differential.
+#
+# usage: scripts/test-oracle.sh [ARGUMENT…]     KUBERNETES="1.36 1.37" chooses the minors; all supported ones without it
+#
+# The proxiers are built in e2e/oracle/differential/proxier with the pins of scripts/components/kubernetes-MINOR. That release's
+# sources of packages iptables and nftables are laid beside the files there; of their text, one call of knftables.New is
+# replaced by the fake's.
+set -o errexit -o nounset -o pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+root=$(cd "$scripts_dir/.." && pwd)
+sources=$root/e2e/oracle/differential/proxier
+out=$root/_output/oracle
+mkdir -p "$out"
+cd "$root"
+
+minors=${KUBERNETES:-}
+[[ -n $minors ]] || minors=$(for c in "$components"/kubernetes-*; do printf '%s ' "${c##*-}"; done)
+
+proxiers=()
+for minor in $minors; do
+  component=$components/kubernetes-$minor
+  [[ -d $component ]] || die "Kubernetes $minor is not supported" "use one of: $(cd "$components" && echo kubernetes-*)"
+  go -C "$component" mod download k8s.io/kubernetes
+  kubernetes=$(go -C "$component" list -m -f '{{.Dir}}' k8s.io/kubernetes)
+  sed "s,^module .*,$(grep '^module ' "$sources/go.mod")," "$component/go.mod" >"$out/$minor.mod"
+  cp "$component/go.sum" "$out/$minor.sum"
+  new='knftables\.New(nftablesFamily, kubeProxyTable[^)]*)'
+  [[ $(cat "$kubernetes"/pkg/proxy/nftables/*.go | grep -c "$new") == 1 ]] || die "Kubernetes $minor makes its nft interface in another way" "correct the pattern in this script"
+  for package in iptables nftables; do
+    for file in "$kubernetes/pkg/proxy/$package"/*.go; do
+      name=${file##*/}
+      case $name in
+        *_test.go) continue ;;
+      esac
+      if grep -q "$new" "$file"; then
+        sed "s/$new/newFake(nftablesFamily)/" "$file" >"$out/$minor-$name"
+        file=$out/$minor-$name
+      fi
+      printf '"%s": "%s",\n' "$sources/$package/$name" "$file"
+    done
+  done | sed '1s/^/{"Replace": {\n/; $s/,$/}}/' >"$out/$minor.overlay"
+  CGO_ENABLED=0 heartbeat "build the proxiers of Kubernetes $minor" "$out/$minor.log" \
+    go -C "$sources" build -trimpath -modfile "$out/$minor.mod" -overlay "$out/$minor.overlay" -o "$out/proxier-$minor" . ||
+    die "building the proxiers of Kubernetes $minor failed" "see $out/$minor.log"
+  proxiers+=("--proxier" "$minor=$out/proxier-$minor")
+done
+
+go build -trimpath -o "$out/differential" ./e2e/oracle/differential || die "building the comparison failed" "see above"
+exec "$out/differential" "${proxiers[@]}" "$@"
