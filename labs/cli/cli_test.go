@@ -82,3 +82,40 @@ func TestPicture(t *testing.T) {
 		t.Errorf("a step that is not there: exit code %d, %q, %q", code, err, out)
 	}
 }
+
+// Merged shards are one report with the worst exit code.
+func TestMerge(t *testing.T) {
+	dir := t.TempDir()
+	write := func(index int, name string, result reach.Result) string {
+		verdicts := []reach.Verdict{{Scenario: name, Result: result, Steps: []reach.Step{{Name: "look", Result: result}}}}
+		run := report.Run{Tool: "svclab", Plan: report.PlanFor([]string{name}, verdicts), Verdicts: verdicts, Shard: &report.Shard{Index: index, Of: 2, All: []string{"a", "b"}}}
+		folder := filepath.Join(dir, name+string(result))
+		if err := report.WriteAll(folder, run); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(folder, report.JSONFile)
+	}
+	a, good, bad, unclear := write(1, "a", reach.Pass), write(2, "b", reach.Pass), write(2, "b", reach.Fail), write(2, "b", reach.Inconclusive)
+	for _, tc := range []struct {
+		second string
+		code   int
+		want   string
+	}{{good, 0, "2 planned, 2 run: 2 passed"}, {bad, 1, "1 failed"}, {unclear, 2, "1 inconclusive"}} {
+		whole := filepath.Join(dir, "whole")
+		out, err, code := call(t, "merge", a, tc.second, "--output", whole)
+		if code != tc.code || !strings.Contains(out, tc.want) {
+			t.Errorf("exit code %d, want %d and %q\n%s%s", code, tc.code, tc.want, out, err)
+		}
+		for _, file := range []string{report.JSONFile, report.JUnitFile, report.HTMLFile, report.TextFile, report.MarkdownFile} {
+			if info, err := os.Stat(filepath.Join(whole, file)); err != nil || info.Size() == 0 {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+		if out, _, code := call(t, "diff", filepath.Join(whole, report.JSONFile), filepath.Join(whole, report.JSONFile)); code != 0 {
+			t.Errorf("the merged result is not read: exit code %d, %s", code, out)
+		}
+	}
+	if out, err, code := call(t, "merge", bad); code != 2 || out != "" || !strings.Contains(err, "the result of shard 1/2 is missing") {
+		t.Errorf("a missing shard: exit code %d, %q, %q", code, out, err)
+	}
+}
