@@ -302,8 +302,8 @@ func (a *app) runConformance(ctx context.Context, f conformanceFlags) (err error
 	if err != nil {
 		return err
 	}
-	options.Manifests, options.Log, options.Shard, options.Took = a.Manifests, a.Err, f.shard, took
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: f.within, Extras: options.Extras, Log: a.Err})
+	options.Manifests, options.Log, options.Shard, options.Took = a.Manifests, a.log(), f.shard, took
+	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: f.within, Extras: options.Extras, Log: a.log()})
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,22 @@ func (a *app) showing(verbose, plain bool, planned []string, took map[string]tim
 	}
 }
 
+// over is a terminal on which what is written takes the place of what is rewritten there.
+type over struct{ io.Writer }
+
+func (o over) Write(text []byte) (int, error) {
+	_, err := o.Writer.Write(append([]byte(console.ClearBelow), text...))
+	return len(text), err
+}
+
+// log is where a cluster logs during a run.
+func (a *app) log() io.Writer {
+	if console.Rewritable(a.Err) {
+		return over{a.Err}
+	}
+	return a.Err
+}
+
 func newDisplay(w io.Writer, size func() (int, int), planned []string, took map[string]time.Duration) *display {
 	p := &display{w: w, size: size, took: took, began: time.Now(), planned: map[string]bool{}, done: map[string]reach.Result{},
 		stopped: make(chan struct{}), finished: make(chan struct{})}

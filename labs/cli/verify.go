@@ -121,6 +121,7 @@ func (a *app) lab(ctx context.Context) (lab.Cluster, report.Cluster, error) {
 	if err != nil {
 		return lab.Cluster{}, report.Cluster{}, err
 	}
+	settings.Log = a.log()
 	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
 	if err != nil {
 		return lab.Cluster{}, report.Cluster{}, err
