@@ -297,7 +297,7 @@ func (p *probe) enter(node string, own, here bool) ending {
 	primary, _ := world.PrimaryAddr(p.nodes[node], family)
 	m := &machine{rules: rules, node: node, picks: p.picks, affinity: p.affinity, recorded: p.recorded, trace: p.say,
 		local: func(addr netip.Addr) bool { return addr.IsLoopback() || p.byAddr[addr] == node }}
-	p.packet.mark, p.packet.dnat, p.packet.masq = 0, false, false
+	p.packet.mark, p.packet.dnat, p.packet.masq, p.packet.link = 0, false, false, here && !own
 	before := p.packet.src
 	v, arrived := m.transit(&p.packet, own)
 	p.say("%s: %s, to %s, port %d", node, [...]string{"", "accepted", "dropped", "rejected"}[v], p.packet.dst, p.packet.dport)

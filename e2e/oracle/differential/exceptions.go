@@ -114,9 +114,9 @@ func (c *cluster) endpointOf(v reach.Vantage, service string) bool {
 	})
 }
 
-// twice says whether two slices of a Service have an address and port with different data and the same Terminating; any: or one
-// slice, or with another Terminating.
-func (c *cluster) twice(service string, any bool) bool {
+// twice says whether two slices of a Service have an address and port with different data and the same Terminating; anyway: or
+// one slice, or with another Terminating.
+func (c *cluster) twice(service string, anyway bool) bool {
 	type place struct {
 		name     string
 		protocol corev1.Protocol
@@ -141,7 +141,7 @@ func (c *cluster) twice(service string, any bool) bool {
 				e.TargetRef = nil
 				at := place{*port.Name, *port.Protocol, *port.Port, e.Addresses[0]}
 				for _, f := range first[at] {
-					if (any || f.slice != i && terminating(f.e) == terminating(e)) && !reflect.DeepEqual(f.e, e) {
+					if (anyway || f.slice != i && terminating(f.e) == terminating(e)) && !reflect.DeepEqual(f.e, e) {
 						return true
 					}
 				}

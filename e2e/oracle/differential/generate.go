@@ -98,6 +98,8 @@ func (g *generator) facts() {
 		f.PodCIDRs = f.PodCIDRs[:1]
 	case roll < 30:
 		f.Detection = world.DetectNodeCIDR
+	case roll < 35:
+		f.Detection = world.DetectUnknown
 	}
 	f.MasqueradeAll, f.NoLocalhostNodePorts = g.chance(10), g.chance(10)
 	switch roll := g.IntN(100); {
@@ -111,6 +113,8 @@ func (g *generator) facts() {
 		f.NodePortAddresses = []string{"0.0.0.0/0", "::/0"}
 	case roll < 23:
 		f.NodePortAddresses = []string{"192.0.2.0/24"}
+	case roll < 26:
+		f.NodePortAddresses = []string{pick(g, "localhost", "all"), pick(g, "172.18.1.0/24", "primary")}
 	}
 	f.Externals = externals(g.w)
 	if g.chance(20) {

@@ -161,6 +161,8 @@ func (t *ipt) part() (op, error) {
 			return nil, err
 		}
 		return match(func(_ *machine, p *packet) bool { return p.dport == uint16(port) })
+	case t.take("-i", podInterfaces+"+"):
+		return match(func(_ *machine, p *packet) bool { return p.link })
 	case t.take("--dst-type", "LOCAL"):
 		return match(func(m *machine, p *packet) bool { return m.local(p.dst) })
 	case t.take("--src-type", "LOCAL"):

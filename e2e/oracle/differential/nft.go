@@ -215,6 +215,10 @@ func (n *nft) statement() ([]op, error) {
 	switch {
 	case n.take("ct", "state", "new"):
 		return nil, nil // only first packets are followed
+	case n.take("iifname", podInterfaces+"*"):
+		return []op{when(func(_ *machine, p *packet) bool { return p.link })}, nil
+	case n.take("iifname", "!=", podInterfaces+"*"):
+		return []op{when(func(_ *machine, p *packet) bool { return !p.link })}, nil
 	case n.take("ct", "status", "dnat"):
 		return []op{when(func(_ *machine, p *packet) bool { return p.dnat })}, nil
 	case n.take("fib", "saddr", "type", "local"):

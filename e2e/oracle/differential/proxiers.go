@@ -26,6 +26,7 @@ type request struct {
 	Families                                    []corev1.IPFamily
 	ClusterCIDRs                                []netip.Prefix
 	NodeCIDR, MasqueradeAll, LocalhostNodePorts bool
+	InterfacePrefix                             string
 	NodePortAddresses                           []string
 }
 
@@ -53,6 +54,9 @@ type health struct {
 	Service   string
 	Endpoints int
 }
+
+// podInterfaces is how the names of the nodes' ends of pods' links begin.
+const podInterfaces = "veth"
 
 // proxiers are those of one Kubernetes minor: a process that writes the rules of worlds.
 type proxiers struct {
@@ -86,6 +90,9 @@ func (p *proxiers) write(w world.World, mode string) ([]written, error) {
 	r := request{Services: w.Services, Slices: w.Slices, ServiceCIDRs: f.ServiceCIDRs, Modes: []string{mode}, ClusterCIDRs: f.PodCIDRs,
 		NodeCIDR: f.Detection == world.DetectNodeCIDR, MasqueradeAll: f.MasqueradeAll, LocalhostNodePorts: !f.NoLocalhostNodePorts,
 		NodePortAddresses: f.NodePortAddresses}
+	if f.Detection == world.DetectUnknown {
+		r.InterfacePrefix = podInterfaces
+	}
 	for _, prefix := range f.ServiceCIDRs {
 		r.Families = append(r.Families, world.FamilyOf(prefix.Addr()))
 	}

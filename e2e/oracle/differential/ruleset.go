@@ -13,6 +13,7 @@ type packet struct {
 	dport    uint16
 	protocol string // "tcp", "udp"
 	mark     uint32
+	link     bool // it came to the node by a link of one of its pods
 	dnat     bool // its destination was changed here
 	masq     bool // its source is to be one of this node's
 }

@@ -42,6 +42,7 @@ func shapes() []shape {
 		}},
 		{"no local detection", func(b *builder) { b.w.Facts.PodCIDRs = nil; b.local(); b.routes() }},
 		{"pods by their node's range", func(b *builder) { b.w.Facts.Detection = world.DetectNodeCIDR; b.local(); b.kept() }},
+		{"pods by their interfaces", func(b *builder) { b.w.Facts.Detection = world.DetectUnknown; b.local(); b.kept(); b.routes() }},
 		{"masqueradeAll", func(b *builder) { b.w.Facts.MasqueradeAll = true }},
 		{"no node ports on the loopback", func(b *builder) { b.w.Facts.NoLocalhostNodePorts = true }},
 		{"node ports at the primary addresses", func(b *builder) { b.second(); b.w.Facts.NodePortAddresses = []string{"primary"} }},
@@ -66,7 +67,7 @@ func shapes() []shape {
 				e.TargetRef, e.Addresses = nil, []string{inFamily(four, "172.18.0.8", "fc00::8")}
 			})
 		}},
-		{"host endpoints, no local detection", func(b *builder) { b.w.Facts.PodCIDRs = nil; b.hostEndpoints(8080) }},
+		{"host endpoints, no local detection", func(b *builder) { b.w.Facts.PodCIDRs = nil; b.hostEndpoints() }},
 		{"terminating endpoints only", func(b *builder) {
 			b.local()
 			b.endpoints(func(e *discoveryv1.Endpoint) {
@@ -94,7 +95,7 @@ func shapes() []shape {
 			})
 		}},
 		{"an endpoint that is a Service's address", func(b *builder) {
-			b.hostEndpoints(8080)
+			b.hostEndpoints()
 			s := b.add("other", 20)
 			s.Spec.Type, s.Spec.ExternalIPs = corev1.ServiceTypeClusterIP, []string{"172.18.0.3", "fc00::3"}
 			s.Spec.Ports[0].Port, s.Spec.Ports[0].NodePort, s.Status.LoadBalancer.Ingress = 8080, 0, nil
@@ -211,9 +212,8 @@ func (b *builder) copySlices(name string, change func(*discoveryv1.Endpoint)) {
 }
 
 // hostEndpoints puts the host-network pod in the place of a.
-func (b *builder) hostEndpoints(port int32) {
+func (b *builder) hostEndpoints() {
 	b.slices(func(s *discoveryv1.EndpointSlice) {
-		s.Ports[0].Port = &port
 		s.Endpoints[0] = ofPod(&b.w.Pods[2], s.AddressType == discoveryv1.AddressTypeIPv4)
 	})
 }

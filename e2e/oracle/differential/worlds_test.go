@@ -21,7 +21,7 @@ func TestGenerate(t *testing.T) {
 		f := w.Facts
 		for what, is := range map[string]bool{
 			"one family": len(f.ServiceCIDRs) == 1, "no detection": len(f.PodCIDRs) == 0, "detection for one family": len(f.PodCIDRs) < len(f.ServiceCIDRs),
-			"detection by node": f.Detection == world.DetectNodeCIDR, "masqueradeAll": f.MasqueradeAll, "no localhost": f.NoLocalhostNodePorts,
+			"detection not known": f.Detection == world.DetectUnknown, "detection by node": f.Detection == world.DetectNodeCIDR, "masqueradeAll": f.MasqueradeAll, "no localhost": f.NoLocalhostNodePorts,
 			"nodePortAddresses": len(f.NodePortAddresses) > 0, "address kept": f.PodToNode == world.EgressPod, "not known": f.PodToNode == world.EgressUnknown,
 			"no announcers": w.Announcers == nil, "second address": len(world.NodeAddrs(&w.Nodes[0])) > len(f.ServiceCIDRs),
 		} {

@@ -46,7 +46,8 @@ type request struct {
 	Modes              []string
 	Families           []corev1.IPFamily
 	ClusterCIDRs       []string
-	NodeCIDR           bool // pods are told by the node's own range, not by ClusterCIDRs
+	NodeCIDR           bool   // pods are told by the node's own range, not by ClusterCIDRs
+	InterfacePrefix    string // if set, pods are told by their interfaces
 	MasqueradeAll      bool
 	LocalhostNodePorts bool
 	NodePortAddresses  []string
@@ -227,8 +228,16 @@ func (r *request) config(n node, mode string) *kubeproxyconfig.KubeProxyConfigur
 	if len(words) == 0 && mode == "nftables" {
 		words = []string{kubeproxyconfig.NodePortAddressesPrimary}
 	}
-	for _, word := range words {
-		if word != kubeproxyconfig.NodePortAddressesPrimary {
+	for _, word := range words { // releases before v1.37 know the word primary only
+		switch word {
+		case "localhost":
+			c.NodePortAddresses = append(c.NodePortAddresses, "127.0.0.0/8", "::1/128")
+			continue
+		case "all":
+			c.NodePortAddresses = append(c.NodePortAddresses, "0.0.0.0/0", "::/0")
+			continue
+		case kubeproxyconfig.NodePortAddressesPrimary:
+		default:
 			c.NodePortAddresses = append(c.NodePortAddresses, word)
 			continue
 		}
@@ -243,6 +252,9 @@ func (r *request) config(n node, mode string) *kubeproxyconfig.KubeProxyConfigur
 
 // detector is getLocalDetectors of cmd/kube-proxy/app/server_linux.go, for one IP family.
 func (r *request) detector(n node, family corev1.IPFamily) proxyutil.LocalTrafficDetector {
+	if r.InterfacePrefix != "" {
+		return proxyutil.NewDetectLocalByInterfaceNamePrefix(r.InterfacePrefix)
+	}
 	ranges := r.ClusterCIDRs
 	if r.NodeCIDR {
 		ranges = n.PodCIDRs
