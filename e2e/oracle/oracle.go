@@ -5,7 +5,7 @@
 // The packet's path decides, as in the cluster: whose proxy sees it first (a pod's or node's own node; for
 // others the node it arrives at), what that proxy does with its destination address and port, and how the
 // source address leaves. The rules are those of kube-proxy in nftables and iptables mode, of CoreDNS, and of
-// MetalLB in layer-2 mode; Rules lists them.
+// MetalLB in layer-2 mode; Rules lists them. Package differential holds it to the rules that kube-proxy itself writes.
 package oracle
 
 import (

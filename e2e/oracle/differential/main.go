@@ -150,6 +150,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 			agree = false
 		}
 	}
+	if agree {
+		fmt.Fprintln(out, "the oracle agrees with kube-proxy")
+	}
 	return agree, nil
 }
 

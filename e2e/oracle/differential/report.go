@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -47,9 +49,17 @@ func (p *proxiers) print(out io.Writer, w world.World, mode string, d disagreeme
 		for _, line := range e.trace {
 			fmt.Fprintf(out, "  %s\n", line)
 		}
-		fmt.Fprintf(out, "  => %s %s %s, sources %s, chance %.3f\n", e.fate, e.to, e.backend, texts(e.sources), e.chance)
+		fmt.Fprintf(out, "  => %s, chance %.3f", e.fate, e.chance)
+		if e.backend != "" {
+			fmt.Fprintf(out, ": %s at %s, which sees %s", e.backend, e.to, texts(e.sources))
+		}
+		fmt.Fprintln(out)
 	}
-	text, err := yaml.Marshal(readable(small))
+	readable, err := readable(small)
+	if err != nil {
+		return err
+	}
+	text, err := yaml.Marshal(readable)
 	if err != nil {
 		return err
 	}
@@ -57,19 +67,24 @@ func (p *proxiers) print(out io.Writer, w world.World, mode string, d disagreeme
 	return nil
 }
 
-// readable is what of a world is worth reading: it has no nodes, which are the same in all worlds but for second addresses.
-func readable(w world.World) any {
-	type node struct {
-		Name  string
-		Addrs any
+// readable is what of a world is worth reading.
+func readable(w world.World) (any, error) {
+	text, err := json.Marshal(w.Facts)
+	if err != nil {
+		return nil, err
 	}
-	var nodes []node
+	facts := map[string]any{}
+	if err := json.Unmarshal(text, &facts); err != nil {
+		return nil, err
+	}
+	delete(facts, "Externals") // the same in all worlds
+	maps.DeleteFunc(facts, func(_ string, v any) bool { return v == nil || v == false || v == "" })
+	nodes, pods := map[string]any{}, map[string]any{}
 	for i := range w.Nodes {
-		nodes = append(nodes, node{w.Nodes[i].Name, world.NodeAddrs(&w.Nodes[i])})
+		nodes[w.Nodes[i].Name] = world.NodeAddrs(&w.Nodes[i])
 	}
-	var pods []node
 	for i := range w.Pods {
-		pods = append(pods, node{w.Pods[i].Name + " on " + w.Pods[i].Spec.NodeName, world.PodAddrs(&w.Pods[i])})
+		pods[w.Pods[i].Name+" on "+w.Pods[i].Spec.NodeName] = world.PodAddrs(&w.Pods[i])
 	}
-	return map[string]any{"facts": w.Facts, "nodes": nodes, "pods": pods, "services": w.Services, "slices": w.Slices, "announcers": w.Announcers}
+	return map[string]any{"facts": facts, "nodes": nodes, "pods": pods, "services": w.Services, "slices": w.Slices, "announcers": w.Announcers}, nil
 }
