@@ -102,8 +102,6 @@ func sample(r *rand.Rand, list []pair, most int) []pair {
 type observer struct {
 	// engine lacks the tables and the bound of convergence, which each call of observe has of its own.
 	engine observe.Engine
-	// waitForKubeProxy returns a line where it is not known whether kube-proxy has written what the objects say.
-	waitForKubeProxy func(ctx context.Context) string
 }
 
 // observation is what was observed of a list of pairs.
@@ -111,14 +109,12 @@ type observation struct {
 	cells []reach.CellVerdict // in the order of the pairs
 	// lines say when traffic was as predicted.
 	lines []string
+	// behind is how long, by node, kube-proxy had not followed the objects.
+	behind map[string]time.Duration
 }
 
 // observe waits until traffic is as predicted, for at most within, and judges every pair once.
 func (o observer) observe(ctx context.Context, list []pair, within time.Duration) (observation, error) {
-	var out observation
-	if line := o.waitForKubeProxy(ctx); line != "" {
-		out.lines = append(out.lines, line)
-	}
 	table := observe.Table{}
 	for _, p := range list {
 		table.Cells = append(table.Cells, observe.Cell{Vantage: p.vantage, Target: p.target})
@@ -127,10 +123,9 @@ func (o observer) observe(ctx context.Context, list []pair, within time.Duration
 	o.engine.Tables = func(world.World) ([]observe.Table, error) { return []observe.Table{table}, nil }
 	result, err := o.engine.Observe(ctx)
 	if err != nil {
-		return out, err
+		return observation{}, err
 	}
-	out.cells, out.lines = result.Tables[0].Cells, append(out.lines, result.Lines...)
-	return out, nil
+	return observation{cells: result.Tables[0].Cells, behind: result.Tables[0].Behind, lines: result.Lines}, nil
 }
 
 // tableOf makes a table of judged cells, of one Service or more.

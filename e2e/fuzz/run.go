@@ -140,10 +140,9 @@ func Run(ctx context.Context, c Cluster, prober observe.Prober, settings Setting
 	s := &session{Settings: settings, sandbox: n, vantages: vantages, plan: plan, outcome: &out, known: map[string]int{},
 		observer: observer{
 			engine: observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Snapshot: n.snapshot,
-				Predict: predictByOracle, Seed: settings.Seed},
-			waitForKubeProxy: func(ctx context.Context) string {
-				return observe.WaitForKubeProxy(ctx, c, vantages, settings.Convergence)
-			}}}
+				Predict: predictByOracle, Seed: settings.Seed, Programmed: func(ctx context.Context) (map[string]time.Duration, string) {
+					return observe.WaitForKubeProxy(ctx, c, vantages, settings.Convergence)
+				}}}}
 	s.say("seed %d: %d Services in batches of %d, over %d pods in namespace %s", settings.Seed, settings.Count, settings.Batch, len(plan.Pods), name)
 	if err := n.open(live); err != nil {
 		return out, err
@@ -203,7 +202,8 @@ func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict 
 
 	began := time.Now()
 	observing := reach.Step{Name: "observe", Result: reach.Inconclusive}
-	found, lines, err := s.observeAll(ctx, b, cases)
+	seen, err := s.observeAll(ctx, b, cases)
+	found, lines := seen.cells, seen.lines
 	observing.Lines = lines
 	if err != nil {
 		observing.Why = err.Error()
@@ -211,11 +211,15 @@ func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict 
 		return v
 	}
 	all := tableOf("", found)
+	all.Behind = seen.behind
 	if observing.Result = all.Result(); observing.Result != reach.Pass {
 		observing.Tables = troubled(found)
 		observing.Why = firstOf(found)
 	}
 	add(began, observing)
+	if overall, ok := reach.Overall([]reach.Step{{Name: observing.Name, Tables: []reach.Table{all}}}, 0); ok {
+		add(time.Now(), overall)
+	}
 	for _, line := range lines {
 		s.say("batch %d: %s", b+1, line)
 	}
@@ -234,10 +238,10 @@ func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict 
 }
 
 // observeAll probes a sample of the cells of all cases.
-func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []reach.CellVerdict, lines []string, err error) {
+func (s *session) observeAll(ctx context.Context, b int, cases []Case) (observation, error) {
 	w, err := s.sandbox.snapshot(ctx)
 	if err != nil {
-		return nil, nil, err
+		return observation{}, err
 	}
 	var (
 		r        = rand.New(rand.NewPCG(s.Seed, podStream+1+uint64(b)))
@@ -251,7 +255,7 @@ func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []
 	}
 	seen, err := s.observer.observe(ctx, list, s.Convergence)
 	if err != nil {
-		return nil, nil, err
+		return observation{}, err
 	}
 	s.outcome.Services += len(cases)
 	s.outcome.Possible += possible
@@ -263,11 +267,12 @@ func (s *session) observeAll(ctx context.Context, b int, cases []Case) (cells []
 		}
 		probes += len(c.Cell.Observations)
 	}
-	lines = append(lines, fmt.Sprintf("%d of %d cells probed, the others left out by chance (at most %d of each Service), %d probes in the judged pass", len(list), possible, s.Cells, probes))
+	lines := []string{fmt.Sprintf("%d of %d cells probed, the others left out by chance (at most %d of each Service), %d probes in the judged pass", len(list), possible, s.Cells, probes)}
 	if unprobed > 0 {
 		lines = append(lines, fmt.Sprintf("%d cells could not be probed", unprobed))
 	}
-	return seen.cells, append(lines, seen.lines...), nil
+	seen.lines = append(lines, seen.lines...)
+	return seen, nil
 }
 
 func (s *session) say(format string, args ...any) {

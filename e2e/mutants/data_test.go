@@ -95,7 +95,7 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 	if len(m.Notice.Signs)+len(m.Notice.Checks) == 0 {
 		t.Errorf("mutant %s: nothing is to notice it", m.Name)
 	}
-	fields := []string{"outcome", "backend", "missing backend", "affinity", "source", "cname", "addresses", "host header", NotProbed}
+	fields := []string{"outcome", "backend", "missing backend", "affinity", "spread", "source", "cname", "addresses", "host header", NotProbed}
 	vantages := []string{"pod", "node", "outside", "host", "pod/control-plane", "pod/worker", "pod/worker2", "node/control-plane", "node/worker", "node/worker2"}
 	for _, sign := range m.Notice.Signs {
 		if !slices.Contains(fields, sign.Field) {
@@ -114,6 +114,9 @@ func checkNotice(t *testing.T, m Mutant, sc scenario.Scenario) {
 		}
 	}
 	for _, check := range m.Notice.Checks {
+		if check.Step == reach.OverallStep {
+			continue
+		}
 		i := slices.IndexFunc(sc.Steps, func(s scenario.Step) bool { return s.Name == check.Step })
 		// a table for each IP family is empty where the cluster has lost one
 		laid := i >= 0 && slices.ContainsFunc(sc.Steps[i].Tables(), func(name string) bool { return !sc.Tables[name].EachFamily })
@@ -229,7 +232,7 @@ var composed = map[string]string{
 // mutant unnoticed, which only a run on a cluster would show.
 func TestSignsAreSaid(t *testing.T) {
 	var said []string
-	for _, folder := range []string{"checks", "observe", "steps", "table", "wait", "world"} {
+	for _, folder := range []string{"checks", "observe", "reach", "steps", "table", "wait", "world"} {
 		files, err := filepath.Glob(filepath.Join("..", folder, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", folder, len(files), err)

@@ -44,14 +44,19 @@ func TestWaitForKubeProxy(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers map[string]string
 		want    []string
+		behind  time.Duration
 	}{
-		"every kube-proxy has written": {map[string]string{"a": done, "b": done}, nil},
-		"one does not tell":            {map[string]string{"a": done, "b": `{"done":false,"why":"connection refused"}`}, []string{"(b: connection refused)", "is not known", "1.5s after"}},
-		"one cannot be reached":        {map[string]string{"b": done}, []string{"node/a", "not permitted"}},
+		"every kube-proxy has written": {map[string]string{"a": done, "b": done}, nil, 0},
+		"one was late":                 {map[string]string{"a": done, "b": `{"done":true,"behindNs":3000000000}`}, nil, 3 * time.Second},
+		"one does not tell":            {map[string]string{"a": done, "b": `{"done":false,"why":"connection refused"}`}, []string{"(b: connection refused)", "is not known", "1.5s after"}, 0},
+		"one cannot be reached":        {map[string]string{"b": done}, []string{"node/a", "not permitted"}, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			exec, began := &programs{answers: c.answers}, time.Now()
-			line := WaitForKubeProxy(t.Context(), exec, vantages, 4*time.Second)
+			behind, line := WaitForKubeProxy(t.Context(), exec, vantages, 4*time.Second)
+			if behind["b"] != c.behind {
+				t.Errorf("%s: b was %s behind, want %s", name, behind["b"], c.behind)
+			}
 			if (line == "") != (len(c.want) == 0) {
 				t.Errorf("%s: %q", name, line)
 			}

@@ -18,7 +18,7 @@ import (
 const unknownSync = 1500 * time.Millisecond
 
 // WaitForKubeProxy waits until kube-proxy on every node has written what the objects say, for at most bound. Where that
-// cannot be known, it returns a line that says so.
+// cannot be known, it returns a line that says so. behind is how long each was seen not to have, by node.
 //
 // Traffic alone does not show it. A packet filter that is about to change may give the right answers by chance. And
 // while kube-proxy rewrites a Service's rules, a connection that arrives at that instant may be lost. In nftables mode
@@ -29,7 +29,7 @@ const unknownSync = 1500 * time.Millisecond
 //
 // It decides when the engine observes, never what it finds: a kube-proxy that does not answer, is stopped, or does not
 // finish within the bound is reported and not waited for any longer.
-func WaitForKubeProxy(ctx context.Context, exec probe.Exec, vantages []reach.Vantage, bound time.Duration) string {
+func WaitForKubeProxy(ctx context.Context, exec probe.Exec, vantages []reach.Vantage, bound time.Duration) (behind map[string]time.Duration, line string) {
 	var nodes []reach.Vantage
 	for _, v := range vantages {
 		known := slices.ContainsFunc(nodes, func(n reach.Vantage) bool { return n.Node == v.Node })
@@ -39,11 +39,13 @@ func WaitForKubeProxy(ctx context.Context, exec probe.Exec, vantages []reach.Van
 	}
 	var (
 		troubles = make([]string, len(nodes))
+		found    = make([]time.Duration, len(nodes))
 		group    sync.WaitGroup
 	)
 	for i, v := range nodes {
 		group.Go(func() {
 			synced, err := probe.Synced(ctx, exec, v, bound)
+			found[i] = synced.Behind
 			switch {
 			case err != nil:
 				troubles[i] = err.Error()
@@ -53,10 +55,14 @@ func WaitForKubeProxy(ctx context.Context, exec probe.Exec, vantages []reach.Van
 		})
 	}
 	group.Wait()
+	behind = map[string]time.Duration{}
+	for i, v := range nodes {
+		behind[v.Node] = found[i]
+	}
 	troubles = slices.DeleteFunc(troubles, func(text string) bool { return text == "" })
 	if len(troubles) == 0 {
-		return ""
+		return behind, ""
 	}
 	_ = wait.Sleep(ctx, unknownSync) // when ctx has ended, the caller sees it
-	return fmt.Sprintf("what kube-proxy has written is not known (%s); observed %s after the objects had settled", strings.Join(troubles, "; "), unknownSync)
+	return behind, fmt.Sprintf("what kube-proxy has written is not known (%s); observed %s after the objects had settled", strings.Join(troubles, "; "), unknownSync)
 }

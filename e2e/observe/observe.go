@@ -73,9 +73,9 @@ type Engine struct {
 	Tables func(w world.World) ([]Table, error)
 	// Adjust, where set, changes observations and forecasts before they are compared.
 	Adjust func(cells []reach.Cell, forecasts []Forecast)
-	// Programmed, where set, returns when the proxies have written what the objects say, and a line where that is not known: see
-	// WaitForKubeProxy. The engine converges meanwhile, and judges nothing before.
-	Programmed func(ctx context.Context) string
+	// Programmed, where set, returns when the proxies have written what the objects say: how long each had not, by node, and a
+	// line where that is not known. See WaitForKubeProxy. The engine converges meanwhile, and judges nothing before.
+	Programmed func(ctx context.Context) (behind map[string]time.Duration, unknown string)
 	// Progress, where set, is called with what the engine waits for and what it saw last.
 	Progress func(what, seen string)
 	// Seed decides the order in which requests are sent.
@@ -111,6 +111,7 @@ func (e Engine) Observe(ctx context.Context) (Result, error) {
 	defer e.progress("", "")
 	var (
 		programmed    = make(chan struct{})
+		behind        map[string]time.Duration
 		unknown       string
 		waiting, stop = context.WithCancel(ctx)
 	)
@@ -118,7 +119,7 @@ func (e Engine) Observe(ctx context.Context) (Result, error) {
 	if e.Programmed == nil {
 		close(programmed)
 	} else {
-		go func() { defer close(programmed); unknown = e.Programmed(waiting) }()
+		go func() { defer close(programmed); behind, unknown = e.Programmed(waiting) }()
 	}
 	p, line, err := e.converge(ctx, programmed)
 	if err != nil {
@@ -128,6 +129,9 @@ func (e Engine) Observe(ctx context.Context) (Result, error) {
 	e.progress("the proxies to have written their rules", "")
 	if <-programmed; unknown != "" {
 		result.Lines = []string{unknown, line}
+	}
+	for node := range p.behind {
+		p.behind[node] = max(p.behind[node], behind[node])
 	}
 	cells, err := e.judgedPass(ctx, p.forecasts)
 	if err != nil {
@@ -139,7 +143,7 @@ func (e Engine) Observe(ctx context.Context) (Result, error) {
 	}
 	for _, t := range p.tables {
 		result.Missing = append(result.Missing, t.Missing...)
-		judged := reach.Table{Title: t.Title, Vantages: t.Vantages, Targets: t.Targets, Cells: verdicts[:len(t.Cells):len(t.Cells)]}
+		judged := reach.Table{Title: t.Title, Vantages: t.Vantages, Targets: t.Targets, Cells: verdicts[:len(t.Cells):len(t.Cells)], Behind: p.behind}
 		verdicts = verdicts[len(t.Cells):]
 		if len(judged.Cells) > 0 || !e.Policy.MissingFails {
 			result.Tables = append(result.Tables, judged)
@@ -156,6 +160,8 @@ type plan struct {
 	world     world.World
 	tables    []Table
 	forecasts []Forecast
+	// behind is how long, by node, traffic through its kube-proxy was seen not to be as predicted.
+	behind map[string]time.Duration
 }
 
 // plan takes a snapshot and predicts every cell.
@@ -180,6 +186,9 @@ func (e Engine) plan(ctx context.Context) (plan, error) {
 			if !f.Oracle.Wants() && f.Oracle.Allows(reach.Reached) {
 				// Some connections may be refused, and a few refusals in a row end a cell: not every backend is seen.
 				f.Oracle.AnyBackend = true
+			}
+			if f.endpoints > manyEndpoints {
+				f.Oracle.Certain = nil
 			}
 			f.predicted = fmt.Sprint(f.Oracle)
 			if c.Vantage.Kind == reach.Node && isName(c.Target) {
@@ -212,8 +221,10 @@ func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p pla
 		began = start // of the bound
 		// both by the cell and what is predicted of it
 		converged, unanswered = map[string]bool{}, map[string]bool{}
+		behind                = map[string]time.Duration{}
 	)
 	defer func() {
+		p.behind = behind
 		for i := range p.forecasts {
 			p.forecasts[i].unanswered = e.Policy.GiveUpUnanswered && unanswered[p.forecasts[i].key()]
 		}
@@ -237,9 +248,16 @@ func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p pla
 			matches := f.matches(cells[i])
 			// Adjust may have made a cell match that no backend answered.
 			unanswered[f.key()] = !anyReached(cells[i]) && (!matches || f.answered())
+			proxy := f.proxy()
+			if proxy != "" {
+				behind[proxy] = max(behind[proxy], 0)
+			}
 			if matches {
 				converged[f.key()] = true
 				continue
+			}
+			if proxy != "" {
+				behind[proxy] = max(behind[proxy], lastAt(cells[i]).Sub(start))
 			}
 			if differing++; first == "" {
 				first = f.Vantage.Name + " → " + f.Target.Name()

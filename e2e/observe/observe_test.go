@@ -154,9 +154,9 @@ func TestJudgesWhatIsProgrammed(t *testing.T) {
 				return healthy(round, n, r)
 			}
 			e := b.engine(Suite())
-			e.Programmed = func(ctx context.Context) string {
+			e.Programmed = func(ctx context.Context) (map[string]time.Duration, string) {
 				_ = wait.Sleep(ctx, 5*time.Second)
-				return "it is not known"
+				return nil, "it is not known"
 			}
 			result, err := e.Observe(t.Context())
 			if err != nil || result.Verdict() != reach.Pass || judged < max(followed, 5*time.Second) || judged > max(followed, 5*time.Second)+reprobe {

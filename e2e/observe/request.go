@@ -24,6 +24,11 @@ const (
 	// MissChance bounds the chance that a healthy cell is judged wrong because one of its backends, though in the
 	// rotation, was never chosen. A run of 10,000 cells then has one false alarm in 100,000 runs.
 	MissChance = 1e-9
+	// evenProbes are enough to know that a backend is favoured, which takes about 60. A healthy path takes 16: see reach.Skewed.
+	evenProbes = 128
+	// manyEndpoints is how many endpoints a path may have at most whose connections are answered in part, so that each of those
+	// that answer is waited for: 20 of them take 462 connections.
+	manyEndpoints = 20
 	// betweenRefusals is the pause between two probes of a cell that must be refused. A node sends fifty ICMP errors
 	// at once and no more (net.ipv4.icmp_msgs_burst), and a datagram whose refusal is not sent is not sent again.
 	betweenRefusals = 25 * time.Millisecond
@@ -123,6 +128,28 @@ func (f Forecast) backends() []string {
 	return slices.Compact(all)
 }
 
+// proxy is the node whose kube-proxy alone decides where the cell's packets go; empty where others do too: a load balancer, DNS.
+func (f Forecast) proxy() string {
+	switch f.Target.Kind {
+	case reach.ClusterIP, reach.ExternalIP, reach.Localhost:
+		return f.Vantage.Node
+	case reach.NodePort:
+		return f.Target.Node
+	default:
+		return ""
+	}
+}
+
+// lastAt is when the last probe of a cell began.
+func lastAt(cell reach.Cell) (last time.Time) {
+	for _, o := range cell.Observations {
+		if o.At.After(last) {
+			last = o.At
+		}
+	}
+	return last
+}
+
 // matches reports whether a cell is as predicted. A cell that was not probed matches: nothing more can be learned by
 // probing it again.
 func (f Forecast) matches(cell reach.Cell) bool {
@@ -142,6 +169,14 @@ func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
 		r.Min, r.Max, r.Timeout = minProbes, minProbes, timeouts.Answered
 		if all := f.backends(); len(all) > 0 {
 			r.Until, r.Max = all, MaxProbes(max(len(all), f.endpoints))
+			if r.Even = f.Oracle.Even && !quick && slices.Equal(all, f.Oracle.Backends); r.Even {
+				r.Max = max(r.Max, evenProbes)
+			}
+		} else if len(f.Oracle.Certain) > 0 && !f.Oracle.Sticky {
+			r.Until, r.Max, r.Patient = f.Oracle.Certain, MaxProbes(max(len(f.Oracle.Certain), f.endpoints)), true
+			if f.Oracle.Allows(reach.TimedOut) {
+				r.Timeout = timeouts.Silent
+			}
 		}
 	case f.silent():
 		reply := timeouts.Silent

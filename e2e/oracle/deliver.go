@@ -53,7 +53,11 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 	if len(heard) == 0 {
 		return outcome(rule, andThen(reach.Say("%s sends it to %s", d.reason, choice(g)), why), reach.TimedOut)
 	}
-	p := o.deliver(o.group(d.at, heard, g.terminating, g.distribution), g, d)
+	part := o.group(d.at, heard, g.terminating, g.distribution)
+	p := o.deliver(part, g, d)
+	if p.Even, p.Certain = false, part.certain; possible || p.Sticky {
+		p.Certain = nil
+	}
 	if !p.Allows(reach.TimedOut) {
 		p.Outcomes = append(p.Outcomes, reach.TimedOut)
 	}
@@ -141,6 +145,7 @@ func (o *Oracle) deliver(g, all *group, d delivery) reach.Prediction {
 		note(reach.Say("%s, so part of the connections are refused", g.why))
 	case g.listening:
 		p.Outcomes = []reach.Outcome{reach.Reached}
+		p.Even = !p.Sticky && len(g.names) > 1 && len(g.names) == len(g.backends)
 	case g.maybe:
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(d.port.protocol())...)
 		p.AnyBackend = true
@@ -149,6 +154,9 @@ func (o *Oracle) deliver(g, all *group, d delivery) reach.Prediction {
 		p.Rule, p.Outcomes, p.Backends = ruleEndpointDeaf, refusals(d.port.protocol()), nil
 		p.Sticky = false
 		note(reach.Say("%s, so the %s there", g.why, refusal(d.port.protocol())))
+	}
+	if len(p.Outcomes) > 1 && p.Allows(reach.Reached) && !p.Sticky {
+		p.Certain = g.certain
 	}
 	if g.nameless {
 		p.Backends = nil

@@ -50,6 +50,7 @@ type backend struct {
 type group struct {
 	backends []*backend
 	names    []string     // of those that listen, sorted, each once
+	certain  []string     // of those that listen for certain
 	text     reach.Phrase // "2 ready endpoints (a, b)"
 	addrs    map[netip.Addr]bool
 	// The kinds of answer to expect.
@@ -213,6 +214,9 @@ func (g *group) add(b *backend) {
 		g.maybe = true
 	default:
 		g.listening = true
+		if b.name != "" {
+			g.certain = append(g.certain, b.name)
+		}
 	}
 	if b.deaf.Format != "" && g.why.Format == "" {
 		g.why = b.deaf
@@ -226,6 +230,8 @@ func (g *group) add(b *backend) {
 func (g *group) finish() {
 	slices.Sort(g.names)
 	g.names = slices.Compact(g.names)
+	slices.Sort(g.certain)
+	g.certain = slices.Compact(g.certain)
 	number := count(len(g.backends), reach.Say("ready endpoint"), reach.Say("ready endpoints"))
 	if g.terminating {
 		number = count(len(g.backends), reach.Say("terminating but still serving endpoint"), reach.Say("terminating but still serving endpoints"))

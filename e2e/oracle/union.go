@@ -27,14 +27,20 @@ func union(rule string, reason reach.Phrase, predictions ...reach.Prediction) re
 		if reaches++; reaches == 1 {
 			u.Backends, u.Sources = slices.Clone(p.Backends), slices.Clone(p.Sources)
 			u.Sticky, u.AnyBackend, u.CNAME, u.HostSeen = p.Sticky, p.AnyBackend, p.CNAME, p.HostSeen
+			u.Even, u.Certain = p.Even, slices.Clone(p.Certain)
 			continue
 		}
+		u.Even = u.Even && p.Even && slices.Equal(u.Backends, p.Backends)
+		u.Certain = slices.DeleteFunc(u.Certain, func(b string) bool { return !slices.Contains(p.Certain, b) })
 		u.Backends, u.Sources = either(u.Backends, p.Backends), either(u.Sources, p.Sources)
 		u.Sticky, u.AnyBackend = u.Sticky && p.Sticky, u.AnyBackend || p.AnyBackend
 	}
+	if reaches < len(predictions) { // what answers by one prediction does not by another
+		u.Even, u.Certain = false, nil
+	}
 	if !same {
 		u = because(u, reason)
-		u.Rule, u.AnyBackend = rule, true
+		u.Rule, u.AnyBackend, u.Even = rule, true, false
 	}
 	slices.Sort(u.Backends)
 	return u

@@ -53,6 +53,13 @@ func TestUntilEveryBackendAnswered(t *testing.T) {
 	if cell := observeOne(t, Request{Target: target(a.address, reach.TCP), Max: 9, Until: []string{"nobody"}}); len(cell.Observations) != 9 {
 		t.Errorf("%d connections, at most 9 were allowed", len(cell.Observations))
 	}
+	// Two of five take turns, so that none of them is favoured: that is known after a few more connections.
+	if cell := observeOne(t, Request{Target: target(a.address, reach.TCP), Min: 8, Max: 500, Until: until, Even: true}); len(cell.Observations) <= 8 || len(cell.Observations) > 60 {
+		t.Errorf("%d connections until it is known that none is favoured", len(cell.Observations))
+	}
+	if cell := observeOne(t, Request{Target: target(closedPort(t), reach.TCP), Max: 20, Until: until, Patient: true}); len(cell.Observations) != 20 {
+		t.Errorf("%d connections to a closed port, want 20", len(cell.Observations))
+	}
 	// A blocked cell gets Min connections, not Max.
 	if cell := observeOne(t, Request{Target: target(closedPort(t), reach.TCP), Max: 50, Until: until}); len(cell.Observations) != 3 {
 		t.Errorf("%d connections to a closed port, want 3", len(cell.Observations))

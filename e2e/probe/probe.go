@@ -72,6 +72,9 @@ type Request struct {
 	// cost Max timeouts.
 	Min, Max int
 	Until    []string
+	// Even: more connections too, until it is known whether one backend of Until is favoured. Patient: failed connections in a
+	// row do not end the cell.
+	Even, Patient bool
 	// Timeout of one connection, name lookup included; 0: DefaultTimeout. Reply bounds it without the lookup; 0: Timeout does.
 	Timeout, Reply time.Duration
 	// Interval between two connections of this cell; 0: no pause.
@@ -171,7 +174,7 @@ func (r Request) plan() (plannedCell, error) {
 	q := plannedCell{vantage: r.Vantage, refusal: r.Vantage.Unusable, cell: wire.Cell{
 		Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
 		HostHeader: r.Target.HostHeader, ServerName: r.ServerName, Roots: r.Roots,
-		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Timeout: r.Timeout, Reply: r.Reply, Interval: r.Interval,
+		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Even: r.Even, Patient: r.Patient, Timeout: r.Timeout, Reply: r.Reply, Interval: r.Interval,
 		Length: r.Length, Hold: r.Hold, TCP: r.tcp,
 	}}
 	if q.cell.Timeout == 0 {

@@ -16,7 +16,7 @@ func (p Prediction) Wants() bool { return len(p.Outcomes) == 1 && p.Outcomes[0] 
 
 // Difference is one way in which a cell is not as predicted. Want and Got are short and printable.
 type Difference struct {
-	// Field is what differs: "outcome", "backend", "missing backend", "affinity", "source", "cname", "addresses",
+	// Field is what differs: "outcome", "backend", "missing backend", "affinity", "spread", "source", "cname", "addresses",
 	// "host header".
 	Field string `json:"field"`
 	Want  string `json:"want"`
@@ -39,6 +39,7 @@ func Compare(want Prediction, cell Cell) []Difference {
 		diffs   []Difference
 		total   = len(cell.Observations)
 		seen    = map[string]bool{}
+		chosen  = map[string]int{}
 		tallies = map[[3]string]int{}
 	)
 	note := func(field, want, got string) { tallies[[3]string{field, want, got}]++ }
@@ -60,6 +61,7 @@ func Compare(want Prediction, cell Cell) []Difference {
 			continue
 		}
 		seen[o.Backend] = true
+		chosen[o.Backend]++
 		if want.Backends != nil && !slices.Contains(want.Backends, o.Backend) {
 			note("backend", orNone(strings.Join(want.Backends, " ")), orNone(o.Backend))
 		}
@@ -78,18 +80,34 @@ func Compare(want Prediction, cell Cell) []Difference {
 		diffs = append(diffs, Difference{Field: "affinity", Want: "one backend for every connection",
 			Got: strings.Join(sortedKeys(seen), " "), Count: len(seen), Of: total})
 	}
-	if sent, _, _ := cell.Probed(); sent && answered && !want.Sticky && !want.AnyBackend {
-		for _, backend := range want.Backends {
+	if sent, _, _ := cell.Probed(); sent && !want.Sticky {
+		must := want.Certain
+		if answered && !want.AnyBackend {
+			must = want.Backends
+		}
+		for _, backend := range must {
 			if !seen[backend] {
 				diffs = append(diffs, Difference{Field: "missing backend", Want: backend,
-					Got: strings.Join(sortedKeys(seen), " "), Count: total, Of: total})
+					Got: orNone(strings.Join(sortedKeys(seen), " ")), Count: total, Of: total})
 			}
 		}
+	}
+	if skewed, _ := Skewed(counts(want.Backends, chosen)); want.Even && skewed {
+		diffs = append(diffs, Difference{Field: "spread", Want: fmt.Sprintf("each of %d backends as often as the others", len(want.Backends)),
+			Got: Counts(chosen), Count: total, Of: total})
 	}
 	slices.SortFunc(diffs, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Want, b.Want), cmp.Compare(a.Got, b.Got))
 	})
 	return diffs
+}
+
+func counts(backends []string, chosen map[string]int) []int {
+	list := make([]int, len(backends))
+	for i, b := range backends {
+		list[i] = chosen[b]
+	}
+	return list
 }
 
 // Probed reports whether all probes of the cell were sent and reported. unprobed is the reason why a cell was left out

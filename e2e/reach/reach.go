@@ -170,6 +170,8 @@ type Observation struct {
 	ServerName string `json:"serverName,omitempty"`
 	// Latency is from the start of the dial (name lookup included) to the end of the answer.
 	Latency time.Duration `json:"latencyNs,omitempty"`
+	// Resent is how often the SYN of a TCP connection was sent again before it was answered.
+	Resent int `json:"resent,omitempty"`
 	// CNAME is the canonical name the target's name resolved to, without the final dot, where it is a name.
 	CNAME string `json:"cname,omitempty"`
 	// Addresses the target's name resolved to.
@@ -200,6 +202,11 @@ type Prediction struct {
 	Sticky bool `json:"sticky,omitempty"`
 	// AnyBackend: any of Backends may answer; not every one needs to.
 	AnyBackend bool `json:"anyBackend,omitempty"`
+	// Even: each connection takes one of Backends by chance, each as likely as the others.
+	Even bool `json:"even,omitempty"`
+	// Certain are the backends of a path only a part of whose connections is answered that answer their part for certain, sorted.
+	// Each must answer at least once, unless Sticky.
+	Certain []string `json:"certain,omitempty"`
 	// Sources are the source addresses the backend may see. Empty: not predicted.
 	Sources []netip.Prefix `json:"sources,omitempty"`
 	// CNAME, when set, is what the name must resolve through.

@@ -35,6 +35,12 @@ func TestCompare(t *testing.T) {
 	nobody := Prediction{Outcomes: []Outcome{Reached}, Backends: []string{}}
 	either := sourced
 	either.Outcomes, either.Backends, either.HostSeen = []Outcome{Reached, Refused}, []string{"a"}, ""
+	even := want("a", "b")
+	even.Even = true
+	partly := Prediction{Outcomes: []Outcome{Reached, TimedOut}, Backends: []string{"a", "b"}, AnyBackend: true, Certain: []string{"a"}}
+	chosen := func(backend string, times int) []Observation {
+		return slices.Repeat([]Observation{reached(backend, client)}, times)
+	}
 	refusedAlias := Prediction{Outcomes: []Outcome{Refused}, CNAME: "example.com"}
 	stickyDenied := sticky
 	stickyDenied.Outcomes = []Outcome{Reached, Refused}
@@ -55,6 +61,12 @@ func TestCompare(t *testing.T) {
 		{"one never answers", want("a", "b"), []Observation{reached("a", client), reached("a", client)}, []string{"missing backend"}},
 		{"a stranger answers", want("a"), []Observation{reached("a", client), reached("x", client)}, []string{"backend"}},
 		{"an empty name is a stranger", want("a"), []Observation{reached("", client), reached("a", client)}, []string{"backend"}},
+		{"each as often", even, slices.Concat(chosen("a", 40), chosen("b", 30)), nil},
+		{"one is favoured", even, slices.Concat(chosen("a", 81), chosen("b", 9)), []string{"spread"}},
+		{"one is favoured, which was not ruled out", want("a", "b"), slices.Concat(chosen("a", 81), chosen("b", 9)), nil},
+		{"the one that is certain answers", partly, slices.Concat(chosen("a", 2), slices.Repeat([]Observation{{Outcome: TimedOut}}, 30)), nil},
+		{"the one that is certain does not", partly, slices.Concat(chosen("b", 2), slices.Repeat([]Observation{{Outcome: TimedOut}}, 30)), []string{"missing backend"}},
+		{"none answers, one would for certain", partly, slices.Repeat([]Observation{{Outcome: TimedOut}}, 31), []string{"missing backend"}},
 		{"one of many is refused", want("a"), []Observation{reached("a", client), {Outcome: Refused}}, []string{"outcome"}},
 		{"nothing answers", want("a"), []Observation{{Outcome: TimedOut}}, []string{"outcome"}},
 		{"a wrong answer is no answer", want("a"), []Observation{{Outcome: WrongAnswer}}, []string{"outcome"}},

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -62,6 +63,8 @@ type Table struct {
 	Vantages []Vantage     `json:"vantages"`
 	Targets  []Target      `json:"targets"`
 	Cells    []CellVerdict `json:"cells"` // row-major: one vantage's targets after the other
+	// Behind is how long at least, by node, kube-proxy there had not followed the objects after they had settled.
+	Behind map[string]time.Duration `json:"behindNs,omitempty"`
 }
 
 // Result is the worst of the table's cells. A table without a probed cell is Inconclusive.
@@ -150,7 +153,13 @@ func judgeSent(cell Cell, oracle Prediction, expected *Prediction) CellVerdict {
 		}
 		return v
 	}
-	byExpected := Compare(*expected, cell)
+	// What the oracle knows of chance holds for the table's prediction too, which does not say.
+	withChance := *expected
+	withChance.Even = oracle.Even && slices.Equal(oracle.Backends, expected.Backends)
+	if withChance.Allows(Reached) {
+		withChance.Certain = oracle.Certain
+	}
+	byExpected := Compare(withChance, cell)
 	switch {
 	case len(byOracle) == 0 && len(byExpected) == 0:
 		return v

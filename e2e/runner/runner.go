@@ -44,6 +44,9 @@ type Settings struct {
 	// Convergence bounds how long traffic may differ from the prediction after the objects have settled:
 	// kube-proxy, DNS and load balancers follow the objects, and no object tells when they have.
 	Convergence time.Duration
+	// Late bounds how much later than on another node kube-proxy may follow the objects on one, again and again. It writes at most
+	// once a second by default (minSyncPeriod), and a machine that is busy slows all nodes.
+	Late time.Duration
 	// Cleanup bounds the removal of a scenario's namespace, which happens after a cancelled run too.
 	Cleanup time.Duration
 	// Heartbeat is how long a step may say nothing.
@@ -66,7 +69,7 @@ type Settings struct {
 // machine needs.
 func Defaults() Settings {
 	return Settings{
-		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Cleanup: 90 * time.Second,
+		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Late: 5 * time.Second, Cleanup: 90 * time.Second,
 		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
 		Timeouts: observe.DefaultTimeouts(),
 	}
@@ -95,7 +98,7 @@ func WithSettings(s Settings) Option {
 		d := Defaults()
 		r.settings = Settings{
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
-			Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
+			Late: cmp.Or(s.Late, d.Late), Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
 			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, LeaveTerminating: s.LeaveTerminating,
 			Labels: s.Labels, Annotations: s.Annotations, Timeouts: s.Timeouts.Or(d.Timeouts),
 		}

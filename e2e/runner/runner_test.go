@@ -102,7 +102,7 @@ func namespacesLeft(c *fakeCluster) []string {
 func TestRunJudgesATable(t *testing.T) {
 	c, p, r := lab(t)
 	v := one(t, r, loaded(t, "clusterip", "", deployAndLook, reachTable))
-	if v.Result != reach.Pass || len(v.Steps) != 2 {
+	if v.Result != reach.Pass || len(v.Steps) != 3 {
 		t.Fatalf("verdict %s, steps %+v", v.Result, v.Steps)
 	}
 	table := v.Steps[1].Tables[0]

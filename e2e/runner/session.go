@@ -72,6 +72,13 @@ func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.V
 		return verdict, ""
 	}
 	s.steps(ctx, &verdict, add)
+	late := r.settings.Late
+	if sc.Serial { // it may stop kube-proxy on a node, or the node
+		late = 0
+	}
+	if overall, ok := reach.Overall(verdict.Steps, late); ok {
+		add(overall)
+	}
 	return verdict, ""
 }
 

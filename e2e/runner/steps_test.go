@@ -64,7 +64,7 @@ func TestWorkloadSteps(t *testing.T) {
   - {name: nothing to replace, replacePods: {selector: app=other}}
 `, reachTable))
 	lines := strings.Split(results(v), "\n")
-	if len(lines) != 7 || !strings.HasPrefix(lines[6], "nothing to replace: Inconclusive: no pod has the labels app=other") {
+	if len(lines) != 8 || !strings.HasPrefix(lines[6], "nothing to replace: Inconclusive: no pod has the labels app=other") {
 		t.Fatalf("%s", results(v))
 	}
 	for _, line := range lines[:6] {

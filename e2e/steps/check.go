@@ -70,7 +70,7 @@ func (c Check) Do(ctx context.Context, env *Env) (Report, error) {
 	line := ""
 	if !objectsOnly {
 		env.Progress.Say("kube-proxy to have written its rules", "")
-		line = env.programmed(ctx)
+		_, line = env.programmed(ctx)
 	}
 	env.Progress.Say("check "+c.Name, "")
 	defer env.Progress.Say("", "")

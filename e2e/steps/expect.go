@@ -172,10 +172,10 @@ func (env *Env) convergence() time.Duration {
 }
 
 // programmed is observe.WaitForKubeProxy, on a cluster that can run programs at its nodes.
-func (env *Env) programmed(ctx context.Context) string {
+func (env *Env) programmed(ctx context.Context) (behind map[string]time.Duration, unknown string) {
 	exec, ok := env.Cluster.(Commander)
 	if !ok {
-		return ""
+		return nil, ""
 	}
 	return observe.WaitForKubeProxy(ctx, exec, env.Vantages, env.Settings.Convergence)
 }

@@ -122,7 +122,7 @@ func listedEntries(list []discoveryv1.EndpointSlice) map[netip.Addr]entry {
 	return got
 }
 
-// hintDifference says whether ready endpoints have the hints that the Service's trafficDistribution requires
+// hintDifference says whether ready endpoints have the hints, of their own zone and node, that the Service's trafficDistribution requires
 // (KEP-4444, KEP-3015). A zone can only be hinted where the endpoint has one.
 func hintDifference(service *corev1.Service, list []discoveryv1.EndpointSlice) string {
 	var zones, nodes bool
@@ -139,8 +139,14 @@ func hintDifference(service *corev1.Service, list []discoveryv1.EndpointSlice) s
 			if wanted := zones && e.Zone != nil; wanted != (len(endpoint.Zones) > 0) && !hintedByAnnotation(service) {
 				return fmt.Sprintf("zone hints of %s to be %s", endpoint.Addr, presence(wanted))
 			}
+			if zones && e.Zone != nil && !hintedByAnnotation(service) && !slices.Equal(endpoint.Zones, []string{*e.Zone}) {
+				return fmt.Sprintf("zone hints of %s to be %s, they are %s", endpoint.Addr, *e.Zone, strings.Join(endpoint.Zones, ", "))
+			}
 			if wanted := nodes && e.NodeName != nil; wanted != (len(endpoint.Nodes) > 0) {
 				return fmt.Sprintf("node hints of %s to be %s", endpoint.Addr, presence(wanted))
+			}
+			if nodes && e.NodeName != nil && !slices.Equal(endpoint.Nodes, []string{*e.NodeName}) {
+				return fmt.Sprintf("node hints of %s to be %s, they are %s", endpoint.Addr, *e.NodeName, strings.Join(endpoint.Nodes, ", "))
 			}
 		}
 	}

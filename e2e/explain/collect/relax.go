@@ -36,7 +36,7 @@ func relax(cells []reach.Cell, forecasts []observe.Forecast) {
 			case o.Outcome == reach.WrongAnswer && !known:
 				o.Outcome, o.Source = reach.Reached, netip.Addr{}
 				o.Detail = "a program answers that is not the lab's sample app, so its name is not known: " + o.Detail
-				p.Backends, p.Sources, p.HostSeen = nil, nil, ""
+				p.Backends, p.Sources, p.HostSeen, p.Even, p.Certain = nil, nil, "", false, nil
 			case o.Outcome == reach.TimedOut && udp && noReply && !replied:
 				o.Outcome, o.Detail = reach.Unprobed, "over UDP only the lab's sample app knows the request, and the pods themselves do not reply to it"
 			}

@@ -101,12 +101,13 @@ func checkCell(cell *wire.Cell) error {
 }
 
 // probeCell makes the connections of one cell, one after the other. It stops at Max, or after Min as soon as each backend
-// of Until has answered or maxNoReplies connections in a row had no answer. If ctx ends, the last observation is
+// of Until has answered (and with Even, as often as the others or not), or maxNoReplies connections in a row had no answer. If ctx ends, the last observation is
 // ProbeFailed, so an answer is never empty.
 func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
 	var (
 		answer  = wire.Answer{ID: cell.ID}
 		missing = slices.Clone(cell.Until)
+		chosen  = make([]int, len(cell.Until))
 		noReply = 0
 	)
 	for n := range cell.Max {
@@ -124,10 +125,15 @@ func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
 		if o.Outcome == reach.Reached {
 			noReply = 0
 			missing = slices.DeleteFunc(missing, func(name string) bool { return name == o.Backend })
+			if i := slices.Index(cell.Until, o.Backend); i >= 0 {
+				chosen[i]++
+			}
 		} else {
 			noReply++
 		}
-		if n+1 >= cell.Min && (len(missing) == 0 || noReply >= maxNoReplies) {
+		skewed, even := reach.Skewed(chosen)
+		known := len(missing) == 0 && (!cell.Even || skewed || even)
+		if n+1 >= cell.Min && (known || noReply >= maxNoReplies && !cell.Patient) {
 			break
 		}
 	}

@@ -74,6 +74,30 @@ func observe(t *testing.T, cell wire.Cell) (reach.Observation, *probe) {
 	return p.run(t.Context()), p
 }
 
+// A SYN that is lost is sent again after a second, which the connection does not show otherwise.
+func TestKernelCountsLostSYNs(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	sh(t, "", "ip", "link", "set", "lo", "up")
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	for want, rule := range []string{"", "tcp flags syn / syn,ack numgen inc mod 2 0 drop"} {
+		sh(t, "table inet lab {\nchain input {\ntype filter hook input priority 0\n"+rule+"\n}\n}\n", "nft", "-f", "-")
+		conn, err := dial(t.Context(), "tcp", server.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resent(conn); got != want {
+			t.Errorf("%d SYNs were lost, %d counted", want, got)
+		}
+		_ = conn.Close()
+	}
+}
+
 // What each of the kernel's ways to say no looks like to a socket, and so what outcome it is.
 func TestKernelRefusals(t *testing.T) {
 	if !isolated(t) {

@@ -75,6 +75,7 @@ func (p *probe) attempt(ctx context.Context) {
 		return
 	}
 	defer conn.Close()
+	p.o.Resent = resent(conn)
 	// A deadline in the past wakes a read or write in progress, after a timeout as after an interrupt.
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer unhook()

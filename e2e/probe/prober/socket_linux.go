@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"net"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // prepareSocket is a net.Dialer's Control. It has a UDP socket told of every ICMP error: without it Linux reports
@@ -19,4 +22,21 @@ func prepareSocket(network, _ string, socket syscall.RawConn) error {
 	var failed error
 	err := socket.Control(func(fd uintptr) { failed = syscall.SetsockoptInt(int(fd), level, option, 1) })
 	return errors.Join(err, failed)
+}
+
+// resent is how often the SYN of a TCP connection that has just been opened was sent again; 0 for other connections. (tcp(7), TCP_INFO.)
+func resent(conn net.Conn) int {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var info *unix.TCPInfo
+	if controlled := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); controlled != nil || err != nil {
+		return 0
+	}
+	return int(info.Total_retrans)
 }

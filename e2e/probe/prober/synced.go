@@ -60,32 +60,39 @@ func synced(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	ctx, cancel := context.WithTimeout(ctx, *wait)
 	defer cancel()
 	began := time.Now()
-	done, why := awaitSync(ctx, *url)
-	return json.NewEncoder(stdout).Encode(wire.Synced{Done: done, Waited: time.Since(began), Why: why})
+	done, busy, why := awaitSync(ctx, *url)
+	return json.NewEncoder(stdout).Encode(wire.Synced{Done: done, Behind: busy, Waited: time.Since(began), Why: why})
 }
 
 // awaitSync polls until all changes that were pending at its start are programmed. Syncs run one after the other. A sync
 // takes the pending changes when it begins and sets its time stamp when it ends. So when nothing is pending, the changes are
 // in the rules or in a running sync. A later time stamp proves that this sync has ended. If none appears within the longest
-// duration of a sync, and none is queued, no sync was running. Changes that arrive later do not matter to the caller.
-func awaitSync(ctx context.Context, url string) (done bool, why string) {
-	var idleSince time.Time // when nothing was pending for the first time
+// duration of a sync, and none is queued, no sync was running. Changes that arrive later do not matter to the caller. behind is
+// how long after the start changes were last seen to be pending, before nothing was.
+func awaitSync(ctx context.Context, url string) (done bool, behind time.Duration, why string) {
+	var (
+		idleSince time.Time // when nothing was pending for the first time
+		began     = time.Now()
+	)
 	for {
 		now := time.Now()
 		state, err := proxyState(ctx, url)
 		busy, hold := state.busy(), state.hold()
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return false, "kube-proxy did not answer in time"
+			return false, behind, "kube-proxy did not answer in time"
 		case err != nil:
-			return false, err.Error()
+			return false, behind, err.Error()
 		case idleSince.IsZero() && !busy:
 			idleSince = now
 		case !idleSince.IsZero() && state.programmed(seconds(idleSince), now.Sub(idleSince) >= hold):
-			return true, ""
+			return true, behind, ""
 		}
 		if busy {
 			why = state.why(seconds(now))
+			if idleSince.IsZero() {
+				behind = now.Sub(began)
+			}
 		}
 		next := syncedPoll
 		if !busy { // each request costs kube-proxy CPU time, so the next one comes when it can be the last
@@ -94,7 +101,7 @@ func awaitSync(ctx context.Context, url string) (done bool, why string) {
 		select {
 		case <-time.After(next):
 		case <-ctx.Done():
-			return false, why
+			return false, behind, why
 		}
 	}
 }

@@ -103,6 +103,10 @@ type Cell struct {
 	Min   int      `json:"min"`
 	Max   int      `json:"max"`
 	Until []string `json:"until,omitempty"`
+	// Even: more connections too until it is known whether one backend of Until is favoured; see reach.Skewed. Patient: failed
+	// connections in a row do not end the cell.
+	Even    bool `json:"even,omitempty"`
+	Patient bool `json:"patient,omitempty"`
 	// Timeout of one connection, name lookup included.
 	Timeout time.Duration `json:"timeoutNs"`
 	// Reply bounds a connection without the lookup; 0: only Timeout does.
@@ -248,6 +252,8 @@ type Listening struct {
 type Synced struct {
 	// Done: every change that kube-proxy knew at the start is in the node's packet filter.
 	Done bool `json:"done"`
+	// Behind is how long, at least, kube-proxy had not written all that it knew.
+	Behind time.Duration `json:"behindNs,omitempty"`
 	// Waited is how long the prober waited.
 	Waited time.Duration `json:"waitedNs"`
 	// Why is, unless Done, what was last observed, or why kube-proxy's metrics could not be read.
