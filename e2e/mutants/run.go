@@ -277,6 +277,9 @@ func (p plan) read(v reach.Verdict) (findings []*Finding, baseline []string) {
 	firstBad := "" // of the scenario's own steps, before the mutant's
 	voided := map[int]string{}
 	for _, step := range v.Steps {
+		if step.Name == reach.OverallStep { // of steps with faults too
+			continue
+		}
 		m, known := p.marks[step.Name]
 		switch {
 		case !known || m.phase == own:
@@ -308,7 +311,11 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 	if len(during) == 0 || notRun(during[0]) {
 		return nil
 	}
-	f := &Finding{Mutant: m, Told: m.Notice.Read(slices.DeleteFunc(slices.Clone(during), notRun))}
+	seen := slices.DeleteFunc(slices.Clone(during), notRun)
+	if overall, ok := reach.Overall(seen, 0); ok {
+		seen = append(seen, overall)
+	}
+	f := &Finding{Mutant: m, Told: m.Notice.Read(seen)}
 	for _, step := range slices.Concat(during, after) {
 		f.Took += step.Elapsed
 	}
