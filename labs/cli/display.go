@@ -226,7 +226,7 @@ func (p *display) work() (done, all time.Duration) {
 		}
 	}
 	for _, r := range p.running { // one that takes longer than then is never done before its end
-		done += min(time.Since(r.began), known(r.name)*95/100)
+		done += min(time.Since(r.began), known(r.name)*9/10)
 	}
 	return done, all
 }

@@ -174,7 +174,7 @@ func TestDisplayInCI(t *testing.T) {
 		p.Finished(reach.Verdict{Scenario: "nodeport", Result: reach.Pass, Elapsed: 21400 * time.Millisecond})
 		p.stop()
 		want := "dual-stack: skipped: one IP family\n" +
-			"  … 1 of 3, about 3s left; running: nodeport (look, 60 s), udp (look, 60 s)\n" +
+			"  … 1 of 3, about 7s left; running: nodeport (look, 60 s), udp (look, 60 s)\n" +
 			"udp: Fail after 12s\n  who reaches it: Fail: from pod/worker to clusterIP: refused\ufffd[2J\n    and 3 more\n" +
 			"nodeport: Pass after 21.4s\n"
 		if out.String() != want {
