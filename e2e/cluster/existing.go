@@ -180,7 +180,7 @@ func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
 	}
 	facts.PodCIDRs, facts.Detection, facts.MasqueradeAll = found.proxy.PodCIDRs, found.proxy.Detection, found.proxy.MasqueradeAll
 	facts.NoLocalhostNodePorts, facts.NodePortAddresses = found.proxy.NoLocalhostNodePorts, found.proxy.NodePortAddresses
-	facts.ProxyMode, facts.NodeSources = found.mode.Mode, found.addrs
+	facts.ProxyMode, facts.NodeSources, facts.NoLayer2 = found.mode.Mode, found.addrs, found.noLayer2
 	return facts, nil
 }
 

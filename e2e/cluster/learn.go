@@ -23,7 +23,8 @@ const proxyModeURL = "http://127.0.0.1:10249/proxyMode"
 type finding struct {
 	mode ProxyMode
 	// proxy has what kube-proxy's configuration says, and nothing else.
-	proxy world.Facts
+	proxy    world.Facts
+	noLayer2 bool
 	// addrs are all addresses each node has, by its name: packets that it masquerades leave with one of them.
 	addrs map[string][]netip.Prefix
 }
@@ -65,6 +66,14 @@ func (c *Cluster) query(ctx context.Context) (finding, error) {
 			return finding{}, fmt.Errorf("ConfigMap kube-system/kube-proxy: %w", err)
 		}
 		f.mode, f.proxy = ProxyMode{Mode: proxy.ProxyMode, Source: "ConfigMap kube-system/kube-proxy"}, proxy
+	}
+	advertisements, err := c.dynamic.Resource(world.L2AdvertisementResource()).List(ctx, metav1.ListOptions{Limit: 1})
+	switch {
+	case err == nil:
+		f.noLayer2 = len(advertisements.Items) == 0
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err): // no MetalLB, or svclab may not read it
+	default:
+		return finding{}, fmt.Errorf("list MetalLB's L2Advertisements: %w", err)
 	}
 	if !c.made { // client pods that are there belong to another run
 		return f, nil

@@ -51,6 +51,7 @@ func Permissions() []Permission {
 		{Group: "networking.k8s.io", Resource: "networkpolicies", Verbs: []string{"list"}},
 		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list", "watch"}, Optional: true},
 		{Group: world.MetalLBGroup, Resource: "ipaddresspools", Verbs: []string{"list"}, Optional: true},
+		{Group: world.MetalLBGroup, Resource: "l2advertisements", Verbs: []string{"list"}, Optional: true},
 	}
 }
 
@@ -67,6 +68,7 @@ func VisitPermissions(namespace string, clients bool) []Permission {
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: []string{"list"}, Namespace: namespace},
 		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
 		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list"}, Optional: true},
+		{Group: world.MetalLBGroup, Resource: "l2advertisements", Verbs: []string{"list"}, Optional: true},
 	}
 	if !clients {
 		return all

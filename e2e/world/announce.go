@@ -24,6 +24,11 @@ func L2StatusResource() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: MetalLBGroup, Version: "v1beta1", Resource: "servicel2statuses"}
 }
 
+// L2AdvertisementResource are the objects without which MetalLB's speakers announce nothing in layer-2 mode.
+func L2AdvertisementResource() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: MetalLBGroup, Version: "v1beta1", Resource: "l2advertisements"}
+}
+
 // Claim is one node's report that it announces a Service's load-balancer addresses.
 type Claim struct {
 	// Service is "namespace/name", Node the node's name.

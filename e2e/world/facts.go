@@ -69,6 +69,9 @@ type Facts struct {
 	// empty the controller serves the Services that name no class.
 	LoadBalancer      bool
 	LoadBalancerClass string
+	// NoLayer2: the cluster has MetalLB's API and no L2Advertisement. Then MetalLB works in BGP mode, or only its CRDs are left, and
+	// that no speaker reports a Service does not mean that no node announces it.
+	NoLayer2 bool
 	// NodesUseClusterDNS: node vantages use the cluster's DNS, not their own resolver.
 	NodesUseClusterDNS bool
 	// DropsStrays: each node drops Service- and pod-range packets that would leave it by its default route,

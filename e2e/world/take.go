@@ -128,7 +128,7 @@ func Take(ctx context.Context, client kubernetes.Interface, groups discovery.Ser
 		w.DaemonSets = append(w.DaemonSets, part.DaemonSets...)
 	}
 	w.Facts.ServiceCIDRs = withRanges(w.Facts.ServiceCIDRs, ranges)
-	if known {
+	if known && (len(claims) > 0 || !facts.NoLayer2) {
 		w = w.WithClaims(claims)
 	}
 	return w.Sorted(), nil

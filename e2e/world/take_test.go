@@ -90,6 +90,17 @@ func TestTakeWithoutMetalLB(t *testing.T) {
 	}
 }
 
+// MetalLB in BGP mode reports no node, and so do CRDs that are left of it: that is no address without announcer.
+func TestTakeWithoutLayer2(t *testing.T) {
+	for _, noLayer2 := range []bool{false, true} {
+		client, dyn := clients(true)
+		w, err := Take(context.Background(), client, client.Discovery(), dyn, Facts{NoLayer2: noLayer2}, "demo")
+		if err != nil || (w.Announcers == nil) != noLayer2 {
+			t.Errorf("NoLayer2 %t: announcers %v, %v", noLayer2, w.Announcers, err)
+		}
+	}
+}
+
 func TestTakeFails(t *testing.T) {
 	forbidden := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("forbidden") }
 	for _, tc := range []struct{ resource, want string }{
