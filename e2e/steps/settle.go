@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/svclab/svclab/e2e/scenario"
@@ -36,7 +37,8 @@ func (s Settle) Do(ctx context.Context, env *Env) (Report, error) {
 }
 
 // settle waits until the objects of the scenario's namespace agree with each other, and returns the snapshot
-// in which they did. Every kind that matters is watched; each look is at a new snapshot.
+// in which they did. Every kind that matters is watched. A snapshot is taken when they may have settled as far as the watch tells: the lists of
+// a snapshot are as new as the request, and what a watch has of several kinds may be of several moments.
 func (env *Env) settle(ctx context.Context, allow []string) (world.World, error) {
 	but := world.Allow{Unready: slices.Contains(allow, "unready"), Terminating: slices.Contains(allow, "terminating"),
 		Pending: slices.Contains(allow, "pending")}
@@ -54,7 +56,12 @@ func (env *Env) settle(ctx context.Context, allow []string) (world.World, error)
 			err = claims.remind(ctx, env, settled.Unannounced(env.Namespace))
 		}
 		return done, missing, err
-	}, env.onObjects())
+	}, env.onObjects(), wait.Gate(func(objects []*unstructured.Unstructured) (bool, string) {
+		if w, err := settled.With(objects); err == nil {
+			return world.SettledBut(w, but, env.Namespace)
+		}
+		return true, ""
+	}))
 	return settled, err
 }
 

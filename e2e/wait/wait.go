@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	klientwait "sigs.k8s.io/e2e-framework/klient/wait"
 )
@@ -98,6 +99,7 @@ type options struct {
 	progress             func(State)
 	client               dynamic.Interface
 	objects              []Objects
+	gate                 func([]*unstructured.Unstructured) (bool, string)
 }
 
 // Timeout bounds the wait. Without it only the context does.
@@ -114,6 +116,12 @@ func Hold(d time.Duration) Option { return func(o *options) { o.hold = d } }
 // condition is evaluated as Every says.
 func On(client dynamic.Interface, objects ...Objects) Option {
 	return func(o *options) { o.client, o.objects = client, objects }
+}
+
+// Gate evaluates the condition after a change only if it may be met as far as the watched objects tell, which costs no request.
+// seen is what they tell. The condition decides, and what no watch reports is found as Every says.
+func Gate(may func([]*unstructured.Unstructured) (pass bool, seen string)) Option {
+	return func(o *options) { o.gate = may }
 }
 
 // Progress calls report before the first evaluation of the condition, after each, and several times a second between them.
@@ -204,7 +212,19 @@ func (w *waiting) due() bool {
 		}
 	default:
 	}
-	return !w.changed.IsZero() && time.Since(w.changed) >= coalesce || time.Since(w.looked) >= w.every || w.held()
+	if time.Since(w.looked) >= w.every || w.held() {
+		return true
+	}
+	if w.changed.IsZero() || time.Since(w.changed) < coalesce {
+		return false
+	}
+	if objects, err := w.watch.List(); w.gate != nil && w.met.IsZero() && err == nil {
+		if pass, seen := w.gate(objects); !pass {
+			w.changed, w.seen, w.unseen = time.Time{}, seen, nil
+			return false
+		}
+	}
+	return true
 }
 
 // held reports whether the condition has been met for as long as it must.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,6 +71,42 @@ func TestOn(t *testing.T) {
 		// at once, after the first list, after the burst and after the last change
 		if len(looks) != 4 {
 			t.Errorf("evaluated %d times: %v", len(looks), looks)
+		}
+	})
+}
+
+// Where the watched objects tell that the condition cannot be met, it is evaluated only as Every says.
+func TestGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fakeClient(configMap("c", "1"))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		began := time.Now()
+		for i, value := range []string{"2", "3", "4"} {
+			time.AfterFunc(time.Duration(i+1)*time.Second, func() {
+				if _, err := client.Resource(configMaps).Namespace("n").Update(ctx, configMap("c", value), metav1.UpdateOptions{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		var (
+			looks []time.Time
+			seen  []string
+		)
+		gate := func(objects []*unstructured.Unstructured) (bool, string) {
+			value, _, _ := unstructured.NestedString(objects[0].Object, "data", "a")
+			seen = append(seen, value)
+			return value == "4", value
+		}
+		err := For(ctx, "it", valued(client, "c", "4", &looks), On(client, Objects{Resource: configMaps, Namespace: "n"}), Every(time.Minute), Gate(gate))
+		if took := time.Since(began); err != nil || took > 3*time.Second+2*coalesce || len(looks) != 2 || !slices.Equal(seen, []string{"1", "2", "3", "4"}) {
+			t.Errorf("it took %s, evaluated at %v, the watch told %q: %v", took, looks, seen, err)
+		}
+		looks = nil
+		err = For(ctx, "it", valued(client, "c", "5", &looks), On(client, Objects{Resource: configMaps, Namespace: "n"}), Every(time.Second), Timeout(2500*time.Millisecond),
+			Gate(func([]*unstructured.Unstructured) (bool, string) { return false, "the watch" }))
+		if err == nil || !strings.Contains(err.Error(), "last seen: 4") || len(looks) != 3 {
+			t.Errorf("evaluated at %v: %v", looks, err)
 		}
 	})
 }

@@ -79,6 +79,39 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// What a watch knows takes the place of the lists that it is of.
+func TestWith(t *testing.T) {
+	client, dyn := clients(true, l2Status("l2-a", "one"))
+	w, err := Take(context.Background(), client, client.Discovery(), dyn, Facts{}, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []*unstructured.Unstructured
+	for kind, object := range map[string]any{"Pod": &w.Pods[0], "Service": &w.Services[0], "EndpointSlice": &w.Slices[0], "Deployment": &w.Deployments[0]} {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &unstructured.Unstructured{Object: content}
+		u.SetKind(kind)
+		objects = append(objects, u)
+	}
+	got, err := w.With(append(objects, l2Status("l2-a", "two")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Pods) != 1 || got.Pods[0].Name != w.Pods[0].Name || len(got.Services) != 1 || len(got.Slices) != 1 || len(got.Deployments) != 1 || len(got.Nodes) != 3 {
+		t.Errorf("%+v", got)
+	}
+	if node := got.Announcers[netip.MustParseAddr("172.18.255.1")]; node != "two" || len(w.Pods) != 2 {
+		t.Errorf("announced by %q; the snapshot has %d pods", node, len(w.Pods))
+	}
+	objects[0].Object["metadata"] = "nonsense"
+	if _, err := w.With(objects); err == nil {
+		t.Error("an object that cannot be read is no error")
+	}
+}
+
 func TestTakeWithoutMetalLB(t *testing.T) {
 	client, dyn := clients(false)
 	dyn.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {

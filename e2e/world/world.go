@@ -5,6 +5,7 @@ package world
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // World is all that was known of a cluster at one moment. Its lists are sorted by namespace and name (see
@@ -53,6 +56,48 @@ func (w World) Sorted() World {
 	w.Claims = slices.Clone(w.Claims)
 	slices.SortFunc(w.Claims, Claim.compare)
 	return w
+}
+
+// With returns w with the objects given in place of its Pods, Services, EndpointSlices, workloads and Claims: those that a watch
+// knows, which may be older or newer than the rest of w.
+func (w World) With(objects []*unstructured.Unstructured) (World, error) {
+	w.Pods, w.Services, w.Slices, w.Deployments, w.StatefulSets, w.DaemonSets, w.Claims = nil, nil, nil, nil, nil, nil, nil
+	for _, object := range objects {
+		var err error
+		switch object.GetKind() {
+		case "Pod":
+			err = read(&w.Pods, object)
+		case "Service":
+			err = read(&w.Services, object)
+		case "EndpointSlice":
+			err = read(&w.Slices, object)
+		case "Deployment":
+			err = read(&w.Deployments, object)
+		case "StatefulSet":
+			err = read(&w.StatefulSets, object)
+		case "DaemonSet":
+			err = read(&w.DaemonSets, object)
+		case "ServiceL2Status":
+			if claim, ok := ParseClaim(object); ok {
+				w.Claims = append(w.Claims, claim)
+			}
+		}
+		if err != nil {
+			return World{}, fmt.Errorf("read %s %s: %w", object.GetKind(), Name(object), err)
+		}
+	}
+	if w.Announcers != nil {
+		w = w.WithClaims(w.Claims)
+	}
+	return w.Sorted(), nil
+}
+
+// read adds an object to a list.
+func read[T any](list *[]T, object *unstructured.Unstructured) error {
+	var typed T
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &typed)
+	*list = append(*list, typed)
+	return err
 }
 
 func sorted[T any](list []T, meta func(*T) *metav1.ObjectMeta) []T {
