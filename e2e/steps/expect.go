@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/table"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -49,7 +50,8 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 	for _, name := range e {
 		allow = append(allow, env.Scenario.Tables[name].Allow...)
 	}
-	if _, err := env.settle(bounded, allow); err != nil {
+	settled, err := env.settle(bounded, allow)
+	if err != nil {
 		return report, err
 	}
 	if err := env.flushNeighbours(bounded, e); err != nil {
@@ -58,7 +60,7 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 	result, err := observe.Engine{
 		Policy: env.Policy, Prober: env.Prober, Timeouts: env.Settings.Timeouts, Within: env.step.Within.Or(env.convergence()), Progress: env.Progress.Say,
 		Programmed: env.programmed,
-		Snapshot:   env.reminding(env.snapshot, allow),
+		Snapshot:   env.reminding(firstly(settled, env.snapshot), allow),
 		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
 			return func(v reach.Vantage, t reach.Target) reach.Prediction { return env.Predict(w, v, t) }
 		},
@@ -73,6 +75,18 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 		err = reach.Failf("%s", strings.Join(lines, "; "))
 	}
 	return report, err
+}
+
+// firstly returns w the first time, which was taken a moment ago, and another snapshot after that.
+func firstly(w world.World, snapshot wait.Snapshot) wait.Snapshot {
+	used := false
+	return func(ctx context.Context) (world.World, error) {
+		if used {
+			return snapshot(ctx)
+		}
+		used = true
+		return w, nil
+	}
 }
 
 // reminding bounds a snapshot, and reminds MetalLB of a report that is lost after the objects have settled: see reminder. The
