@@ -54,8 +54,9 @@ type Cluster struct {
 	learned memo[finding]
 	// dns is the address of the cluster's DNS Service.
 	dns netip.AddrPort
-	// outside are the outside world's addresses.
+	// outside are the outside world's addresses, network is the nodes' network: its addresses stay.
 	outside []netip.Addr
+	network memo[docker.Network]
 
 	host probe.Local
 	// programs are the probers by architecture, probers their paths by vantage.

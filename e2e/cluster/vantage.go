@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,7 +50,7 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 	if c.engine == nil {
 		return append(vantages, reach.Vantage{Name: "host", Kind: reach.Host}), nil
 	}
-	network, err := c.dockerNetwork(ctx)
+	network, err := c.network.get("", func() (docker.Network, error) { return c.dockerNetwork(ctx) })
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +75,10 @@ func (c *Cluster) vantageNodes(nodes []corev1.Node, pods []corev1.Pod) []corev1.
 	return nodes
 }
 
-// downNodes says of each node that does not run why not.
+// downNodes says of each node that does not run why not, if StopNode or PauseNode was called.
 func (c *Cluster) downNodes(ctx context.Context) (map[string]string, error) {
 	down := map[string]string{}
-	if c.engine == nil {
+	if !slices.ContainsFunc(c.undo.pending(), func(what string) bool { return strings.HasPrefix(what, "node ") }) {
 		return down, nil
 	}
 	containers, err := c.engine.Containers(ctx, "label="+kind.Label+"="+c.settings.Name)
