@@ -81,16 +81,16 @@ func (c *Cluster) createAll(ctx context.Context, m marker) error {
 
 // connectEarly connects as soon as the API server answers, while kind still joins the workers.
 func (c *Cluster) connectEarly(ctx context.Context) error {
-	return c.await(ctx, "the API server to answer", apiServerIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
+	if err := c.await(ctx, "the control plane to have a kubeconfig", apiServerIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		config, err := c.provider.Early(ctx)
 		if err != nil {
 			return false, "", err
 		}
-		if err := c.connect(config); err != nil {
-			return false, "", err
-		}
-		return c.readyz(ctx)
-	}))
+		return true, "", c.connect(config)
+	})); err != nil {
+		return err
+	}
+	return c.await(ctx, "the API server to answer", apiServerIn, wait.Retry(c.readyz))
 }
 
 // abandon removes what a failed or cancelled creation left, logs first unless it was cancelled.

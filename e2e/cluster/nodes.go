@@ -99,7 +99,8 @@ func (c *Cluster) installNetwork(ctx context.Context, node string, files []docke
 		return fmt.Errorf("give node %s its routes: %w", node, err)
 	}
 	// restarted: systemd waits until the rules and routes are in place
-	argv := []string{"sh", "-c", "systemctl daemon-reload && systemctl --quiet enable svclab-network && systemctl restart svclab-network"}
+	argv := []string{"sh", "-c", `for try in $(seq 50); do systemctl daemon-reload && break; sleep 0.1; done 2>/dev/null # until systemd has come up
+systemctl --quiet enable svclab-network && systemctl restart svclab-network`}
 	if err := c.engine.Exec(ctx, node, argv, nil, nil, nil); err != nil {
 		return fmt.Errorf("give node %s its routes: %w", node, err)
 	}
@@ -192,10 +193,12 @@ func networkFacts(routes bool, services, pods []netip.Prefix, peers []peer) []by
 }
 
 // nodeCheck prints the state of a node's kubelet, kube-proxy and packet filter. $1 is the DNS Service's address, which the
-// rules must know; in iptables mode either of the two iptables can hold them.
+// rules must know; in iptables mode either of the two iptables can hold them. It waits a while for both programs on the node,
+// because to run a command there takes more processor time than all else.
 const nodeCheck = `
 health() { curl --noproxy '*' --silent --output /dev/null --max-time 2 --write-out '%{http_code}' "http://127.0.0.1:$1/healthz"; }
 rules() { nft list map ip kube-proxy service-ips 2>/dev/null; iptables-nft-save -t nat 2>/dev/null; iptables-legacy-save -t nat 2>/dev/null; }
+for try in $(seq 20); do [ "$(health 10248) $(health 10256)" != "200 200" ] || break; sleep 0.25; done
 echo "kubelet $(health 10248), kube-proxy $(health 10256), rules for $1: $(rules | grep -cF "$1"), pod network $(systemctl is-active svclab-network)"`
 
 // nodeWorks waits until a node's kubelet and kube-proxy are healthy and its rules are there. It checks on the node itself,

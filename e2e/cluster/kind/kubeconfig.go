@@ -24,11 +24,12 @@ func (p *Provider) Load() error {
 	return nil
 }
 
-// Early returns a client configuration as soon as the control plane has one, while Create is still running.
+// Early returns a client configuration as soon as the control plane has one, while Create is still running. It waits some
+// seconds for it on the node, where that takes less processor time than to try again.
 func (p *Provider) Early(ctx context.Context) (*rest.Config, error) {
 	node := p.name + "-control-plane"
 	var text bytes.Buffer
-	if err := p.engine.Exec(ctx, node, []string{"cat", "/etc/kubernetes/admin.conf"}, nil, &text, nil); err != nil {
+	if err := p.engine.Exec(ctx, node, []string{"sh", "-c", early}, nil, &text, nil); err != nil {
 		return nil, fmt.Errorf("read the kubeconfig on %s: %w", node, err)
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(text.Bytes())
@@ -43,6 +44,9 @@ func (p *Provider) Early(ctx context.Context) (*rest.Config, error) {
 	config.Host = "https://" + address
 	return config, nil
 }
+
+// early prints the kubeconfig when kubeadm has written it.
+const early = `for try in $(seq 100); do [ ! -s /etc/kubernetes/admin.conf ] || break; sleep 0.1; done; exec cat /etc/kubernetes/admin.conf`
 
 // GetKubeconfig is the kubeconfig's file name.
 func (p *Provider) GetKubeconfig() string { return p.kubeconfig }
