@@ -33,6 +33,7 @@ func Main(ctx context.Context, args []string, streams console.Streams, manifests
 		case <-ctx.Done():
 			return
 		}
+		signal.Ignore(syscall.SIGPIPE) // Ctrl-C has ended the reader of a pipeline too, and the cleanup prints
 		start := ""
 		if console.Terminal(streams.Err) {
 			start = console.ClearBelow // progress may stand there
