@@ -104,7 +104,8 @@ func ParseContainers(text []byte) ([]Container, error) {
 }
 
 // Remove removes the containers that match every filter and returns when none is left. The engine may still be removing one
-// for another client, and one that a cancelled command began to make may appear after the first list: so it repeats.
+// for another client, one that a cancelled command began to make may appear after the first list, and on a busy machine a container
+// may end later than the engine waits for it (10 s): so it repeats.
 func (e *Engine) Remove(ctx context.Context, filters ...string) error {
 	for {
 		containers, err := e.Containers(ctx, filters...)
@@ -119,7 +120,7 @@ func (e *Engine) Remove(ctx context.Context, filters ...string) error {
 		if err == nil {
 			continue
 		}
-		if !Missing(err) && !strings.Contains(err.Error(), "already in progress") {
+		if text := err.Error(); !Missing(err) && !strings.Contains(text, "already in progress") && !strings.Contains(text, "did not receive an exit event") {
 			return err
 		}
 		select {

@@ -122,8 +122,9 @@ func TestContainersGivesUp(t *testing.T) {
 
 // Remove waits for containers that another client is removing or that appear late. Any other failure is returned at once.
 func TestRemove(t *testing.T) {
-	lists := []string{"a b", "b", "c", ""} // what there is, at each list
-	says := []string{"Error: removal of container b is already in progress", "Error: No such container: b", ""}
+	lists := []string{"a b", "b", "c", "c", ""} // what there is, at each list
+	says := []string{"Error: removal of container b is already in progress", "Error: No such container: b",
+		"Error response from daemon: Could not kill running container c, cannot remove - tried to kill container, but did not receive an exit event", ""}
 	var removed []string
 	engine := docker.New("", docker.WithRunner(func(_ context.Context, c docker.Command) error {
 		now := lists[len(removed)]
@@ -141,7 +142,7 @@ func TestRemove(t *testing.T) {
 		}
 		return nil
 	}))
-	if err := engine.Remove(t.Context(), "label=x"); err != nil || !slices.Equal(removed, []string{"a b", "b", "c"}) {
+	if err := engine.Remove(t.Context(), "label=x"); err != nil || !slices.Equal(removed, []string{"a b", "b", "c", "c"}) {
 		t.Errorf("%q, %v", removed, err)
 	}
 	removed, says = nil, []string{"permission denied"}
