@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,17 +15,22 @@ import (
 // ErrRefused: the cluster's admission refuses an object that svclab must create.
 var ErrRefused = errors.New("refused by the cluster's admission")
 
+// policiesIn is how long a refusal in a new namespace may be temporary: controllers of tenants put ResourceQuotas, LimitRanges and
+// other policies into it one by one.
+const policiesIn = 5 * time.Second
+
 // DryRun sends objects of a namespace that exists to the API server, which admits or refuses them and creates none. It returns a
-// Problem for each that is refused, with the policy that refuses it and what to do. A webhook that does not take part in dry
+// Problem for each that is refused for some seconds, with the policy that refuses it and what to do. A webhook that does not take part in dry
 // runs is only logged.
 func (c *Cluster) DryRun(ctx context.Context, namespace string, objects []*unstructured.Unstructured) error {
 	var refusals []error
+	began := time.Now()
 	for _, object := range objects {
 		object = object.DeepCopy()
 		object.SetNamespace(namespace)
 		err := c.await(ctx, "the cluster to admit "+object.GetKind()+" "+object.GetName(), admittedIn, func(ctx context.Context) (bool, string, error) {
 			err := c.applyOne(ctx, object, serverSide, func(o *metav1.PatchOptions) { o.DryRun = []string{metav1.DryRunAll} })
-			if err != nil && later(err) && refusal(err) == nil && ctx.Err() == nil {
+			if err != nil && later(err) && (refusal(err) == nil || time.Since(began) < policiesIn) && ctx.Err() == nil {
 				return false, err.Error(), nil
 			}
 			return err == nil, "", err
