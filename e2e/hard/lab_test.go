@@ -32,7 +32,7 @@ func newLab(t *testing.T) lab {
 	if err := os.WriteFile(l.kubeconfig, []byte("the user's own file; it must stay as it is\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.env = append(os.Environ(), "TMPDIR="+l.temp, "KUBECONFIG="+l.kubeconfig)
+	l.env = append(os.Environ(), "TMPDIR="+l.temp, "KUBECONFIG="+l.kubeconfig, "XDG_STATE_HOME="+filepath.Dir(l.kubeconfig))
 	return l
 }
 
