@@ -167,14 +167,14 @@ func (l lab) mustBeClean(t *testing.T) {
 // await polls, for what another process does, until done or the time is over.
 func await(t *testing.T, what string, done func(context.Context) bool) {
 	t.Helper()
-	const within = 2 * time.Minute
+	const within = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	for !done(ctx) {
+	for began := time.Now(); !done(ctx); began = time.Now() {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("waited %s for %s", within, what)
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(max(200*time.Millisecond, 3*time.Since(began))): // a long list is not asked for all the time
 		}
 	}
 }
