@@ -116,7 +116,7 @@ func TestEngineLeavesTheHostAsItWas(t *testing.T) {
 func pauseImage(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	build := exec.Command("go", "-C", "components/pause", "build", "-o", filepath.Join(folder, "pause"), ".")
+	build := exec.Command("go", "-C", "components/programs", "build", "-o", filepath.Join(folder, "pause"), "./pause")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

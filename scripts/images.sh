@@ -69,30 +69,43 @@ registries_answer() {
 
 # --- build ---------------------------------------------------------------------------------------------------
 
-build_kubernetes() {
+build_binaries() {
+  local containerd
+  containerd=$(pinned containerd github.com/containerd/containerd/v2)
+  binaries containerd tool -tags "no_btrfs no_zfs no_devmapper" -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$containerd"
+  bin_containerd=$built
+  binaries cni tool -ldflags "-s -w"
+  bin_cni=$built
+  CGO_ENABLED=1 binaries runc tool -tags seccomp -ldflags "-s -w"
+  bin_runc=$built
+  binaries metallb tool -ldflags "-s -w"
+  bin_metallb=$built
   binaries "kubernetes-$minor" tool -ldflags "$(kubernetes_ldflags)"
+  bin_kubernetes=$built bin_agnhost=$built
+  [[ $minor != "$default_minor" ]] || return 0
+  # the agnhost that svclab's scenarios are written for is the default minor's, whichever Kubernetes is under test
+  binaries "kubernetes-$default_minor" k8s.io/kubernetes/test/images/agnhost -ldflags "-s -w"
+  bin_agnhost=$built
 }
 
-# The agnhost that svclab's scenarios are written for is the default minor's, whichever Kubernetes is under test.
-build_agnhost() { binaries "kubernetes-$default_minor" k8s.io/kubernetes/test/images/agnhost -ldflags "-s -w"; }
-
-# rootfs NAME: Debian's user space with the packages of DEBIAN_NAME_PACKAGES, imported as an image; sets rootfs_image.
+# rootfs: Debian's user space, imported as an image; sets rootfs_image. Nodes, kube-proxy and agnhost all have this one, so
+# that it is bootstrapped, stored and unpacked once.
 rootfs() {
-  local name=$1 packages suite key tar
+  local packages suite key tar
   # shellcheck disable=SC2016 # mmdebstrap's hook expands it
   local slim='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/etc/resolv.conf "$1"/etc/hostname'
-  packages=$(setting "DEBIAN_${name^^}_PACKAGES")
+  packages=$(setting DEBIAN_PACKAGES)
   suite=$(setting DEBIAN_SUITE)
   key=$(hash_of "$packages" "$suite" rootfs-2 ${fresh:+"$fresh"})
-  rootfs_image=svclab/rootfs-$name:$key
+  rootfs_image=svclab/rootfs:$key
   docker image inspect "$rootfs_image" >/dev/null 2>&1 && return
-  tar=$cache_dir/rootfs/$name-$key.tar
+  tar=$cache_dir/rootfs/$key.tar
   if [[ ! -f $tar ]]; then
     mkdir -p "${tar%/*}"
     find "${tar%/*}" -name '*.part.*' -mmin +1440 -delete
-    heartbeat "Debian $suite for $name" "$logs/rootfs-$name.log" mmdebstrap --format=tar --variant=minbase --include="$packages" \
+    heartbeat "Debian $suite" "$logs/rootfs.log" mmdebstrap --format=tar --variant=minbase --include="$packages" \
       --aptopt='APT::Sandbox::User "root"' --dpkgopt=path-exclude=/usr/share/man/* --dpkgopt=path-exclude=/usr/share/doc/* \
-      --dpkgopt=path-exclude=/usr/share/locale/* --customize-hook="$slim" \
+      --dpkgopt=path-exclude=/usr/share/locale/* --dpkgopt=force-unsafe-io --customize-hook="$slim" \
       "$suite" "$tar.part.$$" || die "building a Debian $suite root file system failed" "the end of the log is above"
     mv "$tar.part.$$" "$tar"
   fi
@@ -106,21 +119,23 @@ image() {
   DOCKER_BUILDKIT=0 heartbeat "image $name" "$logs/image.log" docker build --network none --tag "$name" "$@" "$folder" || die "building the image $name failed" "the end of the log is above"
 }
 
-# one_program NAME PROGRAM PATH BASE: an image of one program at PATH, which it runs; sets image_name.
-one_program() {
-  local name=$1 program=$2 path=$3 base=$4 key work
-  key=$(hash_of "$(sha_of "$program")" "$path" "$base" 1)
+# program_image NAME PROGRAM BASE [INSTRUCTION] [ALIAS…]: an image with a program in /, which it runs, under further names too.
+# Sets image_name. The same program is the same layer on every base, and so is stored once: nothing in it has a time.
+program_image() {
+  local name=$1 program=$2 base=$3 instruction=${4:-} key work alias
+  key=$(hash_of "$program" "${program##*/}" "${@:3}" 2)
   image_name=svclab/$name:$key
   docker image inspect "$image_name" >/dev/null 2>&1 && return
   workspace
-  cp "$program" "$work/program"
-  printf 'FROM %s\nCOPY program %s\nENTRYPOINT ["%s"]\n' "$base" "$path" "$path" >"$work/Dockerfile"
+  mkdir "$work/root"
+  cp "$program" "$work/root/"
+  for alias in "${@:5}"; do ln -s "${program##*/}" "$work/root/$alias"; done
+  touch --no-dereference --date=@0 "$work"/root/*
+  printf '%s\n' "FROM $base" "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/" "COPY root/ /" "$instruction" \
+    "ENTRYPOINT [\"/${program##*/}\"]" >"$work/Dockerfile"
   image "$name" "$key" "$work"
   rm -rf "$work"
 }
-
-# The checksum of a built program; its folder's name already is the hash of its inputs, so that is enough.
-sha_of() { printf '%s/%s' "$(basename "$(dirname "$1")")" "$(basename "$1")"; }
 
 install_build_tools() {
   local missing=()
@@ -138,11 +153,11 @@ install_build_tools() {
 }
 
 # What decides the built node image. Everything under it is pinned by these. The recipe stands for what this script puts
-# together: whoever changes that gives it another value. Its first one is the checksum of the script that had it.
-recipe="941cd17c9869fe2cabefdbfe40f7586242a7b04101107d7fa66e632de5b6f57e  -"
+# together: whoever changes that gives it another value.
+recipe=2
 node_key() {
-  local files=("$scripts_dir"/images/* "$scripts_dir/versions.env" "$recipe") component
-  for component in "etcd-$minor" "coredns-$minor" containerd runc cni metallb pause kind "kubernetes-$minor" "kubernetes-$default_minor"; do
+  local files=("$scripts_dir"/images/* "$scripts_dir/versions.env" "$components"/programs/*/*.go "$recipe") component
+  for component in "kubernetes-$minor" "kubernetes-$default_minor" containerd runc cni metallb kind; do
     files+=("$components/$component"/*)
   done
   hash_of "${files[@]}" "$(kubernetes_ldflags)" "$go_version" ${fresh:+"$fresh"}
@@ -186,54 +201,41 @@ build_all() {
   install_build_tools
   say "building the images for Kubernetes $(kubernetes_version) (about 12 minutes on 2 cores the first time; logs in $logs)"
   local began=$SECONDS debian
-  (for name in node agnhost proxy; do rootfs "$name"; done) &
+  rootfs &
   debian=$!
   at_exit end_background "$debian"
   build_binaries
-  wait "$debian" || die "the Debian root file systems could not be built" "see $logs/rootfs-*.log"
+  wait "$debian" || die "the Debian root file system could not be built" "see $logs/rootfs.log"
   build_images
   preload
   docker tag "$coredns_built" "$coredns_image"
   say "images built in $((SECONDS - began)) s"
 }
 
-build_binaries() {
-  build_kubernetes && bin_kubernetes=$built
-  build_agnhost && bin_agnhost=$built
-  binaries "etcd-$minor" tool -ldflags "-s -w" && bin_etcd=$built
-  binaries pause . -ldflags "-s -w" && bin_pause=$built
-  binaries "coredns-$minor" tool -ldflags "-s -w" && bin_coredns=$built
-  binaries metallb tool -ldflags "-s -w" && bin_metallb=$built
-  binaries cni tool -ldflags "-s -w" && bin_cni=$built
-  binaries containerd tool -tags "no_btrfs no_zfs no_devmapper" -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$(pinned containerd github.com/containerd/containerd/v2)" && bin_containerd=$built
-  CGO_ENABLED=1 binaries runc tool -tags seccomp -ldflags "-s -w" && bin_runc=$built
-}
-
 # Sets preloaded to NAME-HERE=NAME-IN-THE-CLUSTER for all that a node holds.
 build_images() {
-  local version tags proxy_base name
+  local version tags name kube=(kube-apiserver kube-controller-manager kube-scheduler kube-proxy)
   version=$(kubernetes_version)
-  tags=$("$bin_kubernetes/kubeadm" config images list --kubernetes-version "$version" 2>/dev/null)
-  as_kubeadm_asks "$tags" etcd "$(pinned "etcd-$minor" go.etcd.io/etcd/server/v3)"
-  as_kubeadm_asks "$tags" coredns "$(pinned "coredns-$minor" github.com/coredns/coredns)"
+  tags=$(bash -c 'exec -a kubeadm "$@"' _ "$bin_kubernetes/kubernetes" config images list --kubernetes-version "$version" 2>/dev/null)
+  as_kubeadm_asks "$tags" etcd "$(pinned "kubernetes-$minor" go.etcd.io/etcd/server/v3)"
+  as_kubeadm_asks "$tags" coredns "$(pinned "kubernetes-$minor" github.com/coredns/coredns)"
   preloaded=()
-  for name in kube-apiserver kube-controller-manager kube-scheduler; do
-    one_program "$name" "$bin_kubernetes/$name" "/usr/local/bin/$name" scratch
-    preloaded+=("$image_name=registry.k8s.io/$name:$version")
-  done
-  rootfs proxy && proxy_base=$rootfs_image
-  one_program kube-proxy "$bin_kubernetes/kube-proxy" /usr/local/bin/kube-proxy "$proxy_base"
+  program_image kubernetes "$bin_kubernetes/kubernetes" scratch "" "${kube[@]}"
+  for name in "${kube[@]:0:3}"; do preloaded+=("$image_name=registry.k8s.io/$name:$version"); done
+  rootfs
+  # kube-proxy needs Debian's nft and iptables, and kubeadm's manifest names its path
+  program_image kube-proxy "$bin_kubernetes/kubernetes" "$rootfs_image" "RUN ln -s /kube-proxy /usr/local/bin/kube-proxy" "${kube[@]}"
   preloaded+=("$image_name=registry.k8s.io/kube-proxy:$version")
-  one_program etcd "$bin_etcd/server" /usr/local/bin/etcd scratch
+  program_image etcd "$bin_kubernetes/server" scratch "" etcd
   preloaded+=("$image_name=$(grep /etcd: <<<"$tags")")
-  one_program coredns "$bin_coredns/coredns" /coredns scratch
+  program_image coredns "$bin_kubernetes/coredns" scratch
   coredns_built=$image_name
   preloaded+=("$image_name=$(grep /coredns: <<<"$tags")")
-  one_program pause "$bin_pause/pause" /pause scratch
+  program_image pause "$bin_kubernetes/pause" scratch
   pause_name=$(grep /pause: <<<"$tags")
   preloaded+=("$image_name=$pause_name")
   for name in controller speaker; do
-    one_program "metallb-$name" "$bin_metallb/$name" "/$name" scratch
+    program_image "metallb-$name" "$bin_metallb/$name" scratch
     preloaded+=("$image_name=quay.io/metallb/$name:$(pinned metallb go.universe.tf/metallb)")
   done
   agnhost_image_build "$default_minor" "$bin_agnhost"
@@ -255,8 +257,8 @@ as_kubeadm_asks() {
 # agnhost_image_build MINOR FOLDER: the image of the agnhost in FOLDER, which is that minor's; sets image_name.
 agnhost_image_build() {
   local minor=$1 program=$2/agnhost work key source
-  rootfs agnhost
-  key=$(hash_of "$rootfs_image" "$(sha_of "$program")" "$scripts_dir/images/agnhost.Dockerfile")
+  rootfs
+  key=$(hash_of "$rootfs_image" "$program" "$scripts_dir/images/agnhost.Dockerfile")
   image_name=svclab/agnhost:$key
   docker image inspect "$image_name" >/dev/null 2>&1 && return
   workspace
@@ -271,8 +273,8 @@ agnhost_image_build() {
 
 # Builds the node's base, then starts it once to put the images into its containerd.
 preload() {
-  local work base container pair names=()
-  rootfs node
+  local work base container name pair names=() tag=
+  rootfs
   workspace
   base=svclab/node-base:${node_image##*-}
   kind_files=$(module_folder kind sigs.k8s.io/kind)/images/base/files
@@ -282,7 +284,8 @@ preload() {
   cp "$bin_containerd"/* "$work/bin/"
   cp "$bin_runc/runc" "$work/sbin/"
   cp "$bin_cni"/* "$work/cni/"
-  cp "$bin_kubernetes"/{kubeadm,kubelet,kubectl} "$work/kubernetes/"
+  cp "$bin_kubernetes/kubernetes" "$work/kubernetes/"
+  for name in kubeadm kubelet kubectl; do ln -s kubernetes "$work/kubernetes/$name"; done
   cp "$scripts_dir/images/cni.conflist.template" "$work/svclab/etc/containerd/"
   kubernetes_version >"$work/svclab/kind/version"
   echo "$(kubernetes_version) ${node_image##*-}" >"$work/svclab/kind/svclab-offline"
@@ -308,14 +311,16 @@ TOML
     if docker exec "$container" ctr version >/dev/null 2>&1; then break; fi
     sleep 0.2
   done
-  for pair in "${preloaded[@]}"; do names+=("${pair%%=*}"); done
+  for pair in "${preloaded[@]}"; do
+    names+=("${pair%%=*}")
+    tag+="ctr -n k8s.io images tag docker.io/${pair/=/ } && "
+  done
   # shellcheck disable=SC2016 # the inner shell expands it
   heartbeat "put ${#names[@]} images into the node image" "$logs/preload.log" bash -c \
     'docker save "${@:2}" | docker exec -i "$1" ctr -n k8s.io images import --all-platforms --no-unpack --digests -' _ "$container" "${names[@]}" ||
     die "importing the images into the node image failed" "the end of the log is above"
-  for pair in "${preloaded[@]}"; do
-    docker exec "$container" sh -c "ctr -n k8s.io images tag docker.io/${pair%%=*} ${pair#*=} && ctr -n k8s.io images rm docker.io/${pair%%=*}" >>"$logs/preload.log" 2>&1
-  done
+  docker exec "$container" sh -c "$tag ctr -n k8s.io images rm ${names[*]/#/docker.io/}" >>"$logs/preload.log" 2>&1 ||
+    die "naming the images in the node image failed" "see $logs/preload.log"
   docker exec "$container" sh -c 'kill $(pidof containerd); while pidof containerd >/dev/null; do sleep 0.1; done; rm -rf /run/containerd /run/cni-ipam-state'
   heartbeat "commit $node_image" "$logs/preload.log" docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' --change 'CMD []' "$container" "$node_image" ||
     die "committing the node image failed" "the end of the log is above"

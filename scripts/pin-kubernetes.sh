@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Pins one Kubernetes release, and what goes with it, in scripts/components/*-MINOR/go.mod and go.sum:
-#   kubernetes-MINOR  its programs
-#   etcd-MINOR        the etcd that its kubeadm asks for
-#   coredns-MINOR     the CoreDNS that its kubeadm asks for
+#   kubernetes-MINOR  its programs, with the etcd and the CoreDNS that its kubeadm asks for
 #   upstream-MINOR    its own end-to-end tests, which make upstream runs
 # Kubernetes' own go.mod points its staging modules at folders of its source tree, so it cannot be
-# used as it is: the same requirements are taken here, with every staging module at its published version.
+# used as it is: the same requirements are taken here, with every staging module at its published version. What etcd and
+# CoreDNS need is added, so that a package that several of them use is compiled once; where they need a newer library than
+# Kubernetes does, all get that one, and this script prints it.
 #
 # usage: scripts/pin-kubernetes.sh v1.37.2
 set -o errexit -o nounset -o pipefail
@@ -37,7 +37,7 @@ component() {
 
 # of_kubernetes TOOL…: a go.mod with Kubernetes' own requirements and these packages, its own or what it needs.
 of_kubernetes() {
-  sed -n '/^go [0-9]/p' "$upstream"
+  sed -n '/^go [0-9]/p; /^godebug /p' "$upstream"
   echo
   echo "tool ("
   printf '\t%s\n' "$@"
@@ -52,19 +52,21 @@ of_kubernetes() {
   echo ")"
 }
 
-# of_module PACKAGE MODULE VERSION: a go.mod with one package of another module.
-of_module() {
-  printf 'go 1.26.0\n\ntool %s\n\nrequire %s %s\n' "$1" "$2" "$3"
-}
+# versions FILE: the modules that a go.mod requires, as MODULE VERSION, sorted.
+versions() { sed -n 's/^\t\([^ ]* v[^ ]*\)\( \/\/ indirect\)\{0,1\}$/\1/p' "$1" | sort; }
 
 # kubeadm NAME: a version that kubeadm of this release asks for.
 kubeadm() { sed -n "s/^\t$1 *= \"\(.*\)\"\$/\1/p" "$source/cmd/kubeadm/app/constants/constants.go"; }
 
+programs=github.com/svclab/svclab/scripts/components/programs
 etcd=$(kubeadm DefaultEtcdVersion)
 etcd=v${etcd%-*}
 coredns=$(kubeadm CoreDNSVersion)
-of_kubernetes k8s.io/kubernetes/{cmd/{kubeadm,kubelet,kubectl,kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy},test/images/agnhost} |
-  component kubernetes "what the offline node image takes from Kubernetes $version"
-of_module go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 "$etcd" | component etcd "etcd $etcd, as kubeadm $version asks for"
-of_module github.com/coredns/coredns github.com/coredns/coredns "$coredns" | component coredns "CoreDNS $coredns, as kubeadm $version asks for"
+{
+  of_kubernetes $programs/{kubernetes,coredns,pause} go.etcd.io/etcd/server/v3 k8s.io/kubernetes/test/images/agnhost
+  printf '\nrequire %s\n' "go.etcd.io/etcd/server/v3 $etcd" "github.com/coredns/coredns $coredns" "$programs v0.0.0"
+  printf '\nreplace %s => ../programs\n' "$programs"
+} | component kubernetes "Kubernetes $version, with the etcd $etcd and the CoreDNS $coredns that its kubeadm asks for"
 of_kubernetes github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/{cmd/kubectl,test/e2e} | component upstream "the end-to-end tests of Kubernetes $version"
+ours=$components/kubernetes-$minor/go.mod
+join <(versions "$upstream") <(versions "$ours") | awk '$2 != $3 && $2 != "v0.0.0" { print "newer than in Kubernetes'"'"' own go.mod:", $1, $2, "=>", $3 }'

@@ -25,7 +25,8 @@ for minor in $minors; do
   [[ -d $component ]] || die "Kubernetes $minor is not supported" "use one of: $(cd "$components" && echo kubernetes-*)"
   go -C "$component" mod download k8s.io/kubernetes
   kubernetes=$(go -C "$component" list -m -f '{{.Dir}}' k8s.io/kubernetes)
-  sed "s,^module .*,$(grep '^module ' "$sources/go.mod")," "$component/go.mod" >"$out/$minor.mod"
+  # the main packages of our own are not among what is built here
+  sed "s,^module .*,$(grep '^module ' "$sources/go.mod"),; /components\/programs/d" "$component/go.mod" >"$out/$minor.mod"
   cp "$component/go.sum" "$out/$minor.sum"
   new='knftables\.New(nftablesFamily, kubeProxyTable[^)]*)'
   [[ $(cat "$kubernetes"/pkg/proxy/nftables/*.go | grep -c "$new") == 1 ]] || die "Kubernetes $minor makes its nft interface in another way" "correct the pattern in this script"

@@ -3,6 +3,8 @@ module github.com/svclab/svclab/scripts/components/upstream-1.34
 
 go 1.24.0
 
+godebug default=go1.24
+
 tool (
 	github.com/onsi/ginkgo/v2/ginkgo
 	k8s.io/kubernetes/cmd/kubectl

@@ -3,6 +3,8 @@ module github.com/svclab/svclab/scripts/components/upstream-1.35
 
 go 1.25.0
 
+godebug default=go1.25
+
 tool (
 	github.com/onsi/ginkgo/v2/ginkgo
 	k8s.io/kubernetes/cmd/kubectl

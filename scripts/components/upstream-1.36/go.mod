@@ -3,6 +3,8 @@ module github.com/svclab/svclab/scripts/components/upstream-1.36
 
 go 1.26.0
 
+godebug default=go1.26
+
 tool (
 	github.com/onsi/ginkgo/v2/ginkgo
 	k8s.io/kubernetes/cmd/kubectl
