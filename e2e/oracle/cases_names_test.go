@@ -217,6 +217,19 @@ func refinementCases() []tc {
 				f.each("a", func(e *discoveryv1.Endpoint) { e.NodeName = ptr("two") })
 				f.Slices = append(f.Slices, f.slicesNamed("other", "a")...)
 			}},
+		{name: "the slice has it on another node, another Service's on its own, for no client of the family", from: "a", to: webIP + ":80", rule: ruleHairpinAcross,
+			want: "Reached TimedOut", backends: "b", sources: "10.244.1.11", change: func(f *fixture) {
+				other := f.second()
+				other.Spec.ExternalIPs, other.Spec.ExternalTrafficPolicy = []string{"2001:db8::7"}, corev1.ServiceExternalTrafficPolicyLocal
+				other.Spec.ClusterIPs = append(other.Spec.ClusterIPs, "fd00:10:96::11")
+				f.Slices = append(f.Slices, f.slicesNamed("other", "a", "b")...)
+				f.each("a", func(e *discoveryv1.Endpoint) { e.Conditions.Ready, e.Conditions.Terminating = ptr(false), ptr(true) })
+				for i := range f.Slices {
+					if e := &f.Slices[i].Endpoints[0]; f.Slices[i].Labels[discoveryv1.LabelServiceName] == "web" {
+						e.NodeName, e.Conditions = ptr("two"), discoveryv1.EndpointConditions{}
+					}
+				}
+			}},
 		{name: "with a neighbour on the node", from: "a", to: webIP + ":80", rule: ruleHairpin, want: "Reached", backends: "a c", sources: gw1 + " 10.244.1.11 " + one,
 			change: func(f *fixture) { f.pod("c", "one", 13); f.slice("web", "a", "c") }},
 		{name: "through policy Local", from: "a", to: one + ":30080", rule: ruleHairpin, want: "Reached", backends: "a", sources: gw1 + " " + one,

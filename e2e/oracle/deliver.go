@@ -97,7 +97,7 @@ func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
 			continue
 		}
 		s, r := sp.service.Service, o.routing(sp, d.at)
-		accessible := world.ExternallyAccessible(s)
+		accessible := sp.accessible()
 		var used []*backend
 		if accessible || !world.InternalLocal(s) {
 			used = r.cluster.backends

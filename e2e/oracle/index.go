@@ -229,6 +229,14 @@ func (x *index) addElsewhere(s *corev1.Service) {
 
 func (sp *servicePort) protocol() reach.Protocol { return protocolOf(sp.port.Protocol) }
 
+// accessible says whether the port has any address meant for clients outside in its IP family, as ExternallyAccessible of
+// pkg/proxy/serviceport.go of k8s.io/kubernetes.
+func (sp *servicePort) accessible() bool {
+	own := func(addr netip.Addr) bool { return world.FamilyOf(addr) == sp.family }
+	return sp.port.NodePort != 0 || slices.ContainsFunc(world.ExternalIPs(sp.service.Service), own) ||
+		slices.ContainsFunc(world.Ingresses(sp.service.Service), func(i world.Ingress) bool { return !i.Proxy && own(i.Addr) })
+}
+
 // sticky says whether the Service keeps each client with one endpoint.
 func (sp *servicePort) sticky() bool {
 	return sp.service.Spec.SessionAffinity == corev1.ServiceAffinityClientIP

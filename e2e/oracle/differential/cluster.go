@@ -482,7 +482,9 @@ func (p *probe) atNode(node string, to netip.AddrPort) ending {
 // hostEndpoint says whether a slice lists an address and port of a node as a pod's.
 func (p *probe) hostEndpoint(to netip.AddrPort) bool {
 	return slices.ContainsFunc(p.w.Slices, func(s discoveryv1.EndpointSlice) bool {
-		return slices.ContainsFunc(s.Ports, func(port discoveryv1.EndpointPort) bool { return port.Port != nil && *port.Port == int32(to.Port()) }) &&
+		return slices.ContainsFunc(s.Ports, func(port discoveryv1.EndpointPort) bool {
+			return port.Port != nil && *port.Port == int32(to.Port()) && string(*port.Protocol) == string(p.target.Protocol)
+		}) &&
 			slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool { return e.TargetRef != nil && e.Addresses[0] == to.Addr().String() })
 	})
 }

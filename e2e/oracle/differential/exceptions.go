@@ -32,17 +32,21 @@ func exceptions() []exception {
 			source: "syncProxyRules, \"for svcName, svc := range proxier.svcPortMap\", in pkg/proxy/iptables/proxier.go and pkg/proxy/nftables/proxier.go",
 		},
 		{
-			id:      "endpoint-in-two-slices",
-			applies: func(c *cluster, d disagreement) bool { return c.twice(d.target.Service, false) },
-			reason:  "an address and port in two slices that disagree about it, and neither or both entries are terminating: the slices are read in the order of a Go map.",
-			source:  "\"the result is undefined\" in addEndpoints of pkg/proxy/endpointslicecache.go",
+			id: "endpoint-in-two-slices",
+			applies: func(c *cluster, d disagreement) bool {
+				return slices.ContainsFunc(c.of(d.target), func(s string) bool { return c.twice(s, false) })
+			},
+			reason: "an address and port in two slices that disagree about it, and neither or both entries are terminating: the slices are read in the order of a Go map.",
+			source: "\"the result is undefined\" in addEndpoints of pkg/proxy/endpointslicecache.go",
 		},
 		{
-			id:      "endpoint-listed-twice",
-			minors:  []string{"1.34", "1.35"},
-			applies: func(c *cluster, d disagreement) bool { return c.twice(d.target.Service, true) },
-			reason:  "of an address and port that the slices list twice, releases before v1.36 keep the entry of their own node, not the one that is not terminating.",
-			source:  "\"!exists || isLocal\" in addEndpoints of pkg/proxy/endpointslicecache.go, v1.35.4",
+			id:     "endpoint-listed-twice",
+			minors: []string{"1.34", "1.35"},
+			applies: func(c *cluster, d disagreement) bool {
+				return slices.ContainsFunc(c.of(d.target), func(s string) bool { return c.twice(s, true) })
+			},
+			reason: "of an address and port that the slices list twice, releases before v1.36 keep the entry of their own node, not the one that is not terminating.",
+			source: "\"!exists || isLocal\" in addEndpoints of pkg/proxy/endpointslicecache.go, v1.35.4",
 		},
 		{
 			id:     "hairpin-by-endpoint",
@@ -64,11 +68,16 @@ func exceptions() []exception {
 		},
 		{
 			id:      "service-behind-service",
-			applies: func(c *cluster, d disagreement) bool { return c.chained(d.target.Service) },
+			applies: func(c *cluster, d disagreement) bool { return slices.ContainsFunc(c.of(d.target), c.chained) },
 			reason:  "an endpoint that is the address and port of a Service: its node's proxy sends the packet on once more.",
 			source:  "https://kubernetes.io/docs/concepts/services-networking/service/#services-without-selectors: \"kube-proxy doesn't support virtual IPs as a destination\"",
 		},
 	}
+}
+
+// of are the Services that may be met at a target: its own, and those that have its address and port.
+func (c *cluster) of(t reach.Target) []string {
+	return append(c.holders(t.Host, t.Port, string(t.Protocol)), t.Service)
 }
 
 // chained says whether an endpoint of a Service has the address and port of a Service.
@@ -99,7 +108,7 @@ func (c *cluster) holders(addr string, port uint16, protocol string) []string {
 			addrs = append(addrs, ingress.Addr)
 		}
 		if slices.Contains(addrs, netip.MustParseAddr(addr)) {
-			names = append(names, s.Name)
+			names = append(names, world.Name(s))
 		}
 	}
 	return names

@@ -81,15 +81,18 @@ type job struct {
 func (s settings) jobs() []job {
 	var jobs []job
 	for _, mode := range modes() {
+		random := func(i int) {
+			jobs = append(jobs, job{fmt.Sprintf("%d of seed %d", i, s.seed), mode, func() world.World { return generate(s.seed, i) }})
+		}
+		if s.only >= 0 {
+			random(s.only)
+			continue
+		}
 		for _, shape := range shapes() {
-			if s.only < 0 {
-				jobs = append(jobs, job{fmt.Sprintf("%q", shape.name), mode, shape.world})
-			}
+			jobs = append(jobs, job{fmt.Sprintf("%q", shape.name), mode, shape.world})
 		}
 		for i := range s.worlds {
-			if s.only < 0 || s.only == i {
-				jobs = append(jobs, job{fmt.Sprintf("%d of seed %d", i, s.seed), mode, func() world.World { return generate(s.seed, i) }})
-			}
+			random(i)
 		}
 	}
 	return jobs

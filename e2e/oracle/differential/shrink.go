@@ -3,6 +3,7 @@ package main
 import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -172,7 +173,7 @@ func without(w world.World, i int) (smaller *world.World, more bool) {
 func listed(w world.World, pod *corev1.Pod) bool {
 	return slices.ContainsFunc(w.Slices, func(s discoverySlice) bool {
 		return slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool {
-			return slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return slices.Contains(e.Addresses, ip.IP) })
+			return slices.ContainsFunc(world.PodAddrs(pod), func(addr netip.Addr) bool { return slices.Contains(e.Addresses, addr.String()) })
 		})
 	})
 }
