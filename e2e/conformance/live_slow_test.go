@@ -121,7 +121,8 @@ func TestLiveSlowNameOfTheServer(t *testing.T) {
 	}
 }
 
-// A cluster whose DNS answers within a second, and seldom at once, is no faulty one.
+// A cluster whose DNS answers within a second, and seldom at once, is no faulty one. Names that CoreDNS forwards are left out: a CoreDNS
+// that is stopped and continued misses the answers of its own upstream.
 func TestLiveSlowDNS(t *testing.T) {
 	l := foreign(t)
 	const flag = "/tmp/svclab-test-slow"
@@ -139,7 +140,7 @@ func TestLiveSlowDNS(t *testing.T) {
 			}
 		}()
 	}
-	l.mustPass(t, run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "dns.service,headless.dns,clusterip.basic"))
+	l.mustPass(t, run(t, l.svclab, "--kubeconfig", l.kubeconfig, "--behaviour", "headless.dns,clusterip.basic"))
 }
 
 // through returns the address of a proxy in front of the API server, which acts as the kubeconfig's user. change, if not nil, changes
