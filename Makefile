@@ -120,6 +120,10 @@ conformance-test: build ## Prove svclab conformance on a kind cluster that svcla
 bench-e2e: build ## Time make e2e and its floor, kind alone (RUNS=3)
 	@scripts/bench-e2e.sh $(svclab)
 
+.PHONY: bench-cold
+bench-cold: ## Time the way from a clean clone to the verdict where nothing is built, with an engine of its own (root on Linux)
+	@scripts/bench-cold.sh
+
 .PHONY: lint
 lint: ## Run golangci-lint, deadcode, go mod tidy -diff and shellcheck
 	@scripts/lint.sh
