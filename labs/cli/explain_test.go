@@ -80,7 +80,7 @@ func foreignCluster(t *testing.T, may func(a authorizationv1.ResourceAttributes)
 		case !known && strings.Contains(r.URL.Path, "configmaps/"):
 			w.WriteHeader(http.StatusNotFound)
 		case !known:
-			answer = `{"items":[]}`
+			answer = `{"kind":"List","apiVersion":"v1","items":[]}`
 		}
 		_, _ = fmt.Fprint(w, answer)
 	}))

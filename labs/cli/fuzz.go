@@ -35,6 +35,8 @@ predictions. A disagreement is reduced to the smallest Service that still shows 
 and reasons. The same seed on the same cluster generates the same Services. The report is in the folder fuzz in the
 output folder.
 
+It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
+
 Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possible.`,
 		Example: "  svclab fuzz\n  svclab fuzz --count 200\n  svclab fuzz --seed 2843 --verbose",
 		Args:    cobra.NoArgs,

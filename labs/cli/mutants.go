@@ -31,6 +31,7 @@ them by default: the same steps must fail in the cells that the fault affects an
 fault is reverted. Prints which cells showed each fault, and leaves the cluster up and without faults.
 
 Faults are injected only into a cluster that svclab created. No other svclab process can use it meanwhile.
+It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
 
 Exit codes: 0 every fault was noticed and the cluster recovered, 1 a fault was not noticed or the cluster did not
 recover, 2 no verdict was possible.`,

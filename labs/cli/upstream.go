@@ -33,6 +33,8 @@ that are [Conformance] on the cluster that svclab up brought up, in the mode it 
 by default. Prints which behaviours each covers and how long each takes. The folder upstream in the output folder has the
 comparison as text and JSON, and the specs' own log. The specs are those of the cluster's Kubernetes minor version.
 
+It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
+
 Exit codes: 0 all passed, 1 a spec or a scenario failed, 2 no verdict was possible.`,
 		Example: "  svclab upstream\n  svclab upstream clusterip nodeport\n  svclab upstream --ours=false --timeout 40m",
 		RunE: func(cmd *cobra.Command, args []string) error {

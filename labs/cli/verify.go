@@ -31,6 +31,8 @@ func (a *app) verify() *cobra.Command {
 result.json, junit.xml, report.txt and report.html to the output folder. The scenarios are those built into
 the program. With --list and --describe it needs no cluster.
 
+It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
+
 Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or no scenario could run on this cluster.`,
 		Example: `  svclab verify
   svclab verify nodeport loadbalancer --verbose

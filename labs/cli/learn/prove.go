@@ -36,6 +36,8 @@ cluster that svclab up brought up, in namespaces of its own, it proves for every
 and shows no misconception; every solution passes; every wrong answer fails with its own misconception; a reset restores
 the start, object by object; the commands that the text quotes print what it says.
 
+It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
+
 Exit codes: 0 all is proven, 1 something is not so, 2 something could not be checked.`,
 		Example:           "  svclab learn prove\n  svclab learn prove 04 05 --procs 2",
 		ValidArgsFunction: completeExercises(a),
