@@ -327,3 +327,18 @@ func TestUnknownCheckIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		t.Errorf("something was done: %v", left)
 	}
 }
+
+// The longest scenario begins first; the verdicts come in the order given.
+func TestLongestBeginsFirst(t *testing.T) {
+	settings := quickly()
+	settings.Workers, settings.Took = 1, map[string]time.Duration{"a": time.Second, "b": time.Minute}
+	var out lockedBuffer
+	_, _, r := lab(t, WithSettings(settings), WithReporter(Lines(&out)))
+	outcome, err := r.Run(context.Background(), []scenario.Scenario{loaded(t, "a", "", deployAndLook, reachTable), loaded(t, "b", "", deployAndLook, reachTable)})
+	if err != nil || len(outcome.Verdicts) != 2 || outcome.Verdicts[0].Scenario != "a" || outcome.Verdicts[1].Scenario != "b" {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	if text := out.String(); strings.Index(text, "\na: ") < strings.Index(text, "\nb: Pass") {
+		t.Errorf("a began before b had ended:\n%s", text)
+	}
+}

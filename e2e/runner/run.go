@@ -52,6 +52,10 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 		mu         sync.Mutex
 		namespaces []string
 	)
+	if r.settings.Took != nil {
+		order, all := scenario.Order(scenarios, r.settings.Took), run
+		run = slices.DeleteFunc(order, func(i int) bool { return !slices.Contains(all, i) })
+	}
 	toRun := make([]scenario.Scenario, len(run))
 	for k, i := range run {
 		toRun[k] = scenarios[i]

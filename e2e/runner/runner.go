@@ -60,6 +60,8 @@ type Settings struct {
 	// LeaveTerminating has Run return while its namespaces are still terminating. Their node ports and load-balancer addresses
 	// are free by then; Sweep waits for the rest.
 	LeaveTerminating bool
+	// Took is how long scenarios took, by name, for the order in which they begin; without it that is the order given.
+	Took map[string]time.Duration
 	// Labels and Annotations are those of the scenarios' namespaces, in addition to svclab's own.
 	Labels, Annotations map[string]string
 	Timeouts            observe.Timeouts
@@ -100,7 +102,7 @@ func WithSettings(s Settings) Option {
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
 			Late: cmp.Or(s.Late, d.Late), Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
 			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, LeaveTerminating: s.LeaveTerminating,
-			Labels: s.Labels, Annotations: s.Annotations, Timeouts: s.Timeouts.Or(d.Timeouts),
+			Took: s.Took, Labels: s.Labels, Annotations: s.Annotations, Timeouts: s.Timeouts.Or(d.Timeouts),
 		}
 	}
 }

@@ -82,6 +82,44 @@ func (s Shard) Take(all []Scenario, took map[string]time.Duration) ([]Scenario, 
 	return slices.DeleteFunc(slices.Clone(all), func(sc Scenario) bool { return shard[sc.Name] != s.Index }), nil
 }
 
+// Order returns the indexes of the scenarios in the order in which to begin them side by side: those that take longest first, so
+// that the last to end is a short one. Before them come those that claim what others share, which would wait for all of these,
+// and after them those that share it, or claim what an earlier one claims, and may have to wait. Serial ones are last.
+func Order(all []Scenario, took map[string]time.Duration) []int {
+	shared, claimed, rank := map[string]bool{}, map[string]bool{}, make([]int, len(all))
+	for _, sc := range all {
+		for _, name := range sc.Shares {
+			shared[name] = true
+		}
+	}
+	longest := func(a, b int) int {
+		return cmp.Or(cmp.Compare(cmp.Or(took[all[b].Name], usual), cmp.Or(took[all[a].Name], usual)), cmp.Compare(a, b))
+	}
+	order := make([]int, len(all))
+	for i := range all {
+		order[i] = i
+	}
+	slices.SortFunc(order, longest)
+	for _, i := range order {
+		sc := all[i]
+		switch {
+		case sc.Serial:
+			rank[i] = 3
+		case slices.ContainsFunc(sc.Claims, func(name string) bool { return shared[name] }):
+			rank[i] = 0
+		case len(sc.Shares) > 0, slices.ContainsFunc(sc.Claims, func(name string) bool { return claimed[name] }):
+			rank[i] = 2
+		default:
+			rank[i] = 1
+		}
+		for _, name := range sc.Claims {
+			claimed[name] = true
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rank[a], rank[b]) })
+	return order
+}
+
 // DurationsFile has how many seconds each scenario took in a run, in the folder manifests/.
 const DurationsFile = "durations.yaml"
 

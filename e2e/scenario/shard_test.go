@@ -88,3 +88,27 @@ func TestDurations(t *testing.T) {
 		}
 	}
 }
+
+func TestOrder(t *testing.T) {
+	all := []Scenario{
+		{Name: "serial", Serial: true},
+		{Name: "short"},
+		{Name: "sharer", Shares: []string{"pool"}},
+		{Name: "port again", Claims: []string{"port"}},
+		{Name: "port", Claims: []string{"port"}},
+		{Name: "long"},
+		{Name: "long sharer", Shares: []string{"pool"}},
+		{Name: "pool", Claims: []string{"pool"}},
+		{Name: "unknown"},
+	}
+	took := map[string]time.Duration{"serial": time.Hour, "short": time.Second, "sharer": time.Second, "port again": 19 * time.Second, "port": 20 * time.Second,
+		"long": time.Minute, "long sharer": time.Minute, "pool": 2 * time.Second}
+	var got []string
+	for _, i := range Order(all, took) {
+		got = append(got, all[i].Name)
+	}
+	want := []string{"pool", "long", "port", "unknown", "short", "long sharer", "port again", "sharer", "serial"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

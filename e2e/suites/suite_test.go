@@ -116,7 +116,12 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 }, NodeTimeout(50*time.Minute))
 
 var _ = Describe("Service", func() {
-	for _, s := range scenarios {
+	took, err := scenario.Durations(manifests.FS())
+	if err != nil {
+		panic(err) // as in mustLoad
+	}
+	for _, i := range scenario.Order(scenarios, took) {
+		s := scenarios[i]
 		decorators := []any{Label(s.Behaviours...), Label("scenario:" + s.Name)}
 		if s.Serial {
 			decorators = append(decorators, Serial)

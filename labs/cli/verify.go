@@ -106,10 +106,11 @@ func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error
 // an error: its plan says which scenarios are missing.
 func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, keep, verbose, plain bool) (report.Run, error) {
 	began := time.Now()
-	reporter, stop := a.showing(verbose, plain, names(scenarios), a.lastTimes())
+	took := a.lastTimes()
+	reporter, stop := a.showing(verbose, plain, names(scenarios), took)
 	defer stop()
 	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(reporter),
-		runner.WithSettings(runner.Settings{Keep: keep})).Run(ctx, scenarios)
+		runner.WithSettings(runner.Settings{Keep: keep, Took: took})).Run(ctx, scenarios)
 	if err != nil && len(outcome.Verdicts) == 0 {
 		return report.Run{}, err
 	}
