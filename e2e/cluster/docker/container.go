@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -115,6 +119,9 @@ func (e *Engine) Remove(ctx context.Context, filters ...string) error {
 		args := []string{"rm", "--force", "--volumes"}
 		for _, c := range containers {
 			args = append(args, c.Name)
+			if err := thaw(e.freezer + "/docker/" + c.ID); err != nil {
+				return fmt.Errorf("let container %s end: %w", c.Name, err)
+			}
 		}
 		err = e.Run(ctx, args...)
 		if err == nil {
@@ -129,6 +136,27 @@ func (e *Engine) Remove(ctx context.Context, filters ...string) error {
 		case <-time.After(e.pause):
 		}
 	}
+}
+
+// thaw thaws the cgroups below a container's. On cgroup v1, a container that is killed while a runc in it holds a pod frozen never
+// ends: a signal does not reach a frozen process. Elsewhere there is no such folder.
+func thaw(folder string) error {
+	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // never there, or just ended
+			return nil
+		case err != nil || entry.IsDir() || entry.Name() != "freezer.state":
+			return err
+		}
+		state, err := os.ReadFile(path)
+		if err == nil && strings.TrimSpace(string(state)) == "FROZEN" {
+			err = os.WriteFile(path, []byte("THAWED"), 0)
+		}
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+			return nil
+		}
+		return err
+	})
 }
 
 // File is a file to be put into a container.

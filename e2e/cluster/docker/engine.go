@@ -37,6 +37,8 @@ type Engine struct {
 	host  string
 	run   Runner
 	pause time.Duration // between two questions to an engine that is at work
+	// freezer is where the freezer of cgroup v1 is, if there is one on this machine.
+	freezer string
 }
 
 // Option changes how an Engine works.
@@ -49,7 +51,7 @@ func WithRunner(run Runner) Option {
 
 // New returns the engine at host, a DOCKER_HOST value; empty for the one the docker command finds itself.
 func New(host string, opts ...Option) *Engine {
-	e := &Engine{host: host, run: Start, pause: 200 * time.Millisecond}
+	e := &Engine{host: host, run: Start, pause: 200 * time.Millisecond, freezer: "/sys/fs/cgroup/freezer"}
 	for _, opt := range opts {
 		opt(e)
 	}
