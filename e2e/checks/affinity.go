@@ -145,6 +145,75 @@ func judgeReconnections(cells []reach.Cell, pause time.Duration) ([]string, erro
 	return []string{line}, nil
 }
 
+// sharedArgs are those of the check affinity-shared.
+type sharedArgs struct {
+	Service string `json:"service"`
+	// From are vantages as a table's row has them; To selects several targets of one port of the service for each.
+	From scenario.Strings `json:"from"`
+	To   scenario.To      `json:"to"`
+}
+
+// affinityShared lets every client connect to each target, and again. kube-proxy remembers a client by the Service's port and not
+// by the address it dialled, so the second connections of a client all go to one pod. The first ones, which are made at the same
+// time, need not. A node's proxy knows only the clients that come by it, so all targets must be served by the client's own.
+func affinityShared(ctx context.Context, env Env, args sharedArgs) ([]string, error) {
+	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
+	if err != nil {
+		return nil, err
+	}
+	var requests []probe.Request
+	for _, p := range pairs {
+		requests = append(requests, probe.Request{Vantage: p.Vantage, Target: p.Target, Min: 1, Max: 1, Timeout: env.Timeouts.Answered})
+	}
+	if _, err := env.Prober.Observe(ctx, requests); err != nil {
+		return nil, err
+	}
+	cells, err := env.Prober.Observe(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
+	return judgeShared(cells)
+}
+
+// judgeShared returns an error unless each client reached one pod at all of its targets, in each IP family.
+func judgeShared(cells []reach.Cell) ([]string, error) {
+	if lines, err := judgeConnections(cells); err != nil {
+		return lines, err
+	}
+	type client struct {
+		vantage string
+		family  int
+	}
+	var (
+		had   = map[client]reach.Cell{}
+		again int
+		wrong []string
+	)
+	for _, cell := range cells {
+		if ok, _, _ := cell.Probed(); !ok {
+			continue
+		}
+		c := client{cell.Vantage.Name, cell.Target.IPFamily()}
+		first, known := had[c]
+		if !known {
+			had[c] = cell
+			continue
+		}
+		again++
+		if a, b := first.Observations[0].Backend, cell.Observations[0].Backend; a != b {
+			wrong = append(wrong, fmt.Sprintf("from %s: %s at %s, %s at %s", c.vantage, a, first.Target.Name(), b, cell.Target.Name()))
+		}
+	}
+	if again == 0 {
+		return nil, errors.New("want two targets at least from each vantage")
+	}
+	line := fmt.Sprintf("%d clients were given the same pod at each address", len(had))
+	if len(wrong) > 0 {
+		return nil, reach.Failf("%d of %d clients were given another pod at another address, first %s", len(wrong), len(had), wrong[0])
+	}
+	return []string{line}, nil
+}
+
 // judgeExpiry returns an error unless each of the pods answered, and no other backend.
 func judgeExpiry(observations []reach.Observation, pods []string, timeout time.Duration) ([]string, error) {
 	counts, err := tally(observations, pods)

@@ -136,3 +136,23 @@ func TestAffinityLasts(t *testing.T) {
 		})
 	}
 }
+
+func TestJudgeShared(t *testing.T) {
+	cell := func(vantage string, kind reach.TargetKind, host, backend string) reach.Cell {
+		return reach.Cell{Vantage: reach.Vantage{Name: vantage}, Target: reach.Target{Kind: kind, Host: host, Port: 80},
+			Observations: []reach.Observation{{Outcome: reach.Reached, Backend: backend}}}
+	}
+	same := []reach.Cell{cell("pod/worker", reach.ClusterIP, "10.96.0.9", "a"), cell("pod/worker", reach.LoadBalancer, "172.18.0.200", "a"),
+		cell("pod/worker", reach.ClusterIP, "fd00::9", "b"), cell("pod/worker", reach.LoadBalancer, "fc00::9", "b"),
+		cell("node/worker", reach.ClusterIP, "10.96.0.9", "b"), cell("node/worker", reach.LoadBalancer, "172.18.0.200", "b")}
+	if _, err := judgeShared(same); err != nil {
+		t.Errorf("each client has one pod in each family: %v", err)
+	}
+	same[5].Observations[0].Backend = "a"
+	if _, err := judgeShared(same); reach.ResultOf(err) != reach.Fail || !strings.Contains(err.Error(), "1 of 3 clients") {
+		t.Errorf("a client has two pods: %v", err)
+	}
+	if _, err := judgeShared(same[:1]); reach.ResultOf(err) != reach.Inconclusive {
+		t.Errorf("one target proves nothing: %v", err)
+	}
+}

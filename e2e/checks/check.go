@@ -26,7 +26,8 @@ import (
 type Check struct {
 	// About says in a line what the check proves and which arguments it takes.
 	Name, About string
-	// ObjectsOnly: it judges the settled objects and sends nothing, so what proxies have written does not matter to it.
+	// ObjectsOnly: it judges the settled objects and sends nothing by a Service's address, so what proxies have written does not
+	// matter to it.
 	ObjectsOnly bool
 	// Parse reads a step's arguments, strictly, and returns the check with them.
 	Parse func(args json.RawMessage) (Func, error)

@@ -26,12 +26,15 @@ func All() []Check {
 		define("spread", "connections spread evenly over the pods, by a chi-square test: {service, pods, from, to, connections, falseAlarm}", spread),
 		define("affinity-expires", "a client reaches other pods after its affinity has timed out: {service, pods, from, to}", affinityExpires),
 		define("affinity-lasts", "a client that reconnects after a pause reaches the same pod: {service, from, to, pause}", affinityLasts),
+		define("affinity-shared", "a client reaches the same pod at each address of the service: {service, from, to}", affinityShared),
 		define("connections", "many connections open at once each carry a long echo, stay idle, and are used again: {service, from, to, connections, length, hold}", connections),
 		define("dns", "the DNS Service, over UDP and TCP, and each of its pods answer exactly with these records: {from, lookups: [{name, record, want}]}", lookUp),
 		define("https", "the outside server has a certificate for the host of a client's URL: {from, configMap, key}", outsideHTTPS),
 		objectsOnly(define("endpoint-slices", "the service's EndpointSlices list exactly these pods: {service, endpoints: [{pod, conditions, ports}]}", endpointSlices)),
 		define("delete-collection", "services are listed across namespaces and deleted in one request: {selector, names}", deleteCollection),
 		objectsOnly(define("ip-addresses", "each of the service's ClusterIPs is an IPAddress object: {service}", ipAddresses)),
+		objectsOnly(define("dynamic-band", "no ClusterIP of the service is in the band kept for Services that ask for an address: {service}", dynamicBand)),
+		objectsOnly(define("api-proxy", "a port of the service or node answers with this status and text through the API server's proxy: {service or node, port, path, status, body}", apiProxy)),
 		define("added-service-cidr", "an added ServiceCIDR serves another service: {like, name, pods}", addedServiceCIDR),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,48 @@ func ipAddresses(ctx context.Context, env Env, args serviceArgs) ([]string, erro
 		lines = append(lines, fmt.Sprintf("IPAddress %s belongs to service %s", addr, service.Name))
 	}
 	return lines, nil
+}
+
+// dynamicBand returns an error if an address of a Service that asked for none is in the lower band of its range, which is kept for
+// Services that ask for one (KEP-3070). As long as the upper band has a free address, an allocator chooses one of it.
+func dynamicBand(_ context.Context, env Env, args serviceArgs) ([]string, error) {
+	service, err := args.find(env)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, addr := range world.ClusterIPs(&service) {
+		i := slices.IndexFunc(env.World.Facts.ServiceCIDRs, func(p netip.Prefix) bool { return p.Contains(addr) })
+		if i < 0 {
+			return lines, fmt.Errorf("%s of service %s is in none of the known ranges %v", addr, args.Service, env.World.Facts.ServiceCIDRs)
+		}
+		first := firstDynamic(env.World.Facts.ServiceCIDRs[i])
+		if addr.Less(first) {
+			return lines, reach.Failf("%s of service %s is below %s, among the addresses kept for Services that ask for one", addr, args.Service, first)
+		}
+		lines = append(lines, fmt.Sprintf("%s is not below %s", addr, first))
+	}
+	if len(lines) == 0 {
+		return nil, reach.Failf("service %s has no virtual address", args.Service)
+	}
+	return lines, nil
+}
+
+// firstDynamic is the first address of a range's upper band. The lower one has a sixteenth of the range's addresses, but 16 at
+// least and 256 at most; a range of fewer than 16 has none (calculateRangeOffset in pkg/registry/core/service/ipallocator of
+// k8s.io/kubernetes). The range's very first address is not given to a Service.
+func firstDynamic(prefix netip.Prefix) netip.Addr {
+	const least, most, share = 16, 256, 16
+	size := 1 << min(prefix.Addr().BitLen()-prefix.Bits(), 16)
+	band := max(least, min(size/share, most))
+	if size < least {
+		band = 0
+	}
+	addr := prefix.Masked().Addr().Next()
+	for range band {
+		addr = addr.Next()
+	}
+	return addr
 }
 
 // cidrArgs are those of the check added-service-cidr.

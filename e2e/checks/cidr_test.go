@@ -57,3 +57,19 @@ func TestDeletions(t *testing.T) {
 		t.Errorf("a watch that ends: %v", err)
 	}
 }
+
+func TestDynamicBand(t *testing.T) {
+	for text, want := range map[string]string{"10.96.0.0/16": "10.96.1.1", "10.96.0.0/24": "10.96.0.17", "10.96.0.0/29": "10.96.0.1", "fd00:96::/112": "fd00:96::101"} {
+		if got := firstDynamic(netip.MustParsePrefix(text)); got.String() != want {
+			t.Errorf("%s: the upper band begins at %s, want %s", text, got, want)
+		}
+	}
+	w := dual().World // the Service has 10.96.0.9 and fd00:96::9
+	if _, err := dynamicBand(t.Context(), Env{Namespace: "ns", World: w}, serviceArgs{"my-service"}); reach.ResultOf(err) != reach.Fail {
+		t.Errorf("the addresses are in the lower band: %v", err)
+	}
+	w.Services[0].Spec.ClusterIPs = []string{"10.96.9.9", "fd00:96::1:9"}
+	if lines, err := dynamicBand(t.Context(), Env{Namespace: "ns", World: w}, serviceArgs{"my-service"}); err == nil || len(lines) != 1 {
+		t.Errorf("an address of no known range is an error: %v, %v", lines, err)
+	}
+}

@@ -31,7 +31,8 @@ type lookupArgs struct {
 // lookupWant is one query and its complete answer, in any order. A placeholder for all addresses, such as
 // {clusterIPs:SERVICE}, stands for those that a record of the type can hold: IPv4 for A, IPv6 for AAAA; there may be none.
 // In the name it makes one query for each address. An SRV record is "PRIORITY PORT TARGET", without the weight, because
-// CoreDNS divides 100 among the targets. An empty Want: there is no such record.
+// CoreDNS divides 100 among the targets. An empty Want: there is no such record. Want NXDOMAIN: the name does not exist; NODATA: it
+// exists, but has no such record. A program that gets NXDOMAIN for AAAA may give up although there is an A record.
 type lookupWant struct {
 	Name   string       `json:"name"`
 	Record probe.Record `json:"record"`
@@ -194,8 +195,9 @@ func judgeLookups(found []probe.Found, wants [][]string) (lines []string, err er
 			unsent = fmt.Errorf("the query %s could not be sent: %s", question, o.Detail)
 		case o.Outcome != reach.Reached && o.Outcome != reach.NoSuchHost:
 			wrong = append(wrong, fmt.Sprintf("%s: %s (%s)", question, o.Outcome, o.Detail))
+		case o.Outcome == reach.NoSuchHost && slices.Equal(wants[i], []string{code(f)}):
 		case !slices.Equal(got, wants[i]):
-			wrong = append(wrong, fmt.Sprintf("%s: got %s, want %s; repeat it with: %s", question, orNoRecord(got), orNoRecord(wants[i]), f.Repeat))
+			wrong = append(wrong, fmt.Sprintf("%s: got %s, want %s; repeat it with: %s", question, orText(got, "no such record ("+code(f)+")"), orNoRecord(wants[i]), f.Repeat))
 		}
 	}
 	if len(wrong) > 0 {
@@ -220,6 +222,8 @@ func way(l probe.Lookup) string {
 func answers(f probe.Found) []string {
 	texts := slices.Clone(f.Names)
 	switch f.Record {
+	case probe.TXT:
+		texts = append(texts, f.Texts...)
 	case probe.CNAME:
 		texts = append(texts, f.Chain...)
 	case probe.SRV:
@@ -233,6 +237,14 @@ func answers(f probe.Found) []string {
 	}
 	slices.Sort(texts)
 	return texts
+}
+
+// code is the answer's that has no record, as lookupWant has it.
+func code(f probe.Found) string {
+	if f.NoData {
+		return "NODATA"
+	}
+	return "NXDOMAIN"
 }
 
 func orNoRecord(texts []string) string { return orText(texts, "no such record") }

@@ -25,6 +25,9 @@ type FlowRequest struct {
 	// PerSecond is how many requests start each second, whether or not earlier ones have ended; each is a new connection. At
 	// most wire.MaxPerSecond.
 	PerSecond int
+	// Keep sends them over one connection to the sample app, each after the answer to the one before. So a request is lost
+	// only if the connection breaks or hangs.
+	Keep bool
 	// Timeout of one request, name lookup included; 0: DefaultTimeout.
 	Timeout time.Duration
 	// Duration ends a flow that the caller does not stop; 0: ten minutes, at most wire.MaxFlow.
@@ -70,6 +73,8 @@ func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	case r.PerSecond < 1 || r.PerSecond > wire.MaxPerSecond:
 		return nil, fmt.Errorf("%s: %d requests a second, 1 to %d are allowed", what, r.PerSecond, wire.MaxPerSecond)
+	case r.Keep && q.cell.Form != wire.AppHTTP:
+		return nil, fmt.Errorf("%s: only the sample app's TCP connections can be kept", what)
 	case r.Duration < 0 || r.Duration > wire.MaxFlow:
 		return nil, fmt.Errorf("%s: for %v, at most %v is allowed", what, r.Duration, wire.MaxFlow)
 	}
@@ -79,7 +84,7 @@ func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 	if q.refusal != "" {
 		return nil, fmt.Errorf("%s: %w: %s", what, ErrUnprobed, q.refusal)
 	}
-	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Duration: r.Duration}
+	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Keep: r.Keep, Duration: r.Duration}
 	for try := range c.tries {
 		if try > 0 && !sleep(ctx, time.Duration(try)*c.retryPause) {
 			break

@@ -51,6 +51,27 @@ func TestFlowCountsEveryRequest(t *testing.T) {
 	}
 }
 
+// A kept connection carries every request; when it breaks one request is lost, and the next opens another.
+func TestFlowOverOneConnection(t *testing.T) {
+	a := newApp(t, "tcp4", 2)
+	request := FlowRequest{Vantage: here(), Target: target(a.address, reach.TCP), PerSecond: 100, Keep: true}
+	flow, err := New(&Local{}).Flow(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "20 answers", func() bool { return flow.Snapshot().Answered >= 20 })
+	a.abort.Store(true)
+	waitFor(t, "20 more", func() bool { return flow.Snapshot().Answered >= 40 })
+	report, err := flow.Stop()
+	if err != nil || report.Sent-report.Answered != 1 || a.connections.Load() != 2 {
+		t.Errorf("%d connections were made, want 2; want one request lost: %+v, %v", a.connections.Load(), report, err)
+	}
+	request.Target.Protocol = reach.UDP
+	if _, err := New(&Local{}).Flow(t.Context(), request); err == nil {
+		t.Error("datagrams have no connection to keep")
+	}
+}
+
 // The rate holds though nothing answers: an outage of so many seconds loses so many requests.
 func TestFlowIsOpenLoop(t *testing.T) {
 	var silent atomic.Bool

@@ -21,6 +21,7 @@ const (
 	CNAME      = wire.CNAME
 	SRV        = wire.SRV
 	PTR        = wire.PTR
+	TXT        = wire.TXT
 )
 
 // Lookup is one name to resolve as the vantage does: by /etc/hosts, then by its DNS servers and search path.
@@ -48,9 +49,13 @@ type Found struct {
 	Observation reach.Observation
 	// Chain lists the aliases, each the target of the one before, without final dots; empty if the name is not an alias.
 	Chain []string
-	// Services are the SRV records, by priority and then name. Names are the PTR names, sorted.
+	// Services are the SRV records, by priority and then name. Names are the PTR names, Texts the TXT records, sorted.
 	Services []Service
 	Names    []string
+	Texts    []string
+	// NoData: a NoSuchHost because the name, which exists, has no record of the type. With a search path it is about any name
+	// of it.
+	NoData bool
 	// Repeat is a shell command that repeats the lookup.
 	Repeat string
 }
@@ -71,6 +76,7 @@ func (c *Client) Resolve(ctx context.Context, lookups []Lookup) ([]Found, error)
 	for i, answer := range c.probeAll(ctx, planned) {
 		found[i].Observation = answer.Observations[0]
 		found[i].Chain, found[i].Services, found[i].Names = answer.Chain, answer.Services, answer.Names
+		found[i].Texts, found[i].NoData = answer.Texts, answer.NoData
 	}
 	if ctx.Err() != nil {
 		return found, fmt.Errorf("look up %d names: %w", len(found), context.Cause(ctx))
@@ -80,7 +86,7 @@ func (c *Client) Resolve(ctx context.Context, lookups []Lookup) ([]Found, error)
 
 func (l Lookup) plan() (plannedCell, error) {
 	switch l.Record {
-	case AnyAddress, A, AAAA, CNAME, SRV:
+	case AnyAddress, A, AAAA, CNAME, SRV, TXT:
 	case PTR:
 		if !isAddr(l.Name) {
 			return plannedCell{}, fmt.Errorf("PTR needs an IP address, %q is not one", l.Name)

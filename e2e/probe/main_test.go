@@ -95,6 +95,7 @@ func addrPort(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.Stri
 type app struct {
 	address     netip.AddrPort
 	connections atomic.Int64
+	abort       atomic.Bool // the next request breaks its connection
 }
 
 type replicaKey struct{}
@@ -107,6 +108,9 @@ func newApp(t testing.TB, network string, replicas int) *app {
 		mux = http.NewServeMux()
 	)
 	mux.HandleFunc("/hostname", func(w http.ResponseWriter, r *http.Request) {
+		if a.abort.CompareAndSwap(true, false) {
+			panic(http.ErrAbortHandler)
+		}
 		_, _ = fmt.Fprintf(w, "my-app-%d", r.Context().Value(replicaKey{}))
 	})
 	mux.HandleFunc("/clientip", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })

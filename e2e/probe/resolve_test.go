@@ -30,6 +30,7 @@ func clusterDNS(t *testing.T, service netip.Addr) netip.AddrPort {
 		"example.com.":                           {"A " + service.String()},
 		"dangling.default.svc.cluster.local.":    {"CNAME gone.example.com."},
 		"7.1.244.10.in-addr.arpa.":               {"PTR 10-244-1-7.my-service.default.svc.cluster.local."},
+		"dns-version.cluster.local.":             {"TXT 1.1.0"},
 		"big.default.svc.cluster.local.":         {"A " + service.String()},
 		"late.default.svc.cluster.local.":        {"A " + service.String()},
 	}
@@ -102,13 +103,14 @@ func TestResolve(t *testing.T) {
 		name   string
 		record Record
 		want   reach.Outcome
-		got    string // addresses, cname, chain, services, names
+		got    string // addresses, cname, chain, services, names, and the texts or that the name exists
 	}{
 		{"my-service.default.svc.cluster.local.", AnyAddress, reach.Reached, "[10.96.118.7 fd00::7] my-service.default.svc.cluster.local [] [] []"},
 		{"my-service.default.svc.cluster.local.", A, reach.Reached, "[10.96.118.7] my-service.default.svc.cluster.local [] [] []"},
 		{"my-service.default.svc.cluster.local.", AAAA, reach.Reached, "[fd00::7] my-service.default.svc.cluster.local [] [] []"},
 		{"headless.default.svc.cluster.local.", A, reach.Reached, "[10.244.1.7 10.244.2.7] headless.default.svc.cluster.local [] [] []"},
-		{"headless.default.svc.cluster.local.", AAAA, reach.NoSuchHost, "[]  [] [] []"},
+		{"headless.default.svc.cluster.local.", AAAA, reach.NoSuchHost, "[]  [] [] [] [] true"},
+		{"dns-version.cluster.local.", TXT, reach.Reached, "[]  [] [] [] [1.1.0] false"},
 		{"my-external.default.svc.cluster.local.", A, reach.Reached, "[10.96.118.7] example.com [example.com] [] []"},
 		{"my-external.default.svc.cluster.local.", CNAME, reach.Reached, "[] example.com [example.com] [] []"},
 		// spec.externalName is itself an alias: the Service's word is the first.
@@ -134,6 +136,9 @@ func TestResolve(t *testing.T) {
 			for _, f := range found {
 				addresses := slices.SortedFunc(slices.Values(f.Observation.Addresses), netip.Addr.Compare)
 				got := fmt.Sprintf("%v %s %v %v %v", addresses, f.Observation.CNAME, f.Chain, f.Services, f.Names)
+				if f.NoData || f.Texts != nil {
+					got += fmt.Sprintf(" %v %t", f.Texts, f.NoData)
+				}
 				if f.Observation.Outcome != test.want || got != test.got {
 					t.Errorf("TCP %t: got %s (%s) %s\nwant %s %s", f.TCP, f.Observation.Outcome, f.Observation.Detail, got, test.want, test.got)
 				}

@@ -32,6 +32,8 @@ type TrafficStart struct {
 	To        scenario.To       `json:"to"`
 	PerSecond int               `json:"perSecond"`
 	Timeout   scenario.Duration `json:"timeout,omitempty"`
+	// Keep sends all requests over one connection, which must then outlast what the steps until the stop do.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // TrafficAwait waits until a flow that may have broken off is answered again.
@@ -100,7 +102,11 @@ func (t Traffic) Validate(scenario.Scenario) error {
 func (t Traffic) Describe() string {
 	switch {
 	case t.Start != nil:
-		return fmt.Sprintf("start traffic %s: %d requests a second from %s to %s", t.Start.Name, t.Start.PerSecond, t.Start.From, t.Start.To)
+		text := fmt.Sprintf("start traffic %s: %d requests a second from %s to %s", t.Start.Name, t.Start.PerSecond, t.Start.From, t.Start.To)
+		if t.Start.Keep {
+			text += ", over one connection"
+		}
+		return text
 	case t.Await != nil:
 		return fmt.Sprintf("wait until traffic %s is answered for %s", t.Await.Name, time.Duration(t.Await.Answered))
 	case t.Stop == nil:
@@ -145,7 +151,7 @@ func (t Traffic) Do(ctx context.Context, env *Env) (Report, error) {
 		return Report{}, fmt.Errorf("traffic %s: %w", start.Name, err)
 	}
 	flow, err := env.Prober.Flow(context.WithoutCancel(ctx), probe.FlowRequest{Vantage: v, Target: target,
-		PerSecond: start.PerSecond, Timeout: start.Timeout.Or(env.Settings.Timeouts.Answered)})
+		PerSecond: start.PerSecond, Keep: start.Keep, Timeout: start.Timeout.Or(env.Settings.Timeouts.Answered)})
 	if err != nil {
 		return Report{}, fmt.Errorf("start traffic %s: %w", start.Name, err)
 	}

@@ -119,6 +119,7 @@ func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
 		o := p.run(ctx)
 		answer.Observations = append(answer.Observations, o)
 		answer.Services, answer.Names, answer.Chain = p.services, p.names, p.chain
+		answer.Texts, answer.NoData = p.texts, p.noData
 		if o.Outcome == reach.ProbeFailed && ctx.Err() != nil {
 			break
 		}

@@ -30,7 +30,12 @@ func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		awaitStop(in.in)
 		cancel()
 	}()
-	count := emit(ctx, starting, spec, inFlight(spec), out)
+	count := 0
+	if spec.Keep {
+		count = emitOnOne(ctx, starting, spec, out)
+	} else {
+		count = emit(ctx, starting, spec, inFlight(spec), out)
+	}
 	out.write(wire.Line{Done: &wire.Done{Count: count}})
 	return out.failed()
 }
@@ -65,6 +70,26 @@ func emit(ctx, starting context.Context, spec wire.Flow, limit int, out *lineWri
 	return count
 }
 
+// emitOnOne is emit over one connection: the requests follow each other, and one that fails is a connection that broke.
+func emitOnOne(ctx, starting context.Context, spec wire.Flow, out *lineWriter) int {
+	var (
+		started = time.Now()
+		gap     = time.Second / time.Duration(spec.PerSecond)
+		talk    *conversation
+		count   int
+	)
+	for count < due(spec) && pause(starting, time.Until(started.Add(time.Duration(count)*gap))) {
+		count++
+		p := newProbe(spec.Cell)
+		o := p.within(ctx, func(ctx context.Context) { talk = p.again(ctx, talk) })
+		out.write(wire.Line{Request: &o})
+	}
+	if talk != nil {
+		_ = talk.conn.Close() // all its answers have been read
+	}
+	return count
+}
+
 // due returns how many requests a flow starts in its complete duration.
 func due(spec wire.Flow) int {
 	return max(1, int(spec.Duration.Seconds()*float64(spec.PerSecond)))
@@ -91,6 +116,9 @@ func readFlow(in *lineReader) (wire.Flow, error) {
 	}
 	if err := checkCell(&spec.Cell); err != nil {
 		return spec, badf("flow: %w", err)
+	}
+	if spec.Keep && spec.Cell.Form != wire.AppHTTP {
+		return spec, badf("flow: form %q keeps no connection", spec.Cell.Form)
 	}
 	return spec, nil
 }

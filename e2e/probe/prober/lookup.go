@@ -32,6 +32,9 @@ func (p *probe) lookup(ctx context.Context) {
 		err = p.lookupSRV(ctx, resolver)
 	case wire.PTR:
 		err = p.lookupPTR(ctx, resolver)
+	case wire.TXT:
+		p.texts, err = resolver.LookupTXT(ctx, p.cell.Host)
+		slices.Sort(p.texts)
 	case wire.CNAME:
 		_, err = resolver.LookupCNAME(ctx, p.cell.Host)
 	default:
@@ -41,11 +44,12 @@ func (p *probe) lookup(ctx context.Context) {
 		}
 	}
 	messages, failure := recorder.recorded()
-	if p.cell.Record != wire.PTR && p.cell.Record != wire.SRV {
+	if !slices.Contains([]wire.Record{wire.PTR, wire.SRV, wire.TXT}, p.cell.Record) {
 		p.o.CNAME, p.chain = canonical(messages)
 	}
 	if err != nil {
 		p.o.Outcome, p.o.Detail = lookupOutcome(p.cell.Host, err, messages, failure)
+		p.noData = p.o.Outcome == reach.NoSuchHost && existing(messages) != ""
 		return
 	}
 	p.o.Outcome = reach.Reached
@@ -112,12 +116,20 @@ func lookupOutcome(name string, err error, messages []message, failure error) (r
 
 // absence tells a name that does not exist from one that has no record of the wanted type.
 func absence(messages []message) string {
-	for _, m := range messages {
-		if m.rcode == dnsmessage.RCodeSuccess {
-			return strings.TrimSuffix(m.question, ".") + " exists, but has no such record"
-		}
+	if name := existing(messages); name != "" {
+		return name + " exists, but has no such record"
 	}
 	return "no such name (NXDOMAIN)"
+}
+
+// existing returns the first name that a server said exists; empty if none.
+func existing(messages []message) string {
+	for _, m := range messages {
+		if m.rcode == dnsmessage.RCodeSuccess {
+			return strings.TrimSuffix(m.question, ".")
+		}
+	}
+	return ""
 }
 
 // canonical returns the name that the looked-up name stands for, without the final dot, and the complete chain of aliases.

@@ -28,6 +28,8 @@ type probe struct {
 	o        reach.Observation
 	services []wire.Service
 	names    []string
+	texts    []string
+	noData   bool
 	chain    []string
 }
 
@@ -35,14 +37,17 @@ func newProbe(cell wire.Cell) *probe { return &probe{cell: cell} }
 
 // run makes the probe within the cell's timeout. A probe that the end of ctx interrupts is ProbeFailed, because it proves
 // nothing about the target.
-func (p *probe) run(ctx context.Context) reach.Observation {
+func (p *probe) run(ctx context.Context) reach.Observation { return p.within(ctx, p.attempt) }
+
+// within is run for any attempt.
+func (p *probe) within(ctx context.Context, attempt func(context.Context)) reach.Observation {
 	if ctx.Err() != nil {
 		return cutShort(ctx)
 	}
 	p.o.At = time.Now()
 	bounded, cancel := context.WithTimeout(ctx, p.cell.Timeout)
 	defer cancel()
-	p.attempt(bounded)
+	attempt(bounded)
 	p.o.Latency = time.Since(p.o.At)
 	if ctx.Err() != nil && p.o.Outcome != reach.Reached {
 		short := cutShort(ctx)
@@ -84,6 +89,35 @@ func (p *probe) attempt(ctx context.Context) {
 		return
 	}
 	p.probeTCP(ctx, conn)
+}
+
+// again requests the host name over a connection that an earlier probe left open, or over a new one if talk is nil. It
+// returns the connection, or nil after a failure.
+func (p *probe) again(ctx context.Context, talk *conversation) *conversation {
+	if talk == nil {
+		address, ok := p.locate(ctx)
+		if !ok {
+			return nil
+		}
+		conn, err := dial(ctx, "tcp", address.String())
+		if err != nil {
+			p.o.Outcome, p.o.Detail = dialOutcome(err)
+			return nil
+		}
+		talk = &conversation{conn: conn, in: bufio.NewReader(conn), host: p.hostHeader()}
+	}
+	deadline, _ := ctx.Deadline() // the cell's timeout; an interrupt waits for it
+	err := talk.conn.SetDeadline(deadline)
+	if err == nil {
+		err = p.getHostname(talk)
+	}
+	if err != nil {
+		_ = talk.conn.Close()
+		p.o.Outcome, p.o.Detail = talkOutcome(err, nil)
+		return nil
+	}
+	p.o.Outcome = reach.Reached
+	return talk
 }
 
 // locate returns the address to dial. It looks up a name and takes the first address of the wanted family. A client would

@@ -64,6 +64,7 @@ const (
 	CNAME      Record = "CNAME"
 	SRV        Record = "SRV"
 	PTR        Record = "PTR"
+	TXT        Record = "TXT"
 )
 
 // Batch is the first line of the input of `prober probe`.
@@ -151,7 +152,7 @@ func (c Cell) Check() error {
 		return errors.New("no port")
 	case c.Form != Lookup && c.Record != AnyAddress:
 		return fmt.Errorf("record type %q is for a lookup only", c.Record)
-	case c.Form == Lookup && !slices.Contains([]Record{AnyAddress, A, AAAA, CNAME, SRV, PTR}, c.Record):
+	case c.Form == Lookup && !slices.Contains([]Record{AnyAddress, A, AAAA, CNAME, SRV, PTR, TXT}, c.Record):
 		return fmt.Errorf("unknown record type %q", c.Record)
 	case c.Form == Lookup && c.Record == PTR && !isAddr:
 		return fmt.Errorf("PTR needs an IP address, %q is not one", c.Host)
@@ -167,10 +168,13 @@ func (c Cell) Check() error {
 }
 
 // Flow is the input of `prober flow`. A request starts every 1/PerSecond seconds, whether or not earlier requests have ended.
+// If Keep is set they share one connection, so each waits for the one before.
 type Flow struct {
 	Version   int  `json:"version"`
 	Cell      Cell `json:"cell"` // its ID, Min, Max, Until and Interval are not used
 	PerSecond int  `json:"perSecond"`
+	// Keep sends all requests over one connection to the sample app. After a failure the next request opens another.
+	Keep bool `json:"keep,omitempty"`
 	// Duration ends a flow that the client does not stop; at most MaxFlow.
 	Duration time.Duration `json:"durationNs"`
 }
@@ -195,9 +199,12 @@ type Answer struct {
 	ID           int                 `json:"id"`
 	Observations []reach.Observation `json:"observations"`
 	// Services are the SRV records of the last lookup, by priority and then name. Names are its PTR names. Both have no final
-	// dots.
+	// dots. Texts are its TXT records.
 	Services []Service `json:"services,omitempty"`
 	Names    []string  `json:"names,omitempty"`
+	Texts    []string  `json:"texts,omitempty"`
+	// NoData: the name exists, but has no record of the type; without it a NoSuchHost is a name that does not exist.
+	NoData bool `json:"noData,omitempty"`
 	// Chain lists the aliases of the last lookup, each the target of the one before, without final dots.
 	Chain []string `json:"chain,omitempty"`
 }
