@@ -117,6 +117,12 @@ func Behaviours() []Behaviour {
 			Text: "an added ServiceCIDR serves; IPAddress objects agree"},
 		{ID: "status", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "API lifecycle: status conditions, list across namespaces, delete collection"},
+		{ID: "connections.survive", Beyond: true, Profile: Extended, Nodes: 2,
+			Text: "established connections survive changes of other endpoints, a restart of kube-proxy or the API server, and their pod's grace"},
+		{ID: "rules.restored", Profile: Extended, Nodes: 1,
+			Text: "kube-proxy restores its rules when somebody deletes them"},
+		{ID: "proxy.health", Profile: Extended, Nodes: 1,
+			Text: "kube-proxy's /healthz fails on a node that is about to be deleted, /livez does not (KEP-3836)"},
 	}
 }
 
