@@ -196,13 +196,14 @@ func wholeScene(t *testing.T, lab Lab) Scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{serviceName, "forgetful", "same-zone", "anywhere", "first", "router", "required"} {
+	for _, name := range []string{serviceName, "forgetful", "same-zone", "anywhere", "first", "router", "required",
+		"many-ports", "many-endpoints", "the-longest-name-of-a-service-that-the-api-server-admits-is-63c", "left-alone", "same-node", "without", "elsewhere"} {
 		scene.All[name] = corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name},
 			Spec:   corev1.ServiceSpec{ClusterIPs: []string{"10.96.0.9", "fd00:10:96::9"}, Ports: []corev1.ServicePort{{Port: 80, NodePort: 30080}}},
 			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "172.18.200.1"}, {IP: "fc00::1"}}}}}
 	}
 	scene.Service, scene.LoadBalancer = scene.All[serviceName], scene.Balancer(serviceName)
-	for _, name := range []string{"my-app-a", "late", "new", "alpha", "beta"} {
+	for _, name := range []string{"my-app-a", "my-app-b", "late", "new", "alpha", "beta"} {
 		scene.Pods[name], scene.Pods6[name] = netip.MustParseAddr("10.244.1.9"), netip.MustParseAddr("fd00:244::9")
 	}
 	return scene

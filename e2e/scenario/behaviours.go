@@ -117,12 +117,20 @@ func Behaviours() []Behaviour {
 			Text: "an added ServiceCIDR serves; IPAddress objects agree"},
 		{ID: "status", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "API lifecycle: status conditions, list across namespaces, delete collection"},
+		{ID: "slices.many", Beyond: true, Profile: Core, Nodes: 1,
+			Text: "more than 100 ports; more than 100 endpoints over several EndpointSlices; one that several list counts once"},
+		{ID: "names.longest", Beyond: true, Profile: Core, Nodes: 1,
+			Text: "the longest names of Services and ports that the API admits are served, with session affinity too"},
+		{ID: "backends.host-network", Beyond: true, Profile: Extended, Nodes: 2,
+			Text: "pods of the host network are backends: who reaches them, and which source address they see"},
 		{ID: "connections.survive", Beyond: true, Profile: Extended, Nodes: 2,
 			Text: "established connections survive changes of other endpoints, a restart of kube-proxy or the API server, and their pod's grace"},
 		{ID: "rules.restored", Profile: Extended, Nodes: 1,
 			Text: "kube-proxy restores its rules when somebody deletes them"},
 		{ID: "proxy.health", Profile: Extended, Nodes: 1,
 			Text: "kube-proxy's /healthz fails on a node that is about to be deleted, /livez does not (KEP-3836)"},
+		{ID: "proxy.labels", Profile: Core, Nodes: 1,
+			Text: "kube-proxy leaves alone what the labels service-proxy-name and headless keep from it"},
 	}
 }
 
