@@ -40,6 +40,7 @@ func Permissions() []Permission {
 		{Resource: "pods/status", Verbs: []string{"patch"}},
 		{Resource: "services", Verbs: append(slices.Clone(all), "deletecollection")},
 		{Resource: "services/status", Verbs: []string{"patch"}},
+		{Resource: "services/proxy", Verbs: []string{"get"}},
 		{Resource: "events", Verbs: []string{"list", "watch"}},
 		{Group: "apps", Resource: "deployments", Verbs: all},
 		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list", "watch"}},

@@ -129,6 +129,10 @@ func Behaviours() []Behaviour {
 			Text: "kube-proxy restores its rules when somebody deletes them"},
 		{ID: "proxy.health", Profile: Extended, Nodes: 1,
 			Text: "kube-proxy's /healthz fails on a node that is about to be deleted, /livez does not (KEP-3836)"},
+		{ID: "dns.spec", Beyond: true, Profile: Core, Nodes: 1,
+			Text: "DNS specification 1.1: version TXT, upper case, NXDOMAIN against NODATA, PTR of headless endpoints, N × M SRV"},
+		{ID: "apiserver.service", Upstream: true, Profile: Core, Nodes: 1,
+			Text: "kubernetes.default leads to an API server, and the API server's services/proxy to a Service's pods"},
 		{ID: "proxy.labels", Profile: Core, Nodes: 1,
 			Text: "kube-proxy leaves alone what the labels service-proxy-name and headless keep from it"},
 	}

@@ -98,7 +98,7 @@ func since135() []Spec {
 func only134() []Spec {
 	return []Spec{
 		network("EndpointSlice should create and delete Endpoints and EndpointSlices for a Service with a selector specified", "slices"),
-		other("Services should provide secure master service", "the API server's own Service"),
+		network("Services should provide secure master service", "apiserver.service"),
 		other("Services should test the lifecycle of an Endpoint", endpointsObjects),
 	}
 }
