@@ -81,7 +81,11 @@ build_binaries() {
   binaries metallb tool -ldflags "-s -w"
   bin_metallb=$built
   binaries "kubernetes-$minor" tool -ldflags "$(kubernetes_ldflags)"
-  bin_kubernetes=$built bin_agnhost=$built
+  bin_kubernetes=$built bin_coredns=$built bin_agnhost=$built
+  if [[ $coredns_component == coredns-* ]]; then
+    binaries "$coredns_component" tool -ldflags "-s -w"
+    bin_coredns=$built
+  fi
   [[ $minor != "$default_minor" ]] || return 0
   # the agnhost that svclab's scenarios are written for is the default minor's, whichever Kubernetes is under test
   binaries "kubernetes-$default_minor" k8s.io/kubernetes/test/images/agnhost -ldflags "-s -w"
@@ -160,6 +164,7 @@ node_key() {
   for component in "kubernetes-$minor" "kubernetes-$default_minor" containerd runc cni metallb kind; do
     files+=("$components/$component"/*)
   done
+  if [[ $coredns_component == coredns-* ]]; then files+=("$components/$coredns_component"/*); fi
   hash_of "${files[@]}" "$(kubernetes_ldflags)" "$go_version" ${fresh:+"$fresh"}
 }
 
@@ -190,6 +195,9 @@ build_all() {
   same_machine
   go_version=$(go env GOVERSION GOARCH | tr '\n' ' ')
   choose_fresh
+  # CoreDNS is built with Kubernetes where it can be, see pin-kubernetes.sh
+  coredns_component=coredns-$minor
+  [[ -d $components/$coredns_component ]] || coredns_component=kubernetes-$minor
   key=$(node_key)
   node_image=svclab/node:$(kubernetes_version)-$key
   coredns_image=svclab/coredns-for:$key
@@ -218,7 +226,7 @@ build_images() {
   version=$(kubernetes_version)
   tags=$(bash -c 'exec -a kubeadm "$@"' _ "$bin_kubernetes/kubernetes" config images list --kubernetes-version "$version" 2>/dev/null)
   as_kubeadm_asks "$tags" etcd "$(pinned "kubernetes-$minor" go.etcd.io/etcd/server/v3)"
-  as_kubeadm_asks "$tags" coredns "$(pinned "kubernetes-$minor" github.com/coredns/coredns)"
+  as_kubeadm_asks "$tags" coredns "$(pinned "$coredns_component" github.com/coredns/coredns)"
   preloaded=()
   program_image kubernetes "$bin_kubernetes/kubernetes" scratch "" "${kube[@]}"
   for name in "${kube[@]:0:3}"; do preloaded+=("$image_name=registry.k8s.io/$name:$version"); done
@@ -228,7 +236,7 @@ build_images() {
   preloaded+=("$image_name=registry.k8s.io/kube-proxy:$version")
   program_image etcd "$bin_kubernetes/server" scratch "" etcd
   preloaded+=("$image_name=$(grep /etcd: <<<"$tags")")
-  program_image coredns "$bin_kubernetes/coredns" scratch
+  program_image coredns "$bin_coredns/coredns" scratch
   coredns_built=$image_name
   preloaded+=("$image_name=$(grep /coredns: <<<"$tags")")
   program_image pause "$bin_kubernetes/pause" scratch

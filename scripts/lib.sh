@@ -180,7 +180,7 @@ compiled() {
   shift 3
   go_version=${go_version:-$(go env GOVERSION GOARCH | tr '\n' ' ')}
   inputs=("$components/$component"/*)
-  [[ $component != kubernetes-* ]] || inputs+=("$components"/programs/*/*.go)
+  [[ $component != kubernetes-* && $component != coredns-* ]] || inputs+=("$components"/programs/*/*.go)
   key=$(hash_of "${inputs[@]}" "$target" "$*" "${CGO_ENABLED:-0}" "$go_version")
   built=$cache_dir/bin/$component-$key
   [[ -d $built ]] && return

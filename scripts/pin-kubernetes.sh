@@ -2,6 +2,7 @@
 # Pins one Kubernetes release, and what goes with it, in scripts/components/*-MINOR/go.mod and go.sum:
 #   kubernetes-MINOR  its programs, with the etcd and the CoreDNS that its kubeadm asks for
 #   upstream-MINOR    its own end-to-end tests, which make upstream runs
+#   coredns-MINOR     the CoreDNS, where it does not compile with the client-go of Kubernetes (see apart below)
 # Kubernetes' own go.mod points its staging modules at folders of its source tree, so it cannot be
 # used as it is: the same requirements are taken here, with every staging module at its published version. What etcd and
 # CoreDNS need is added, so that a package that several of them use is compiled once; where they need a newer library than
@@ -62,11 +63,23 @@ programs=github.com/svclab/svclab/scripts/components/programs
 etcd=$(kubeadm DefaultEtcdVersion)
 etcd=v${etcd%-*}
 coredns=$(kubeadm CoreDNSVersion)
+apart=1.34 # the minors whose CoreDNS does not compile with the client-go of their Kubernetes
+modules=("go.etcd.io/etcd/server/v3 $etcd")
+tools=("$programs"/{kubernetes,pause} go.etcd.io/etcd/server/v3 k8s.io/kubernetes/test/images/agnhost)
+with="the etcd $etcd"
+if [[ " $apart " == *" $minor "* ]]; then
+  printf '%s\n\n' "go 1.26.0" "tool $programs/coredns" "require github.com/coredns/coredns $coredns" "require $programs v0.0.0" \
+    "replace $programs => ../programs" | component coredns "CoreDNS $coredns, as kubeadm $version asks for"
+else
+  modules+=("github.com/coredns/coredns $coredns")
+  tools+=("$programs/coredns")
+  with+=" and the CoreDNS $coredns"
+fi
 {
-  of_kubernetes $programs/{kubernetes,coredns,pause} go.etcd.io/etcd/server/v3 k8s.io/kubernetes/test/images/agnhost
-  printf '\nrequire %s\n' "go.etcd.io/etcd/server/v3 $etcd" "github.com/coredns/coredns $coredns" "$programs v0.0.0"
+  of_kubernetes "${tools[@]}"
+  printf '\nrequire %s\n' "${modules[@]}" "$programs v0.0.0"
   printf '\nreplace %s => ../programs\n' "$programs"
-} | component kubernetes "Kubernetes $version, with the etcd $etcd and the CoreDNS $coredns that its kubeadm asks for"
+} | component kubernetes "Kubernetes $version, with $with that its kubeadm asks for"
 of_kubernetes github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/{cmd/kubectl,test/e2e} | component upstream "the end-to-end tests of Kubernetes $version"
 ours=$components/kubernetes-$minor/go.mod
 join <(versions "$upstream") <(versions "$ours") | awk '$2 != $3 && $2 != "v0.0.0" { print "newer than in Kubernetes'"'"' own go.mod:", $1, $2, "=>", $3 }'
