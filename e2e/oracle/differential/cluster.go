@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -479,14 +478,19 @@ func (p *probe) atNode(node string, to netip.AddrPort) ending {
 	}
 }
 
-// hostEndpoint says whether a slice lists an address and port of a node as a pod's.
+// hostEndpoint says whether the target's Service has an address and port of a node as a pod's endpoint.
 func (p *probe) hostEndpoint(to netip.AddrPort) bool {
-	return slices.ContainsFunc(p.w.Slices, func(s discoveryv1.EndpointSlice) bool {
-		return slices.ContainsFunc(s.Ports, func(port discoveryv1.EndpointPort) bool {
-			return port.Port != nil && *port.Port == int32(to.Port()) && string(*port.Protocol) == string(p.target.Protocol)
-		}) &&
-			slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool { return e.TargetRef != nil && e.Addresses[0] == to.Addr().String() })
-	})
+	for _, name := range p.of(p.target) {
+		s, _ := p.w.Service(name)
+		for _, port := range s.Spec.Ports {
+			for _, e := range world.Endpoints(p.w.SlicesOf(name, world.FamilyOf(to.Addr())), port.Name, port.Protocol) {
+				if e.Addr == to.Addr() && e.Port == to.Port() && string(port.Protocol) == string(p.target.Protocol) && e.Pod != "" {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (p *probe) healthCheck(node string, to netip.AddrPort) ending {

@@ -34,7 +34,13 @@ func exceptions() []exception {
 		{
 			id: "endpoint-in-two-slices",
 			applies: func(c *cluster, d disagreement) bool {
-				return slices.ContainsFunc(c.of(d.target), func(s string) bool { return c.twice(s, false) })
+				met := c.of(d.target)
+				if c.w.Facts.ProxyMode == world.ModeNFTables && c.endpointOf(d.vantage, d.target.Service) { // masqueraded by the slices of all Services
+					for i := range c.w.Services {
+						met = append(met, world.Name(&c.w.Services[i]))
+					}
+				}
+				return slices.ContainsFunc(met, func(s string) bool { return c.twice(s, false) })
 			},
 			reason: "an address and port in two slices that disagree about it, and neither or both entries are terminating: the slices are read in the order of a Go map.",
 			source: "\"the result is undefined\" in addEndpoints of pkg/proxy/endpointslicecache.go",
