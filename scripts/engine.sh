@@ -158,18 +158,23 @@ lock_engine() {
   flock -w 300 8 || die "another svclab has been starting or stopping the engine for 5 minutes" "see $log"
 }
 
-# bridged_rule --insert|--delete: a rule that accepts frames from one container to another on one of Docker's bridges. Needed
-# only where the kernel shows bridged frames to the host's FORWARD chain and that does not simply accept. It has our mark.
+# bridged_rule --insert|--delete: rules that accept frames from one container to another on one of Docker's bridges, with their
+# addresses as they are. Needed only where the kernel shows bridged frames to the host's chains and these have rules: a
+# MASQUERADE that another engine left for a network of the same range would rewrite the sources. They have our mark.
 bridged_rule() {
-  local iptables rule=(FORWARD -i br-+ -m physdev --physdev-is-bridged -m comment --comment "svclab: $run" -j ACCEPT)
+  local iptables table mark=(-m physdev --physdev-is-bridged -m comment --comment "svclab: $run" -j ACCEPT) rule
   for iptables in iptables ip6tables; do
-    if "$iptables" --wait --check "${rule[@]}" 2>/dev/null; then
-      if [[ $1 == --delete ]]; then "$iptables" --wait --delete "${rule[@]}"; fi
-    elif [[ $1 == --insert && $(cat "/proc/sys/net/bridge/bridge-nf-call-$iptables" 2>/dev/null) == 1 &&
-      $("$iptables" --wait --list-rules FORWARD) != "-P FORWARD ACCEPT" ]]; then
-      "$iptables" --wait --insert "${rule[@]}"
-      say "added a rule to $iptables' FORWARD chain, until the engine stops: ${rule[*]:1}"
-    fi
+    for table in filter nat; do
+      rule=(FORWARD -i br-+ "${mark[@]}")
+      [[ $table == filter ]] || rule=(POSTROUTING -o br-+ "${mark[@]}")
+      if "$iptables" --wait --table "$table" --check "${rule[@]}" 2>/dev/null; then
+        if [[ $1 == --delete ]]; then "$iptables" --wait --table "$table" --delete "${rule[@]}"; fi
+      elif [[ $1 == --insert && $(cat "/proc/sys/net/bridge/bridge-nf-call-$iptables" 2>/dev/null) == 1 &&
+        $("$iptables" --wait --table "$table" --list-rules "${rule[0]}") != "-P ${rule[0]} ACCEPT" ]]; then
+        "$iptables" --wait --table "$table" --insert "${rule[@]}"
+        say "added a rule to $iptables' chain ${rule[0]}, until the engine stops: ${rule[*]:1}"
+      fi
+    done
   done
 }
 

@@ -64,7 +64,7 @@ func TestEngineLeavesTheHostAsItWas(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	in("sh", "-c", "ip link set lo up; sysctl -qw net.ipv4.ip_forward=0; iptables -P FORWARD DROP; iptables -A FORWARD -i eth9 -j REJECT")
+	in("sh", "-c", "ip link set lo up; sysctl -qw net.ipv4.ip_forward=0; iptables -P FORWARD DROP; iptables -A FORWARD -i eth9 -j REJECT; iptables -t nat -A POSTROUTING -s 192.0.2.0/24 ! -o eth9 -j MASQUERADE")
 	counters := regexp.MustCompile(`(?m)^#.*\n|\[\d+:\d+\]|counter packets \d+ bytes \d+`)
 	marked := regexp.MustCompile(`(?m)^.*--comment "svclab: .*\n`)
 	passing := regexp.MustCompile(`(?m)^net.netfilter.nf_conntrack_count.*\n`)
@@ -87,7 +87,7 @@ func TestEngineLeavesTheHostAsItWas(t *testing.T) {
 			in("sh", "-c", "docker import --change 'ENTRYPOINT [\"/pause\"]' "+image+" pause:test && docker network create net && docker run --detach --name aa --network net --publish 127.0.0.1:8099:80 pause:test")
 		}
 		if got := marked.ReplaceAllString(in("iptables-save"), ""); counters.ReplaceAllString(got, "") != rules {
-			t.Errorf("killed %v: the engine has other rules than the one for bridged frames:\n%s", killed, difference(rules, got))
+			t.Errorf("killed %v: the engine has other rules than those for bridged frames:\n%s", killed, difference(rules, got))
 		}
 		if forward := in("sysctl", "-n", "net.ipv4.ip_forward"); forward != "0\n" {
 			t.Errorf("killed %v: the engine switched IP forwarding on", killed)
