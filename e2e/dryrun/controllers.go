@@ -368,6 +368,9 @@ func (m *model) endpointSlices(s *corev1.Service) {
 				made[name] = &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressType(family), Ports: ports,
 					ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: m.namespace, Labels: map[string]string{discoveryv1.LabelServiceName: s.Name},
 						OwnerReferences: []metav1.OwnerReference{{Kind: "Service", Name: s.Name}}}}
+				if world.Headless(s) {
+					made[name].Labels[corev1.IsHeadlessService] = ""
+				}
 			}
 			zone := m.objects["node/"+pod.Spec.NodeName].GetLabels()[corev1.LabelTopologyZone]
 			made[name].Endpoints = append(made[name].Endpoints, endpoint(s, pod, zone, family))

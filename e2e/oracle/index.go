@@ -109,7 +109,12 @@ func newIndex(w world.World) index {
 		x.services[world.Name(s)] = &service{Service: s, name: world.Name(s), slices: map[corev1.IPFamily][]discoveryv1.EndpointSlice{}}
 	}
 	for i := range w.Slices {
-		if s := x.services[world.ServiceOf(&w.Slices[i])]; s != nil {
+		s := x.services[world.ServiceOf(&w.Slices[i])]
+		if s == nil {
+			continue
+		}
+		// kube-proxy does not see slices with this label, which Kubernetes gives to those of headless Services
+		if _, hidden := w.Slices[i].Labels[corev1.IsHeadlessService]; !hidden || !world.Proxied(s.Service) {
 			family := corev1.IPFamily(w.Slices[i].AddressType)
 			s.slices[family] = append(s.slices[family], w.Slices[i])
 		}

@@ -27,15 +27,11 @@ type Endpoint struct {
 
 // Endpoints reads the endpoints of one Service port from the slices of one IP family. A slice counts only if
 // it has a port of that name and protocol with a number: a named targetPort that no pod has leaves addresses
-// behind without a port, and nothing can be sent to those. Nor does kube-proxy see a slice with the label
-// service.kubernetes.io/headless. An address and port listed twice counts once, and the entry that is not
-// terminating wins.
+// behind without a port, and nothing can be sent to those. An address and port listed twice counts once, and the entry
+// that is not terminating wins.
 func Endpoints(list []discoveryv1.EndpointSlice, portName string, protocol corev1.Protocol) []Endpoint {
 	byAddr := map[netip.AddrPort]Endpoint{}
 	for i := range list {
-		if _, headless := list[i].Labels[corev1.IsHeadlessService]; headless {
-			continue
-		}
 		for _, port := range list[i].Ports {
 			if port.Name == nil || *port.Name != portName || port.Port == nil || *port.Port == 0 {
 				continue

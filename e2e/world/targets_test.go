@@ -102,6 +102,9 @@ func TestTargets(t *testing.T) {
 			s := &w.Services[0]
 			s.Spec.Type, s.Spec.ClusterIP, s.Spec.ClusterIPs, s.Spec.Ports[0].NodePort = corev1.ServiceTypeClusterIP, "None", []string{"None"}, 0
 			s.Status = corev1.ServiceStatus{}
+			for i := range w.Slices { // as Kubernetes labels them
+				w.Slices[i].Labels[corev1.IsHeadlessService] = ""
+			}
 		}, []NameForm{FormFull, FormPod}, `
 			web dns(web.demo.svc.cluster.local):80/TCP!
 			web dns(web.demo.svc.cluster.local):8080/TCP
