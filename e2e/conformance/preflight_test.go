@@ -100,7 +100,7 @@ func TestRenumber(t *testing.T) {
 // A range of node ports that is not the usual one is no failure of the steps about the usual one.
 func TestAdaptOtherRange(t *testing.T) {
 	f := adapt(one(t, "nodeport"), environment{nodePorts: "20000-20100"})
-	if len(f.left) != 2 || f.skip != "" {
+	if len(f.left) != 3 || f.skip != "" {
 		t.Errorf("left out %v, %q", f.left, f.skip)
 	}
 	if f := adapt(one(t, "nodeport"), environment{nodePorts: "30000-32767"}); len(f.left) != 0 {
