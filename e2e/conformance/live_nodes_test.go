@@ -83,6 +83,14 @@ func TestLiveFiveThousandNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
+		// the namespace controller takes longer, as it deletes them one after the other
+		atOnce(t, services, func(ctx context.Context, i int) error {
+			err := client.CoreV1().Services(space).Delete(ctx, fmt.Sprintf("s-%d", i), metav1.DeleteOptions{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return err
+		})
 		if err := namespaces.Delete(t.Context(), space, metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
@@ -256,9 +264,10 @@ func simulate(t *testing.T, l lab, count int) func() {
 		t.Fatal(err)
 	}
 	end := func() {
-		if err := nodes.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector}); err != nil {
-			t.Error(err)
-		}
+		// the API server ends a request after a minute, which may be too short for thousands
+		await(t, "the simulated nodes to go", func(ctx context.Context) bool {
+			return nodes.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector}) == nil
+		})
 		// no kubelet is left to end the pods of the cluster's DaemonSets
 		now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
 		await(t, "the pods on simulated nodes to go", func(ctx context.Context) bool {
