@@ -6,6 +6,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/checks"
 	"github.com/svclab/svclab/e2e/observe"
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/manifests"
@@ -21,7 +22,8 @@ func TestFalseAlarmsOfAWholeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, stated := cells*observe.MissChance, 0
+	// a favoured backend in each cell, and lost SYNs from each vantage and to each target, which are fewer than cells
+	sum, stated := cells*(observe.MissChance+2*reach.FalseAlarm), 0
 	for _, s := range scenarios {
 		for _, step := range s.Steps {
 			var args struct {
