@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
@@ -125,7 +126,9 @@ func (n *namespace) apply(ctx context.Context, cases []Case, in func(pod string)
 		return "", fmt.Errorf("list the backends: %w", err)
 	}
 	if err := each(len(cases), func(i int) error {
-		made, err := n.client().CoreV1().Services(n.name).Create(ctx, &cases[i].Service, metav1.CreateOptions{})
+		request, done := grace.Context(ctx)
+		defer done()
+		made, err := n.client().CoreV1().Services(n.name).Create(request, &cases[i].Service, metav1.CreateOptions{})
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -91,7 +92,10 @@ func (env *Env) apply(ctx context.Context, object *unstructured.Unstructured) er
 	}
 	force := true
 	return env.admitted(ctx, name, func(ctx context.Context) error {
-		_, err := env.in(at).Patch(ctx, at.name, types.ApplyPatchType, body,
+		// the API server keeps the node port of a Service whose creation was cancelled for minutes
+		request, done := grace.Context(ctx)
+		defer done()
+		_, err := env.in(at).Patch(request, at.name, types.ApplyPatchType, body,
 			metav1.PatchOptions{FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
 		return err
 	})
