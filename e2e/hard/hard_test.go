@@ -80,7 +80,7 @@ func each(t *testing.T, signal syscall.Signal) {
 			}
 			again := l.start(t, p.args...).wait(t, 10*time.Minute)
 			if again.exit != 0 {
-				t.Errorf("run again: exit code %d\n%s", again.exit, tail(again.err))
+				t.Errorf("run again: exit code %d\n%s%s", again.exit, tail(again.out), tail(again.err))
 			}
 			if p.args[0] == "learn" { // the exercise is complete: its check runs, and finds that nothing is solved yet
 				if check := l.start(t, "learn", "check").wait(t, 3*time.Minute); check.exit != 1 {
