@@ -97,6 +97,9 @@ func (env *Env) apply(ctx context.Context, object *unstructured.Unstructured) er
 		defer done()
 		_, err := env.in(at).Patch(request, at.name, types.ApplyPatchType, body,
 			metav1.PatchOptions{FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
+		if err != nil && strings.Contains(err.Error(), "provided port is already allocated") {
+			return fmt.Errorf("%w; if no Service has it, the API server keeps it for one whose creation was cut short (kill -9), for about 10 minutes: wait, or make a new cluster (svclab down, svclab up)", err)
+		}
 		return err
 	})
 }
