@@ -25,7 +25,7 @@ import (
 // Clusters with tenants change what is created in them: by admission, and by controllers that put policies into new namespaces.
 // Policies of the API server's own stand in for admission webhooks, and the test for those controllers.
 
-// brief are behaviours of which one has pods and traffic, and that do not take long.
+// brief are behaviours that do not take long. One has pods and traffic.
 const brief = "port.named,status"
 
 // Where new namespaces are PodSecurity "restricted" unless they say otherwise, a run names the label that it needs, and passes with it.

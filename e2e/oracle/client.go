@@ -79,7 +79,7 @@ func (o *Oracle) stranger(name string) *node {
 	return n
 }
 
-// seenAs are the addresses of which the client's packets have one, as they are. Its address is known.
+// seenAs are the addresses that the client's packets may have, as they are. Its address is known.
 func (c client) seenAs() []netip.Prefix {
 	if c.rewritten != nil {
 		return c.rewritten

@@ -28,7 +28,7 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) re
 		return outcome(ruleHealthClosed, reach.Say("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)
 	}
 	serves, known := o.w.Facts.ServesNodePortsAt(addr, at.primary)
-	unserved := outcome(ruleHealthSecondary, reach.Say("%s serves node ports and health checks at some of its addresses only, and %s is none of them", at.name, addr), reach.Refused)
+	unserved := outcome(ruleHealthSecondary, reach.Say("%s serves node ports and health checks at some of its addresses only, and not at %s", at.name, addr), reach.Refused)
 	if known && !serves {
 		return unserved
 	}

@@ -134,7 +134,7 @@ func Behaviours() []Behaviour {
 		{ID: "apiserver.service", Upstream: true, Profile: Core, Nodes: 1,
 			Text: "kubernetes.default leads to an API server, and the API server's services/proxy to a Service's pods"},
 		{ID: "bands", Beyond: true, Profile: Extended, Nodes: 1,
-			Text: "ClusterIPs and node ports that nobody asked for are not of the band kept for those that are (KEP-3070, 3668)"},
+			Text: "ClusterIPs and node ports that a Service did not ask for are outside the band kept for those it asks for (KEP-3070, 3668)"},
 		{ID: "clusterip.unallocated", Beyond: true, Profile: Extended, Nodes: 1,
 			Text: "an address of the Service range that no Service has leads nowhere"},
 		{ID: "lb.ipmode", Profile: Extended, Nodes: 2,

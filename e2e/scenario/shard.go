@@ -48,7 +48,7 @@ func (s *Shard) String() string {
 func (*Shard) Type() string { return "part" }
 
 const (
-	// usual is how long a scenario takes of which it is not known.
+	// usual is how long a scenario takes that has no known duration.
 	usual = 15 * time.Second
 	// beside is how many scenarios run next to each other. A serial one keeps the others waiting.
 	beside = 3

@@ -19,7 +19,7 @@ const (
 	redraw = 200 * time.Millisecond
 	// logEvery is how often what runs is printed where no line can be rewritten.
 	logEvery = time.Minute
-	// guessed is how long a scenario may take of which no run is known.
+	// guessed is how long a scenario may take that has no known run.
 	guessed = 20 * time.Second
 	// narrowest is the fewest columns of a terminal in which lines are rewritten.
 	narrowest = 30

@@ -42,7 +42,7 @@ func reasonsInChinese() map[string]string {
 		"how kube-proxy on %s tells pods from other senders is not known":                                                                                                "不知道 %[1]s 上的 kube-proxy 怎样区分 Pod 和其他发送者",
 		"its EndpointSlices list %s, but none for its port %s: they have %s":                                                                                             "它的 EndpointSlice 里有 %[1]s，但没有它的端口 %[2]s 的：它们的端口是 %[3]s",
 		"%s is the ClusterIP of %s, whose label %s leaves it to another proxy":                                                                                           "%[1]s 是 %[2]s 的 ClusterIP，它的标签 %[3]s 把它交给另一个代理",
-		"%s serves node ports and health checks at some of its addresses only, and %s is none of them":                                                                   "%[1]s 只在它的一部分地址上提供节点端口和健康检查，%[2]s 不在其中",
+		"%s serves node ports and health checks at some of its addresses only, and not at %s":                                                                            "%[1]s 只在它的一部分地址上提供节点端口和健康检查，%[2]s 不在其中",
 		"whether %s serves health checks at %s depends on the proxy mode, which is %s":                                                                                   "%[1]s 是否在 %[2]s 上提供健康检查取决于代理模式，而模式是 %[3]s",
 		"%s is an external IP of %s, as well as its load-balancer address":                                                                                               "%[1]s 既是 %[2]s 的 externalIP，也是它的负载均衡器地址",
 		"%s, and nodePortAddresses of kube-proxy are %s, which %s of %s is not among":                                                                                    "%[1]s；kube-proxy 的 nodePortAddresses 是 %[2]s，不含 %[4]s 的地址 %[3]s",

@@ -179,7 +179,7 @@ func (o observed) within(p reach.Prediction) bool {
 		(p.Sources == nil || in(len(add(slices.Clone(p.Sources), o.sources...)), len(p.Sources)))
 }
 
-// excuse finds the exception of a disagreement; nil where there is none.
+// excuse finds the exception of a disagreement; nil if it has none.
 func excuse(c *cluster, d disagreement) *exception {
 	for _, e := range exceptions() {
 		if (len(e.minors) == 0 || slices.Contains(e.minors, c.minor)) && e.applies(c, d) {
