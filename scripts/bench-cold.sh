@@ -59,6 +59,6 @@ part "make e2e, the images present" make -C "$clone" e2e
 print_row "from a clean clone to the verdict" "$total_seconds" "$total_processor"
 DOCKER_HOST=$("$scripts_dir/engine.sh" env)
 export DOCKER_HOST=${DOCKER_HOST#DOCKER_HOST=}
-sed 's/^name: .*//; /extraPortMappings/,/protocol/d' "$clone/_output/kind.yaml" >"$work/kind.yaml"
+floor_config "$clone/_output/kind.yaml" >"$work/kind.yaml"
 part "kind create" "$kind" create cluster --name svclab-cold-floor --config "$work/kind.yaml"
 part "kind delete" "$kind" delete cluster --name svclab-cold-floor

@@ -27,7 +27,7 @@ less() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a - b }'; }
 
 say "bringing svclab's cluster up once, so that its kind configuration is there and nothing is left to build"
 timed "$svclab" up >/dev/null
-sed 's/^name: .*//; /extraPortMappings/,/protocol/d' "$scripts_dir/../_output/kind.yaml" >"$work/kind.yaml"
+floor_config "$scripts_dir/../_output/kind.yaml" >"$work/kind.yaml"
 printf '%-40s %s\n' "what" "seconds"
 for run in $(seq "$runs"); do
   printf '%-40s %s\n' "four types on the living cluster $run" "$(timed "$svclab" verify clusterip nodeport loadbalancer externalname)"

@@ -35,6 +35,9 @@ use_engine() {
   [[ -z $line ]] || export "${line?}"
 }
 
+# floor_config FILE: svclab's kind configuration as a cluster of kind alone has it, without the name and the published port.
+floor_config() { sed 's/^name: .*//; /extraPortMappings/,/protocol/d' "$1"; }
+
 # lock NAME WHAT: holds $cache_dir/NAME.lock until the script ends, and waits for the svclab that has it. macOS has no flock:
 # there two at once build twice.
 lock() {

@@ -166,21 +166,20 @@ func (c *Cluster) removeClients(ctx context.Context) error {
 // existingFacts reads what a cluster that svclab did not make says of itself: its proxy mode (see ProxyMode), the pod
 // ranges that kube-proxy was configured with, and the addresses that its nodes have. What it does not say stays unknown.
 func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
-	facts := world.Facts{ProxyMode: world.ModeUnknown, Slots: map[string]string{}, NodesUseClusterDNS: c.dns.IsValid()}
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return facts, fmt.Errorf("read the cluster's facts: %w", err)
-	}
-	for _, node := range nodes.Items {
-		facts.Slots[c.slot(node.Name)] = node.Name
+		return world.Facts{}, fmt.Errorf("read the cluster's facts: %w", err)
 	}
 	found, err := c.learn(ctx)
 	if err != nil {
-		return facts, fmt.Errorf("read the cluster's facts: %w", err)
+		return world.Facts{}, fmt.Errorf("read the cluster's facts: %w", err)
 	}
-	facts.PodCIDRs, facts.Detection, facts.MasqueradeAll = found.proxy.PodCIDRs, found.proxy.Detection, found.proxy.MasqueradeAll
-	facts.NoLocalhostNodePorts, facts.NodePortAddresses = found.proxy.NoLocalhostNodePorts, found.proxy.NodePortAddresses
+	facts := found.proxy // and what the cluster says otherwise
 	facts.ProxyMode, facts.NodeSources, facts.NoLayer2 = found.mode.Mode, found.addrs, found.noLayer2
+	facts.Slots, facts.NodesUseClusterDNS = map[string]string{}, c.dns.IsValid()
+	for _, node := range nodes.Items {
+		facts.Slots[c.slot(node.Name)] = node.Name
+	}
 	return facts, nil
 }
 

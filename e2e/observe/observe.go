@@ -248,16 +248,16 @@ func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p pla
 			matches := f.matches(cells[i])
 			// Adjust may have made a cell match that no backend answered.
 			unanswered[f.key()] = !anyReached(cells[i]) && (!matches || f.answered())
-			proxy := f.proxy()
-			if proxy != "" {
-				behind[proxy] = max(behind[proxy], 0)
+			if proxy := f.proxy(); proxy != "" {
+				late := time.Duration(0)
+				if !matches {
+					late = lastAt(cells[i]).Sub(start)
+				}
+				behind[proxy] = max(behind[proxy], late)
 			}
 			if matches {
 				converged[f.key()] = true
 				continue
-			}
-			if proxy != "" {
-				behind[proxy] = max(behind[proxy], lastAt(cells[i]).Sub(start))
 			}
 			if differing++; first == "" {
 				first = f.Vantage.Name + " → " + f.Target.Name()

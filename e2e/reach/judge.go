@@ -92,9 +92,11 @@ func Compare(want Prediction, cell Cell) []Difference {
 			}
 		}
 	}
-	if skewed, _ := Skewed(counts(want.Backends, chosen)); want.Even && skewed {
-		diffs = append(diffs, Difference{Field: "spread", Want: fmt.Sprintf("each of %d backends as often as the others", len(want.Backends)),
-			Got: Counts(chosen), Count: total, Of: total})
+	if want.Even {
+		if skewed, _ := Skewed(counts(want.Backends, chosen)); skewed {
+			diffs = append(diffs, Difference{Field: "spread", Want: fmt.Sprintf("each of %d backends as often as the others", len(want.Backends)),
+				Got: Counts(chosen), Count: total, Of: total})
+		}
 	}
 	slices.SortFunc(diffs, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Want, b.Want), cmp.Compare(a.Got, b.Got))

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/wait"
@@ -69,10 +70,13 @@ func (env *Env) foreign(a address) bool {
 }
 
 // admitted calls do until the API server can admit: no webhook is unreachable, and a new namespace has its ServiceAccount. It is
-// bounded by the step's time.
+// bounded by the step's time. A request that has begun may finish after the run is cancelled: the API server keeps the node port of
+// a Service whose creation was cancelled for minutes.
 func (env *Env) admitted(ctx context.Context, name string, do func(context.Context) error) error {
 	for {
-		err := do(ctx)
+		request, done := grace.Context(ctx)
+		err := do(request)
+		done()
 		// The API server reports a webhook that it cannot call as an internal error, and a denial with another code. Only the
 		// text tells it from the other internal errors.
 		webhook := apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -92,10 +91,7 @@ func (env *Env) apply(ctx context.Context, object *unstructured.Unstructured) er
 	}
 	force := true
 	return env.admitted(ctx, name, func(ctx context.Context) error {
-		// the API server keeps the node port of a Service whose creation was cancelled for minutes
-		request, done := grace.Context(ctx)
-		defer done()
-		_, err := env.in(at).Patch(request, at.name, types.ApplyPatchType, body,
+		_, err := env.in(at).Patch(ctx, at.name, types.ApplyPatchType, body,
 			metav1.PatchOptions{FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
 		if err != nil && strings.Contains(err.Error(), "provided port is already allocated") {
 			return fmt.Errorf("%w; if no Service has it, the API server keeps it for one whose creation was cut short (kill -9), for about 10 minutes: wait, or make a new cluster (svclab down, svclab up)", err)

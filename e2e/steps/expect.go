@@ -91,7 +91,7 @@ func firstly(w world.World, snapshot wait.Snapshot) wait.Snapshot {
 
 // reminding bounds a snapshot, and reminds MetalLB of a report that is lost after the objects have settled: see reminder. The
 // bound of convergence is longer than lostAfter.
-func (env *Env) reminding(snapshot func(context.Context) (world.World, error), allow []string) func(context.Context) (world.World, error) {
+func (env *Env) reminding(snapshot wait.Snapshot, allow []string) wait.Snapshot {
 	lost := reminder{bound: time.Now().Add(lostAfter)}
 	return func(ctx context.Context) (world.World, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, env.Settings.StepTimeout, ErrTimeout)

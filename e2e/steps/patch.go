@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/scenario"
 )
 
@@ -107,9 +106,7 @@ func (env *Env) patch(ctx context.Context, at address, p Patch) error {
 		subresources = append(subresources, p.Subresource)
 	}
 	return env.admitted(ctx, at.String(), func(ctx context.Context) error {
-		request, done := grace.Context(ctx)
-		defer done()
-		_, err := env.in(at).Patch(request, at.name, kind, data,
+		_, err := env.in(at).Patch(ctx, at.name, kind, data,
 			metav1.PatchOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict}, subresources...)
 		return err
 	})

@@ -153,7 +153,7 @@ func (f Facts) InServiceRange(addr netip.Addr) bool {
 
 // ServesNodePortsAt says whether kube-proxy serves node ports at addr, an address of a node whose primary ones (by family) are
 // primary. known is false where this depends on a proxy mode that is not known. Loopback addresses have rules of their own
-// beside this one. A family that none of the prefixes is of is served at all addresses.
+// beside this one. A family without a prefix is served at all addresses.
 // (NewNodePortAddresses in pkg/proxy/util/nodeport_addresses.go, and cmd/kube-proxy/app, of k8s.io/kubernetes.)
 func (f Facts) ServesNodePortsAt(addr netip.Addr, primary map[corev1.IPFamily]netip.Addr) (serves, known bool) {
 	list := f.NodePortAddresses
@@ -166,25 +166,25 @@ func (f Facts) ServesNodePortsAt(addr netip.Addr, primary map[corev1.IPFamily]ne
 			return false, false
 		}
 	}
-	any := false
+	ofFamily := false
 	for _, text := range list {
 		switch text {
 		case "all":
 			return true, true
 		case "localhost":
-			any = true
+			ofFamily = true
 			serves = serves || addr.IsLoopback()
 		case "primary":
 			if own, ok := primary[FamilyOf(addr)]; ok {
-				any = true
+				ofFamily = true
 				serves = serves || own == addr
 			}
 		default:
 			if prefix, err := netip.ParsePrefix(text); err == nil && prefix.Addr().Is4() == addr.Is4() {
-				any = true
+				ofFamily = true
 				serves = serves || prefix.Contains(addr)
 			}
 		}
 	}
-	return serves || !any, true
+	return serves || !ofFamily, true
 }

@@ -8,7 +8,9 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,86 +35,27 @@ func Take(ctx context.Context, client kubernetes.Interface, groups discovery.Ser
 		parts      = make([]World, len(w.Namespaces))
 	)
 	group, ctx := errgroup.WithContext(ctx)
-	list := func(what string, do func(options metav1.ListOptions) error) {
-		group.Go(func() error {
-			if err := do(metav1.ListOptions{}); err != nil {
-				return fmt.Errorf("list %s: %w", what, err)
-			}
-			return nil
-		})
-	}
-	list("nodes", func(all metav1.ListOptions) error {
-		nodes, err := client.CoreV1().Nodes().List(ctx, all)
-		if err == nil {
-			w.Nodes = nodes.Items
-		}
-		return err
-	})
-	list("services of all namespaces", func(all metav1.ListOptions) error {
-		services, err := client.CoreV1().Services(metav1.NamespaceAll).List(ctx, all)
-		if err == nil {
-			everywhere = services.Items
-		}
-		return err
-	})
-	list("servicecidrs", func(all metav1.ListOptions) error {
+	list(ctx, group, "nodes", client.CoreV1().Nodes().List, func(l *corev1.NodeList) { w.Nodes = l.Items })
+	list(ctx, group, "services of all namespaces", client.CoreV1().Services(metav1.NamespaceAll).List, func(l *corev1.ServiceList) { everywhere = l.Items })
+	list(ctx, group, "servicecidrs", func(ctx context.Context, all metav1.ListOptions) (*networkingv1.ServiceCIDRList, error) {
 		cidrs, err := client.NetworkingV1().ServiceCIDRs().List(ctx, all)
 		if apierrors.IsNotFound(err) { // before Kubernetes 1.33 there are none
-			return nil
+			return &networkingv1.ServiceCIDRList{}, nil
 		}
-		if err == nil {
-			ranges = cidrs.Items
-		}
-		return err
-	})
-	list(L2StatusResource().GroupResource().String(), func(metav1.ListOptions) (err error) {
-		claims, known, err = takeClaims(ctx, groups, dyn)
-		return err
-	})
+		return cidrs, err
+	}, func(l *networkingv1.ServiceCIDRList) { ranges = l.Items })
+	list(ctx, group, L2StatusResource().GroupResource().String(), func(ctx context.Context, _ metav1.ListOptions) (found []Claim, err error) {
+		found, known, err = takeClaims(ctx, groups, dyn)
+		return found, err
+	}, func(found []Claim) { claims = found })
 	for i, namespace := range w.Namespaces {
 		in, part := " of namespace "+namespace, &parts[i]
-		list("pods"+in, func(all metav1.ListOptions) error {
-			pods, err := client.CoreV1().Pods(namespace).List(ctx, all)
-			if err == nil {
-				part.Pods = pods.Items
-			}
-			return err
-		})
-		list("services"+in, func(all metav1.ListOptions) error {
-			services, err := client.CoreV1().Services(namespace).List(ctx, all)
-			if err == nil {
-				part.Services = services.Items
-			}
-			return err
-		})
-		list("endpointslices"+in, func(all metav1.ListOptions) error {
-			endpointSlices, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, all)
-			if err == nil {
-				part.Slices = endpointSlices.Items
-			}
-			return err
-		})
-		list("deployments"+in, func(all metav1.ListOptions) error {
-			deployments, err := client.AppsV1().Deployments(namespace).List(ctx, all)
-			if err == nil {
-				part.Deployments = deployments.Items
-			}
-			return err
-		})
-		list("statefulsets"+in, func(all metav1.ListOptions) error {
-			sets, err := client.AppsV1().StatefulSets(namespace).List(ctx, all)
-			if err == nil {
-				part.StatefulSets = sets.Items
-			}
-			return err
-		})
-		list("daemonsets"+in, func(all metav1.ListOptions) error {
-			daemons, err := client.AppsV1().DaemonSets(namespace).List(ctx, all)
-			if err == nil {
-				part.DaemonSets = daemons.Items
-			}
-			return err
-		})
+		list(ctx, group, "pods"+in, client.CoreV1().Pods(namespace).List, func(l *corev1.PodList) { part.Pods = l.Items })
+		list(ctx, group, "services"+in, client.CoreV1().Services(namespace).List, func(l *corev1.ServiceList) { part.Services = l.Items })
+		list(ctx, group, "endpointslices"+in, client.DiscoveryV1().EndpointSlices(namespace).List, func(l *discoveryv1.EndpointSliceList) { part.Slices = l.Items })
+		list(ctx, group, "deployments"+in, client.AppsV1().Deployments(namespace).List, func(l *appsv1.DeploymentList) { part.Deployments = l.Items })
+		list(ctx, group, "statefulsets"+in, client.AppsV1().StatefulSets(namespace).List, func(l *appsv1.StatefulSetList) { part.StatefulSets = l.Items })
+		list(ctx, group, "daemonsets"+in, client.AppsV1().DaemonSets(namespace).List, func(l *appsv1.DaemonSetList) { part.DaemonSets = l.Items })
 	}
 	if err := group.Wait(); err != nil {
 		return World{}, err
@@ -132,6 +75,18 @@ func Take(ctx context.Context, client kubernetes.Interface, groups discovery.Ser
 		w = w.WithClaims(claims)
 	}
 	return w.Sorted(), nil
+}
+
+// list has the group make one request and keep its result.
+func list[L any](ctx context.Context, group *errgroup.Group, what string, request func(context.Context, metav1.ListOptions) (L, error), keep func(L)) {
+	group.Go(func() error {
+		found, err := request(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("list %s: %w", what, err)
+		}
+		keep(found)
+		return nil
+	})
 }
 
 // withRanges adds the ranges of ServiceCIDR objects (KEP-1880) that are not there yet.

@@ -132,8 +132,11 @@ func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
 		} else {
 			noReply++
 		}
-		skewed, even := reach.Skewed(chosen)
-		known := len(missing) == 0 && (!cell.Even || skewed || even)
+		known := len(missing) == 0
+		if known && cell.Even {
+			skewed, even := reach.Skewed(chosen)
+			known = skewed || even
+		}
 		if n+1 >= cell.Min && (known || noReply >= maxNoReplies && !cell.Patient) {
 			break
 		}
