@@ -114,8 +114,10 @@ end_group() {
   wait "$1" 2>/dev/null || true
 }
 
-# A background job that has its own heartbeat ends what it started by itself.
+# A background job that has its own heartbeat ends what it started by itself. A pid that is no job of this shell any more may
+# be another process's by now.
 end_background() {
+  grep -qx "$1" <<<"$(jobs -pr)" || return 0
   kill "$1" 2>/dev/null || return 0
   wait "$1" 2>/dev/null || true
 }
