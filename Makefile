@@ -13,6 +13,10 @@ export SVCLAB_IMAGES := $(IMAGES)
 export SVCLAB_WORKERS := $(WORKERS)
 export KEEP
 
+# All that is compiled shares one build cache, that of the images' programs included: the same flags everywhere.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+
 bin := _output/bin
 svclab := $(bin)/svclab
 
@@ -23,7 +27,7 @@ help: ## Show this help
 .PHONY: build
 build: ## Build the svclab command
 	@mkdir -p $(bin)
-	@scripts/beat.sh "building svclab" go build -trimpath -o $(svclab) ./labs/cmd/svclab
+	@scripts/beat.sh "building svclab" go build -o $(svclab) ./labs/cmd/svclab
 
 .PHONY: e2e
 e2e: build ## Set everything up, prove every behaviour with traffic, take it down (KEEP=1 keeps the cluster)

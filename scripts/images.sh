@@ -69,19 +69,24 @@ registries_answer() {
 
 # --- build ---------------------------------------------------------------------------------------------------
 
-build_binaries() {
+# node_programs: the programs of a node that are not Kubernetes', and MetalLB; sets bin_….
+node_programs() {
   local containerd
   containerd=$(pinned containerd github.com/containerd/containerd/v2)
-  binaries containerd tool -tags "no_btrfs no_zfs no_devmapper" -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$containerd"
-  bin_containerd=$built
-  binaries cni tool -ldflags "-s -w"
-  bin_cni=$built
-  CGO_ENABLED=1 binaries runc tool -tags seccomp -ldflags "-s -w"
-  bin_runc=$built
   binaries metallb tool -ldflags "-s -w"
   bin_metallb=$built
+  binaries containerd tool -tags "no_btrfs no_zfs no_devmapper" -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$containerd"
+  bin_containerd=$built
+  CGO_ENABLED=1 binaries runc tool -tags seccomp -ldflags "-s -w"
+  bin_runc=$built
+  binaries cni tool -ldflags "-s -w"
+  bin_cni=$built
+}
+
+build_binaries() {
   binaries "kubernetes-$minor" tool -ldflags "$(kubernetes_ldflags)"
   bin_kubernetes=$built bin_coredns=$built bin_agnhost=$built
+  node_programs
   if [[ $coredns_component == coredns-* ]]; then
     binaries "$coredns_component" tool -ldflags "-s -w"
     bin_coredns=$built
@@ -209,11 +214,14 @@ build_all() {
   install_build_tools
   say "building the images for Kubernetes $(kubernetes_version) (about 12 minutes on 2 cores the first time; logs in $logs)"
   local began=$SECONDS debian
+  # These run while Kubernetes is compiled, because downloads and the linker leave processors idle. Their status is not used:
+  # bash forgets it when a later child gets the same pid. The same calls below build what is missing, or say why they cannot.
+  node_programs &
+  at_exit end_background $!
   rootfs &
   debian=$!
   at_exit end_background "$debian"
   build_binaries
-  # bash forgets the status of a child when a later one gets its pid; what the child did not build, build_images does
   wait "$debian" 2>/dev/null || true
   build_images
   preload

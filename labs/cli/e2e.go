@@ -241,6 +241,7 @@ func (a *app) suiteProgram(ctx context.Context) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-tags=e2e", "-o", program, "./e2e/suites")
 	cmd.Dir = a.Config.Root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make builds svclab, so that what both have is compiled once
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	a.beating("compiling the suite", func() { err = tether.Run(cmd, syscall.SIGINT) })
