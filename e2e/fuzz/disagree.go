@@ -32,6 +32,16 @@ type Disagreement struct {
 	YAML string
 	// Ended says how the shrinking went, in a sentence.
 	Ended string
+	// History is the smallest history that shows it, Commands do it by hand, one list for each of its operations. Repeated is in
+	// how many of Tries plays of it the disagreement was seen. Record is the flow's, where it is one's. All are zero for a
+	// disagreement that one shot shows.
+	History         *History
+	Commands        [][]string
+	Repeated, Tries int
+	Record          *reach.FlowVerdict
+	Timeline        string
+
+	at int // the place of the operation in the history
 }
 
 // trialConvergence is what traffic may take to follow the objects of a trial, of one Service on a cluster at rest.

@@ -79,13 +79,28 @@ func newModel(plan Plan, dual bool) *model {
 
 func (m *model) snapshot(context.Context) (world.World, error) { return m.now, nil }
 
-func (m *model) apply(_ context.Context, cases []Case, in func(string) bool) (string, error) {
+func (m *model) apply(ctx context.Context, cases []Case, in func(string) bool) (string, error) {
 	m.applied++
+	to := State{Cases: cases, Pods: map[string]PodState{}}
+	for i := range m.pods {
+		if name := m.pods[i].Name; in != nil && !in(name) {
+			to.Pods[name] = PodState{Apart: true}
+		}
+	}
+	_, err := m.move(ctx, to)
+	return "", err
+}
+
+func (m *model) settle(context.Context) (string, error) { return "", nil }
+
+func (m *model) move(_ context.Context, to State) ([]string, error) {
 	w := world.World{Facts: m.facts, Namespaces: []string{testNamespace}, Nodes: m.nodes, Announcers: map[netip.Addr]string{}}
 	for i := range m.pods {
-		w.Pods = append(w.Pods, m.run(i, in))
+		if state := to.Pods[m.pods[i].Name]; !state.Gone {
+			w.Pods = append(w.Pods, m.run(i, state))
+		}
 	}
-	for i, c := range cases {
+	for i, c := range to.Cases {
 		s := c.Service.DeepCopy()
 		m.complete(s, i)
 		w.Services = append(w.Services, *s)
@@ -98,19 +113,22 @@ func (m *model) apply(_ context.Context, cases []Case, in func(string) bool) (st
 		}
 	}
 	m.now = w.Sorted()
-	return "", nil
+	return []string{"moved"}, nil
 }
 
 // run is a pod as the kubelet reports it.
-func (m *model) run(i int, in func(string) bool) corev1.Pod {
+func (m *model) run(i int, state PodState) corev1.Pod {
 	pod := *m.pods[i].DeepCopy()
 	pod.Spec.NodeName = pod.Spec.NodeSelector[corev1.LabelHostname]
-	if in != nil && !in(pod.Name) {
+	if state.Apart {
 		pod.Labels = nil
+	}
+	if state.Leaving {
+		pod.DeletionTimestamp = ptr(metav1.Now())
 	}
 	n := slices.Index([]string{"cp", "one", "two"}, pod.Spec.NodeName)
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: fmt.Sprintf("10.244.%d.%d", n, 10+i)}, {IP: fmt.Sprintf("fd00:10:244:%d::%d", n, 10+i)}},
-		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: map[bool]corev1.ConditionStatus{true: corev1.ConditionFalse, false: corev1.ConditionTrue}[never(&pod)]}}}
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: map[bool]corev1.ConditionStatus{true: corev1.ConditionFalse, false: corev1.ConditionTrue}[never(&pod) || state.Unready]}}}
 	return pod
 }
 
@@ -178,10 +196,10 @@ func selected(s *corev1.Service, pods []corev1.Pod) []discoveryv1.EndpointSlice 
 			}
 			for _, addr := range world.PodAddrs(pod) {
 				if world.FamilyOf(addr) == family {
-					ready := world.Ready(pod)
+					ready, leaving := world.Ready(pod), pod.DeletionTimestamp != nil
 					byPorts[key].Endpoints = append(byPorts[key].Endpoints, discoveryv1.Endpoint{Addresses: []string{addr.String()}, NodeName: ptr(pod.Spec.NodeName),
 						TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: pod.Name, Namespace: pod.Namespace},
-						Conditions: discoveryv1.EndpointConditions{Ready: ptr(ready || s.Spec.PublishNotReadyAddresses), Serving: ptr(ready), Terminating: ptr(false)}})
+						Conditions: discoveryv1.EndpointConditions{Ready: ptr(ready && !leaving || s.Spec.PublishNotReadyAddresses), Serving: ptr(ready), Terminating: ptr(leaving)}})
 				}
 			}
 		}

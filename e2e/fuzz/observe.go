@@ -111,6 +111,9 @@ type observation struct {
 	lines []string
 	// behind is how long, by node, kube-proxy had not followed the objects.
 	behind map[string]time.Duration
+	// judged is when the judged pass began, world what the predictions rest on.
+	judged time.Time
+	world  world.World
 }
 
 // observe waits until traffic is as predicted, for at most within, and judges every pair once.
@@ -125,7 +128,7 @@ func (o observer) observe(ctx context.Context, list []pair, within time.Duration
 	if err != nil {
 		return observation{}, err
 	}
-	return observation{cells: result.Tables[0].Cells, behind: result.Tables[0].Behind, lines: result.Lines}, nil
+	return observation{cells: result.Tables[0].Cells, behind: result.Tables[0].Behind, lines: result.Lines, judged: result.Judged, world: result.World}, nil
 }
 
 // tableOf makes a table of judged cells, of one Service or more.

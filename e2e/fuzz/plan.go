@@ -90,6 +90,9 @@ type Manual struct {
 	// Ports are those of the slices: a Service port that is missing here has no endpoint.
 	Ports     []discoveryv1.EndpointPort
 	Endpoints []ManualEndpoint
+	// Parts is over how many more slices the endpoints are spread. Overlap: each of these slices has all endpoints.
+	Parts   int
+	Overlap bool
 }
 
 // ManualEndpoint is one pod in a slice written by hand. What is not set leaves the field out.
@@ -106,6 +109,10 @@ type ManualEndpoint struct {
 // manualBy is the managed-by label of svclab's EndpointSlices: no other controller touches them.
 const manualBy = "fuzz.svclab.io"
 
+// MaxPorts is how many ports a Service has at most: more than the API's documentation speaks of, and so many that a slice has 100 of
+// them at most.
+const MaxPorts = 120
+
 // Slices are the EndpointSlices of a case, over pods that have their addresses, for a Service as the API server has
 // completed it. A pod without an address of a family is left out of its slice.
 func (c Case) Slices(service *corev1.Service, pods []corev1.Pod) []discoveryv1.EndpointSlice {
@@ -114,9 +121,7 @@ func (c Case) Slices(service *corev1.Service, pods []corev1.Pod) []discoveryv1.E
 	}
 	var list []discoveryv1.EndpointSlice
 	for _, family := range world.Families(service) {
-		s := discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressType(family), Ports: slices.Clone(c.Manual.Ports),
-			ObjectMeta: metav1.ObjectMeta{Namespace: service.Namespace, Name: fmt.Sprintf("%s-%s", service.Name, map[corev1.IPFamily]string{corev1.IPv4Protocol: "v4", corev1.IPv6Protocol: "v6"}[family]),
-				Labels: map[string]string{discoveryv1.LabelServiceName: service.Name, discoveryv1.LabelManagedBy: manualBy}}}
+		var endpoints []discoveryv1.Endpoint
 		for _, e := range c.Manual.Endpoints {
 			i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Name == e.Pod })
 			if i < 0 {
@@ -124,11 +129,25 @@ func (c Case) Slices(service *corev1.Service, pods []corev1.Pod) []discoveryv1.E
 			}
 			for _, addr := range world.PodAddrs(&pods[i]) {
 				if world.FamilyOf(addr) == family {
-					s.Endpoints = append(s.Endpoints, e.at(addr, &pods[i]))
+					endpoints = append(endpoints, e.at(addr, &pods[i]))
 				}
 			}
 		}
-		list = append(list, s)
+		suffix := map[corev1.IPFamily]string{corev1.IPv4Protocol: "v4", corev1.IPv6Protocol: "v6"}[family]
+		for part := range c.Manual.Parts + 1 {
+			s := discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressType(family), Ports: slices.Clone(c.Manual.Ports),
+				ObjectMeta: metav1.ObjectMeta{Namespace: service.Namespace, Name: fmt.Sprintf("%s-%s", service.Name, suffix),
+					Labels: map[string]string{discoveryv1.LabelServiceName: service.Name, discoveryv1.LabelManagedBy: manualBy}}}
+			if part > 0 {
+				s.Name += fmt.Sprintf("-%d", part)
+			}
+			for i, e := range endpoints {
+				if c.Manual.Overlap || i%(c.Manual.Parts+1) == part {
+					s.Endpoints = append(s.Endpoints, *e.DeepCopy())
+				}
+			}
+			list = append(list, s)
+		}
 	}
 	return list
 }

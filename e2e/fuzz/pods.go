@@ -3,6 +3,7 @@ package fuzz
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -96,4 +97,6 @@ func (b backend) pod(namespace string) corev1.Pod {
 }
 
 // never says whether a pod is meant never to be ready.
-func never(pod *corev1.Pod) bool { return len(pod.Spec.ReadinessGates) > 0 }
+func never(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool { return g.ConditionType == neverGate })
+}

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -26,17 +27,33 @@ type Cluster interface {
 	Dynamic() dynamic.Interface
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
 	Facts(ctx context.Context) (world.Facts, error)
+	RestartProxy(ctx context.Context, node string) error
+	FreezeProxy(ctx context.Context, node string) error
+	ThawProxy(ctx context.Context, node string) error
+	RestartAPIServer(ctx context.Context) error
+}
+
+// Prober sends probes and runs flows; probe.Client is one.
+type Prober interface {
+	observe.Prober
+	Flow(ctx context.Context, r probe.FlowRequest) (*probe.Flow, error)
 }
 
 // MaxBatch is how many Services a batch may have: each eighth of them wants an address of the load balancer's pool, which
 // is small.
 const MaxBatch = 60
 
+// MaxSide is how many histories may be played side by side: each has a dozen pods.
+const MaxSide = 8
+
 // Settings say what is run, and bound it. Begin with Defaults.
 type Settings struct {
 	// Seed decides everything that is random. Count is how many Services are tried, Batch how many at a time.
 	Seed         uint64
 	Count, Batch int
+	// Histories is how many histories are played in place of Services that are tried once, beginning with the one of number First, Operations how
+	// many operations each has, and Side how many are played side by side.
+	Histories, First, Operations, Side int
 	// Cells is how many cells of each Service are probed at most.
 	Cells int
 	// Settle bounds the wait for the objects of a batch, Convergence what traffic may take to follow them.
@@ -54,7 +71,7 @@ type Settings struct {
 // Defaults are the settings that hold when nothing is said.
 func Defaults() Settings {
 	d := runner.Defaults()
-	return Settings{Count: 200, Batch: 40, Cells: 60, Settle: d.StepTimeout, Convergence: d.Convergence,
+	return Settings{Count: 200, Batch: 40, Cells: 60, Operations: 10, Side: 4, Settle: d.StepTimeout, Convergence: d.Convergence,
 		Shrink: 90 * time.Second, Shrinks: 3, Cleanup: d.Cleanup, Timeouts: d.Timeouts, Log: io.Discard}
 }
 
@@ -65,6 +82,12 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("%d Services to try; give --count 1 or more", s.Count)
 	case s.Batch < 1 || s.Batch > MaxBatch:
 		return fmt.Errorf("a batch of %d Services is not possible; give --batch 1 to %d", s.Batch, MaxBatch)
+	case s.Histories < 0 || s.First < 0:
+		return fmt.Errorf("%d histories from number %d on; give --histories 1 or more", s.Histories, s.First)
+	case s.Histories > 0 && s.Operations < 1:
+		return fmt.Errorf("%d operations of a history; give --operations 1 or more", s.Operations)
+	case s.Histories > 0 && (s.Side < 1 || s.Side > MaxSide):
+		return fmt.Errorf("%d histories side by side are not possible; give --side-by-side 1 to %d", s.Side, MaxSide)
 	case s.Cells < 1:
 		return fmt.Errorf("%d cells of a Service to probe; give --cells 1 or more", s.Cells)
 	}
@@ -82,73 +105,126 @@ type Outcome struct {
 	// Services counts those that were tried. Possible counts the cells they have, Probed those that were probed, the
 	// others being left out by chance.
 	Services, Possible, Probed int
+	// Operations counts those that were done, Programming is how long each of those that a flow could notice took until the last
+	// client followed.
+	Operations  int
+	Programming []time.Duration
+	// Flows counts the records that were judged, Requests those of them.
+	Flows, Requests int
 	// Rules counts the cells that were probed by the oracle's rule.
 	Rules   map[string]int
 	Elapsed time.Duration
 }
 
-// session is a run under way.
+// session is a run under way in one sandbox. Those that run side by side share what is a pointer.
 type session struct {
 	Settings
-	sandbox  sandbox
-	observer observer
-	vantages []reach.Vantage
-	plan     Plan
-	outcome  *Outcome
-	known    map[string]int // the place of a disagreement in the outcome, by its signature
+	cluster     Cluster
+	sandbox     sandbox
+	sandboxName string
+	observer    observer
+	vantages    []reach.Vantage
+	plan        Plan
+	scene       Scene
+	starter     func(ctx context.Context, r probe.FlowRequest) (standing, error)
+	disturbed   *disturbances
+	turn        *sync.RWMutex // held for reading by an operation, for writing by one on the complete cluster
+	mu          *sync.Mutex   // of outcome and known
+	outcome     *Outcome
+	known       map[string]int // the place of a disagreement in the outcome, by its signature
 }
 
-// Run tries the Services of a seed on a cluster, and removes all it made, whatever happens. A disagreement is no error; the
-// error is that the settings make no sense, that the cluster could not be used, or the cause of a ctx that ended. What came
-// of the batches until then is returned with it.
-func Run(ctx context.Context, c Cluster, prober observe.Prober, settings Settings) (out Outcome, err error) {
+// count changes the outcome.
+func (s *session) count(change func(*Outcome)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.outcome)
+}
+
+// Run tries the Services or plays the histories of a seed on a cluster, and removes all it made, whatever happens. A disagreement
+// is no error; the error is that the settings make no sense, that the cluster could not be used, or the cause of a ctx that
+// ended. What came of the run until then is returned with it.
+func Run(ctx context.Context, c Cluster, prober Prober, settings Settings) (out Outcome, err error) {
 	start := time.Now()
 	out = Outcome{Settings: settings, Rules: map[string]int{}}
 	defer func() { out.Elapsed = time.Since(start) }()
 	if err := settings.Validate(); err != nil {
 		return out, err
 	}
+	shared, err := prepare(ctx, c, prober, settings)
+	if err != nil {
+		return out, err
+	}
+	shared.outcome = &out
+	if settings.Histories > 0 {
+		return out, shared.runHistories(ctx)
+	}
+	return out, shared.within(ctx, fmt.Sprintf("svclab-fuzz-%d", settings.Seed), (*session).run)
+}
+
+// prepare learns what the sessions of a run share.
+func prepare(ctx context.Context, c Cluster, prober Prober, settings Settings) (*session, error) {
 	facts, err := c.Facts(ctx)
 	if err != nil {
-		return out, fmt.Errorf("learn the cluster's facts: %w", err)
+		return nil, fmt.Errorf("learn the cluster's facts: %w", err)
 	}
 	facts.NodesUseClusterDNS = true // package observe sends their lookups to the DNS Service
 	vantages, err := c.Vantages(ctx)
 	if err != nil {
-		return out, fmt.Errorf("list the vantages: %w", err)
+		return nil, fmt.Errorf("list the vantages: %w", err)
 	}
 	nodes, err := c.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return out, fmt.Errorf("list the nodes: %w", err)
+		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
-	name := fmt.Sprintf("svclab-fuzz-%d", settings.Seed)
-	scene := SceneOf(name, facts, nodes.Items)
+	scene := SceneOf("", facts, nodes.Items)
 	if len(scene.Nodes) == 0 {
-		return out, errors.New("no node of the cluster takes pods")
+		return nil, errors.New("no node of the cluster takes pods")
 	}
-	plan := Generate(settings.Seed, scene, settings.Count)
-	n := &namespace{cluster: c, name: name, seed: settings.Seed, facts: facts, pods: plan.Pods, bound: settings.Settle}
+	s := &session{Settings: settings, cluster: c, vantages: vantages, scene: scene, known: map[string]int{},
+		disturbed: &disturbances{}, turn: &sync.RWMutex{}, mu: &sync.Mutex{},
+		starter: func(ctx context.Context, r probe.FlowRequest) (standing, error) { return prober.Flow(ctx, r) }}
+	s.sandbox = &namespace{cluster: c, vantages: vantages, seed: settings.Seed, facts: facts, bound: settings.Settle, given: map[string]corev1.Service{}}
+	s.observer.engine = observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Predict: predictByOracle, Seed: settings.Seed,
+		Programmed: func(ctx context.Context) (map[string]time.Duration, string) {
+			return observe.WaitForKubeProxy(ctx, c, vantages, settings.Convergence)
+		}}
+	if settings.Histories > 0 {
+		s.observer.engine.Policy = observe.Histories()
+	}
+	return s, nil
+}
+
+// within runs something in a namespace of its own, and removes it.
+func (s *session) within(ctx context.Context, name string, do func(*session, context.Context) error) (err error) {
+	own := *s
+	n := *s.sandbox.(*namespace)
+	own.scene.Namespace, own.sandboxName, n.name = name, name, name
+	own.plan = Generate(s.Seed, own.scene, s.Count)
+	if s.Histories > 0 {
+		own.plan = Plan{Seed: s.Seed, Pods: gated(own.plan.Pods)}
+		if n.programs, err = s.programs(ctx); err != nil {
+			return err
+		}
+	}
+	n.pods, n.given, n.now = own.plan.Pods, map[string]corev1.Service{}, State{}
+	own.sandbox, own.observer.engine.Snapshot = &n, n.snapshot
 	live, stop := context.WithCancel(ctx)
 	defer func() {
 		stop()
-		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), settings.Cleanup)
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Cleanup)
 		defer cancel()
 		if cleaned := n.close(cleaning); cleaned != nil {
 			err = errors.Join(err, fmt.Errorf("clean up: %w", cleaned))
 		}
 	}()
-	s := &session{Settings: settings, sandbox: n, vantages: vantages, plan: plan, outcome: &out, known: map[string]int{},
-		observer: observer{
-			engine: observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Snapshot: n.snapshot,
-				Predict: predictByOracle, Seed: settings.Seed, Programmed: func(ctx context.Context) (map[string]time.Duration, string) {
-					return observe.WaitForKubeProxy(ctx, c, vantages, settings.Convergence)
-				}}}}
-	s.say("seed %d: %d Services in batches of %d, over %d pods in namespace %s", settings.Seed, settings.Count, settings.Batch, len(plan.Pods), name)
+	own.say("seed %d: %d pods in namespace %s", s.Seed, len(own.plan.Pods), name)
+	began := time.Now()
 	if err := n.open(live); err != nil {
-		return out, err
+		return err
 	}
-	s.say("backends are there after %s", round(time.Since(start)))
-	return out, s.run(live)
+	own.say("backends of %s are there after %s", name, round(time.Since(began)))
+	return do(&own, live)
 }
 
 // run runs the batches.
@@ -176,103 +252,48 @@ func (s *session) run(ctx context.Context) error {
 	return nil
 }
 
-// batch tries cases together. Only what was not as predicted is kept of the cells: a run has ten thousands.
+// batch tries cases together: a history without operations. Only what was not as predicted is kept of the cells: a run has ten
+// thousands.
 func (s *session) batch(ctx context.Context, b int, cases []Case) reach.Verdict {
 	start := time.Now()
-	v := reach.Verdict{Result: reach.Pass}
-	add := func(began time.Time, step reach.Step) {
-		step.Elapsed = time.Since(began)
-		v.Steps = append(v.Steps, step)
-		v.Result = reach.Worse(v.Result, step.Result)
-		v.Elapsed = time.Since(start)
+	v := reach.Verdict{Result: reach.Inconclusive}
+	add := func(step reach.Step) { v.Steps, v.Elapsed = append(v.Steps, step), time.Since(start) }
+	p, err := s.play(ctx, History{Start: State{Cases: cases}, Seed: s.Seed + uint64(b)})
+	m := p.moments[0]
+	if v.Result = m.verdict.Result; err != nil {
+		m.verdict.Result, m.verdict.Why, v.Result = reach.Inconclusive, err.Error(), reach.Inconclusive
 	}
-	settling := reach.Step{Name: "apply and settle", Result: reach.Pass, Lines: []string{mixture(cases)}}
-	unsettled, err := s.sandbox.apply(ctx, cases, nil)
-	if err != nil || unsettled != "" {
-		settling.Result, settling.Why = reach.Inconclusive, unsettled
+	add(m.verdict)
+	if overall, ok := reach.Overall([]reach.Step{{Name: m.verdict.Name, Tables: []reach.Table{m.all}}}, 0); ok {
+		add(overall)
+		v.Result = reach.Worse(v.Result, overall.Result)
 	}
-	if err != nil {
-		settling.Why = err.Error()
-	}
-	add(start, settling)
-	if err != nil {
-		return v
-	}
-	s.say("batch %d: %s; settled after %s", b+1, mixture(cases), round(time.Since(start)))
-
-	began := time.Now()
-	observing := reach.Step{Name: "observe", Result: reach.Inconclusive}
-	seen, err := s.observeAll(ctx, b, cases)
-	found, lines := seen.cells, seen.lines
-	observing.Lines = lines
-	if err != nil {
-		observing.Why = err.Error()
-		add(began, observing)
-		return v
-	}
-	all := tableOf("", found)
-	all.Behind = seen.behind
-	if observing.Result = all.Result(); observing.Result != reach.Pass {
-		observing.Tables = troubled(found)
-		observing.Why = firstOf(found)
-	}
-	add(began, observing)
-	if overall, ok := reach.Overall([]reach.Step{{Name: observing.Name, Tables: []reach.Table{all}}}, 0); ok {
-		add(time.Now(), overall)
-	}
-	for _, line := range lines {
+	for _, line := range m.verdict.Lines {
 		s.say("batch %d: %s", b+1, line)
 	}
-	for _, d := range disagreements(found) {
-		if at, again := s.known[d.Signature]; again {
-			s.outcome.Disagreements[at].Again = append(s.outcome.Disagreements[at].Again, d.Service)
+	for _, d := range disagreements(m.cells) {
+		began := time.Now()
+		if !s.new(&d) {
 			continue
 		}
-		began := time.Now()
-		s.known[d.Signature] = len(s.outcome.Disagreements)
 		s.reduce(ctx, &d, cases)
-		s.outcome.Disagreements = append(s.outcome.Disagreements, d)
-		add(began, reach.Step{Name: "shrink " + d.Service, Result: reach.Fail, Why: d.Cells[0].Why, Lines: []string{d.Ended}})
+		s.count(func(out *Outcome) { out.Disagreements[s.known[d.Signature]] = d })
+		add(reach.Step{Name: "shrink " + d.Service, Result: reach.Fail, Why: d.Cells[0].Why, Lines: []string{d.Ended}, Elapsed: time.Since(began)})
 	}
 	return v
 }
 
-// observeAll probes a sample of the cells of all cases.
-func (s *session) observeAll(ctx context.Context, b int, cases []Case) (observation, error) {
-	w, err := s.sandbox.snapshot(ctx)
-	if err != nil {
-		return observation{}, err
+// new enters a disagreement in the outcome, and reports whether it is the first of its kind.
+func (s *session) new(d *Disagreement) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, again := s.known[d.Signature]; again {
+		s.outcome.Disagreements[at].Again = append(s.outcome.Disagreements[at].Again, d.Service)
+		return false
 	}
-	var (
-		r        = rand.New(rand.NewPCG(s.Seed, podStream+1+uint64(b)))
-		list     []pair
-		possible int
-	)
-	for _, c := range cases {
-		all := pairs(w, s.vantages, c.Service.Namespace+"/"+c.Name())
-		possible += len(all)
-		list = append(list, sample(r, all, s.Cells)...)
-	}
-	seen, err := s.observer.observe(ctx, list, s.Convergence)
-	if err != nil {
-		return observation{}, err
-	}
-	s.outcome.Services += len(cases)
-	s.outcome.Possible += possible
-	s.outcome.Probed += len(list)
-	var probes, unprobed int
-	for _, c := range seen.cells {
-		if s.outcome.Rules[c.Oracle.Rule]++; c.Result == reach.Skipped {
-			unprobed++
-		}
-		probes += len(c.Cell.Observations)
-	}
-	lines := []string{fmt.Sprintf("%d of %d cells probed, the others left out by chance (at most %d of each Service), %d probes in the judged pass", len(list), possible, s.Cells, probes)}
-	if unprobed > 0 {
-		lines = append(lines, fmt.Sprintf("%d cells could not be probed", unprobed))
-	}
-	seen.lines = append(lines, seen.lines...)
-	return seen, nil
+	s.known[d.Signature] = len(s.outcome.Disagreements)
+	s.outcome.Disagreements = append(s.outcome.Disagreements, *d)
+	return true
 }
 
 func (s *session) say(format string, args ...any) {

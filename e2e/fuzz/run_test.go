@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func on(t *testing.T, count int, bent func(w world.World, r probe.Request, p *re
 	m := newModel(plan, false)
 	prober := &obedient{model: m, bent: bent}
 	out := &Outcome{Settings: settings, Rules: map[string]int{}}
-	return &session{Settings: settings, sandbox: m, vantages: testVantages(), plan: plan, outcome: out, known: map[string]int{},
+	return &session{Settings: settings, sandbox: m, sandboxName: testNamespace, scene: testScene(false), turn: &sync.RWMutex{}, mu: &sync.Mutex{}, disturbed: &disturbances{}, vantages: testVantages(), plan: plan, outcome: out, known: map[string]int{},
 		observer: observer{engine: observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Snapshot: m.snapshot, Predict: predictByOracle,
 			Programmed: func(context.Context) (map[string]time.Duration, string) {
 				prober.waited++
@@ -48,7 +49,7 @@ func TestAllAsPredicted(t *testing.T) {
 		t.Errorf("%d of %d cells probed, %d requests", out.Probed, out.Possible, prober.probed)
 	}
 	for _, v := range out.Verdicts {
-		if v.Result != reach.Pass || len(v.Steps) != 3 || !strings.Contains(v.Steps[1].Lines[0], " cells probed") || v.Steps[1].Lines[1] != "kube-proxy is a model" || v.Steps[1].Lines[2] != "as predicted at once" {
+		if v.Result != reach.Pass || len(v.Steps) != 2 || !strings.Contains(v.Steps[0].Lines[1], " cells probed") || v.Steps[0].Lines[2] != "kube-proxy is a model" || v.Steps[0].Lines[3] != "as predicted at once" {
 			t.Errorf("%+v", v)
 		}
 	}

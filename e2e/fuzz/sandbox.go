@@ -2,7 +2,6 @@ package fuzz
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,10 +12,9 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/svclab/svclab/e2e/grace"
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
@@ -28,6 +26,10 @@ type sandbox interface {
 	// true (nil: all), and returns when the objects agree. unsettled says what did not settle in time although the rest
 	// can be probed; empty: everything settled.
 	apply(ctx context.Context, cases []Case, in func(pod string) bool) (unsettled string, err error)
+	// move changes the sandbox to another state, and returns commands that do the same by hand. It does not wait until the objects agree.
+	move(ctx context.Context, to State) (commands []string, err error)
+	// settle waits until the objects agree. unsettled is as in apply.
+	settle(ctx context.Context) (unsettled string, err error)
 	// snapshot reads the sandbox.
 	snapshot(ctx context.Context) (world.World, error)
 }
@@ -51,6 +53,13 @@ type namespace struct {
 	pods    []corev1.Pod // as planned
 	bound   time.Duration
 	watched []wait.Objects // what the cases' behaviour depends on
+
+	now State // what was applied last
+	// given are Services as the API server completed them, by name: what is created again gets the same addresses and node ports.
+	given map[string]corev1.Service
+	// programs are the paths of the prober on the nodes, by node; nil: the backends are agnhost.
+	programs map[string]string
+	vantages []reach.Vantage
 }
 
 func (n *namespace) client() kubernetes.Interface { return n.cluster.Client() }
@@ -67,14 +76,11 @@ func (n *namespace) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create namespace %s: %w", n.name, err)
 	}
-	if err := each(len(n.pods), func(i int) error {
-		_, err := n.client().CoreV1().Pods(n.name).Create(ctx, &n.pods[i], metav1.CreateOptions{})
-		return err
-	}); err != nil {
+	if err := each(len(n.pods), func(i int) error { return n.create(ctx, &n.pods[i]) }); err != nil {
 		return fmt.Errorf("create the backends: %w", err)
 	}
 	n.watch()
-	_, err = n.settle(ctx, pulling*n.bound)
+	_, err = n.settleIn(ctx, pulling*n.bound)
 	return err
 }
 
@@ -103,8 +109,12 @@ func (n *namespace) close(ctx context.Context) error {
 	case got.Labels[runner.ManagedByLabel] != runner.ManagedBy || got.Labels[runner.ScenarioLabel] != scenarioName:
 		return fmt.Errorf("namespace %s is there and svclab did not make it; choose another seed", n.name)
 	}
-	if err := n.clear(ctx, nil); err != nil {
+	if err := n.clear(ctx); err != nil {
 		return err
+	}
+	// one that is being deleted has a grace that outlasts the namespace
+	if err := n.client().CoreV1().Pods(n.name).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}, metav1.ListOptions{}); err != nil {
+		return fmt.Errorf("delete the backends: %w", err)
 	}
 	if err := n.client().CoreV1().Namespaces().Delete(ctx, n.name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete namespace %s: %w", n.name, err)
@@ -115,45 +125,28 @@ func (n *namespace) close(ctx context.Context) error {
 
 // apply implements sandbox.
 func (n *namespace) apply(ctx context.Context, cases []Case, in func(pod string) bool) (string, error) {
-	if err := n.clear(ctx, cases); err != nil {
+	to := State{Pods: map[string]PodState{}}
+	for i := range n.pods {
+		if name := n.pods[i].Name; in != nil && !in(name) {
+			to.Pods[name] = PodState{Apart: true}
+		}
+	}
+	if err := n.clear(ctx); err != nil {
 		return "", err
 	}
-	if err := n.label(ctx, in); err != nil {
+	n.now.Cases, n.given = nil, map[string]corev1.Service{}
+	to.Cases = cases
+	if _, err := n.move(ctx, to); err != nil {
 		return "", err
 	}
-	pods, err := n.client().CoreV1().Pods(n.name).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return "", fmt.Errorf("list the backends: %w", err)
-	}
-	if err := each(len(cases), func(i int) error {
-		request, done := grace.Context(ctx)
-		defer done()
-		made, err := n.client().CoreV1().Services(n.name).Create(request, &cases[i].Service, metav1.CreateOptions{})
-		if err != nil {
-			return err
-		}
-		for _, slice := range cases[i].Slices(made, pods.Items) {
-			if _, err := n.client().DiscoveryV1().EndpointSlices(n.name).Create(ctx, &slice, metav1.CreateOptions{}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		return "", fmt.Errorf("create the Services: %w", err)
-	}
-	return n.settle(ctx, n.bound)
+	return n.settle(ctx)
 }
 
-// clear deletes all Services, and the slices that only svclab deletes, and waits until the Services are gone.
-func (n *namespace) clear(ctx context.Context, before []Case) error {
+// clear deletes all Services, and the slices that only svclab deletes.
+func (n *namespace) clear(ctx context.Context) error {
 	services, err := n.client().CoreV1().Services(n.name).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list the Services: %w", err)
-	}
-	for _, c := range before {
-		if slices.ContainsFunc(services.Items, func(s corev1.Service) bool { return s.Name == c.Name() }) {
-			return fmt.Errorf("service %s is there already", c.Name())
-		}
 	}
 	if err := each(len(services.Items), func(i int) error {
 		err := n.client().CoreV1().Services(n.name).Delete(ctx, services.Items[i].Name, metav1.DeleteOptions{})
@@ -172,28 +165,6 @@ func (n *namespace) clear(ctx context.Context, before []Case) error {
 	return nil
 }
 
-// label gives the pods that are in the labels they were planned with, and takes them from the others.
-func (n *namespace) label(ctx context.Context, in func(pod string) bool) error {
-	return each(len(n.pods), func(i int) error {
-		pod := &n.pods[i]
-		labels := map[string]any{}
-		for key, value := range pod.Labels {
-			labels[key] = value
-			if in != nil && !in(pod.Name) {
-				labels[key] = nil
-			}
-		}
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": labels}})
-		if err != nil {
-			return err
-		}
-		if _, err = n.client().CoreV1().Pods(n.name).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-			return fmt.Errorf("label pod %s: %w", pod.Name, err)
-		}
-		return nil
-	})
-}
-
 // snapshot implements sandbox.
 func (n *namespace) snapshot(ctx context.Context) (world.World, error) {
 	w, err := world.Take(ctx, n.client(), n.client().Discovery(), n.cluster.Dynamic(), n.facts, n.name)
@@ -203,9 +174,13 @@ func (n *namespace) snapshot(ctx context.Context) (world.World, error) {
 	return w, nil
 }
 
-// settle waits until the objects agree. When only load balancers do not settle in time, as when other users use up the
-// pool of addresses, it says so and the rest can be probed.
-func (n *namespace) settle(ctx context.Context, bound time.Duration) (unsettled string, err error) {
+// settle implements sandbox. When only load balancers do not settle in time, as when other users use up the pool of addresses,
+// it says so and the rest can be probed.
+func (n *namespace) settle(ctx context.Context) (unsettled string, err error) {
+	return n.settleIn(ctx, n.bound)
+}
+
+func (n *namespace) settleIn(ctx context.Context, bound time.Duration) (unsettled string, err error) {
 	var last world.World
 	err = wait.For(ctx, "the objects to settle", wait.Retry(func(ctx context.Context) (bool, string, error) {
 		w, err := n.snapshot(ctx)
@@ -216,32 +191,39 @@ func (n *namespace) settle(ctx context.Context, bound time.Duration) (unsettled 
 		if waitingFor := n.unready(w); waitingFor != "" {
 			return false, waitingFor, nil
 		}
-		done, waitingFor := world.SettledBut(w, world.Allow{Unready: true}, n.name)
+		done, waitingFor := world.SettledBut(w, world.Allow{Unready: true, Terminating: true}, n.name)
 		return done, waitingFor, nil
 	}), wait.On(n.cluster.Dynamic(), n.watched...), wait.Timeout(bound))
 	if err == nil || ctx.Err() != nil {
 		return "", err
 	}
-	if done, _ := world.SettledBut(last, world.Allow{Unready: true, Pending: true}, n.name); done && n.unready(last) == "" {
+	if done, _ := world.SettledBut(last, world.Allow{Unready: true, Terminating: true, Pending: true}, n.name); done && n.unready(last) == "" {
 		return err.Error(), nil
 	}
 	return "", err
 }
 
-// unready says which of the pods that are to be ready is not.
+// unready says which of the pods is not in the state that it is to be in.
 func (n *namespace) unready(w world.World) string {
 	for i := range n.pods {
-		if never(&n.pods[i]) {
+		pod, state := &n.pods[i], n.now.Pods[n.pods[i].Name]
+		at := slices.IndexFunc(w.Pods, func(p corev1.Pod) bool { return p.Name == pod.Name })
+		switch {
+		case state.Gone && at >= 0:
+			return fmt.Sprintf("pod %s to be gone", pod.Name)
+		case state.Gone:
 			continue
+		case at < 0:
+			return fmt.Sprintf("pod %s to be there", pod.Name)
 		}
-		at := slices.IndexFunc(w.Pods, func(p corev1.Pod) bool { return p.Name == n.pods[i].Name })
-		if at < 0 || !world.Ready(&w.Pods[at]) {
-			return fmt.Sprintf("pod %s to be ready", n.pods[i].Name)
-		}
-	}
-	for i := range w.Pods { // those never ready serve all the same, once they run
-		if len(w.Pods[i].Status.ContainerStatuses) == 0 || w.Pods[i].Status.ContainerStatuses[0].State.Running == nil {
-			return fmt.Sprintf("pod %s to run", w.Pods[i].Name)
+		is := &w.Pods[at]
+		switch running := len(is.Status.ContainerStatuses) > 0 && is.Status.ContainerStatuses[0].State.Running != nil; {
+		case state.Leaving != (is.DeletionTimestamp != nil):
+			return fmt.Sprintf("pod %s to be on its way out: %t", pod.Name, state.Leaving)
+		case !running: // those that are not ready serve all the same, once they run
+			return fmt.Sprintf("pod %s to run", pod.Name)
+		case world.Ready(is) == (never(pod) || state.Unready):
+			return fmt.Sprintf("pod %s to be ready: %t", pod.Name, !world.Ready(is))
 		}
 	}
 	return ""

@@ -62,7 +62,7 @@ func describeManual(m *Manual) string {
 	if m == nil {
 		return ""
 	}
-	text := fmt.Sprint(len(m.Ports))
+	text := fmt.Sprint(len(m.Ports), m.Parts, m.Overlap)
 	for _, e := range m.Endpoints {
 		text += fmt.Sprintf(" %s %t %t %s %v", e.Pod, e.Referred, e.Placed, e.Conditions.String(), e.ForNodes)
 	}
@@ -173,7 +173,8 @@ func (t *Trial) dropPort(i int) {
 func (c Case) clone() Case {
 	clone := Case{Service: *c.Service.DeepCopy()}
 	if c.Manual != nil {
-		m := Manual{Ports: slices.Clone(c.Manual.Ports), Endpoints: slices.Clone(c.Manual.Endpoints)}
+		m := *c.Manual
+		m.Ports, m.Endpoints = slices.Clone(m.Ports), slices.Clone(m.Endpoints)
 		clone.Manual = &m
 	}
 	return clone

@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -18,16 +20,9 @@ import (
 // for IPv4, with addresses in place of those that only running pods have. Pods that are not given are left out.
 func YAML(t Trial, pods []corev1.Pod) string {
 	var documents []string
-	add := func(object any) {
-		text, err := yaml.Marshal(object)
-		if err != nil {
-			text = fmt.Appendf(nil, "# cannot be printed: %v\n", err)
-		}
-		documents = append(documents, clean(string(text)))
-	}
+	add := func(object runtime.Object) { documents = append(documents, text(object)) }
 	service := t.Case.Service
-	service.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}
-	add(service)
+	add(&service)
 	wanted := slices.Clone(t.Pods)
 	if m := t.Case.Manual; m != nil {
 		var at []corev1.Pod
@@ -42,17 +37,14 @@ func YAML(t Trial, pods []corev1.Pod) string {
 		served := service
 		served.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 		for _, slice := range t.Case.Slices(&served, at) {
-			slice.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
-			add(slice)
+			add(&slice)
 			last := len(documents) - 1
 			documents[last] = "# 192.0.2.N stands for the address of the N-th endpoint's pod: " + strings.Join(endpointPods(m), ", ") + "\n" + documents[last]
 		}
 	}
 	for i := range pods {
 		if slices.Contains(wanted, pods[i].Name) {
-			pod := *pods[i].DeepCopy()
-			pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
-			add(pod)
+			add(&pods[i])
 		}
 	}
 	return strings.Join(documents, "---\n")
@@ -64,6 +56,24 @@ func endpointPods(m *Manual) []string {
 		names = append(names, e.Pod)
 	}
 	return names
+}
+
+// text is an object as YAML.
+func text(object runtime.Object) string {
+	object = object.DeepCopyObject()
+	switch o := object.(type) {
+	case *corev1.Service:
+		o.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}
+	case *corev1.Pod:
+		o.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
+	case *discoveryv1.EndpointSlice:
+		o.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
+	}
+	made, err := yaml.Marshal(object)
+	if err != nil {
+		return fmt.Sprintf("# cannot be printed: %v\n", err)
+	}
+	return clean(string(made))
 }
 
 // clean leaves out the empty status that every object has.
@@ -88,6 +98,13 @@ func Text(w io.Writer, out Outcome, style report.Style) error {
 			fmt.Fprintf(&text, "seen again at %s\n", strings.Join(d.Again, ", "))
 		}
 		text.WriteString(d.Ended + "\n\n" + d.YAML + "\n")
+		for _, list := range d.Commands {
+			text.WriteString(strings.Join(list, "\n") + "\n\n")
+		}
+		if d.Record != nil {
+			fmt.Fprintf(&text, "%s\n\n%s\n", d.why(), d.Timeline)
+			continue
+		}
 		table := d.Table
 		if len(table.Cells) == 0 {
 			table = tableOf("the cells that showed it", d.Cells)
@@ -97,10 +114,20 @@ func Text(w io.Writer, out Outcome, style report.Style) error {
 		}
 	}
 	s := out.Settings
-	fmt.Fprintf(&text, "\n%d of %d Services tried in %d of %d batches, %s\n", out.Services, s.Count, len(out.Verdicts), len(out.Planned), round(out.Elapsed))
-	fmt.Fprintf(&text, "%d of %d cells probed (at most %d of each Service), %d of the oracle's rules met, %s\n",
-		out.Probed, out.Possible, s.Cells, len(out.Rules), disagreeing(out.Disagreements))
-	fmt.Fprintf(&text, "to repeat: svclab fuzz --seed %d --count %d --batch %d --cells %d\n", s.Seed, s.Count, s.Batch, s.Cells)
+	if s.Histories > 0 {
+		fmt.Fprintf(&text, "\n%d of %d histories played, %d operations in %s, %.0f a minute\n", len(out.Verdicts), len(out.Planned), out.Operations, round(out.Elapsed), float64(out.Operations)/out.Elapsed.Minutes())
+		fmt.Fprintf(&text, "%d cells probed; %d records of flows judged, %d requests; %d of the oracle's rules met, %s\n", out.Probed, out.Flows, out.Requests, len(out.Rules), disagreeing(out.Disagreements))
+		if n := len(out.Programming); n > 0 {
+			list := slices.Sorted(slices.Values(out.Programming))
+			fmt.Fprintf(&text, "until the last client followed an operation: p50 %s, p99 %s, slowest %s, of %d operations that new connections noticed\n", round(list[n/2]), round(list[n*99/100]), round(list[n-1]), n)
+		}
+		fmt.Fprintf(&text, "to repeat: svclab fuzz --seed %d --histories %d --first %d --operations %d --side-by-side %d\n", s.Seed, s.Histories, s.First, s.Operations, s.Side)
+	} else {
+		fmt.Fprintf(&text, "\n%d of %d Services tried in %d of %d batches, %s\n", out.Services, s.Count, len(out.Verdicts), len(out.Planned), round(out.Elapsed))
+		fmt.Fprintf(&text, "%d of %d cells probed (at most %d of each Service), %d of the oracle's rules met, %s\n",
+			out.Probed, out.Possible, s.Cells, len(out.Rules), disagreeing(out.Disagreements))
+		fmt.Fprintf(&text, "to repeat: svclab fuzz --seed %d --count %d --batch %d --cells %d\n", s.Seed, s.Count, s.Batch, s.Cells)
+	}
 	if _, err := io.WriteString(w, text.String()); err != nil {
 		return fmt.Errorf("print what was found: %w", err)
 	}

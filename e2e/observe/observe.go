@@ -92,6 +92,8 @@ type Result struct {
 	Lines []string
 	// World is the snapshot that the predictions rest on.
 	World world.World
+	// Judged is when the judged pass began: the proxies had written their rules, and traffic was as predicted or the bound had passed.
+	Judged time.Time
 }
 
 // Verdict is the worst result of the tables' cells.
@@ -133,6 +135,7 @@ func (e Engine) Observe(ctx context.Context) (Result, error) {
 	for node := range p.behind {
 		p.behind[node] = max(p.behind[node], behind[node])
 	}
+	result.Judged = time.Now()
 	cells, err := e.judgedPass(ctx, p.forecasts)
 	if err != nil {
 		return result, err

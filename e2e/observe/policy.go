@@ -54,6 +54,9 @@ func Goal() Policy {
 // sticky cells would each need up to 270 probes per round.
 func Fuzz() Policy { return Policy{ChangedIsInconclusive: true, NewServices: true} }
 
+// Histories is Fuzz for Services that are changed while they are probed.
+func Histories() Policy { return Policy{ChangedIsInconclusive: true} }
+
 // Explain is for a Service that somebody else made and that usually does not work. Other users may change it while it
 // is probed, and a person is waiting.
 func Explain() Policy { return Policy{ChangedIsInconclusive: true, GiveUpUnanswered: true} }

@@ -30,7 +30,7 @@ type Oracle struct {
 // New returns an oracle for a world. The world must not change afterwards.
 func New(w world.World) *Oracle {
 	o := &Oracle{w: w, docs: map[string]string{}, routed: map[routeKey]*routing{}, strangers: map[string]*node{}}
-	for _, r := range Rules() {
+	for _, r := range append(Rules(), RulesOverTime()...) {
 		o.docs[r.ID] = r.Doc
 	}
 	o.index = newIndex(w)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,12 +23,11 @@ var ErrUnprobed = errors.New("not probed")
 type FlowRequest struct {
 	Vantage reach.Vantage
 	Target  reach.Target
-	// PerSecond is how many requests start each second, whether or not earlier ones have ended; each is a new connection. At
-	// most wire.MaxPerSecond.
+	// PerSecond is how many requests start each second, whether or not earlier ones have ended. At most wire.MaxPerSecond.
 	PerSecond int
-	// Keep sends them over one connection to the sample app, each after the answer to the one before. So a request is lost
-	// only if the connection breaks or hangs.
-	Keep bool
+	// Kind is what the requests have in common; the zero value: nothing, each is a new connection. Over a kept connection a
+	// request is lost only if the connection breaks or hangs.
+	Kind reach.FlowKind
 	// Timeout of one request, name lookup included; 0: DefaultTimeout.
 	Timeout time.Duration
 	// Duration ends a flow that the caller does not stop; 0: ten minutes, at most wire.MaxFlow.
@@ -73,8 +73,8 @@ func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	case r.PerSecond < 1 || r.PerSecond > wire.MaxPerSecond:
 		return nil, fmt.Errorf("%s: %d requests a second, 1 to %d are allowed", what, r.PerSecond, wire.MaxPerSecond)
-	case r.Keep && q.cell.Form != wire.AppHTTP:
-		return nil, fmt.Errorf("%s: only the sample app's TCP connections can be kept", what)
+	case wire.CheckFlow(r.Kind, q.cell.Form) != "":
+		return nil, fmt.Errorf("%s: %s", what, wire.CheckFlow(r.Kind, q.cell.Form))
 	case r.Duration < 0 || r.Duration > wire.MaxFlow:
 		return nil, fmt.Errorf("%s: for %v, at most %v is allowed", what, r.Duration, wire.MaxFlow)
 	}
@@ -84,7 +84,7 @@ func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 	if q.refusal != "" {
 		return nil, fmt.Errorf("%s: %w: %s", what, ErrUnprobed, q.refusal)
 	}
-	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Keep: r.Keep, Duration: r.Duration}
+	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Kind: r.Kind, Duration: r.Duration}
 	for try := range c.tries {
 		if try > 0 && !sleep(ctx, time.Duration(try)*c.retryPause) {
 			break
@@ -188,6 +188,13 @@ func (f *Flow) Snapshot() FlowReport {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.tally.report()
+}
+
+// Observed returns the requests that have ended so far, in the order of their starts. After Stop these are all.
+func (f *Flow) Observed() []reach.Observation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.SortedStableFunc(slices.Values(f.tally.observed), func(a, b reach.Observation) int { return a.At.Compare(b.At) })
 }
 
 // Stop ends the flow, waits for the requests in flight and returns the report on all requests. Further calls return the same.

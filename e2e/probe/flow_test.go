@@ -54,7 +54,7 @@ func TestFlowCountsEveryRequest(t *testing.T) {
 // A kept connection carries every request; when it breaks one request is lost, and the next opens another.
 func TestFlowOverOneConnection(t *testing.T) {
 	a := newApp(t, "tcp4", 2)
-	request := FlowRequest{Vantage: here(), Target: target(a.address, reach.TCP), PerSecond: 100, Keep: true}
+	request := FlowRequest{Vantage: here(), Target: target(a.address, reach.TCP), PerSecond: 100, Kind: reach.FlowKept}
 	flow, err := New(&Local{}).Flow(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)

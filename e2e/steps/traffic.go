@@ -150,8 +150,12 @@ func (t Traffic) Do(ctx context.Context, env *Env) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("traffic %s: %w", start.Name, err)
 	}
+	kind := reach.FlowNew
+	if start.Keep {
+		kind = reach.FlowKept
+	}
 	flow, err := env.Prober.Flow(context.WithoutCancel(ctx), probe.FlowRequest{Vantage: v, Target: target,
-		PerSecond: start.PerSecond, Keep: start.Keep, Timeout: start.Timeout.Or(env.Settings.Timeouts.Answered)})
+		PerSecond: start.PerSecond, Kind: kind, Timeout: start.Timeout.Or(env.Settings.Timeouts.Answered)})
 	if err != nil {
 		return Report{}, fmt.Errorf("start traffic %s: %w", start.Name, err)
 	}

@@ -31,10 +31,15 @@ func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		cancel()
 	}()
 	count := 0
-	if spec.Keep {
-		count = emitOnOne(ctx, starting, spec, out)
-	} else {
+	switch spec.Kind {
+	case reach.FlowNew:
 		count = emit(ctx, starting, spec, inFlight(spec), out)
+	case reach.FlowKept:
+		count = emitOnOne(ctx, starting, spec, out)
+	default:
+		if count, err = emitDatagrams(ctx, starting, spec, out); err != nil {
+			return err
+		}
 	}
 	out.write(wire.Line{Done: &wire.Done{Count: count}})
 	return out.failed()
@@ -117,8 +122,8 @@ func readFlow(in *lineReader) (wire.Flow, error) {
 	if err := checkCell(&spec.Cell); err != nil {
 		return spec, badf("flow: %w", err)
 	}
-	if spec.Keep && spec.Cell.Form != wire.AppHTTP {
-		return spec, badf("flow: form %q keeps no connection", spec.Cell.Form)
+	if why := wire.CheckFlow(spec.Kind, spec.Cell.Form); why != "" {
+		return spec, badf("flow: %s", why)
 	}
 	return spec, nil
 }

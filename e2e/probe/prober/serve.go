@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -22,7 +23,27 @@ type serveFlags struct {
 	http, https, udp, name, ca string
 	certNames                  []string
 	linger, within             time.Duration
+	receipts                   bool
+	also                       portRange
 }
+
+// portRange is the numbers from first to last; the zero value is empty.
+type portRange struct{ first, last int }
+
+// Set implements flag.Value: "20000-20099".
+func (r *portRange) Set(text string) error {
+	_, err := fmt.Sscanf(text, "%d-%d", &r.first, &r.last)
+	if err != nil || r.first < 1 || r.last < r.first || r.last > 65535 || r.last-r.first >= mostPorts {
+		return fmt.Errorf("want FIRST-LAST, at most %d ports", mostPorts)
+	}
+	return nil
+}
+
+// String implements flag.Value.
+func (r *portRange) String() string { return fmt.Sprintf("%d-%d", r.first, r.last) }
+
+// mostPorts bounds the sockets of one server.
+const mostPorts = 256
 
 func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 	var (
@@ -39,6 +60,8 @@ func parseServe(args []string, stderr io.Writer) (serveFlags, error) {
 	set.StringVar(&f.ca, "ca", "", "file for the certificate of the authority that signs it")
 	set.DurationVar(&f.linger, "linger", 0, "how long to serve on after SIGTERM")
 	set.DurationVar(&f.within, "for", 0, "how long to serve at most (default: no bound)")
+	set.BoolVar(&f.receipts, "receipts", false, "report datagrams of one-way flows to the address that they name; for a cluster of svclab's own only")
+	set.Var(&f.also, "also", "more ports to serve HTTP on, such as 20000-20099")
 	if err := set.Parse(args); err != nil {
 		return f, badInput{err}
 	}
@@ -79,7 +102,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	var (
 		said    = wire.Listening{Name: f.name}
-		failed  = make(chan error, 3)
+		failed  = make(chan error, 3+mostPorts)
 		server  = &http.Server{Handler: answers(f.name), ReadHeaderTimeout: 10 * time.Second}
 		closers []io.Closer
 	)
@@ -96,6 +119,14 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		closers, said.HTTP = append(closers, l), l.Addr().String()
 		go func() { failed <- server.Serve(l) }()
 	}
+	for port := f.also.first; port > 0 && port <= f.also.last; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			return err
+		}
+		closers = append(closers, l)
+		go func() { failed <- server.Serve(l) }()
+	}
 	if f.https != "" {
 		l, err := listenTLS(f)
 		if err != nil {
@@ -110,7 +141,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		closers, said.UDP = append(closers, c), c.LocalAddr().String()
-		go func() { failed <- answerDatagrams(c, f.name) }()
+		go func() { failed <- answerDatagrams(c, f.name, f.receipts) }()
 	}
 	if err := json.NewEncoder(stdout).Encode(said); err != nil {
 		return err
@@ -179,28 +210,53 @@ func answers(name string) http.Handler {
 	return mux
 }
 
-// answerDatagrams answers like the app until the socket is closed.
-func answerDatagrams(conn net.PacketConn, name string) error {
+// answerDatagrams answers like the app, and a flow's datagrams, until the socket is closed. Without receipts it sends nothing
+// to an address that a client names: anyone who reaches it could have it send to anyone.
+func answerDatagrams(conn net.PacketConn, name string, receipts bool) error {
 	buffer := make([]byte, 2048)
 	for {
 		n, client, err := conn.ReadFrom(buffer)
 		if err != nil {
 			return err
 		}
-		reply := ""
 		request := strings.ToLower(strings.TrimSpace(string(buffer[:n])))
-		text, echo := strings.CutPrefix(request, "echo ")
-		switch {
-		case request == "hostname":
-			reply = name
-		case request == "clientip":
-			reply = client.String()
-		case echo:
-			reply = text
-		default:
+		reply := answerTo(request, name, client)
+		if d, ok := wire.ParseDatagram(request); ok && d.Receipt.IsValid() {
+			if receipts {
+				receipt(wire.Datagram{Token: d.Token, Number: d.Number, Name: name}, d.Receipt)
+			}
 			continue
 		}
-		// A reply that cannot be sent is a lost datagram, which the client reports.
-		_, _ = conn.WriteTo([]byte(reply), client)
+		if reply != "" {
+			// A reply that cannot be sent is a lost datagram, which the client reports.
+			_, _ = conn.WriteTo([]byte(reply), client)
+		}
 	}
+}
+
+// answerTo returns the answer to a datagram; "" if there is none.
+func answerTo(request, name string, client net.Addr) string {
+	text, echo := strings.CutPrefix(request, "echo ")
+	d, flow := wire.ParseDatagram(request)
+	switch {
+	case request == "hostname":
+		return name
+	case request == "clientip":
+		return client.String()
+	case echo:
+		return text
+	case flow && d.Name == "":
+		return wire.Datagram{Token: d.Token, Number: d.Number, Name: name}.String()
+	}
+	return ""
+}
+
+// receipt sends a datagram from a socket of its own: from the server's it would be an answer, and the flow not one-way.
+func receipt(d wire.Datagram, to netip.AddrPort) {
+	socket, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		return // a lost datagram, which the client reports
+	}
+	_, _ = socket.Write([]byte(d.String()))
+	_ = socket.Close()
 }

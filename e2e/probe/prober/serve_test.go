@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -48,5 +49,42 @@ func TestServeDoesNothingForAClient(t *testing.T) {
 	answers("my-app").ServeHTTP(got, httptest.NewRequest(http.MethodPost, "/upload", nil))
 	if got.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST /upload: %d", got.Code)
+	}
+}
+
+// Without --receipts nothing is sent to an address that a client names.
+func TestReceipts(t *testing.T) {
+	sink, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	for _, receipts := range []bool{false, true} {
+		server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		go func() { _ = answerDatagrams(server, "b", receipts) }()
+		client, err := net.Dial("udp4", server.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		// The answer to the second datagram shows that the first one was handled.
+		for _, text := range []string{"flow t 1 " + sink.LocalAddr().String(), "flow t 2"} {
+			if _, err := client.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		buffer := make([]byte, 200)
+		if n, err := client.Read(buffer); err != nil || string(buffer[:n]) != "flow t 2 b" {
+			t.Errorf("%q, %v", buffer[:n], err)
+		}
+		_ = sink.SetReadDeadline(time.Now().Add(map[bool]time.Duration{false: 100 * time.Millisecond, true: 5 * time.Second}[receipts]))
+		n, from, err := sink.ReadFrom(buffer)
+		if (err == nil) != receipts || receipts && (string(buffer[:n]) != "flow t 1 b" || from.String() == server.LocalAddr().String()) {
+			t.Errorf("receipts %t: %q from %v, %v", receipts, buffer[:n], from, err)
+		}
 	}
 }

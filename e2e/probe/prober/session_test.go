@@ -21,10 +21,10 @@ func runSession(t *testing.T, stdin io.Reader, args ...string) (code int, stdout
 
 func TestSessionRunsOneCommandAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		input := `{"args":["probe"],"input":"{\"version\":4,\"cells\":0,\"nonce\":\"n\"}\n"}
+		input := `{"args":["probe"],"input":"{\"version\":5,\"cells\":0,\"nonce\":\"n\"}\n"}
 {"args":["probe"],"input":"nonsense"}
 {"args":["serve"]}
-{"args":["probe"],"input":"{\"version\":4,\"cells\":0,\"nonce\":\"n\"}\n"}
+{"args":["probe"],"input":"{\"version\":5,\"cells\":0,\"nonce\":\"n\"}\n"}
 `
 		// The end of stdin would cancel the commands, so it stays open until the session ends.
 		reader, writer := io.Pipe()
@@ -39,7 +39,7 @@ func TestSessionRunsOneCommandAfterTheOther(t *testing.T) {
 			t.Errorf("the session was idle for %s", idle)
 		}
 		const answered = `{"sessionBegun":{}}
-{"hello":{"version":4,"nonce":"n"}}
+{"hello":{"version":5,"nonce":"n"}}
 {"done":{"count":0}}
 {"sessionEnded":{"code":0}}
 `
@@ -62,7 +62,7 @@ func TestSessionEndsWithItsClient(t *testing.T) {
 		reader, writer := io.Pipe()
 		began := time.Now()
 		go func() {
-			_, _ = io.WriteString(writer, `{"args":["probe"],"input":`+strconv.Quote(`{"version":4,"cells":1}`+"\n"+fmt.Sprintf(instant, 0)+"\n")+"}\n")
+			_, _ = io.WriteString(writer, `{"args":["probe"],"input":`+strconv.Quote(`{"version":5,"cells":1}`+"\n"+fmt.Sprintf(instant, 0)+"\n")+"}\n")
 			time.Sleep(time.Minute)
 			writer.Close()
 		}()
@@ -82,7 +82,7 @@ func TestSessionEndsWithItsClient(t *testing.T) {
 // Cells of a batch are probed at the same time, up to the concurrency, and a cell's connections keep its interval.
 func TestBatchIsConcurrentAndKeepsIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		input := `{"version":4,"cells":6,"concurrency":3}` + "\n"
+		input := `{"version":5,"cells":6,"concurrency":3}` + "\n"
 		for i := range 6 {
 			input += fmt.Sprintf(instant, i) + "\n"
 		}

@@ -14,13 +14,15 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
 
 // Version increases with every change that makes clients and probers of different versions incompatible.
-const Version = 4
+const Version = 5
 
 // DefaultConcurrency is how many cells a prober probes at once if the client does not say.
 const DefaultConcurrency = 64
@@ -167,16 +169,77 @@ func (c Cell) Check() error {
 	return nil
 }
 
-// Flow is the input of `prober flow`. A request starts every 1/PerSecond seconds, whether or not earlier requests have ended.
-// If Keep is set they share one connection, so each waits for the one before.
+// Flow is the input of `prober flow`. A request starts every 1/PerSecond seconds, whether or not earlier requests have ended;
+// only those of a kept connection wait for the one before.
 type Flow struct {
-	Version   int  `json:"version"`
-	Cell      Cell `json:"cell"` // its ID, Min, Max, Until and Interval are not used
-	PerSecond int  `json:"perSecond"`
-	// Keep sends all requests over one connection to the sample app. After a failure the next request opens another.
-	Keep bool `json:"keep,omitempty"`
+	Version   int      `json:"version"`
+	Cell      Cell     `json:"cell"` // its ID, Min, Max, Until and Interval are not used
+	PerSecond int      `json:"perSecond"`
+	Kind      FlowKind `json:"kind,omitempty"`
 	// Duration ends a flow that the client does not stop; at most MaxFlow.
 	Duration time.Duration `json:"durationNs"`
+}
+
+// FlowKind is what the requests of a flow have in common; see package reach. All requests of a kept connection, and all
+// datagrams of a flow, go out from one source port. A flow of datagrams sends on whatever comes back; they have the format of
+// Datagram.
+type FlowKind = reach.FlowKind
+
+// CheckFlow returns why a flow of a kind cannot send requests of a form, or "".
+func CheckFlow(kind FlowKind, form Form) string {
+	switch {
+	case !slices.Contains(reach.FlowKinds(), kind):
+		return fmt.Sprintf("unknown kind of flow %q", kind)
+	case kind == reach.FlowKept && form != AppHTTP:
+		return "only the sample app's TCP connections can be kept"
+	case kind != reach.FlowNew && kind != reach.FlowKept && form != AppUDP:
+		return fmt.Sprintf("a flow of kind %s sends datagrams to the sample app only", kind)
+	}
+	return ""
+}
+
+// Datagram is a datagram of a flow, and its answer: "flow TOKEN NUMBER", and in the answer the backend's name, or in the
+// request the address that a receipt goes to.
+type Datagram struct {
+	// Token is the flow's own, Number counts its datagrams from 0.
+	Token  string
+	Number int
+	// Name is the backend's name; empty in a request. Receipt is where the backend reports a request to; the zero value: it
+	// answers it.
+	Name    string
+	Receipt netip.AddrPort
+}
+
+// datagramPrefix begins each Datagram, and no request of the sample app.
+const datagramPrefix = "flow "
+
+// String returns the datagram as it is sent.
+func (d Datagram) String() string {
+	last := d.Name
+	if d.Receipt.IsValid() {
+		last = d.Receipt.String()
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%s%s %d %s", datagramPrefix, d.Token, d.Number, last), " ")
+}
+
+// ParseDatagram parses a datagram; ok is false for any other text.
+func ParseDatagram(text string) (d Datagram, ok bool) {
+	rest, ok := strings.CutPrefix(text, datagramPrefix)
+	words := strings.Fields(rest)
+	if !ok || len(words) < 2 || len(words) > 3 {
+		return Datagram{}, false
+	}
+	number, err := strconv.Atoi(words[1])
+	if err != nil {
+		return Datagram{}, false
+	}
+	d = Datagram{Token: words[0], Number: number}
+	if len(words) == 3 {
+		if d.Receipt, err = netip.ParseAddrPort(words[2]); err != nil {
+			d.Name = words[2]
+		}
+	}
+	return d, true
 }
 
 // Line is one line of a prober's output. Exactly one of its fields is set.

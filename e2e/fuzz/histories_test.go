@@ -1,0 +1,142 @@
+package fuzz
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+func testHistories(seed uint64, dual bool, count int) ([]History, Plan) {
+	plan := Generate(seed, testScene(dual), 0)
+	plan.Pods = gated(plan.Pods)
+	return Histories(seed, testScene(dual), plan.Pods, 0, count, 10), plan
+}
+
+func TestSameSeedSameHistory(t *testing.T) {
+	a, plan := testHistories(7, true, 20)
+	b, _ := testHistories(7, true, 20)
+	if !reflect.DeepEqual(a, b) {
+		t.Error("the same seed made two sets of histories")
+	}
+	if one := Histories(7, testScene(true), plan.Pods, 13, 1, 10)[0]; !reflect.DeepEqual(one, a[13]) {
+		t.Error("a history depends on those before it")
+	}
+	if other, _ := testHistories(8, true, 20); reflect.DeepEqual(a, other) {
+		t.Error("another seed made the same histories")
+	}
+}
+
+// TestHistoriesAreValid plays many histories on the model: every kind of operation occurs, and each Service stays valid.
+func TestHistoriesAreValid(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(30) {
+		histories, plan := testHistories(seed, seed%2 == 0, 10)
+		for _, h := range histories {
+			if len(h.Operations) != 10 {
+				t.Errorf("seed %d, %s: %d operations", seed, h.Name, len(h.Operations))
+			}
+			state := h.Start
+			m := newModel(plan, seed%2 == 0)
+			for _, o := range h.Operations {
+				seen[o.Kind]++
+				for _, next := range o.states(state) {
+					for _, c := range next.Cases {
+						if problem := invalidNow(c); problem != "" {
+							t.Fatalf("seed %d, %s, %s: %s: %s: %+v", seed, h.Name, o, c.Name(), problem, c.Service.Spec)
+						}
+					}
+					if _, err := m.move(t.Context(), next); err != nil {
+						t.Fatal(err)
+					}
+					state = next
+				}
+			}
+		}
+	}
+	for name := range kinds() {
+		if seen[name] < 3 {
+			t.Errorf("of 3000 operations %d are %s", seen[name], name)
+		}
+	}
+}
+
+// invalidNow is invalid for a Service that operations have changed: it may lack its selector, and have external IPs.
+func invalidNow(c Case) string {
+	spec := &c.Service.Spec
+	if len(spec.ExternalIPs) > 0 {
+		spec = spec.DeepCopy()
+		spec.ExternalTrafficPolicy = ""
+		c.Service.Spec = *spec
+	}
+	if problem := invalid(c); problem != "neither selector nor slices, or both" || c.Manual != nil {
+		return problem
+	}
+	return ""
+}
+
+func TestLastBackend(t *testing.T) {
+	at := time.Unix(100, 0)
+	record := []reach.Observation{{Outcome: reach.Reached, Backend: "a", At: at}, {Outcome: reach.Reached, Backend: "b", At: at.Add(time.Second)},
+		{Outcome: reach.TimedOut, At: at.Add(2 * time.Second), Latency: 10 * time.Second}}
+	for after, want := range map[time.Duration]string{time.Second / 2: "a", 3 * time.Second: "b", time.Minute: ""} {
+		if got := lastBackend(record, at.Add(after)); got != want {
+			t.Errorf("after %s: %q, want %q", after, got, want)
+		}
+	}
+}
+
+func TestMinimal(t *testing.T) {
+	tries := 0
+	got := minimal([]int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, func(list []int) bool {
+		tries++
+		return slices.Contains(list, 3) && slices.Contains(list, 8)
+	})
+	if !slices.Equal(got, []int{3, 8}) || tries > 60 {
+		t.Errorf("%v after %d tries", got, tries)
+	}
+	if got := minimal([]int{1}, func([]int) bool { return true }); len(got) != 0 {
+		t.Errorf("%v, nothing is needed", got)
+	}
+}
+
+// TestHistoryShrinks plants a fault that needs two operations on one Service, and sees everything else go.
+func TestHistoryShrinks(t *testing.T) {
+	s, _ := on(t, 1, nil)
+	histories, plan := testHistories(5, false, 12)
+	m := newModel(plan, false)
+	s.sandbox, s.plan, s.Shrinks = m, plan, 3
+	s.observer.engine.Snapshot = m.snapshot
+	fault := func(w world.World, r probe.Request, p *reach.Prediction) {
+		service, _ := w.Service(r.Target.Service)
+		if r.Target.Kind == reach.ClusterIP && service.Spec.SessionAffinity == "ClientIP" && len(service.Spec.Ports) > 2 && service.Name == "s000" {
+			p.Outcomes = []reach.Outcome{reach.WrongAnswer}
+		}
+	}
+	s.observer.engine.Prober = &obedient{model: m, bent: fault}
+	base := histories[0]
+	base.Flows = false
+	base.Start.Cases[0].Service.Spec.SessionAffinity = ""
+	base.Operations = append([]Operation{{Kind: "affinity", Service: "s000", Value: "ClientIP"}, {Kind: "pod-leaves", Pod: "b03"}, {Kind: "external-ips", Service: "s000", Value: "192.0.2.7"}},
+		Operation{Kind: "port-added", Service: "s000", Value: "5001"}, Operation{Kind: "pod-joins", Pod: "b03"}, Operation{Kind: "port-added", Service: "s000", Value: "5002"})
+	v := s.history(t.Context(), 0, base)
+	if v.Result != reach.Fail || len(s.outcome.Disagreements) == 0 {
+		t.Fatalf("%s with %d disagreements", v.Result, len(s.outcome.Disagreements))
+	}
+	d := s.outcome.Disagreements[0]
+	var kept []string
+	for _, o := range d.History.Operations {
+		kept = append(kept, o.Kind)
+	}
+	if !slices.Equal(kept, []string{"affinity", "port-added"}) || len(d.History.Start.Cases) != 1 || d.Repeated != repeats || !d.Reproduced {
+		t.Errorf("the smallest has %v on %d Services, seen in %d of %d", kept, len(d.History.Start.Cases), d.Repeated, d.Tries)
+	}
+	if len(d.Commands) != 2 || !strings.Contains(d.YAML, "kind: Service") {
+		t.Errorf("commands %v for %s", d.Commands, d.YAML)
+	}
+}

@@ -1,0 +1,409 @@
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/svclab/svclab/e2e/oracle"
+	"github.com/svclab/svclab/e2e/probe"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/wait"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+const (
+	// affectedCells and bystanderCells are how many cells are probed after an operation, of the Services that it touches and of
+	// the others.
+	affectedCells, bystanderCells = 40, 15
+	// flowTimeout is how long a request of a flow may take. It must be long enough for a busy machine.
+	flowTimeout = 5 * time.Second
+	// calm is how long a flow is observed at least once a change is in force.
+	calm = 1500 * time.Millisecond
+	// pausedFor is how long kube-proxy is stopped after a change, or its syncs fail.
+	pausedFor = 2500 * time.Millisecond
+)
+
+// standing is a flow that runs.
+type standing interface {
+	Observed() []reach.Observation
+	Stop() (probe.FlowReport, error)
+}
+
+// moment is an operation that was done, and what came of it. The first one of a history is its start.
+type moment struct {
+	operation Operation
+	commands  []string
+	change    oracle.Change
+	period    reach.Period
+	verdict   reach.Step
+	cells     []reach.CellVerdict // those that are not as predicted
+	all       reach.Table         // all that were probed
+}
+
+// played is a history that was played.
+type played struct {
+	history History
+	moments []moment
+	flows   []reach.FlowVerdict // by flow, then by moment
+	flowsOf []reach.Flow
+	records [][]reach.Observation // by flow
+}
+
+// play plays a history and judges it. The error says why it ended early; what was seen until then is returned with it.
+func (s *session) play(ctx context.Context, h History) (p played, err error) {
+	p.history = h
+	var running []standing
+	defer func() {
+		p.stop(running)
+		p.judge(s.disturbed)
+	}()
+	state := h.Start
+	if err := s.begin(ctx, &p); err != nil {
+		return p, err
+	}
+	if h.Flows {
+		if running, err = s.flows(ctx, &p); err != nil {
+			return p, err
+		}
+	}
+	for _, o := range h.Operations {
+		through := o.states(state)
+		if len(through) == 0 { // shrinking has removed what it needs
+			continue
+		}
+		m, err := s.operate(ctx, &p, o, state, through)
+		state = through[len(through)-1]
+		p.moments = append(p.moments, m)
+		if err != nil {
+			return p, fmt.Errorf("%s: %w", o, err)
+		}
+		s.count(func(out *Outcome) { out.Operations++ })
+		s.say("%s: %d of %d, %s: %s after %s", h.Name, len(p.moments)-1, len(h.Operations), o, m.verdict.Result, round(m.verdict.Elapsed))
+	}
+	return p, nil
+}
+
+// begin makes the start of a history and probes it.
+func (s *session) begin(ctx context.Context, p *played) error {
+	s.turn.RLock()
+	defer s.turn.RUnlock()
+	began := time.Now()
+	m := moment{operation: Operation{Kind: "start"}, verdict: reach.Step{Name: "start", Result: reach.Pass, Lines: []string{mixture(p.history.Start.Cases)}}}
+	unsettled, err := s.sandbox.apply(ctx, p.history.Start.Cases, func(pod string) bool { return !p.history.Start.Pods[pod].Apart })
+	if err == nil {
+		m.unsettled(unsettled)
+		names := map[string]bool{}
+		for _, c := range p.history.Start.Cases {
+			names[c.Name()] = true
+		}
+		err = s.look(ctx, p.history, 0, names, &m)
+	}
+	m.period.Began, m.verdict.Elapsed = began, time.Since(began)
+	p.moments = append(p.moments, m)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return nil
+}
+
+func (m *moment) unsettled(why string) {
+	if why != "" {
+		m.verdict.Result, m.verdict.Why = reach.Inconclusive, why
+	}
+}
+
+// operate does one operation, waits until the objects agree, and probes what it touches and some of the others.
+func (s *session) operate(ctx context.Context, p *played, o Operation, from State, through []State) (m moment, err error) {
+	if o.Exclusive() {
+		s.turn.Lock()
+		defer s.turn.Unlock()
+	} else {
+		s.turn.RLock()
+		defer s.turn.RUnlock()
+	}
+	before := p.moments[len(p.moments)-1].change.After
+	m = moment{operation: o, verdict: reach.Step{Name: o.String(), Result: reach.Pass}, change: oracle.Change{Before: before, After: before, Touched: map[string]bool{}}}
+	m.period.Began = time.Now()
+	defer func() { m.verdict.Elapsed = time.Since(m.period.Began) }()
+	names := map[string]bool{}
+	for _, pair := range pairwise(from, through) {
+		maps.Copy(names, touched(pair[0], pair[1], s.plan.Pods))
+	}
+	for name := range names {
+		m.change.Touched[s.sandboxName+"/"+name] = true
+	}
+	m.change.Passing = passing(before, from, through, s.sandboxName)
+	d := disturbance{Operation: o, began: m.period.Began}
+	err = s.disturb(ctx, o, func(ctx context.Context) error {
+		if o.Exclusive() && o.Inner == nil {
+			return nil
+		}
+		for _, to := range through {
+			commands, err := s.sandbox.move(ctx, to)
+			m.commands = append(m.commands, commands...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return m, err
+	}
+	unsettled, err := s.sandbox.settle(ctx)
+	if err != nil {
+		return m, err
+	}
+	m.unsettled(unsettled)
+	if err := s.look(ctx, p.history, len(p.moments), names, &m); err != nil {
+		return m, err
+	}
+	if d.ended = m.period.InForce; o.Exclusive() {
+		s.disturbed.add(d)
+	}
+	if p.history.Flows {
+		return m, wait.Sleep(ctx, time.Until(m.period.InForce.Add(calm)))
+	}
+	return m, nil
+}
+
+func pairwise(from State, through []State) (pairs [][2]State) {
+	for _, to := range through {
+		pairs = append(pairs, [2]State{from, to})
+		from = to
+	}
+	return pairs
+}
+
+// passing are the worlds between the first and the last state, as far as they matter to traffic: without a Service that is
+// deleted, without the endpoints of one that has none for a while.
+func passing(before *oracle.Oracle, from State, through []State, namespace string) []*oracle.Oracle {
+	var list []*oracle.Oracle
+	for _, s := range through[:len(through)-1] {
+		gone, empty := map[string]bool{}, map[string]bool{}
+		pods := map[string]bool{}
+		for _, c := range from.Cases {
+			name := namespace + "/" + c.Name()
+			switch at := s.find(c.Name()); {
+			case at < 0:
+				gone[name] = true
+			case selects(generator{}, from, c) && !selects(generator{}, s, s.Cases[at]):
+				empty[name] = true
+			}
+		}
+		for pod, state := range s.Pods {
+			if state.Unready && !from.Pods[pod].Unready {
+				pods[pod] = true
+			}
+		}
+		if len(gone) > 0 { // proxies may see a Service again before its endpoints
+			list = append(list, before.Without(gone, nil, nil))
+		}
+		maps.Copy(empty, gone)
+		list = append(list, before.Without(nil, empty, pods))
+	}
+	return list
+}
+
+// look probes the cells of some Services, and a few of the others.
+func (s *session) look(ctx context.Context, h History, turn int, names map[string]bool, m *moment) error {
+	w, err := s.sandbox.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var (
+		r            = rand.New(rand.NewPCG(h.Seed, uint64(turn)))
+		near, others []pair
+		list         []pair
+	)
+	for i := range w.Services {
+		all := pairs(w, s.vantages, world.Name(&w.Services[i]))
+		if names[w.Services[i].Name] {
+			near = append(near, all...)
+			if !h.Flows {
+				list = append(list, sample(r, all, s.Cells)...)
+			}
+		} else {
+			others = append(others, all...)
+		}
+	}
+	most := s.Cells * len(names)
+	if h.Flows {
+		most = affectedCells
+		list = slices.Concat(sample(r, near, most), sample(r, others, bystanderCells))
+	}
+	seen := observation{}
+	seen.judged = time.Now()
+	if len(list) > 0 {
+		if seen, err = s.observer.observe(ctx, list, s.Convergence); err != nil {
+			return err
+		}
+		w = seen.world
+	}
+	m.change.After = oracle.New(w)
+	m.period.InForce = seen.judged.Add(oracle.CleanupPeriod)
+	m.all = tableOf("", seen.cells)
+	if m.all.Behind = seen.behind; len(list) > 0 {
+		m.verdict.Result = reach.Worse(m.verdict.Result, m.all.Result())
+	}
+	m.verdict.Lines = append(append(m.verdict.Lines, probedLines(seen.cells, len(near)+len(others), most)...), seen.lines...)
+	if m.verdict.Result != reach.Pass && m.verdict.Why == "" {
+		m.verdict.Tables, m.verdict.Why = troubled(seen.cells), firstOf(seen.cells)
+	}
+	for _, c := range seen.cells {
+		if c.Result == reach.Fail {
+			m.cells = append(m.cells, c)
+		}
+	}
+	s.count(func(out *Outcome) {
+		out.Services += len(names)
+		out.Possible += len(near) + len(others)
+		out.Probed += len(list)
+		for _, c := range seen.cells {
+			out.Rules[c.Oracle.Rule]++
+		}
+	})
+	return nil
+}
+
+// probedLines say how many cells were probed of those that there are.
+func probedLines(cells []reach.CellVerdict, possible, most int) []string {
+	probes, unprobed := 0, 0
+	for _, c := range cells {
+		if probes += len(c.Cell.Observations); c.Result == reach.Skipped {
+			unprobed++
+		}
+	}
+	lines := []string{fmt.Sprintf("%d of %d cells probed, the others left out by chance (at most %d of those affected), %d probes in the judged pass", len(cells), possible, most, probes)}
+	if unprobed > 0 {
+		lines = append(lines, fmt.Sprintf("%d cells could not be probed", unprobed))
+	}
+	return lines
+}
+
+// Rates of flows, in requests a second.
+const (
+	newRate, keptRate, datagramRate = 4, 5, 10
+)
+
+// flows starts the standing flows of a history: new connections to the first Service from a pod on each node, by which the last
+// node to follow is known; one TCP connection and three kinds of datagrams from anywhere; new connections to another Service.
+func (s *session) flows(ctx context.Context, p *played) (running []standing, err error) {
+	var (
+		r        = rand.New(rand.NewPCG(p.history.Seed, 1<<20))
+		now      = p.moments[0].change.After
+		first    = s.sandboxName + "/" + serviceName(0)
+		w        = now.World()
+		wants    = func(v reach.Vantage, t reach.Target) bool { return now.Predict(v, t).Wants() }
+		eligible = func(service string, protocol reach.Protocol, kinds ...reach.TargetKind) (list []pair) {
+			for _, pair := range pairs(w, s.vantages, service) {
+				t := pair.target
+				if pair.vantage.Kind != reach.Host && pair.vantage.Unusable == "" && !t.Undeclared && t.Protocol == protocol && slices.Contains(kinds, t.Kind) && wants(pair.vantage, t) {
+					list = append(list, pair)
+				}
+			}
+			return list
+		}
+		virtual = []reach.TargetKind{reach.ClusterIP, reach.NodePort, reach.LoadBalancer, reach.ExternalIP}
+		start   = func(kind reach.FlowKind, rate int, list []pair) {
+			if len(list) == 0 || err != nil {
+				return
+			}
+			chosen := list[r.IntN(len(list))]
+			flow := reach.Flow{Vantage: chosen.vantage, Target: chosen.target, Kind: kind}
+			var f standing
+			if f, err = s.start(ctx, flow, rate); err == nil {
+				running, p.flowsOf = append(running, f), append(p.flowsOf, flow)
+			}
+		}
+	)
+	for _, v := range s.vantages {
+		if v.Kind == reach.Pod {
+			start(reach.FlowNew, newRate, slices.DeleteFunc(eligible(first, reach.TCP, reach.ClusterIP), func(p pair) bool { return p.vantage.Name != v.Name }))
+		}
+	}
+	start(reach.FlowKept, keptRate, eligible(first, reach.TCP, virtual...))
+	for _, kind := range []reach.FlowKind{reach.FlowConnected, reach.FlowUnconnected, reach.FlowOneWay} {
+		start(kind, datagramRate, eligible(first, reach.UDP, virtual...))
+	}
+	for _, c := range p.history.Start.Cases[1:] {
+		if list := eligible(s.sandboxName+"/"+c.Name(), reach.TCP, virtual...); len(list) > 0 {
+			start(reach.FlowNew, newRate, list)
+			break
+		}
+	}
+	return running, err
+}
+
+// stop ends the flows and takes their records. What was wrong with a flow itself makes it inconclusive, not the cluster.
+func (p *played) stop(running []standing) {
+	end := time.Now()
+	for i := range p.moments {
+		if i > 0 {
+			p.moments[i-1].period.Ended = p.moments[i].period.Began
+		}
+		p.moments[i].period.Ended = end
+	}
+	for i, f := range running {
+		_, err := f.Stop()
+		record := f.Observed()
+		if err != nil {
+			record = append(record, reach.Observation{Outcome: reach.ProbeFailed, At: end.Add(-time.Millisecond), Detail: fmt.Sprintf("%s: %v", p.flowsOf[i].Name(), err)})
+		}
+		p.records = append(p.records, record)
+	}
+}
+
+// judge judges the record of each flow during each operation.
+func (p *played) judge(others *disturbances) {
+	for i, record := range p.records {
+		for k := 1; k < len(p.moments); k++ {
+			m := &p.moments[k]
+			if m.change.After == nil || m.period.InForce.IsZero() {
+				continue // it was not finished
+			}
+			change := m.change
+			others.during(m.period, &change)
+			backend := lastBackend(record, m.period.Began)
+			p.flows = append(p.flows, reach.JudgeFlow(p.flowsOf[i], backend, change.Fate(p.flowsOf[i], backend), m.period, record))
+			v := &p.flows[len(p.flows)-1]
+			if m.verdict.Result = reach.Worse(m.verdict.Result, v.Result); v.Result != reach.Pass {
+				m.verdict.Lines = append(m.verdict.Lines, v.Flow.Name()+": "+v.Why)
+				if m.verdict.Why == "" {
+					m.verdict.Why = v.Flow.Name() + ": " + v.Why
+				}
+			}
+		}
+	}
+}
+
+// lastBackend is who answered a flow's last request that ended before a time; empty: no backend.
+func lastBackend(record []reach.Observation, before time.Time) (backend string) {
+	for _, o := range record {
+		if o.At.Add(o.Latency).After(before) || o.Outcome == reach.ProbeFailed {
+			continue
+		}
+		backend = o.Backend
+		if o.Outcome != reach.Reached {
+			backend = ""
+		}
+	}
+	return backend
+}
+
+// start starts one flow.
+func (s *session) start(ctx context.Context, f reach.Flow, rate int) (standing, error) {
+	if s.starter == nil {
+		return nil, errors.New("this prober runs no flows")
+	}
+	flow, err := s.starter(context.WithoutCancel(ctx), probe.FlowRequest{Vantage: f.Vantage, Target: f.Target, PerSecond: rate, Kind: f.Kind, Timeout: flowTimeout, Duration: time.Hour})
+	if err != nil {
+		return nil, fmt.Errorf("start a flow: %w", err)
+	}
+	return flow, nil
+}

@@ -1,0 +1,192 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// overTime is a case of the oracle over time: a change to the fixture, with demo/web on TCP and UDP, and what may happen to a
+// flow that a answered before.
+type overTime struct {
+	name    string
+	before  func(f *fixture) // the fixture is changed before the start, too
+	change  func(f *fixture)
+	passing func(o *Oracle) []*Oracle
+	edit    func(c *Change)
+	from    string
+	to      string
+	kind    reach.FlowKind
+	backend string // who answered before; "-": no backend
+	// want is the kind of fate, then the backends that must answer or the outcomes, and rule the rule.
+	want string
+	then string
+	rule string
+}
+
+// withUDP has demo/web serve 53/UDP too, at node port 30053, from 5353 of the pods.
+func withUDP() *fixture {
+	f := newFixture()
+	f.web().Spec.Ports = append(f.web().Spec.Ports, corev1.ServicePort{Name: "dns", Port: 53, TargetPort: intstr.FromInt32(5353), NodePort: 30053, Protocol: corev1.ProtocolUDP})
+	for i := range f.Pods {
+		c := &f.Pods[i].Spec.Containers[0]
+		c.Ports = append(c.Ports, corev1.ContainerPort{ContainerPort: 5353, Protocol: corev1.ProtocolUDP}, corev1.ContainerPort{ContainerPort: 5354, Protocol: corev1.ProtocolUDP})
+	}
+	for i := range f.Slices {
+		f.Slices[i].Ports = append(f.Slices[i].Ports, discoveryv1.EndpointPort{Name: ptr("dns"), Port: ptr(int32(5353)), Protocol: ptr(corev1.ProtocolUDP)})
+	}
+	return f
+}
+
+func (f *fixture) drop(pods ...string) {
+	for i := range f.Slices {
+		f.Slices[i].Endpoints = slices.DeleteFunc(f.Slices[i].Endpoints, func(e discoveryv1.Endpoint) bool {
+			return e.TargetRef != nil && slices.Contains(pods, e.TargetRef.Name)
+		})
+	}
+}
+
+func (f *fixture) vanish(pods ...string) {
+	f.drop(pods...)
+	f.Pods = slices.DeleteFunc(f.Pods, func(p corev1.Pod) bool { return slices.Contains(pods, p.Name) })
+}
+
+func overTimes() []overTime {
+	const udp, tcp = webIP + ":53/UDP", webIP + ":80"
+	return []overTime{
+		{name: "nothing", change: func(*fixture) {}, from: "pod/one", to: tcp, want: "must not notice", then: "a b", rule: ruleOverBystander},
+		{name: "rules written again", change: func(f *fixture) { f.web().Labels = map[string]string{"x": "y"} }, edit: func(c *Change) { c.Touched = map[string]bool{"demo/web": true} },
+			from: "pod/one", to: tcp, want: "must not notice", then: "a b", rule: ruleOverRewritten},
+		{name: "an endpoint leaves: new connections", change: func(f *fixture) { f.drop("a") }, from: "pod/one", to: tcp, want: "may move", then: "b", rule: ruleOverNew},
+		{name: "the other endpoint", change: func(f *fixture) { f.drop("b") }, from: "pod/one", to: tcp, backend: "a", want: "may move", then: "a", rule: ruleOverNew},
+		{name: "no endpoint is left: new connections", change: func(f *fixture) { f.drop("a", "b") }, from: "pod/one", to: tcp, want: "must end", then: "Refused TimedOut", rule: ruleOverNew},
+		{name: "affinity keeps", before: func(f *fixture) { f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }, change: func(f *fixture) { f.pod("c", "two", 13); f.Slices = append(f.Slices, f.slicesNamed("web", "c")...) },
+			from: "pod/one", to: tcp, want: "keeps its backend", then: "a", rule: ruleOverAffinity},
+		{name: "affinity to one that leaves", before: func(f *fixture) { f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }, change: func(f *fixture) { f.drop("a") },
+			from: "pod/one", to: tcp, want: "may move", then: "b", rule: ruleOverNew},
+		{name: "TCP: the endpoint leaves", change: func(f *fixture) { f.drop("a") }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP},
+		{name: "TCP: the Service is deleted", change: func(f *fixture) { f.Services, f.Slices = nil, nil }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP},
+		{name: "TCP: the pod is gone", change: func(f *fixture) { f.vanish("a") }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "must move", then: "b", rule: ruleOverGone},
+		{name: "TCP: all pods are gone", change: func(f *fixture) { f.vanish("a", "b") }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "must end", then: "Refused TimedOut", rule: ruleOverGone},
+		{name: "TCP: forgotten", change: func(*fixture) {}, edit: func(c *Change) { c.Cut = true }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverCut},
+		{name: "UDP: policies change", change: func(f *fixture) { f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP: terminating, serving", change: func(f *fixture) { f.terminating("a") }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP: not ready", change: func(f *fixture) { f.unready("a") }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "must move", then: "b", rule: ruleOverUDPStale},
+		{name: "UDP: leaves", change: func(f *fixture) { f.drop("a") }, from: "outside", to: two + ":30053/UDP", kind: reach.FlowUnconnected, want: "must move", then: "b", rule: ruleOverUDPStale},
+		{name: "UDP: another target port", change: func(f *fixture) { f.Slices[0].Ports[1].Port = ptr(int32(5354)) }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPStale},
+		{name: "UDP: no endpoint serves", change: func(f *fixture) { f.unready("a", "b") }, from: "pod/two", to: udp, kind: reach.FlowOneWay, want: "must end", then: "Refused TimedOut", rule: ruleOverUDPEnds},
+		{name: "UDP: no endpoint serves a node port", change: func(f *fixture) { f.unready("a", "b") }, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept},
+		{name: "UDP: no endpoint of a node port is there", change: func(f *fixture) { f.vanish("a", "b") }, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "must end", then: "TimedOut Refused Unreachable", rule: ruleOverUDPNone},
+		{name: "UDP: the Service is deleted", change: func(f *fixture) { f.Services, f.Slices = nil, nil }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept},
+		{name: "UDP: the Service is recreated", change: func(*fixture) {}, passing: func(o *Oracle) []*Oracle { return []*Oracle{o.Without(nil, map[string]bool{"demo/web": true}, nil)} },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPPassing},
+		{name: "UDP: ready, not ready, ready", change: func(*fixture) {}, passing: func(o *Oracle) []*Oracle { return []*Oracle{o.Without(nil, nil, map[string]bool{"a": true})} },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPPassing},
+		{name: "UDP: nobody answered", before: func(f *fixture) { f.unready("a", "b") }, change: func(f *fixture) {
+			f.each("a", func(e *discoveryv1.Endpoint) { e.Conditions = discoveryv1.EndpointConditions{} })
+		},
+			from: "pod/two", to: udp, kind: reach.FlowConnected, backend: "-", want: "must move", then: "a", rule: ruleOverNew},
+		{name: "UDP: source ranges", change: func(f *fixture) { f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"} }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowConnected,
+			want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP without answers: source ranges", change: func(f *fixture) { f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"} }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowOneWay,
+			want: "must end", then: "TimedOut", rule: ruleOverOneWayRanges},
+		{name: "another node announces", change: func(f *fixture) { f.announce("two") }, from: "outside", to: lbIP + ":80", kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverFailover},
+		{name: "speakers restarted", change: func(*fixture) {}, edit: func(c *Change) { c.Announcing = true }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverFailover},
+	}
+}
+
+func TestOverTime(t *testing.T) {
+	covered := map[string]bool{}
+	for _, mode := range []string{world.ModeNFTables, world.ModeIPTables} {
+		for _, tc := range overTimes() {
+			covered[tc.rule] = true
+			t.Run(mode+" "+tc.name, func(t *testing.T) {
+				before, after := withUDP(), withUDP()
+				for _, f := range []*fixture{before, after} {
+					if f.Facts.ProxyMode = mode; tc.before != nil {
+						tc.before(f)
+					}
+				}
+				tc.change(after)
+				c := Change{Before: New(before.World), After: New(after.World)}
+				if tc.passing != nil {
+					c.Passing = tc.passing(c.Before)
+				}
+				if tc.edit != nil {
+					tc.edit(&c)
+				}
+				backend := map[string]string{"": "a", "-": ""}[tc.backend]
+				if tc.backend != "" && tc.backend != "-" {
+					backend = tc.backend
+				}
+				target := at(tc.to)
+				target.Service = "demo/web"
+				if strings.Contains(tc.to, lbIP) {
+					target.Kind = reach.LoadBalancer
+				}
+				if strings.Contains(tc.to, ":30053") {
+					target.Kind = reach.NodePort
+				}
+				fate := c.Fate(reach.Flow{Vantage: vantage(tc.from), Target: target, Kind: tc.kind}, backend)
+				then := strings.Join(fate.Then.Backends, " ")
+				if !fate.Then.Allows(reach.Reached) {
+					then = strings.Trim(fmt.Sprint(fate.Then.Outcomes), "[]")
+				}
+				if string(fate.Kind) != tc.want || then != tc.then || fate.Rule != tc.rule || fate.Doc == "" || fate.Reason == "" {
+					t.Errorf("it %s: %s, by %s: %s", fate.Kind, then, fate.Rule, fate.Reason)
+				}
+				if lossless := fate.Kind == reach.Unnoticed || fate.Kind == reach.Keeps; lossless && fate.Meanwhile.Allows(reach.TimedOut) || fate.Tolerated > 0 && mode == world.ModeIPTables {
+					t.Errorf("it %s, and meanwhile %v is allowed, %d tolerated", fate.Kind, fate.Meanwhile.Outcomes, fate.Tolerated)
+				}
+			})
+		}
+	}
+	for _, r := range RulesOverTime() {
+		if !covered[r.ID] {
+			t.Errorf("rule %s has no case", r.ID)
+		}
+		if !strings.HasSuffix(r.Statement, ".") || !strings.HasPrefix(r.Doc, "https://") {
+			t.Errorf("rule %s: statement %q, document %q", r.ID, r.Statement, r.Doc)
+		}
+	}
+}
+
+// BenchmarkOverTime is 10,000 operations over 100 Services, each with a flow: it must take less than a second.
+func BenchmarkOverTime(b *testing.B) {
+	f := newFixture()
+	for i := range 100 {
+		s := webService()
+		s.Name, s.Spec.ClusterIP = fmt.Sprintf("s%d", i), fmt.Sprintf("10.96.1.%d", i)
+		s.Spec.ClusterIPs, s.Spec.Ports[0].NodePort, s.Status.LoadBalancer.Ingress = []string{s.Spec.ClusterIP}, int32(31000+i), nil
+		s.Spec.Type = corev1.ServiceTypeNodePort
+		f.Services = append(f.Services, s)
+		f.Slices = append(f.Slices, f.slicesNamed(s.Name, "a", "b")...)
+	}
+	client := vantage("pod/one")
+	for b.Loop() {
+		before := New(f.World)
+		for i := range 10_000 {
+			w := f.World
+			w.Slices = slices.Clone(w.Slices)
+			k := i % 100
+			w.Slices[2+k].Endpoints = w.Slices[2+k].Endpoints[:1+i/100%2]
+			after := New(w)
+			name := fmt.Sprintf("s%d", k)
+			target := reach.Target{Kind: reach.ClusterIP, Service: "demo/" + name, Host: fmt.Sprintf("10.96.1.%d", k), Port: 80, Protocol: reach.TCP}
+			if fate := (Change{Before: before, After: after}).Fate(reach.Flow{Vantage: client, Target: target}, "a"); fate.Rule == "" {
+				b.Fatal(fate)
+			}
+			before = after
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/10k-operations")
+}
