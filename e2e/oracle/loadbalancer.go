@@ -77,12 +77,7 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 	if n == nil {
 		return o.unclaimed(c, owner, to)
 	}
-	p := o.announced(c, n, owner, to)
-	if n.ready {
-		return p
-	}
-	return union(ruleNodeNotReady, reach.Say("%s announces %s and is not Ready, so whether it answers is not known", n.name, to.addr),
-		p, outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut, reach.Unreachable))
+	return o.ifReady(c, n, o.announced(c, n, owner, to))
 }
 
 // unclaimed predicts for an address that no node announces. A client that has just exchanged packets with the node that

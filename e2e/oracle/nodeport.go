@@ -14,13 +14,15 @@ func (o *Oracle) atNode(c client, at *node, to dest) reach.Prediction {
 	return o.ifReady(c, at, o.onNode(c, at, to))
 }
 
-// ifReady is p for a node that is Ready. Of one that is not only the node itself is known to be answered.
+// ifReady is p for a node that is Ready. One that is not may be off, or may not have started kube-proxy yet: then it serves
+// nothing. If it serves at all, its kube-proxy follows the objects as any other does: it does not need the kubelet.
 func (o *Oracle) ifReady(c client, at *node, p reach.Prediction) reach.Prediction {
 	if at.ready || c.at(at) {
 		return p
 	}
-	return union(ruleNodeNotReady, reach.Say("node %s is not Ready, so whether it answers is not known", at.name), p,
-		outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut, reach.Unreachable))
+	doubt := reach.Say("node %s is not Ready, so whether it answers is not known", at.name)
+	p.Rule, p.Doubt = ruleNodeNotReady, doubt.String()
+	return because(p, andThen(p.Said, doubt))
 }
 
 func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {

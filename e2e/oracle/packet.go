@@ -59,7 +59,7 @@ func (o *Oracle) across(c client, n *node, to dest) reach.Prediction {
 func (o *Oracle) outside(c client, to dest) reach.Prediction {
 	if n := o.index.byAddr[to.addr]; n != nil {
 		if p, proxied := o.proxied(c, n, to); proxied {
-			return p
+			return o.ifReady(c, n, p)
 		}
 		return o.atNode(c, n, to)
 	}
@@ -71,10 +71,10 @@ func (o *Oracle) outside(c client, to dest) reach.Prediction {
 	}
 	if n := o.routeVia(c, to.addr); n != nil {
 		if p, proxied := o.proxied(c, n, to); proxied {
-			return p
+			return o.ifReady(c, n, p)
 		}
 		if p, known := o.unproxiedAddress(c, n, to); known {
-			return p
+			return o.ifReady(c, n, p)
 		}
 	}
 	if external := o.index.externals[to.addr]; external != nil {

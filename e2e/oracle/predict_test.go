@@ -67,6 +67,9 @@ func check(t *testing.T, c tc, p reach.Prediction) {
 	if p.Rule != c.rule {
 		t.Errorf("rule %q, want %q", p.Rule, c.rule)
 	}
+	if (p.Doubt != "") != (c.rule == ruleNodeNotReady) {
+		t.Errorf("doubt %q by rule %s", p.Doubt, c.rule)
+	}
 	if p.Sticky != c.sticky || p.AnyBackend != c.any {
 		t.Errorf("sticky %v, any backend %v; want %v, %v", p.Sticky, p.AnyBackend, c.sticky, c.any)
 	}

@@ -146,7 +146,7 @@ func Rules() []Rule {
 		{ruleETPPod, "Pods of the cluster are not subject to externalTrafficPolicy Local: their node sends them to any endpoint, with their own address kept.", docPolicies},
 		{ruleETPNode, "A node's own traffic to its external addresses is not subject to externalTrafficPolicy Local: it goes to any endpoint, from an address of the node.", docPolicies},
 		{ruleETPUnknown, "Whether externalTrafficPolicy Local applies to a pod's request to another node depends on whether the pod network rewrites the pod's address on the way, which is not known here.", docPolicies},
-		{ruleNodeNotReady, "Whether the proxy of a node that is not Ready still answers is not known.", docNodes},
+		{ruleNodeNotReady, "Whether a node that is not Ready answers is not known; if it does, its proxy follows the objects as any other's does.", docNodes},
 		{ruleLocalhostServed, "In iptables mode IPv4 nodePorts are served on a node's loopback too, to any endpoint, from an address of the node.", docNFTDiff},
 		{ruleLocalhostNFTables, "In nftables mode nodePorts are not served on loopback addresses.", docNFTDiff},
 		{ruleLocalhostIPv6, "No proxy mode serves nodePorts on ::1: they are refused, or in iptables mode dropped where policy Local leaves the node no endpoint.", docNFTDiff},

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -15,6 +16,7 @@ func union(rule string, reason reach.Phrase, predictions ...reach.Prediction) re
 		reaches int
 	)
 	for _, p := range predictions {
+		u.Doubt = cmp.Or(u.Doubt, p.Doubt)
 		same = same && slices.Equal(p.Outcomes, predictions[0].Outcomes) && slices.Equal(p.Backends, predictions[0].Backends)
 		for _, o := range p.Outcomes {
 			if !slices.Contains(u.Outcomes, o) {

@@ -14,6 +14,11 @@ func (p Prediction) Allows(o Outcome) bool { return slices.Contains(p.Outcomes, 
 // Wants reports whether the prediction is that a backend answers, and no other outcome is allowed.
 func (p Prediction) Wants() bool { return len(p.Outcomes) == 1 && p.Outcomes[0] == Reached }
 
+// Anything reports whether the prediction holds whatever comes of a connection: it says nothing.
+func (p Prediction) Anything() bool {
+	return p.Allows(Reached) && p.Allows(Refused) && p.Allows(TimedOut) && p.Allows(Unreachable)
+}
+
 // Difference is one way in which a cell is not as predicted. Want and Got are short and printable.
 type Difference struct {
 	// Field is what differs: "outcome", "backend", "missing backend", "affinity", "spread", "source", "cname", "addresses",

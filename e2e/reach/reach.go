@@ -216,6 +216,9 @@ type Prediction struct {
 	// Addresses are what the target's name must resolve to, all of them. Empty: not predicted. A probe that
 	// resolves one IP family only is compared with the addresses of that family.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Doubt, when not empty, says why it is not known whether any probe is answered, as at a node that is not Ready. If any is, all
+	// must be as predicted. If none is, and an answer or another denial was predicted, the cell is Inconclusive.
+	Doubt string `json:"doubt,omitempty"`
 	// Reason says in one sentence why, in terms of the objects involved.
 	Reason string `json:"reason,omitempty"`
 	// Said is the reason as it was put together, for other languages. Its text is Reason.

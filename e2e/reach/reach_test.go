@@ -323,3 +323,29 @@ func TestImports(t *testing.T) {
 		}
 	}
 }
+
+// A node that is not Ready may serve nothing, which is Inconclusive. If it serves, all must be as predicted.
+func TestDoubt(t *testing.T) {
+	doubted := Prediction{Outcomes: []Outcome{Reached}, Backends: []string{"a"}, Doubt: "node two is not Ready"}
+	dropped := Prediction{Outcomes: []Outcome{TimedOut}}
+	for name, c := range map[string]struct {
+		outcomes []Outcome
+		expected *Prediction
+		want     Result
+	}{
+		"it serves":                {[]Outcome{Reached, Reached}, nil, Pass},
+		"it is off":                {[]Outcome{TimedOut, TimedOut}, nil, Inconclusive},
+		"it has no rules":          {[]Outcome{Refused, Refused}, nil, Inconclusive},
+		"it serves now and then":   {[]Outcome{Reached, TimedOut}, nil, Fail},
+		"a stranger answers":       {[]Outcome{WrongAnswer, WrongAnswer}, nil, Fail},
+		"the table says it is off": {[]Outcome{TimedOut, TimedOut}, &dropped, Pass},
+	} {
+		var cell Cell
+		for _, o := range c.outcomes {
+			cell.Observations = append(cell.Observations, Observation{Outcome: o, Backend: map[Outcome]string{Reached: "a"}[o]})
+		}
+		if v := Judge(cell, doubted, c.expected); v.Result != c.want || (v.Result == Inconclusive) != strings.Contains(v.Why, "node two is not Ready") {
+			t.Errorf("%s: %s: %s", name, v.Result, v.Why)
+		}
+	}
+}

@@ -146,8 +146,13 @@ func Judge(cell Cell, oracle Prediction, expected *Prediction) CellVerdict {
 func judgeSent(cell Cell, oracle Prediction, expected *Prediction) CellVerdict {
 	v := CellVerdict{Cell: cell, Oracle: oracle, Expected: expected, Result: Pass}
 	byOracle := Compare(oracle, cell)
+	doubted := oracle.Doubt != "" && !slices.ContainsFunc(cell.Observations, func(o Observation) bool { return o.Outcome == Reached || o.Outcome == WrongAnswer })
 	if expected == nil {
-		if len(byOracle) > 0 {
+		switch {
+		case len(byOracle) == 0:
+		case doubted:
+			v.Result, v.Why = Inconclusive, fmt.Sprintf("no probe was answered, and %s", oracle.Doubt)
+		default:
 			v.Result, v.Alone, v.Differences = Fail, "observation", byOracle
 			v.Why = fmt.Sprintf("%s; expected because %s", byOracle[0], oracle.Reason)
 		}
@@ -161,7 +166,7 @@ func judgeSent(cell Cell, oracle Prediction, expected *Prediction) CellVerdict {
 	}
 	byExpected := Compare(withChance, cell)
 	switch {
-	case len(byOracle) == 0 && len(byExpected) == 0:
+	case len(byExpected) == 0 && (len(byOracle) == 0 || doubted): // the table knows more than the objects say
 		return v
 	case len(byOracle) > 0 && len(byExpected) > 0:
 		v.Alone, v.Differences = "observation", byExpected

@@ -17,6 +17,9 @@ func word(c reach.CellVerdict) string {
 	case reach.Skipped:
 		return ""
 	case reach.Inconclusive:
+		if sent, _, _ := c.Cell.Probed(); sent {
+			return "unknown"
+		}
 		return "no probe"
 	}
 	all := outcomes(c.Cell.Observations)

@@ -96,7 +96,6 @@ func reasonsInChinese() map[string]string {
 		"loadBalancerSourceRanges of %s are %s, and the address of %s is not known":                                                                "%[1]s 的 loadBalancerSourceRanges 是 %[2]s，而 %[3]s 的地址并不知道",
 		"%s has no usable endpoint and %s is not in its loadBalancerSourceRanges; which of the two decides depends on the proxy mode, which is %s": "%[1]s 没有可用端点，%[2]s 也不在它的 loadBalancerSourceRanges 里；哪一条起作用取决于代理模式，而模式是 %[3]s",
 		"%s is a load-balancer address of %s, and nothing reports which node it is delivered to":                                                   "%[1]s 是 %[2]s 的负载均衡地址，没有信息说明它交给哪个节点",
-		"%s announces %s and is not Ready, so whether it answers is not known":                                                                     "%[1]s 宣告 %[2]s，但它不是 Ready，是否应答无法预知",
 		"%s is a load-balancer address of %s, but no node announces it":                                                                            "%[1]s 是 %[2]s 的负载均衡地址，但没有任何节点宣告它",
 		"%s, as none of its endpoints is ready":                                                                                                    "%[1]s，因为它的端点都没有就绪",
 		"a client whose neighbour cache still has the node that announced it is refused by that node":                                              "如果客户端的邻居缓存里还记着宣告过它的节点，就会被那个节点拒绝",
