@@ -15,6 +15,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/cluster/kind"
+	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -59,6 +60,24 @@ func (c *Cluster) Vantages(ctx context.Context) ([]reach.Vantage, error) {
 		return nil, fmt.Errorf("list the vantages: %w", err)
 	}
 	return append(vantages, reach.Vantage{Name: "outside", Kind: reach.Outside, Addrs: c.outside}, host), nil
+}
+
+// Guard keeps the host's probes on this machine. A route of the host by a node of a cluster of svclab's own does.
+func (c *Cluster) Guard() *probe.RouteGuard {
+	if c.engine == nil {
+		return &probe.RouteGuard{}
+	}
+	return &probe.RouteGuard{Gateways: func(ctx context.Context) ([]netip.Addr, error) {
+		nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list the nodes: %w", err)
+		}
+		var addrs []netip.Addr
+		for i := range nodes.Items {
+			addrs = append(addrs, world.NodeAddrs(&nodes.Items[i])...)
+		}
+		return addrs, nil
+	}}
 }
 
 // vantageNodes are the nodes that clients run on: those of a cluster of svclab's own in the order of its slots, in another
@@ -151,6 +170,7 @@ func (c *Cluster) Facts(ctx context.Context) (world.Facts, error) {
 		// A node's own resolver is the engine's, which forwards to the machine's. So probes from nodes use Cluster.DNS.
 		NodesUseClusterDNS: true,
 		DropsStrays:        true,
+		RefusesFreely:      true,
 		// node-network.sh and kindnetd masquerade packets that leave the pod ranges
 		PodToNode: world.EgressNode, PodToOutside: world.EgressNode,
 		PortsDeclared: true,

@@ -53,7 +53,7 @@ func (c Cluster) Runner(output string, opts ...runner.Option) *runner.Runner {
 	saved := runner.WithFailed(func(ctx context.Context, scenario, _ string) error {
 		return c.SaveLogs(ctx, filepath.Join(output, "logs", scenario))
 	})
-	return runner.New(c, runner.ForClient(probe.New(c.Cluster)), append([]runner.Option{saved}, opts...)...)
+	return runner.New(c, runner.ForClient(probe.New(c.Cluster, probe.WithGuard(c.Guard()))), append([]runner.Option{saved}, opts...)...)
 }
 
 // Describe is what reports say of the cluster.

@@ -15,13 +15,17 @@ import (
 )
 
 // RouteGuard keeps the host's probes on the host. It allows an address only if the kernel's route to it is local or leads to
-// a Docker bridge without a gateway. Packets to any other address, such as a ClusterIP, would leave by the default route. If
-// routes cannot be read (not Linux, no ip command), it allows only loopback. The zero value is ready to use.
+// a Docker bridge, without a gateway or by one of Gateways. Packets to any other address, such as a ClusterIP, would leave by the
+// default route. If routes cannot be read (not Linux, no ip command), it allows only loopback. The zero value is ready to use.
 type RouteGuard struct {
 	// Bridges are more devices that are bridges within this machine, such as a Docker network's bridge with a custom name.
 	// Docker's default names (docker0, br- and twelve hexadecimal digits) are always allowed. Other bridges are not, because
 	// they may contain a network card.
 	Bridges []string
+	// Gateways, where set, returns the addresses of machines on these bridges that send nothing on which leaves this machine: the
+	// nodes of a cluster of svclab's own drop it (see Facts.DropsStrays). A host that has a route to the Service range by such a
+	// node reaches ClusterIPs, and a probe must see it.
+	Gateways func(ctx context.Context) ([]netip.Addr, error)
 	// RouteTo returns the output of `ip route get addr` on both streams; nil: run it. It returns an error if the command
 	// could not be run.
 	RouteTo func(ctx context.Context, addr netip.Addr) (string, error)
@@ -49,6 +53,11 @@ func (g *RouteGuard) Check(ctx context.Context, _ reach.Vantage, addr netip.Addr
 		return fmt.Sprintf("the host's route to %s cannot be read, so it is not probed: %v", addr, err)
 	}
 	if g.local(r) {
+		return ""
+	}
+	if inside, err := g.byNode(ctx, r); err != nil {
+		return fmt.Sprintf("whether %s, by which the host has a route to %s, is a node of the cluster cannot be read, so it is not probed: %v", r.gateway, addr, err)
+	} else if inside {
 		return ""
 	}
 	way := r.device
@@ -119,8 +128,22 @@ func (g *RouteGuard) local(r route) bool {
 	case r.kind != "unicast" || r.gateway != "":
 		return false
 	default:
-		return r.device == "lo" || dockerBridge(r.device) || slices.Contains(g.Bridges, r.device)
+		return r.device == "lo" || g.bridge(r.device)
 	}
+}
+
+func (g *RouteGuard) bridge(device string) bool {
+	return dockerBridge(device) || slices.Contains(g.Bridges, device)
+}
+
+// byNode reports whether a route leads over a bridge within this machine to one of Gateways.
+func (g *RouteGuard) byNode(ctx context.Context, r route) (bool, error) {
+	gateway, err := netip.ParseAddr(r.gateway)
+	if err != nil || r.kind != "unicast" || !g.bridge(r.device) || g.Gateways == nil {
+		return false, nil //nolint:nilerr // a route without a gateway
+	}
+	known, err := g.Gateways(ctx)
+	return slices.Contains(known, gateway.Unmap()), err
 }
 
 func dockerBridge(device string) bool {

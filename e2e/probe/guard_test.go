@@ -50,6 +50,29 @@ func TestRouteGuard(t *testing.T) {
 	}
 }
 
+// A route by a node of the cluster, over a bridge, stays on the machine; one by anything else does not.
+func TestRouteGuardByANode(t *testing.T) {
+	for name, test := range map[string]struct {
+		output, reason string
+		err            error
+	}{
+		"a node":                 {output: `10.96.0.1 via 172.30.0.3 dev br-0123456789ab src 172.30.0.1 uid 0 \    cache `},
+		"a node, IPv6":           {output: `fd00:10:96::1 from :: via fd00:30::3 dev br-0123456789ab src fd00:30::1 metric 1024 pref medium`},
+		"another container":      {output: `10.96.0.1 via 172.30.0.9 dev br-0123456789ab src 172.30.0.1 uid 0 \    cache `, reason: "by 172.30.0.9 on br-"},
+		"its address, no bridge": {output: `10.96.0.1 via 172.30.0.3 dev eth0 src 192.0.2.2 uid 0 \    cache `, reason: "by 172.30.0.3 on eth0"},
+		"nodes are not known":    {output: `10.96.0.1 via 172.30.0.3 dev br-0123456789ab src 172.30.0.1 uid 0 \    cache `, err: errors.New("no API server"), reason: "no API server"},
+	} {
+		guard := &RouteGuard{RouteTo: func(context.Context, netip.Addr) (string, error) { return test.output, nil },
+			Gateways: func(context.Context) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("172.30.0.3"), netip.MustParseAddr("fd00:30::3")}, test.err
+			}}
+		got := guard.Check(t.Context(), here(), netip.MustParseAddr("10.96.0.1"))
+		if (got == "") != (test.reason == "") || !strings.Contains(got, test.reason) {
+			t.Errorf("%s: got %q, want %q", name, got, test.reason)
+		}
+	}
+}
+
 func TestRouteGuardWithoutRoutes(t *testing.T) {
 	guard := &RouteGuard{RouteTo: func(context.Context, netip.Addr) (string, error) { return "", errors.New("no such program") }}
 	if got := guard.Check(t.Context(), here(), netip.MustParseAddr("10.96.0.1")); !strings.Contains(got, "no such program") {

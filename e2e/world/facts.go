@@ -77,6 +77,9 @@ type Facts struct {
 	// DropsStrays: each node drops Service- and pod-range packets that would leave it by its default route,
 	// after kube-proxy's filter rules have seen them.
 	DropsStrays bool
+	// RefusesFreely: the nodes' kernels do not limit how many ICMP errors they send (net.ipv4.icmp_ratelimit), so that many
+	// connections may be refused at once.
+	RefusesFreely bool
 	// PodToNode and PodToOutside say whether a pod's source address is rewritten on the way to another node's
 	// address, and to one outside the cluster.
 	PodToNode, PodToOutside Egress

@@ -73,7 +73,7 @@ func (a *app) runFuzz(ctx context.Context, settings fuzz.Settings, verbose, plai
 	if err != nil {
 		return err
 	}
-	outcome, failed := fuzz.Run(ctx, lab, probe.New(lab.Cluster, probe.WithConcurrency(fuzzLanes)), settings)
+	outcome, failed := fuzz.Run(ctx, lab, probe.New(lab.Cluster, probe.WithGuard(lab.Guard()), probe.WithConcurrency(fuzzLanes)), settings)
 	if failed != nil && len(outcome.Verdicts) == 0 {
 		return failed
 	}
