@@ -227,6 +227,7 @@ var composed = map[string]string{
 	"the echo of 1800 bytes is missing": "a length",
 	"_http._tcp":                        "a name that was looked up",
 	"over TCP: TimedOut":                "an outcome",
+	"-worker followed the objects late": "a node",
 }
 
 // What a mutant expects a check to say is what some check says: a text that is reworded in one place only would make the

@@ -45,8 +45,10 @@ type Mutant struct {
 	// Within bounds each of these steps while the fault is injected, except those that act on nodes: for faults that a step
 	// would wait for in vain. 0 keeps the step's own bound.
 	Within scenario.Duration `json:"within"`
-	Fault  Fault             `json:"fault"`
-	Notice Notice            `json:"notice"`
+	// Converging bounds, while the fault is injected, how long traffic may differ from the prediction; 0: as Settings say.
+	Converging scenario.Duration `json:"converging"`
+	Fault      Fault             `json:"fault"`
+	Notice     Notice            `json:"notice"`
 }
 
 // Fault changes the cluster and reverts the change.
@@ -114,6 +116,8 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"neighbourKept":    fixed(neighbourKept()),
 		"ownAddress":       kind(addressOwned),
 		"prober":           kind(proberReplaced),
+		"proxyLate":        kind(proxyLate),
+		"rangeReleased":    fixed(rangeReleased()),
 		"recordsLost":      kind(recordsLost),
 		"routeOutside":     kind(wayIn),
 		"searchPathLost":   kind(searchLost),

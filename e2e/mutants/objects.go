@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -44,6 +45,37 @@ func sliceAdded(service string) Fault {
 				return lab.Client().DiscoveryV1().EndpointSlices(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 			})
 		},
+	}
+}
+
+// rangeReleased removes the finalizer of every ServiceCIDR that is deleted, so that it goes though a Service has an address of it.
+func rangeReleased() Fault {
+	releasing := &background{}
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
+			releasing.start(ctx, func(ctx context.Context) error {
+				ranges := lab.Client().NetworkingV1().ServiceCIDRs()
+				for {
+					if err := wait.Sleep(ctx, changesEvery); err != nil {
+						return err
+					}
+					list, err := ranges.List(ctx, metav1.ListOptions{})
+					if err != nil {
+						return fmt.Errorf("list the servicecidrs: %w", err)
+					}
+					for i := range list.Items {
+						if list.Items[i].DeletionTimestamp == nil {
+							continue
+						}
+						if err := patch(ctx, ranges.Patch, list.Items[i].Name, `{"metadata":{"finalizers":null}}`); err != nil && !apierrors.IsNotFound(err) {
+							return err
+						}
+					}
+				}
+			})
+			return nil
+		},
+		Revert: func(context.Context, Lab) error { return releasing.stop() },
 	}
 }
 

@@ -89,6 +89,10 @@ func (p *plan) excursion(sc scenario.Scenario, i int) error {
 		if m.Within != 0 && !isNode {
 			step.Timeout = m.Within
 		}
+		step.Alone = true
+		if m.Converging != 0 {
+			step.Within = m.Converging
+		}
 		p.add(step, mark{phase: injected, mutant: i, first: k == 0})
 	}
 	for k, step := range look {

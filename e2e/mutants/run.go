@@ -312,8 +312,11 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 		return nil
 	}
 	seen := slices.DeleteFunc(slices.Clone(during), notRun)
-	if overall, ok := reach.Overall(seen, 0); ok {
-		seen = append(seen, overall)
+	// A fault that cells show may show in their sums too: a backend that is left out, or a kube-proxy that is stopped.
+	if slices.ContainsFunc(m.Notice.Checks, func(c CheckSign) bool { return c.Step == reach.OverallStep }) {
+		if overall, ok := reach.Overall(seen, runner.Defaults().Late); ok {
+			seen = append(seen, overall)
+		}
 	}
 	f := &Finding{Mutant: m, Told: m.Notice.Read(seen)}
 	for _, step := range slices.Concat(during, after) {

@@ -6,31 +6,34 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// judgedPass probes every cell once, then the denied ones again, and returns the observations of both passes.
+// judgedPass probes every cell, then again when all have been: the denied ones as before, the others a few times. It returns the
+// observations of both passes. A cell that was not answered in the first is not probed again: it would take all of its timeouts.
 func (e Engine) judgedPass(ctx context.Context, forecasts []Forecast) ([]reach.Cell, error) {
 	e.progress("the judged pass to end", "")
-	var (
-		indexes []int
-		denied  []Forecast
-	)
-	for i, f := range forecasts {
-		if !f.answered() {
-			indexes, denied = append(indexes, i), append(denied, f)
-		}
-	}
-	cells, err := e.probe(ctx, forecasts, false)
+	plenty(forecasts, e.Sums)
+	cells, err := e.probe(ctx, forecasts, first)
 	if err != nil {
 		return nil, err
 	}
-	held, err := e.probe(ctx, denied, false)
+	var (
+		indexes []int
+		again   []Forecast
+	)
+	for i, f := range forecasts {
+		if !f.answered() || anyReached(cells[i]) {
+			indexes, again = append(indexes, i), append(again, f)
+		}
+	}
+	held, err := e.probe(ctx, again, second)
 	if err != nil {
-		return nil, fmt.Errorf("probe denials again: %w", err)
+		return nil, fmt.Errorf("probe again: %w", err)
 	}
 	for k, i := range indexes {
 		cells[i].Observations = append(slices.Clone(cells[i].Observations), held[k].Observations...)
@@ -42,7 +45,7 @@ func (e Engine) judgedPass(ctx context.Context, forecasts []Forecast) ([]reach.C
 }
 
 // send probes and adjusts.
-func (e Engine) send(ctx context.Context, forecasts []Forecast, quick bool) ([]reach.Cell, error) {
+func (e Engine) send(ctx context.Context, forecasts []Forecast) ([]reach.Cell, error) {
 	cells, err := e.probe(ctx, forecasts, quick)
 	if err == nil && e.Adjust != nil {
 		e.Adjust(cells, forecasts)
@@ -52,22 +55,26 @@ func (e Engine) send(ctx context.Context, forecasts []Forecast, quick bool) ([]r
 
 // probe sends the requests in a random order, which is the same in every run, so that those to one Service, or from one
 // table's row, do not all come at once: see betweenRefusals.
-func (e Engine) probe(ctx context.Context, forecasts []Forecast, quick bool) ([]reach.Cell, error) {
+func (e Engine) probe(ctx context.Context, forecasts []Forecast, of pass) ([]reach.Cell, error) {
 	if len(forecasts) == 0 {
 		return nil, nil
 	}
 	var (
 		requests []probe.Request
-		of       []int // the forecast of each request
+		indexes  []int // the forecast of each request
 		cells    = make([]reach.Cell, len(forecasts))
+		spread   = e.idle(forecasts, of)
 	)
 	for _, i := range rand.New(rand.NewPCG(e.Seed, uint64(len(forecasts)))).Perm(len(forecasts)) {
-		r, times := forecasts[i].request(quick, e.Timeouts), 1
+		r, times := forecasts[i].request(of, e.Timeouts), 1
+		if forecasts[i].answered() {
+			r.Spread = spread
+		}
 		if forecasts[i].silent() { // side by side: one after the other would only take longer
 			times, r.Min, r.Max = r.Max, 1, 1
 		}
 		for range times {
-			requests, of = append(requests, r), append(of, i)
+			requests, indexes = append(requests, r), append(indexes, i)
 		}
 	}
 	found, err := e.Prober.Observe(ctx, requests)
@@ -77,11 +84,21 @@ func (e Engine) probe(ctx context.Context, forecasts []Forecast, quick bool) ([]
 	if len(found) != len(requests) {
 		return nil, fmt.Errorf("observe: %d cells were requested, %d came back", len(requests), len(found))
 	}
-	for k, i := range of {
+	for k, i := range indexes {
 		found[k].Observations = append(cells[i].Observations, found[k].Observations...)
 		cells[i] = found[k]
 	}
 	return cells, nil
+}
+
+// idle is how long a judged pass waits for silent cells. The connections of the others are spread over that time.
+func (e Engine) idle(forecasts []Forecast, of pass) (longest time.Duration) {
+	for _, f := range forecasts {
+		if of != quick && f.silent() {
+			longest = max(longest, e.Timeouts.Silent)
+		}
+	}
+	return longest
 }
 
 // judge judges one cell.

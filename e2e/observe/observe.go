@@ -8,8 +8,8 @@
 // bound has passed. Nothing seen in this phase is judged. It ends when the proxies have written their rules, at the earliest,
 // as far as they tell: see WaitForKubeProxy.
 //
-// Judge: the engine probes every cell once, in full. It keeps every observation and judges it. It probes denials a
-// second time when the pass is over, so that a hole which opens late is seen.
+// Judge: the engine probes every cell in full. It keeps every observation and judges it. When all have been probed, it probes
+// denials a second time, so that a hole which opens late is seen, and the others a few times more.
 //
 // This cannot hide flapping. The first phase decides only when the judged pass begins, never what it finds: that pass
 // probes all cells, it is not repeated, and no cell is probed again because of what was seen. A path that works now and
@@ -49,6 +49,8 @@ type Table struct {
 	Cells    []Cell
 	// Missing are in the expected table but not in the cluster.
 	Missing []reach.Missing
+	// Proportions: its cells with the same backends get as many connections as show that one of these is preferred.
+	Proportions bool
 }
 
 // Cell is one cell to observe.
@@ -78,6 +80,10 @@ type Engine struct {
 	Programmed func(ctx context.Context) (behind map[string]time.Duration, unknown string)
 	// Progress, where set, is called with what the engine waits for and what it saw last.
 	Progress func(what, seen string)
+	// Sums, where set, counts the probes of a scenario that are judged together: by node those that its kube-proxy had to deny, by
+	// Service those that chose among backends. Cells get more of them as long as there are too few to notice what the sums are
+	// judged for. Leave it nil where the nodes' kernels limit how many refusals they send.
+	Sums map[string]int
 	// Seed decides the order in which requests are sent.
 	Seed uint64
 }
@@ -152,10 +158,32 @@ func (e Engine) Observe(ctx context.Context) (Result, error) {
 			result.Tables = append(result.Tables, judged)
 		}
 	}
+	if line := unpredicted(result.Tables); line != "" {
+		result.Lines = append(result.Lines, line)
+	}
 	if result.Verdict() != reach.Fail {
 		return result, nil
 	}
 	return result, e.changes(ctx, p, &result)
+}
+
+// unpredicted counts the cells that passed because every outcome was allowed. That is no finding about them.
+func unpredicted(tables []reach.Table) string {
+	n, first := 0, ""
+	for _, t := range tables {
+		for _, c := range t.Cells {
+			if c.Result != reach.Pass || !c.Oracle.Anything() || c.Expected != nil && !c.Expected.Anything() {
+				continue
+			}
+			if n++; first == "" {
+				first = fmt.Sprintf("%s → %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Oracle.Reason)
+			}
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d cells would have passed whatever came back, because it is not known what should; the first is %s", n, first)
 }
 
 // plan is the tables of one snapshot with their forecasts, which come in the order of the tables' cells.
@@ -198,6 +226,9 @@ func (e Engine) plan(ctx context.Context) (plan, error) {
 				f.dns = server
 			}
 			p.forecasts = append(p.forecasts, f)
+		}
+		for i := range t.Cells {
+			p.forecasts[len(p.forecasts)-len(t.Cells)+i].proportions = t.Proportions
 		}
 	}
 	return p, nil
@@ -242,19 +273,19 @@ func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p pla
 				open = append(open, f)
 			}
 		}
-		cells, err := e.send(ctx, open, true)
+		cells, err := e.send(ctx, open)
 		if err != nil {
 			return p, "", err
 		}
-		differing, first := 0, ""
+		differing, example := 0, ""
 		for i, f := range open {
 			matches := f.matches(cells[i])
 			// Adjust may have made a cell match that no backend answered.
 			unanswered[f.key()] = !anyReached(cells[i]) && (!matches || f.answered())
 			if proxy := f.proxy(); proxy != "" {
 				late := time.Duration(0)
-				if !matches {
-					late = lastAt(cells[i]).Sub(start)
+				if at := lastLost(cells[i], matches); !at.IsZero() {
+					late = at.Sub(start)
 				}
 				behind[proxy] = max(behind[proxy], late)
 			}
@@ -262,8 +293,8 @@ func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p pla
 				converged[f.key()] = true
 				continue
 			}
-			if differing++; first == "" {
-				first = f.Vantage.Name + " → " + f.Target.Name()
+			if differing++; example == "" {
+				example = f.Vantage.Name + " → " + f.Target.Name()
 			}
 		}
 		select {
@@ -279,9 +310,9 @@ func (e Engine) converge(ctx context.Context, programmed <-chan struct{}) (p pla
 			return p, fmt.Sprintf("as predicted %s after the objects settled, in round %d", since.Round(10*time.Millisecond), round), nil
 		case time.Since(began) >= e.Within:
 			return p, fmt.Sprintf("%d cells were not as predicted %s after the objects settled (the bound is %s), first %s",
-				differing, since.Round(10*time.Millisecond), e.Within, first), nil
+				differing, since.Round(10*time.Millisecond), e.Within, example), nil
 		}
-		seen := fmt.Sprintf("%d cells are not, first %s", differing, first)
+		seen := fmt.Sprintf("%d cells are not, first %s", differing, example)
 		e.progress(converging, seen)
 		if err := wait.Sleep(ctx, reprobe); err != nil {
 			return p, "", fmt.Errorf("wait for %s (%s): %w", converging, seen, err)

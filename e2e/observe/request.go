@@ -17,10 +17,11 @@ import (
 
 // How many probes a cell gets.
 const (
-	// minProbes are sent to every cell that must be answered.
-	minProbes = 8
-	// deniedProbes are sent to every cell that must not, in each of two passes.
-	deniedProbes = 2
+	// minProbes are sent to every cell that must be answered, heldProbes of them when the first pass is over.
+	minProbes, heldProbes = 8, 2
+	// deniedProbes are sent to every cell that must not, in each of two passes; mostDenied at most, where a node has few such
+	// cells.
+	deniedProbes, mostDenied = 2, 40
 	// MissChance bounds the chance that a healthy cell is judged wrong because one of its backends, though in the
 	// rotation, was never chosen. A run of 10,000 cells then has one false alarm in 100,000 runs.
 	MissChance = 1e-9
@@ -32,6 +33,8 @@ const (
 	// betweenRefusals is the pause between two probes of a cell that must be refused. A node sends fifty ICMP errors
 	// at once and no more (net.ipv4.icmp_msgs_burst), and a datagram whose refusal is not sent is not sent again.
 	betweenRefusals = 25 * time.Millisecond
+	// refusalsTake bounds the time in which those of one cell are sent.
+	refusalsTake = 500 * time.Millisecond
 )
 
 // MaxProbes is the number of connections after which every one of k backends has answered at least once, but for a
@@ -45,6 +48,15 @@ func MaxProbes(k int) int {
 	n := math.Log(MissChance/float64(k)) / math.Log1p(-1/float64(k))
 	return max(minProbes, int(math.Ceil(n)))
 }
+
+// pass says what requests are for: convergence, or the first or second part of the judged pass.
+type pass int
+
+const (
+	quick pass = iota
+	first
+	second
+)
 
 // Timeouts of one connection, name lookup included.
 type Timeouts struct {
@@ -84,6 +96,54 @@ type Forecast struct {
 	dns netip.AddrPort
 	// unanswered: see Policy.GiveUpUnanswered.
 	unanswered bool
+	// proportions: see Table.Proportions.
+	proportions bool
+	// least is how many connections it gets at least; 0: as many as every cell.
+	least int
+}
+
+// plenty gives cells more probes where the scenario has sent too few so far to notice a hole at a node that has to deny them, or a
+// backend that is preferred, and counts all of them.
+func plenty(forecasts []Forecast, sums map[string]int) {
+	if sums == nil {
+		return
+	}
+	cells := map[string]int{}
+	for _, f := range forecasts {
+		cells[f.sum()]++
+	}
+	sent := map[string]int{}
+	for i, f := range forecasts {
+		key := f.sum()
+		switch {
+		case key == "":
+			continue
+		case f.answered():
+			forecasts[i].least = share(reach.Choices(len(f.Oracle.Backends))-sums[key], cells[key])
+			sent[key] += max(minProbes, forecasts[i].least)
+		default:
+			forecasts[i].least = min(max(deniedProbes, share(reach.DenialsOfANode-sums[key], 2*cells[key])), mostDenied)
+			sent[key] += 2 * forecasts[i].least
+		}
+	}
+	for key, n := range sent {
+		sums[key] += n
+	}
+}
+
+// share is what each of some cells has to send of n probes.
+func share(n, cells int) int { return max(0, (n+cells-1)/cells) }
+
+// sum is what the cell's probes are counted for in Engine.Sums; "": nothing.
+func (f Forecast) sum() string {
+	switch {
+	case f.answered() && f.proportions && f.Oracle.Even:
+		return f.Target.Service
+	case !f.answered() && len(f.Oracle.Outcomes) == 1 && f.allAllow(reach.Refused): // at once, so that many take no time
+		return reach.ProxyOf(f.Vantage, f.Target)
+	default:
+		return ""
+	}
 }
 
 // key identifies a cell together with what is predicted of it.
@@ -130,21 +190,33 @@ func (f Forecast) backends() []string {
 
 // proxy is the node whose kube-proxy alone decides where the cell's packets go; empty where others do too: a load balancer, DNS.
 func (f Forecast) proxy() string {
-	switch f.Target.Kind {
-	case reach.ClusterIP, reach.ExternalIP, reach.Localhost:
-		return f.Vantage.Node
-	case reach.NodePort:
-		return f.Target.Node
-	default:
+	if f.Target.Kind == reach.LoadBalancer || f.Target.Kind == reach.DNSName {
 		return ""
 	}
+	return reach.ProxyOf(f.Vantage, f.Target)
 }
 
-// lastAt is when the last probe of a cell began.
-func lastAt(cell reach.Cell) (last time.Time) {
+// lastLost is when the last packet was sent that shows that a cell was not as predicted yet; zero if none does. A SYN is sent again
+// after 1, 3 and 7 seconds. So a connection that was not answered has sent several in vain, and one that was may have.
+func lastLost(cell reach.Cell, matches bool) (last time.Time) {
+	resends := []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second}
 	for _, o := range cell.Observations {
-		if o.At.After(last) {
-			last = o.At
+		sent := -1 // in vain, after the first
+		switch {
+		case cell.Target.Protocol == reach.TCP && o.Outcome == reach.Reached && o.Resent > 0:
+			sent = min(o.Resent, len(resends)) - 1
+		case matches:
+		case cell.Target.Protocol == reach.TCP && o.Outcome == reach.TimedOut:
+			for sent = 0; sent+1 < len(resends) && resends[sent+1]+time.Second/4 < o.Latency; sent++ {
+			}
+		default:
+			sent = 0
+		}
+		if sent < 0 {
+			continue
+		}
+		if at := o.At.Add(resends[sent]); at.After(last) {
+			last = at
 		}
 	}
 	return last
@@ -159,17 +231,18 @@ func (f Forecast) matches(cell reach.Cell) bool {
 // silent reports whether no reply must come to the cell's probes, so that each takes as long as it may.
 func (f Forecast) silent() bool { return !f.answered() && (f.unanswered || f.allAllow(reach.TimedOut)) }
 
-// request returns the probes that the cell gets. quick is for convergence, which only needs to see whether the cell is
+// request returns the probes that the cell gets in a pass. Convergence only needs to see whether the cell is
 // as predicted: one probe, and more only until every backend has answered, or where one backend must answer them all.
 // A reply that must not come comes at once where a proxy is not done yet, so convergence does not wait for it as long.
-func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
+func (f Forecast) request(of pass, timeouts Timeouts) probe.Request {
 	r := probe.Request{Vantage: f.Vantage, Target: f.Target, Min: deniedProbes, Max: deniedProbes, Timeout: timeouts.Denied, DNSServer: f.dns}
 	switch {
 	case f.answered():
-		r.Min, r.Max, r.Timeout = minProbes, minProbes, timeouts.Answered
+		r.Min, r.Timeout = max(f.least, minProbes-heldProbes), timeouts.Answered
+		r.Max = r.Min
 		if all := f.backends(); len(all) > 0 {
-			r.Until, r.Max = all, MaxProbes(max(len(all), f.endpoints))
-			if r.Even = f.Oracle.Even && !quick && slices.Equal(all, f.Oracle.Backends); r.Even {
+			r.Until, r.Max = all, max(r.Max, MaxProbes(max(len(all), f.endpoints)))
+			if r.Even = f.Oracle.Even && of == first && slices.Equal(all, f.Oracle.Backends); r.Even {
 				r.Max = max(r.Max, evenProbes)
 			}
 		} else if len(f.Oracle.Certain) > 0 && !f.Oracle.Sticky {
@@ -180,7 +253,7 @@ func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
 		}
 	case f.silent():
 		reply := timeouts.Silent
-		if quick {
+		if of == quick {
 			reply /= 3
 		}
 		if isName(f.Target) && !f.unanswered { // on a busy machine its lookup may take longer
@@ -191,8 +264,14 @@ func (f Forecast) request(quick bool, timeouts Timeouts) probe.Request {
 	}
 	if !f.answered() && f.allAllow(reach.Refused) {
 		r.Interval = betweenRefusals
+		if f.least > 0 {
+			r.Min, r.Max, r.Interval = f.least, f.least, min(r.Interval, refusalsTake/time.Duration(f.least))
+		}
 	}
-	if quick {
+	if of == second && f.answered() {
+		r.Min, r.Max = heldProbes, heldProbes
+	}
+	if of == quick {
 		r.Min = 1
 		if len(r.Until) == 0 {
 			r.Max = 1

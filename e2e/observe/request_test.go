@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -64,18 +65,18 @@ func TestRequest(t *testing.T) {
 		interval time.Duration
 		reply    time.Duration
 	}{
-		"answered":                         {oracle: reached, min: 8, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
+		"answered":                         {oracle: reached, min: 6, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
 		"answered, quickly":                {oracle: reached, quick: true, min: 1, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
-		"spread over more endpoints":       {oracle: reached, change: func(f *Forecast) { f.endpoints = 3 }, min: 8, max: 54, until: []string{"a", "b"}, timeout: 3 * time.Second},
-		"more backends than endpoints":     {oracle: reached, change: func(f *Forecast) { f.endpoints = 1 }, min: 8, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
-		"any backend":                      {oracle: anyBackend, min: 8, max: 8, timeout: 3 * time.Second},
+		"spread over more endpoints":       {oracle: reached, change: func(f *Forecast) { f.endpoints = 3 }, min: 6, max: 54, until: []string{"a", "b"}, timeout: 3 * time.Second},
+		"more backends than endpoints":     {oracle: reached, change: func(f *Forecast) { f.endpoints = 1 }, min: 6, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
+		"any backend":                      {oracle: anyBackend, min: 6, max: 6, timeout: 3 * time.Second},
 		"any backend, quickly":             {oracle: anyBackend, quick: true, min: 1, max: 1, timeout: 3 * time.Second},
-		"sticky":                           {oracle: sticky, min: 8, max: 8, timeout: 3 * time.Second},
+		"sticky":                           {oracle: sticky, min: 6, max: 6, timeout: 3 * time.Second},
 		"sticky, converging":               {oracle: sticky, quick: true, min: 31, max: 31, timeout: 3 * time.Second},
 		"sticky, over more endpoints":      {oracle: sticky, quick: true, change: func(f *Forecast) { f.endpoints = 3 }, min: 54, max: 54, timeout: 3 * time.Second},
 		"sticky, a new Service":            {oracle: sticky, quick: true, change: func(f *Forecast) { f.policy = Fuzz() }, min: 1, max: 1, timeout: 3 * time.Second},
 		"sticky, given up":                 {oracle: sticky, quick: true, change: func(f *Forecast) { f.unanswered = true }, min: 1, max: 1, timeout: time.Second / 3},
-		"answered or refused":              {oracle: reach.Prediction{Outcomes: []reach.Outcome{reach.Reached, reach.Refused}, AnyBackend: true}, min: 8, max: 8, timeout: 3 * time.Second},
+		"answered or refused":              {oracle: reach.Prediction{Outcomes: []reach.Outcome{reach.Reached, reach.Refused}, AnyBackend: true}, min: 6, max: 6, timeout: 3 * time.Second},
 		"denied":                           {oracle: refused, min: 2, max: 2, timeout: 4 * time.Second, interval: betweenRefusals},
 		"denied, quickly":                  {oracle: refused, quick: true, min: 1, max: 1, timeout: 4 * time.Second, interval: betweenRefusals},
 		"no reply":                         {oracle: silent, min: 2, max: 2, timeout: time.Second},
@@ -86,16 +87,20 @@ func TestRequest(t *testing.T) {
 		"no reply at a name, given up":     {oracle: silent, change: func(f *Forecast) { f.Target, f.unanswered = named, true }, min: 2, max: 2, timeout: time.Second},
 		"no reply, says only the oracle":   {oracle: silent, expected: &refused, min: 2, max: 2, timeout: 4 * time.Second},
 		"refused, says only the oracle":    {oracle: refused, expected: &silent, min: 2, max: 2, timeout: 4 * time.Second},
-		"only the table expects an answer": {oracle: refused, expected: &reached, min: 8, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
+		"only the table expects an answer": {oracle: refused, expected: &reached, min: 6, max: 31, until: []string{"a", "b"}, timeout: 3 * time.Second},
 		"only the goal expects an answer":  {oracle: refused, expected: &reached, change: func(f *Forecast) { f.policy = Goal() }, min: 2, max: 2, timeout: 4 * time.Second, interval: betweenRefusals},
-		"both expect other backends":       {oracle: reached, expected: &other, min: 8, max: 54, until: []string{"a", "b", "c"}, timeout: 3 * time.Second},
+		"both expect other backends":       {oracle: reached, expected: &other, min: 6, max: 54, until: []string{"a", "b", "c"}, timeout: 3 * time.Second},
 		"given up":                         {oracle: reached, change: func(f *Forecast) { f.unanswered = true }, min: 2, max: 2, timeout: time.Second},
 	} {
 		f := Forecast{Cell: Cell{Vantage: fromPod, Target: service, Expected: c.expected}, Oracle: c.oracle, dns: clusterDNS}
 		if c.change != nil {
 			c.change(&f)
 		}
-		r := f.request(c.quick, timeouts)
+		of := first
+		if c.quick {
+			of = quick
+		}
+		r := f.request(of, timeouts)
 		if r.Min != c.min || r.Max != c.max || !slices.Equal(r.Until, c.until) || r.Timeout != c.timeout || r.Interval != c.interval || r.Reply != c.reply {
 			t.Errorf("%s: min %d, max %d, until %v, timeout %s, interval %s", name, r.Min, r.Max, r.Until, r.Timeout, r.Interval)
 		}
@@ -154,5 +159,65 @@ func TestPlan(t *testing.T) {
 	p, err := e.plan(t.Context())
 	if err != nil || slices.ContainsFunc(p.forecasts, func(f Forecast) bool { return f.dns.IsValid() || f.endpoints > 1 }) {
 		t.Errorf("a world without DNS and slices: %+v, %v", p.forecasts, err)
+	}
+}
+
+// Cells of a node that a scenario has probed too little get as many probes as show a hole there, and those that choose among backends
+// as many as show that one is preferred; the next step needs no more of them.
+func TestPlenty(t *testing.T) {
+	denied := Forecast{Cell: Cell{Vantage: fromPod, Target: closed}, Oracle: outcome(reach.Refused)}
+	dropped := Forecast{Cell: Cell{Vantage: fromPod, Target: closed}, Oracle: outcome(reach.TimedOut)}
+	even := Forecast{Cell: Cell{Vantage: fromPod, Target: service}, Oracle: answeredBy("a", "b"), proportions: true}
+	even.Oracle.Even = true
+	var (
+		sums  = map[string]int{}
+		total = func() (denials, choices int, r probe.Request) {
+			forecasts := []Forecast{denied, denied, denied, dropped, even, even}
+			plenty(forecasts, sums)
+			for i := range forecasts[:3] {
+				for _, of := range []pass{first, second} {
+					r = forecasts[i].request(of, DefaultTimeouts())
+					denials += r.Min
+				}
+			}
+			if got := forecasts[3].request(first, DefaultTimeouts()).Max; got != deniedProbes {
+				t.Errorf("%d probes of a silent cell", got)
+			}
+			for _, f := range forecasts[4:] {
+				choices += f.request(first, DefaultTimeouts()).Min
+			}
+			return denials, choices, r
+		}
+	)
+	denials, choices, r := total()
+	if denials < reach.DenialsOfANode || denials > reach.DenialsOfANode+6 || choices < reach.Choices(2) || time.Duration(r.Max)*r.Interval > refusalsTake {
+		t.Errorf("%d denials (%d at %s), %d choices", denials, r.Max, r.Interval, choices)
+	}
+	if denials, choices, _ = total(); denials != 3*2*deniedProbes || choices != 2*(minProbes-heldProbes) {
+		t.Errorf("again: %d denials, %d choices", denials, choices)
+	}
+	plenty([]Forecast{denied}, nil)
+}
+
+// A SYN that was lost shows how long at least a cell was not as predicted.
+func TestLastLost(t *testing.T) {
+	start := time.Unix(1000, 0)
+	for name, c := range map[string]struct {
+		o       reach.Observation
+		matches bool
+		want    time.Duration // after start; negative: never
+	}{
+		"as predicted":         {reach.Observation{Outcome: reach.Reached}, true, -1},
+		"refused":              {reach.Observation{Outcome: reach.Refused, Latency: time.Second}, false, 0},
+		"after one SYN":        {reach.Observation{Outcome: reach.TimedOut, Latency: time.Second}, false, 0},
+		"after three":          {reach.Observation{Outcome: reach.TimedOut, Latency: 5 * time.Second}, false, 3 * time.Second},
+		"answered at last":     {reach.Observation{Outcome: reach.Reached, Resent: 2, Latency: 3 * time.Second}, true, time.Second},
+		"a denial, as it must": {reach.Observation{Outcome: reach.TimedOut, Latency: 5 * time.Second}, true, -1},
+	} {
+		c.o.At = start
+		got := lastLost(reach.Cell{Target: service, Observations: []reach.Observation{c.o}}, c.matches)
+		if c.want < 0 && !got.IsZero() || c.want >= 0 && got.Sub(start) != c.want {
+			t.Errorf("%s: %s after the start, want %s", name, got.Sub(start), c.want)
+		}
 	}
 }

@@ -153,12 +153,12 @@ func explain(v reach.Vantage, trouble string, err error, stderr string) string {
 	return strings.Join(parts, "; ")
 }
 
-// deadline returns how long a batch takes at most: the prober probes c.concurrency cells at once, and a cell takes at most
+// deadline returns how long a batch takes at most: the prober makes c.concurrency connections at once, and a cell takes at most
 // Max timeouts and intervals. If ctx ends earlier, the deadline leaves the prober time to report.
 func (c *Client) deadline(ctx context.Context, cells []wire.Cell) time.Duration {
 	var sum, longest time.Duration
 	for _, cell := range cells {
-		worst := time.Duration(cell.Max) * (cell.Timeout + cell.Interval)
+		worst := time.Duration(cell.Max)*(cell.Timeout+cell.Interval) + cell.Spread
 		sum, longest = sum+worst, max(longest, worst)
 	}
 	bound := sum/time.Duration(max(c.concurrency, 1)) + longest + 5*time.Second

@@ -77,8 +77,8 @@ type Request struct {
 	Even, Patient bool
 	// Timeout of one connection, name lookup included; 0: DefaultTimeout. Reply bounds it without the lookup; 0: Timeout does.
 	Timeout, Reply time.Duration
-	// Interval between two connections of this cell; 0: no pause.
-	Interval time.Duration
+	// Interval between two connections of this cell; 0: no pause. Spread is the time over which the first Min of them begin.
+	Interval, Spread time.Duration
 	// Length is how many bytes the sample app must echo over each connection, or in one datagram, which holds at most 2,000;
 	// 0: none. Hold is how long a TCP connection then stays idle before the prober uses it again and half-closes it before
 	// the last answer. An echo that differs is a WrongAnswer. Both count towards Timeout.
@@ -113,7 +113,7 @@ type Client struct {
 // Option changes a Client.
 type Option func(*Client)
 
-// WithConcurrency sets how many cells one vantage's prober probes at once; the default is wire.DefaultConcurrency, the
+// WithConcurrency sets how many connections one vantage's prober makes at once; the default is wire.DefaultConcurrency, the
 // maximum wire.MaxConcurrency.
 func WithConcurrency(cells int) Option {
 	return func(c *Client) { c.concurrency = min(max(cells, 1), wire.MaxConcurrency) }
@@ -174,7 +174,7 @@ func (r Request) plan() (plannedCell, error) {
 	q := plannedCell{vantage: r.Vantage, refusal: r.Vantage.Unusable, cell: wire.Cell{
 		Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
 		HostHeader: r.Target.HostHeader, ServerName: r.ServerName, Roots: r.Roots,
-		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Even: r.Even, Patient: r.Patient, Timeout: r.Timeout, Reply: r.Reply, Interval: r.Interval,
+		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Even: r.Even, Patient: r.Patient, Timeout: r.Timeout, Reply: r.Reply, Interval: r.Interval, Spread: r.Spread,
 		Length: r.Length, Hold: r.Hold, TCP: r.tcp,
 	}}
 	if q.cell.Timeout == 0 {

@@ -17,10 +17,16 @@ const (
 	// FalseAlarm is the chance that one statistic fails where nothing is wrong. A run has about 10,000 of them, so one run of
 	// 100,000 has a false alarm.
 	FalseAlarm = 1e-9
-	// Missed is the chance that probing for a favoured backend stops although one is favoured.
+	// Missed is the chance that probing for a favoured backend stops although one is favoured. Every statistic is given as many
+	// probes as it needs to notice with 1-Missed what it is made for.
 	Missed = 0.01
 	// favoured is how much more often than each of the others the favoured backend is chosen. Of two it gets 90 %.
 	favoured = 9
+	// preferred is the same for a backend that is looked for in all cells of a scenario that have the same backends: of two it
+	// gets 60 %. A run has fewer than MostPools of these sums, so each may raise a false alarm more often.
+	preferred      = 1.5
+	PoolFalseAlarm = 1e-7
+	MostPools      = 100
 	// lossHere is the share of connections that may need a SYN to be sent again on a healthy machine, however busy.
 	lossHere = 0.002
 )
@@ -31,15 +37,21 @@ func losses() []float64 { return []float64{0.03, 0.1, 0.4, 0.9} }
 // Skewed weighs how often each of the backends of a path was chosen. skewed: one of them is favoured. even: none is, but for
 // a chance of Missed. Of too few choices neither is known.
 func Skewed(counts []int) (skewed, even bool) {
-	k, n := float64(len(counts)), 0
-	if k < 2 {
+	if len(counts) < 2 {
 		return false, true
 	}
+	weights := skews(counts, favoured)
+	return meanOf(weights) >= -math.Log(FalseAlarm), slices.Max(weights) <= math.Log(Missed)
+}
+
+// skews weighs, for each backend, that it is chosen odds times as often as each other one.
+func skews(counts []int, odds float64) []float64 {
+	k, n := float64(len(counts)), 0
 	for _, c := range counts {
 		n += c
 	}
 	var (
-		share     = favoured / (favoured + k - 1)
+		share     = odds / (odds + k - 1)
 		chosen    = math.Log(share * k)
 		notChosen = math.Log((1 - share) / (1 - 1/k))
 		weights   = make([]float64, len(counts))
@@ -47,7 +59,13 @@ func Skewed(counts []int) (skewed, even bool) {
 	for i, c := range counts {
 		weights[i] = float64(c)*chosen + float64(n-c)*notChosen
 	}
-	return meanOf(weights) >= -math.Log(FalseAlarm), slices.Max(weights) <= math.Log(Missed)
+	return weights
+}
+
+// Preferred reports whether so many connections of several cells with the same backends chose one of them more often that it is
+// preferred.
+func Preferred(counts []int) bool {
+	return len(counts) > 1 && meanOf(skews(counts, preferred)) >= -math.Log(PoolFalseAlarm)
 }
 
 // Lossy reports whether so many of the connections needed a SYN to be sent again that packets are lost.
@@ -76,13 +94,14 @@ func meanOf(weights []float64) float64 {
 const OverallStep = "loss and delay over all probes"
 
 // Overall judges what no single cell shows, over all judged probes of the steps: connections that needed a SYN to be sent
-// again, and a node whose kube-proxy again and again followed the objects later than those of other nodes, by more than late.
-// late 0: this is not judged. ok is false where the steps have no probes.
+// again, a backend that is preferred, and a node whose kube-proxy again and again followed the objects later than those of other
+// nodes, by more than late. late 0: this is not judged. ok is false where the steps have no probes.
 func Overall(steps []Step, late time.Duration) (step Step, ok bool) {
 	step = Step{Name: OverallStep, Result: Pass}
 	var why []string
 	for _, judge := range []func() (line, wrong string){
 		func() (string, string) { return lossOf(steps) },
+		func() (string, string) { return preferenceOf(steps) },
 		func() (string, string) { return delayOf(steps, late) },
 	} {
 		line, wrong := judge()
@@ -106,12 +125,9 @@ func (t tally) String() string {
 	return fmt.Sprintf("%d of %d (%.1f %%)", t.resent, t.connections, 100*float64(t.resent)/float64(max(t.connections, 1)))
 }
 
-// lossOf looks at all connections, at those from each vantage and at those to each target.
-func lossOf(steps []Step) (line, wrong string) {
-	var (
-		all   tally
-		paths = map[string]tally{}
-	)
+// tallies count all connections, by the path "", those from each vantage and those to each target.
+func tallies(steps []Step) map[string]tally {
+	paths := map[string]tally{}
 	for _, s := range steps {
 		for _, t := range s.Tables {
 			for _, c := range t.Cells {
@@ -133,7 +149,14 @@ func lossOf(steps []Step) (line, wrong string) {
 			}
 		}
 	}
-	if all = paths[""]; all.connections == 0 {
+	return paths
+}
+
+// lossOf finds the path on which the most SYNs were lost.
+func lossOf(steps []Step) (line, wrong string) {
+	paths := tallies(steps)
+	all := paths[""]
+	if all.connections == 0 {
 		return "", ""
 	}
 	line = fmt.Sprintf("a SYN was sent again for %s connections", all)
@@ -146,9 +169,27 @@ func lossOf(steps []Step) (line, wrong string) {
 	return line, wrong
 }
 
-// delayOf compares how long the kube-proxy of each node was behind the objects with the one that was the least, in each table.
-// A machine that is busy slows all of them, now one and now another. So a node is late if it is in two tables at least, and in
-// half of those in which any was seen behind.
+// preferenceOf looks at the choices of all cells with the same backends.
+func preferenceOf(steps []Step) (line, wrong string) {
+	sums := choicesOf(steps)
+	if len(sums) == 0 {
+		return "", ""
+	}
+	worst := slices.MaxFunc(slices.Sorted(maps.Keys(sums)), func(a, b string) int {
+		return cmp.Compare(meanOf(skews(sums[a].counts, preferred)), meanOf(skews(sums[b].counts, preferred)))
+	})
+	sum := sums[worst]
+	line = fmt.Sprintf("no pod was preferred; the least even are those of %s: %s", sum.service, sum)
+	if Preferred(sum.counts) {
+		line = ""
+		wrong = fmt.Sprintf("connections to %s do not spread evenly over all cells: %s", sum.service, sum)
+	}
+	return line, wrong
+}
+
+// delayOf compares how long the kube-proxy of each node was behind the objects with the one that was the least, in each step:
+// its tables are observed together, so they have one delay. A machine that is busy slows all of them, now one and now another. So
+// a node is late if it is in two steps at least, and in half of those in which any was seen behind.
 func delayOf(steps []Step, bound time.Duration) (line, wrong string) {
 	var (
 		last     time.Duration
@@ -175,6 +216,7 @@ func delayOf(steps []Step, bound time.Duration) (line, wrong string) {
 			if most > 0 {
 				changed++
 			}
+			break
 		}
 	}
 	if lastNode == "" {
@@ -183,7 +225,7 @@ func delayOf(steps []Step, bound time.Duration) (line, wrong string) {
 	line = fmt.Sprintf("the last node followed the objects after %s (%s)", last.Round(10*time.Millisecond), lastNode)
 	for _, node := range slices.Sorted(maps.Keys(late)) {
 		if n := len(late[node]); bound > 0 && n >= 2 && 2*n >= changed {
-			wrong = fmt.Sprintf("kube-proxy on %s followed the objects late: in %d of %d tables at least %s after that of another node; the bound is %s",
+			wrong = fmt.Sprintf("kube-proxy on %s followed the objects late: in %d of %d steps at least %s after that of another node; the bound is %s",
 				node, n, changed, slices.Min(late[node]).Round(10*time.Millisecond), bound)
 		}
 	}

@@ -98,12 +98,24 @@ func TestOverall(t *testing.T) {
 		}
 		return []Step{{Name: "expect", Tables: []Table{{Cells: []CellVerdict{{Cell: cell}}}}}}
 	}
-	behind := func(tables ...map[string]time.Duration) []Step {
-		step := Step{Name: "expect"}
-		for _, nodes := range tables {
-			step.Tables = append(step.Tables, Table{Behind: nodes})
+	behind := func(each ...map[string]time.Duration) (steps []Step) {
+		for _, nodes := range each { // the tables of a step share their convergence
+			steps = append(steps, Step{Name: "expect", Tables: []Table{{Behind: nodes}, {Behind: nodes}}})
 		}
-		return []Step{step}
+		return steps
+	}
+	chosen := func(a, b int) (steps []Step) {
+		for range 2 {
+			cell := CellVerdict{Oracle: Prediction{Even: true, Backends: []string{"a", "b"}}, Cell: Cell{Target: Target{Kind: NodePort, Service: "demo/web", Protocol: TCP, Port: 80}}}
+			for range a {
+				cell.Cell.Observations = append(cell.Cell.Observations, Observation{Outcome: Reached, Backend: "a"})
+			}
+			for range b {
+				cell.Cell.Observations = append(cell.Cell.Observations, Observation{Outcome: Reached, Backend: "b"})
+			}
+			steps = append(steps, Step{Name: "expect", Tables: []Table{{Cells: []CellVerdict{cell}}}})
+		}
+		return steps
 	}
 	nodes := func(a, b time.Duration) map[string]time.Duration { return map[string]time.Duration{"a": a, "b": b} }
 	for name, c := range map[string]struct {
@@ -115,7 +127,10 @@ func TestOverall(t *testing.T) {
 		"one was":               {connections(100, 1), Pass, "1 of 100 (1.0 %)"},
 		"many were":             {connections(100, 20), Fail, "packets are lost: a SYN had to be sent again for 20 of 100 (20.0 %) connections"},
 		"all follow late":       {behind(nodes(7*time.Second, 8*time.Second), nodes(8*time.Second, 7*time.Second)), Pass, "the last node followed the objects after 8s (b)"},
-		"one follows late":      {behind(nodes(time.Second, 8*time.Second), nodes(0, 6*time.Second), nodes(0, 0), nodes(0, 0)), Fail, "kube-proxy on b followed the objects late: in 2 of 2 tables at least 6s after"},
+		"one follows late":      {behind(nodes(time.Second, 8*time.Second), nodes(0, 6*time.Second), nodes(0, 0), nodes(0, 0)), Fail, "kube-proxy on b followed the objects late: in 2 of 2 steps at least 6s after"},
+		"late in one step":      {behind(nodes(0, 8*time.Second)), Pass, "after 8s (b)"},
+		"all are chosen":        {chosen(500, 510), Pass, "a (1000), b (1020)"},
+		"one is preferred":      {chosen(600, 400), Fail, "connections to demo/web do not spread evenly over all cells: a (1200), b (800)"},
 		"one is late once":      {behind(nodes(time.Second, 7*time.Second), nodes(0, time.Second)), Pass, "after 7s (b)"},
 		"now one, now another":  {behind(nodes(0, 7*time.Second), nodes(7*time.Second, 0)), Pass, "after 7s"},
 		"seldom late":           {behind(nodes(0, 7*time.Second), nodes(0, 7*time.Second), nodes(0, 1), nodes(0, 1), nodes(1, 0)), Pass, "after 7s"},

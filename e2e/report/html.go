@@ -23,7 +23,7 @@ func HTML(w io.Writer, run Run) error {
 		return err
 	}
 	t := run.Totals()
-	p := page{Run: run, CSS: css, Title: cmp.Or(run.Tool, "svclab") + " report", Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t,
+	p := page{Run: run, CSS: css, Title: cmp.Or(run.Tool, "svclab") + " report", Closing: strings.TrimPrefix(closing(run, t), ": "), Totals: t, Power: reach.Powers(run.Verdicts),
 		Facts: clusterTerms(run), Filters: []filter{{"all", "all", len(run.Verdicts), true}, {"fail", "failed", t.Failed, false},
 			{"unsure", "inconclusive", t.Inconclusive, false}, {"pass", "passed", t.Passed, false},
 			{"skipped", "skipped", len(run.Verdicts) - t.Run, false}}}
@@ -73,6 +73,7 @@ type page struct {
 	CSS            template.CSS
 	Title, Closing string
 	Totals         Totals
+	Power          []reach.Power
 	Facts          []term
 	Filters        []filter
 }

@@ -12,7 +12,7 @@ import (
 
 // JSON writes the run in full, as [Decode] reads it. Times are nanoseconds in fields named ...Ns.
 func JSON(w io.Writer, run Run) error {
-	run.APIVersion, run.Kind = APIVersion, Kind
+	run.APIVersion, run.Kind, run.Powers = APIVersion, Kind, reach.Powers(run.Verdicts)
 	return encodeJSON(w, "the run", " ", run)
 }
 

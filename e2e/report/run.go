@@ -33,6 +33,9 @@ type Run struct {
 	Plan    Plan          `json:"plan"`
 	// Verdicts are in the order in which they are printed.
 	Verdicts []reach.Verdict `json:"verdicts"`
+	// Powers are how likely the statistical checks were to notice a fault. [JSON] computes them from the verdicts; a caller leaves
+	// them empty.
+	Powers []reach.Power `json:"powers,omitempty"`
 	// Shard is set if the run was one part of several: see Merge.
 	Shard *Shard `json:"shard,omitempty"`
 	// Conformance is set for a conformance run.

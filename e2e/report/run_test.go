@@ -84,7 +84,7 @@ func TestJSONReadsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.APIVersion, want.Kind = APIVersion, Kind
+	want.APIVersion, want.Kind, want.Powers = APIVersion, Kind, reach.Powers(want.Verdicts)
 	if !reflect.DeepEqual(got, want) {
 		t.Error("the run that was read is not the one that was written")
 	}

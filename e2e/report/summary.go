@@ -25,6 +25,8 @@ func (p *printer) summary(run Run) {
 	}
 	p.row("cells", cellCounts(t.Cells))
 	p.row("probes", fmt.Sprintf("%s, each a new connection or datagram", thousands(t.Probes)))
+	powers := reach.Powers(run.Verdicts)
+	p.list("noticed", len(powers), func(i int) (ink, string) { return inkDim, powers[i].String() })
 	if t.Cells.Cells > 0 {
 		p.row("marks", fmt.Sprintf("%s reached, as expected; no mark: not reached, as expected; %s differs; %s could not be probed; %s not probed on purpose",
 			p.good, p.bad, p.unsure, p.skipped))

@@ -34,8 +34,11 @@ type Table struct {
 	EachFamily bool `json:"eachFamily,omitempty"`
 	// Extra are targets that are probed in addition to those that follow from the Services.
 	Extra []Extra `json:"extra,omitempty"`
-	Allow Allow   `json:"allow,omitempty"`
-	Rows  []Row   `json:"rows"`
+	// Proportions: cells with the same backends get, together, as many connections as show that one of two backends gets 60 % of
+	// them. That takes about 2,000.
+	Proportions bool  `json:"proportions,omitempty"`
+	Allow       Allow `json:"allow,omitempty"`
+	Rows        []Row `json:"rows"`
 }
 
 // Extra is a target that does not follow from the objects: an undeclared port, another spelling of a name.

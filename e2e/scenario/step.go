@@ -20,6 +20,8 @@ type Step struct {
 	// Family, IPv4 or IPv6, limits the step to clusters whose Services can have addresses of that IP family. On any
 	// other cluster the step is left out, as rows of that family are.
 	Family string `json:"family,omitempty"`
+	// Alone: its probes are judged without those of other steps, so that it needs as many as the only step of a scenario.
+	Alone bool `json:"-"`
 	// Action is what the step does. In YAML its kind is the name of a field: "apply: service.yaml".
 	Action Action `json:"-"`
 }

@@ -106,6 +106,7 @@ type Env struct {
 	kinds     discovery.CachedDiscoveryInterface
 	mapper    meta.RESTMapper
 	flows     map[string]Flow
+	sent      map[string]int // see observe.Engine.Sums
 	journal   journal
 	down      []string // slots of nodes that a step stopped
 	announcer string   // see Announcer

@@ -59,8 +59,8 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 	}
 	result, err := observe.Engine{
 		Policy: env.Policy, Prober: env.Prober, Timeouts: env.Settings.Timeouts, Within: env.step.Within.Or(env.convergence()), Progress: env.Progress.Say,
-		Programmed: env.programmed,
-		Snapshot:   env.reminding(firstly(settled, env.snapshot), allow),
+		Programmed: env.programmed, Sums: env.sums(),
+		Snapshot: env.reminding(firstly(settled, env.snapshot), allow),
 		Predict: func(w world.World) func(reach.Vantage, reach.Target) reach.Prediction {
 			return func(v reach.Vantage, t reach.Target) reach.Prediction { return env.Predict(w, v, t) }
 		},
@@ -75,6 +75,17 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 		err = reach.Failf("%s", strings.Join(lines, "; "))
 	}
 	return report, err
+}
+
+// sums are the scenario's so far, where more may be sent; see observe.Engine.
+func (env *Env) sums() map[string]int {
+	if !env.Facts.RefusesFreely || env.Policy != observe.Suite() {
+		return nil
+	}
+	if env.sent == nil || env.step.Alone {
+		env.sent = map[string]int{}
+	}
+	return env.sent
 }
 
 // firstly returns w the first time, which was taken a moment ago, and another snapshot after that.
@@ -141,7 +152,7 @@ func (env *Env) table(site table.Site, expected scenario.Table) (observe.Table, 
 	if err != nil {
 		return observe.Table{}, err
 	}
-	t := observe.Table{Vantages: grid.Vantages, Targets: grid.Targets, Missing: missing}
+	t := observe.Table{Vantages: grid.Vantages, Targets: grid.Targets, Missing: missing, Proportions: expected.Proportions}
 	var errs []error
 	for _, cell := range grid.Cells {
 		prediction, err := site.Expected(expected, cell)

@@ -34,22 +34,16 @@ func probeBatch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		defer cancel()
 	}
 	var (
-		queue   = make(chan wire.Cell)
-		workers sync.WaitGroup
+		turn   = make(chan struct{}, head.Concurrency)
+		probed sync.WaitGroup
 	)
-	for range min(head.Concurrency, len(cells)) {
-		workers.Go(func() {
-			for cell := range queue {
-				answer := probeCell(ctx, cell)
-				out.write(wire.Line{Answer: &answer})
-			}
+	for _, cell := range cells {
+		probed.Go(func() {
+			answer := probeCell(ctx, cell, turn)
+			out.write(wire.Line{Answer: &answer})
 		})
 	}
-	for _, cell := range cells {
-		queue <- cell
-	}
-	close(queue)
-	workers.Wait()
+	probed.Wait()
 	out.write(wire.Line{Done: &wire.Done{Count: len(cells)}})
 	return out.failed()
 }
@@ -103,20 +97,25 @@ func checkCell(cell *wire.Cell) error {
 // probeCell makes the connections of one cell, one after the other. It stops at Max, or after Min as soon as each backend
 // of Until has answered (and with Even, as often as the others or not), or maxNoReplies connections in a row had no answer. If ctx ends, the last observation is
 // ProbeFailed, so an answer is never empty.
-func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
+//
+// Each connection needs a place in turn, for which cells wait in the order in which they came (as senders on a channel do). So a
+// fault that comes and goes cannot fall between the connections of a cell, as it could if they were made in one burst.
+func probeCell(ctx context.Context, cell wire.Cell, turn chan struct{}) wire.Answer {
 	var (
+		began   = time.Now()
 		answer  = wire.Answer{ID: cell.ID}
 		missing = slices.Clone(cell.Until)
 		chosen  = make([]int, len(cell.Until))
 		noReply = 0
 	)
 	for n := range cell.Max {
-		if n > 0 && !pause(ctx, cell.Interval) {
+		if n > 0 && !pause(ctx, max(cell.Interval, time.Until(began.Add(begins(cell, n))))) || !take(ctx, turn) {
 			answer.Observations = append(answer.Observations, cutShort(ctx))
 			break
 		}
 		p := newProbe(cell)
 		o := p.run(ctx)
+		<-turn
 		answer.Observations = append(answer.Observations, o)
 		answer.Services, answer.Names, answer.Chain = p.services, p.names, p.chain
 		answer.Texts, answer.NoData = p.texts, p.noData
@@ -142,6 +141,24 @@ func probeCell(ctx context.Context, cell wire.Cell) wire.Answer {
 		}
 	}
 	return answer
+}
+
+// begins is how long after its first connection the n-th of a cell begins at the earliest.
+func begins(cell wire.Cell, n int) time.Duration {
+	if n >= cell.Min || cell.Min < 2 {
+		return 0
+	}
+	return cell.Spread * time.Duration(n) / time.Duration(cell.Min-1)
+}
+
+// take waits for a place in turn. It reports whether it got one before ctx ended.
+func take(ctx context.Context, turn chan struct{}) bool {
+	select {
+	case turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // pause waits for d or the end of ctx. It reports whether ctx is still alive.

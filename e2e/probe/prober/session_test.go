@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/svclab/svclab/e2e/probe/wire"
+	"github.com/svclab/svclab/e2e/reach"
 )
 
 // runSession runs `prober session` with an input and returns its exit code and output.
@@ -91,9 +95,68 @@ func TestBatchIsConcurrentAndKeepsIntervals(t *testing.T) {
 		if code := run(t.Context(), []string{"probe"}, strings.NewReader(input), &stdout, &stderr); code != 0 {
 			t.Fatalf("exit code %d: %s", code, stderr.String())
 		}
-		// 3 connections have 2 intervals of an hour between them, and 6 cells take two rounds of 3.
-		if took := time.Since(began); took != 4*time.Hour {
-			t.Errorf("it took %s, want 4h", took)
+		// 3 connections have 2 intervals of an hour between them, in which other cells have their turn.
+		if took := time.Since(began); took != 2*time.Hour {
+			t.Errorf("it took %s, want 2h", took)
 		}
 	})
+}
+
+// The first connections of a cell begin evenly over the time to spread over.
+func TestConnectionsBeginEvenly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		input := `{"version":5,"cells":1}` + "\n" + `{"id":1,"form":"appHTTP","host":"127.0.0.1","port":1,"family":6,"min":5,"max":5,"timeoutNs":1000,"spreadNs":4000000000}` + "\n"
+		answers := answersOf(t, input)
+		for i, o := range answers[1] {
+			if at := o.At.Sub(answers[1][0].At); at != time.Duration(i)*time.Second {
+				t.Errorf("connection %d begins after %s", i, at)
+			}
+		}
+	})
+}
+
+// Cells take turns, so the connections of each are spread over the batch: no fault that comes and goes falls between them.
+func TestConnectionsOfACellAreSpread(t *testing.T) {
+	const cells, connections = 20, 40
+	input := fmt.Sprintf(`{"version":5,"cells":%d,"concurrency":2}`+"\n", cells)
+	for i := range cells {
+		input += fmt.Sprintf(`{"id":%d,"form":"appHTTP","host":"127.0.0.1","port":1,"min":%d,"max":%[2]d,"timeoutNs":1000000000}`+"\n", i, connections)
+	}
+	answers := answersOf(t, input)
+	var first, last time.Time
+	for _, answer := range answers {
+		for _, o := range answer {
+			if first.IsZero() || o.At.Before(first) {
+				first = o.At
+			}
+			if o.At.After(last) {
+				last = o.At
+			}
+		}
+	}
+	for id, answer := range answers {
+		if spread := answer[len(answer)-1].At.Sub(answer[0].At); len(answer) != connections || spread < last.Sub(first)/2 {
+			t.Errorf("cell %d: %d connections over %s, the batch took %s", id, len(answer), spread, last.Sub(first))
+		}
+	}
+}
+
+// answersOf runs a batch and returns the observations of each cell by its ID.
+func answersOf(t *testing.T, input string) map[int][]reach.Observation {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"probe"}, strings.NewReader(input), &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	answers := map[int][]reach.Observation{}
+	for text := range strings.Lines(stdout.String()) {
+		var line wire.Line
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Answer != nil {
+			answers[line.Answer.ID] = line.Answer.Observations
+		}
+	}
+	return answers
 }

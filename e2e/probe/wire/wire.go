@@ -24,7 +24,7 @@ import (
 // Version increases with every change that makes clients and probers of different versions incompatible.
 const Version = 5
 
-// DefaultConcurrency is how many cells a prober probes at once if the client does not say.
+// DefaultConcurrency is how many connections a prober makes at once if the client does not say.
 const DefaultConcurrency = 64
 
 // Bounds that a prober keeps for every input, so that its load is bounded in count and in time.
@@ -74,7 +74,8 @@ type Batch struct {
 	Version int `json:"version"`
 	// Cells is how many lines of Cell follow.
 	Cells int `json:"cells"`
-	// Concurrency is how many cells are probed at once; 0: DefaultConcurrency.
+	// Concurrency is how many connections are made at once; 0: DefaultConcurrency. The cells take turns, so that the connections
+	// of each are spread over the batch.
 	Concurrency int `json:"concurrency,omitempty"`
 	// Deadline bounds the whole batch. Cells that are not done by then get a ProbeFailed observation. 0: none.
 	Deadline time.Duration `json:"deadlineNs,omitempty"`
@@ -122,6 +123,8 @@ type Cell struct {
 	TCP bool `json:"tcp,omitempty"`
 	// Interval between the end of one connection and the start of the next.
 	Interval time.Duration `json:"intervalNs,omitempty"`
+	// Spread is the time over which the first Min connections begin, in equal steps. Later ones follow at once.
+	Spread time.Duration `json:"spreadNs,omitempty"`
 }
 
 // MaxLength bounds Cell.Length. It fits into the request line of a Go server.
@@ -140,8 +143,8 @@ func (c Cell) Check() error {
 		return errors.New("no host")
 	case c.Timeout <= 0:
 		return errors.New("no timeout")
-	case c.Interval < 0 || c.Hold < 0 || c.Reply < 0:
-		return errors.New("the interval, the time to hold or that for a reply is negative")
+	case c.Interval < 0 || c.Hold < 0 || c.Reply < 0 || c.Spread < 0:
+		return errors.New("the interval, the time to spread over, to hold or for a reply is negative")
 	case c.Length < 0 || c.Length > MaxLength:
 		return fmt.Errorf("%d bytes to echo, at most %d are allowed", c.Length, MaxLength)
 	case c.Max > MaxConnections:
