@@ -101,7 +101,8 @@ type cidrArgs struct {
 	Pods string `json:"pods"`
 }
 
-// addedServiceCIDR adds a range for ClusterIPs, creates a Service in it, sends requests to it, and removes both again.
+// addedServiceCIDR adds a range for ClusterIPs, creates a Service in it, sends requests to it, and removes both again. The range is
+// deleted first: as long as the Service has an address of it, it stays, and serves.
 func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []string, err error) {
 	like, err := serviceArgs{args.Like}.find(env)
 	if err != nil {
@@ -152,8 +153,42 @@ func addedServiceCIDR(ctx context.Context, env Env, args cidrArgs) (lines []stri
 		}
 	}
 	lines = append(lines, fmt.Sprintf("ServiceCIDR %s with %s admits it", made.Name, added))
+	if err := ranges.Delete(ctx, made.Name, metav1.DeleteOptions{}); err != nil {
+		return lines, fmt.Errorf("delete servicecidr %s: %w", made.Name, err)
+	}
+	held, err := rangeHeld(ctx, env, made.Name)
+	if err != nil {
+		return lines, err
+	}
+	lines = append(lines, held)
 	served, err := servesFrom(ctx, env, args)
-	return append(lines, served...), err
+	if lines = append(lines, served...); err != nil {
+		return lines, err
+	}
+	_, err = rangeHeld(ctx, env, made.Name)
+	return lines, err
+}
+
+// rangeHeld waits until the API server says that a range which was deleted stays as long as a Service has an address of it
+// (KEP-1880; pkg/controller/servicecidrs of k8s.io/kubernetes).
+func rangeHeld(ctx context.Context, env Env, name string) (string, error) {
+	for {
+		object, err := env.Client.NetworkingV1().ServiceCIDRs().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return "", reach.Failf("ServiceCIDR %s is gone, though a service has an address of it", name)
+		case err != nil:
+			return "", fmt.Errorf("get servicecidr %s: %w", name, err)
+		}
+		for _, c := range object.Status.Conditions {
+			if c.Type == networkingv1.ServiceCIDRConditionReady && c.Status == metav1.ConditionFalse && c.Reason == networkingv1.ServiceCIDRReasonTerminating {
+				return fmt.Sprintf("ServiceCIDR %s was deleted, and stays: %s", name, c.Message), nil
+			}
+		}
+		if wait.Sleep(ctx, reprobe) != nil {
+			return "", reach.Failf("ServiceCIDR %s was deleted, and its condition Ready does not say %s: %v", name, networkingv1.ServiceCIDRReasonTerminating, object.Status.Conditions)
+		}
+	}
 }
 
 // removeRange deletes the Service and the range, and waits until the API server has removed the address and the range.
@@ -162,7 +197,7 @@ func removeRange(ctx context.Context, env Env, service, name string, addr netip.
 	if err := env.Client.CoreV1().Services(env.Namespace).Delete(ctx, service, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("delete service %s: %w", service, err)
 	}
-	if err := ranges.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+	if err := ranges.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("delete servicecidr %s: %w", name, err)
 	}
 	for {

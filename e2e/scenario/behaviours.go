@@ -147,6 +147,8 @@ func Behaviours() []Behaviour {
 			Text: "PreferSameNode falls back to the zone, and both to all endpoints (KEP-3015)"},
 		{ID: "affinity.scope", Beyond: true, Profile: Extended, Nodes: 2,
 			Text: "a client has one pod at the ClusterIP and at the load balancer's address of a port"},
+		{ID: "servicecidr.delete", Beyond: true, Profile: Extended, Nodes: 1,
+			Text: "a ServiceCIDR that is deleted stays, and serves, as long as a Service has an address of it (KEP-1880)"},
 		{ID: "proxy.labels", Profile: Core, Nodes: 1,
 			Text: "kube-proxy leaves alone what the labels service-proxy-name and headless keep from it"},
 	}
