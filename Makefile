@@ -124,6 +124,10 @@ conformance-test: build ## Prove svclab conformance on a kind cluster that svcla
 bench-e2e: build ## Time make e2e and its floor, kind alone (RUNS=3)
 	@scripts/bench-e2e.sh $(svclab)
 
+.PHONY: bench-trace
+bench-trace: build ## Count how many cells of the four types walk as predicted, and how many faults a trace names, on the cluster that is up
+	@scripts/bench-trace.sh $(svclab)
+
 .PHONY: bench-cold
 bench-cold: ## Time the way from a clean clone to the verdict where nothing is built, with an engine of its own (root on Linux)
 	@scripts/bench-cold.sh

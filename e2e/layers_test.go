@@ -43,8 +43,9 @@ var below = map[string][]string{
 	"e2e/runner":              {"e2e/grace", "e2e/observe", "e2e/oracle", "e2e/probe", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/wait"},
 	"e2e/explain":             {"e2e/reach", "e2e/report", "e2e/world"},
 	"e2e/explain/collect":     {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/explain"},
+	"e2e/trace":               {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/probe/wire"},
 	"e2e/upstream":            {"e2e/tether", "e2e/reach", "e2e/report", "e2e/scenario", "e2e/wait"},
-	"e2e/lab":                 {"e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner"},
+	"e2e/lab":                 {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/steps", "e2e/trace"},
 	"e2e/setup":               {"e2e/tether", "e2e/upstream", "e2e/probe", "e2e/cluster", "e2e/cluster/docker"},
 	"e2e/mutants":             {"e2e/wait", "e2e/observe", "e2e/reach", "e2e/report", "e2e/world", "e2e/runner", "e2e/scenario", "e2e/steps"},
 	"e2e/fuzz":                {"e2e/grace", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/report", "e2e/runner", "e2e/wait"},
@@ -58,7 +59,7 @@ var below = map[string][]string{
 	"labs/proof":              {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
 	"labs/cli/console":        {"e2e/reach", "e2e/report", "e2e/cluster", "e2e/setup"},
 	"labs/cli/learn":          {"e2e/wait", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},
-	"labs/cli":                {"labs/lesson", "e2e/tether", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect"},
+	"labs/cli":                {"labs/lesson", "e2e/tether", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect", "e2e/oracle", "e2e/trace", "e2e/world"},
 	"labs/cmd/svclab":         {"labs/cli", "labs/cli/console", "labs/exercises", "manifests"},
 }
 

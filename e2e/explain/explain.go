@@ -108,6 +108,8 @@ type Finding struct {
 	Notes  []Cause `json:"notes,omitempty"`
 	// Omitted is what was not read or probed.
 	Omitted []Omission `json:"omitted,omitempty"`
+	// Where is the hop at which a packet that should be answered ends, as a trace of one showed. Empty: none was traced.
+	Where string `json:"where,omitempty"`
 }
 
 // Omission is something that was not read or probed, and a command that shows it; the command may be empty.

@@ -12,6 +12,12 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
+// Wants reports whether a path is one that the user wants to use, as far as the intent says.
+func (i Intent) Wants(v reach.Vantage, t reach.Target) bool {
+	return (i.From == "" || i.From == v.Name || i.From == string(v.Kind)) && (i.At == "" || i.At == t.Kind) &&
+		(i.Port == 0 || i.Port == t.Port) && (i.Protocol == "" || i.Protocol == t.Protocol)
+}
+
 // fromOutside reports whether the user wants to reach the Service from outside the cluster.
 func (i Intent) fromOutside() bool {
 	return i.From == string(reach.Outside) || i.From == string(reach.Host)

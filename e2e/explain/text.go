@@ -25,7 +25,14 @@ func Text(w io.Writer, f Finding, width int, traffic reach.Result) error {
 		paragraph(&b, "  ", c.Sentence, width)
 		paragraph(&b, "  change  ", c.Field, width)
 		fmt.Fprintf(&b, "  try     %s\n", c.Command)
-		fmt.Fprintf(&b, "  see     %s\n\n", c.Doc)
+		fmt.Fprintf(&b, "  see     %s\n", c.Doc)
+		if i == 0 && f.Where != "" {
+			paragraph(&b, "  hop     ", f.Where, width)
+		}
+		b.WriteByte('\n')
+	}
+	if len(f.Causes) == 0 && f.Where != "" {
+		paragraph(&b, "hop: ", f.Where, width)
 	}
 	switch {
 	case len(f.Causes) > 0:

@@ -82,6 +82,7 @@ func filter(f Filter) Fault {
 			return set(ctx, lab, rules)
 		},
 		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Filter{}.String()) },
+		Table:  "inet " + filterTable,
 	}
 }
 

@@ -58,6 +58,8 @@ type Fault struct {
 	// Revert reverts what Inject did, completely or in part, in this process or in an earlier one that was killed. It reads
 	// what to revert from the cluster. Where there is nothing to revert it changes nothing.
 	Revert func(ctx context.Context, lab Lab) error
+	// Table is the packet filter's table whose rules are the fault: a trace of what it hits must name it. Empty: it has none.
+	Table string
 }
 
 // Notice is what the harness must report about a fault.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,9 @@ type Finding struct {
 	Told   Told
 	// Why says what is wrong where it was not noticed.
 	Why string
+	// Hop says, for a fault in a packet filter, what a trace of the cells that differ named: "named" if the rules of the fault,
+	// else the hop that it named. Empty: no such cell was traced.
+	Hop string
 	// Took is how long its steps took, with the fault and after its revert.
 	Took time.Duration
 }
@@ -318,7 +322,7 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 			seen = append(seen, overall)
 		}
 	}
-	f := &Finding{Mutant: m, Told: m.Notice.Read(seen)}
+	f := &Finding{Mutant: m, Told: m.Notice.Read(seen), Hop: hop(m, seen)}
 	for _, step := range slices.Concat(during, after) {
 		f.Took += step.Elapsed
 	}
@@ -347,6 +351,29 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 		f.Why = joined(f.Why, why)
 	}
 	return f
+}
+
+// named is Finding.Hop where a trace named the fault.
+const named = "named"
+
+// hop is Finding.Hop.
+func hop(m Mutant, steps []reach.Step) (other string) {
+	if m.Fault.Table == "" {
+		return ""
+	}
+	for _, s := range steps {
+		for _, t := range s.Tables {
+			for _, c := range t.Cells {
+				switch {
+				case strings.Contains(c.Traced, "table "+m.Fault.Table+","):
+					return named
+				case c.Traced != "":
+					other = fmt.Sprintf("%s → %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Traced)
+				}
+			}
+		}
+	}
+	return other
 }
 
 func joined(a, b string) string {

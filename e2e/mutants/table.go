@@ -55,6 +55,11 @@ func Text(w io.Writer, o Outcome, width int) error {
 		row(f.Mutant.Name, f.Mutant.Effect, f.cell(), fmt.Sprintf("%6.1f", f.Took.Seconds()))
 	}
 	rule()
+	for _, f := range o.Findings {
+		if f.Hop != "" && f.Hop != named {
+			line("mutant %s: a trace named another hop: %s", f.Mutant.Name, f.Hop)
+		}
+	}
 	for _, bad := range o.Baseline {
 		line("did not pass without a fault: %s", bad)
 	}
@@ -99,6 +104,18 @@ func (o Outcome) summary() string {
 		if count[fate] > 0 {
 			text += fmt.Sprintf(", %d %s", count[fate], fate)
 		}
+	}
+	traced, right := 0, 0
+	for _, f := range o.Findings {
+		if f.Hop != "" {
+			traced++
+		}
+		if f.Hop == named {
+			right++
+		}
+	}
+	if traced > 0 {
+		text += fmt.Sprintf("; a trace named the fault's rules for %d of %d in a packet filter", right, traced)
 	}
 	return fmt.Sprintf("%s (%.0f s): %s", text, o.Elapsed.Seconds(), o.Result())
 }

@@ -29,6 +29,8 @@ type Policy struct {
 	// ChangedIsInconclusive: a cell that differs is Inconclusive when its prediction changed while it was probed.
 	// Otherwise it fails, and the result says what changed.
 	ChangedIsInconclusive bool
+	// NoTrace: no packet of a cell that differs is followed through the nodes' kernels. An exercise is looked at every second.
+	NoTrace bool
 }
 
 // Suite is for scenarios. The harness made all the objects and nothing else changes them, so everything that differs
@@ -46,7 +48,7 @@ func Suite() Policy { return Policy{} }
 //     the clients that used it before.
 func Goal() Policy {
 	return Policy{AcceptIdle: true, ExpectedDecides: true, MissingFails: true, LookOnce: true, StopAtFailure: true,
-		HalfConvergence: true, GiveUpUnanswered: true, NewClients: true}
+		HalfConvergence: true, GiveUpUnanswered: true, NewClients: true, NoTrace: true}
 }
 
 // Fuzz is for random Services. They may run on a cluster with other users, where node ports come and go: a cell whose

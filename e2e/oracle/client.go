@@ -119,8 +119,8 @@ func (o *Oracle) senders(c client, at *node, family netip.Addr) []sender {
 }
 
 // bySender predicts for each of a client's senders. The rules that may differ are those for pods.
-func (o *Oracle) bySender(c client, at *node, sp *servicePort, predict func(sender) reach.Prediction) reach.Prediction {
-	var predictions []reach.Prediction
+func (o *Oracle) bySender(c client, at *node, sp *servicePort, predict func(sender) prediction) prediction {
+	var predictions []prediction
 	for _, s := range o.senders(c, at, o.clusterAddr(sp)) {
 		predictions = append(predictions, predict(s))
 	}

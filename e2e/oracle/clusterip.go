@@ -8,13 +8,13 @@ import (
 )
 
 // clusterIP predicts for a packet to a declared port of a ClusterIP that a node's proxy handles.
-func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) reach.Prediction {
+func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) prediction {
 	r := o.routing(sp, at)
 	what := reach.Say("port %d of the ClusterIP of %s", sp.port.Port, sp.service.name)
 	if !r.any {
 		return o.noEndpoints(r, sp, what)
 	}
-	return o.bySender(c, at, sp, func(s sender) reach.Prediction {
+	return o.bySender(c, at, sp, func(s sender) prediction {
 		d := delivery{client: c, at: at, masquerade: o.w.Facts.MasqueradeAll || s.detects && !s.pod, port: sp, rule: ruleClusterIP,
 			reason: reach.Say("%s: kube-proxy on %s", what, at.name)}
 		if !world.InternalLocal(sp.service.Service) {
@@ -31,7 +31,7 @@ func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) reach.Prediction
 }
 
 // noEndpoints predicts for a port that has no usable endpoint anywhere.
-func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what reach.Phrase) reach.Prediction {
+func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what reach.Phrase) prediction {
 	why := reach.Say("its EndpointSlices list no address")
 	switch {
 	case r.others != "":
@@ -48,7 +48,7 @@ func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what reach.Phrase) rea
 
 // undeclared predicts for a port of a ClusterIP that no Service declares. The modes differ: nftables mode
 // knows the address and rejects what it does not serve; iptables mode knows only address and port together.
-func (o *Oracle) undeclared(c client, at *node, s *service, to dest) reach.Prediction {
+func (o *Oracle) undeclared(c client, at *node, s *service, to dest) prediction {
 	what := reach.Say("%s declares no port %d/%s", s.name, to.port, to.protocol)
 	if o.w.Facts.ProxyMode == world.ModeNFTables {
 		return outcome(ruleUndeclaredRefused, reach.Say("%s, and in nftables mode %s rejects what it does not serve at an active ClusterIP", what, at.name), reach.Refused)
@@ -57,7 +57,7 @@ func (o *Oracle) undeclared(c client, at *node, s *service, to dest) reach.Predi
 }
 
 // unallocated predicts for an address of the Service range that no Service has.
-func (o *Oracle) unallocated(c client, at *node, to dest) reach.Prediction {
+func (o *Oracle) unallocated(c client, at *node, to dest) prediction {
 	what := reach.Say("%s is in the Service range, and no Service has it", to.addr)
 	if name := o.index.left[to.addr]; name != "" {
 		what = reach.Say("%s is the ClusterIP of %s, whose label %s leaves it to another proxy", to.addr, name, world.ProxyNameLabel)
@@ -73,7 +73,7 @@ func (o *Oracle) unallocated(c client, at *node, to dest) reach.Prediction {
 }
 
 // unserved predicts for a Service-range packet that iptables mode leaves to the node's default route.
-func (o *Oracle) unserved(c client, at *node, what reach.Phrase) reach.Prediction {
+func (o *Oracle) unserved(c client, at *node, what reach.Phrase) prediction {
 	switch {
 	case o.w.Facts.ProxyMode != world.ModeIPTables:
 		return outcome(ruleModeUnknown, reach.Say("%s, and what %s does then depends on the proxy mode, which is %s", what, at.name, mode(o.w.Facts)),

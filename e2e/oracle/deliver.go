@@ -25,7 +25,7 @@ type delivery struct {
 }
 
 // to predicts the result of a delivery to a group, which is not empty. The answers of some endpoints may not come back.
-func (o *Oracle) to(g *group, d delivery) reach.Prediction {
+func (o *Oracle) to(g *group, d delivery) prediction {
 	if d.masquerade || d.client.at(d.at) && !d.hairpin(g) {
 		return o.deliver(g, g, d)
 	}
@@ -51,7 +51,7 @@ func (o *Oracle) to(g *group, d delivery) reach.Prediction {
 		rule, why = ruleHairpinAcross, reach.Say("kube-proxy in nftables mode on %s does not masquerade a pod for itself if it takes it for one of another node, and the pod drops a packet from its own address", d.at.name)
 	}
 	if len(heard) == 0 {
-		return outcome(rule, andThen(reach.Say("%s sends it to %s", d.reason, choice(g)), why), reach.TimedOut)
+		return outcome(rule, andThen(reach.Say("%s sends it to %s", d.reason, choice(g)), why), reach.TimedOut).by(d, g)
 	}
 	part := o.group(d.at, heard, g.terminating, g.distribution)
 	p := o.deliver(part, g, d)
@@ -113,8 +113,8 @@ func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
 }
 
 // deliver predicts for those of a group's endpoints whose answers come back.
-func (o *Oracle) deliver(g, all *group, d delivery) reach.Prediction {
-	p := reach.Prediction{Rule: d.rule, Backends: g.names}
+func (o *Oracle) deliver(g, all *group, d delivery) prediction {
+	p := prediction{Prediction: reach.Prediction{Rule: d.rule, Backends: g.names}}
 	said := reach.Say("%s sends it to %s", d.reason, choice(all))
 	note := func(p reach.Phrase) { said = andThen(said, p) }
 	p.Rule = d.particular(g)
@@ -168,7 +168,9 @@ func (o *Oracle) deliver(g, all *group, d delivery) reach.Prediction {
 			note(seen)
 		}
 	}
-	return because(p, said)
+	p = because(p, said)
+	p.routes = []route{{rule: p.Rule, said: said, outcomes: p.Outcomes}}
+	return p.by(d, all)
 }
 
 // particular returns the most specific rule about a delivery. The reason mentions the others.

@@ -12,7 +12,7 @@ import (
 // direct predicts for a packet sent to the address of a pod or of a host outside, with no Service between:
 // readiness does not matter, only whether something listens. at is the node the packet comes from, nil for one
 // that meets no node.
-func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace string) reach.Prediction {
+func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace string) prediction {
 	b := o.backend(namespace, e, corev1.Protocol(to.protocol))
 	what := reach.Say("%s", b.name)
 	if b.Pod != "" {
@@ -20,7 +20,7 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 	}
 	switch b.listens {
 	case world.ListensNot:
-		return outcome(ruleEndpointDeaf, reach.Say("%s is probed at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...)
+		return outcome(ruleEndpointDeaf, reach.Say("%s is probed at its own address %s on port %d/%s, where nothing listens: %s, so the %s", what, to.addr, to.port, to.protocol, b.deaf, refusal(to.protocol)), refusals(to.protocol)...).to(b)
 	case world.ListensMaybe:
 		p := o.answers(c, at, b, reach.Say("%s is probed at its own address; %s, so the connection may be refused", what, b.deaf))
 		p.Rule, p.Outcomes = ruleEndpointPartly, append([]reach.Outcome{reach.Reached}, refusals(to.protocol)...)
@@ -31,8 +31,10 @@ func (o *Oracle) direct(c client, at *node, to dest, e world.Endpoint, namespace
 }
 
 // answers predicts that a backend answers a packet that no proxy handles.
-func (o *Oracle) answers(c client, at *node, b backend, reason reach.Phrase) reach.Prediction {
-	p := reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Rule: ruleEndpoint, Reason: reason.String(), Said: reason, Backends: []string{b.name}}
+func (o *Oracle) answers(c client, at *node, b backend, reason reach.Phrase) prediction {
+	p := outcome(ruleEndpoint, reason, reach.Reached)
+	p.Backends = []string{b.name}
+	p.routes[0].direct = &b
 	family := world.FamilyOf(b.Addr)
 	rewritten, kept := o.unproxied(c, at, b, family)
 	switch {

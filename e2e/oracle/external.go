@@ -21,7 +21,7 @@ type exposure struct {
 // external predicts for a packet that a node's proxy takes for traffic from outside, whatever its sender. Policy Local
 // applies to clients elsewhere only: kube-proxy treats packets of pods of the cluster and of the node itself as if they
 // had left the cluster and returned through a load balancer that knows all endpoints.
-func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach.Prediction {
+func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) prediction {
 	r := o.routing(sp, at)
 	if !r.any {
 		return o.noExternalEndpoints(c, at, r, sp, e)
@@ -31,11 +31,11 @@ func (o *Oracle) external(c client, at *node, sp *servicePort, e exposure) reach
 	if !world.ExternalLocal(sp.service.Service) {
 		return o.to(r.cluster, d)
 	}
-	return o.bySender(c, at, sp, func(s sender) reach.Prediction { return o.externalLocal(s, r, d, e) })
+	return o.bySender(c, at, sp, func(s sender) prediction { return o.externalLocal(s, r, d, e) })
 }
 
 // externalLocal predicts for a port with policy Local that has usable endpoints somewhere.
-func (o *Oracle) externalLocal(s sender, r *routing, d delivery, e exposure) reach.Prediction {
+func (o *Oracle) externalLocal(s sender, r *routing, d delivery, e exposure) prediction {
 	c, at, sp := d.client, d.at, d.port
 	switch {
 	case s.pod:
@@ -59,7 +59,7 @@ func (o *Oracle) externalLocal(s sender, r *routing, d delivery, e exposure) rea
 // noExternalEndpoints predicts for a port without usable endpoints. Packets are rejected. In iptables mode the rule that
 // rejects them does not see the packets that a node sends itself: one to an address that no node owns is forwarded to the
 // node that announces it.
-func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *servicePort, e exposure) reach.Prediction {
+func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *servicePort, e exposure) prediction {
 	refused := o.noEndpoints(r, sp, e.what)
 	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || o.w.Facts.ProxyMode == world.ModeNFTables || at.owns(e.address) {
 		return refused

@@ -11,7 +11,7 @@ import (
 // healthCheck predicts what a node's healthCheckNodePort answers. It answers either way, 200 or 503; the
 // backend of the observation is the count that it reports: "localEndpoints=N". Each node counts the ready endpoints
 // that it runs, without the terminating ones.
-func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) reach.Prediction {
+func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) prediction {
 	if c.foreign {
 		return o.packet(c, dest{addr, port, reach.TCP})
 	}
@@ -19,10 +19,10 @@ func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) reach.Predi
 	if at == nil {
 		return outcome(ruleAddressFree, reach.Say("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
 	}
-	return o.ifReady(c, at, o.healthAt(at, s, addr, port))
+	return o.ifReady(c, at, o.healthAt(at, s, addr, port).via(c, at, dest{addr, port, reach.TCP}))
 }
 
-func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) reach.Prediction {
+func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) prediction {
 	family := world.FamilyOf(addr)
 	if s == nil || !served(s, addr) {
 		return outcome(ruleHealthClosed, reach.Say("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)

@@ -11,7 +11,7 @@ import (
 
 // loadBalancer predicts for a packet to a declared port of a load-balancer address that has come to a node:
 // a pod's or node's own, or the one that announces the address.
-func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) reach.Prediction {
+func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) prediction {
 	e := exposure{rule: ruleLB, what: reach.Say("%s is a load-balancer address of %s", to.addr, sp.service.name), address: to.addr}
 	if c.at(at) {
 		e.rule = ruleLBInside
@@ -59,12 +59,12 @@ func (o *Oracle) admits(c client, sp *servicePort) (ranges []netip.Prefix, admit
 
 // loadBalancerOutside predicts for a client outside the cluster, whose packet goes to the node that announces
 // the address.
-func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Prediction {
+func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) prediction {
 	if owner.kind == frontLBProxy {
 		return o.proxyMode(c, owner, to)
 	}
 	if o.w.Announcers == nil {
-		var predictions []reach.Prediction
+		var predictions []prediction
 		for _, n := range o.index.nodeList {
 			if n.ready {
 				predictions = append(predictions, o.announced(c, n, owner, to))
@@ -84,7 +84,7 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) reach.Predi
 // announced it, for this Service or for an earlier one with the same address, sends to that node until its neighbour cache
 // expires. This takes up to a minute and no object shows it. So if every node would refuse the packet, Refused is allowed
 // too. (Random Services that got the address of a deleted one found this.)
-func (o *Oracle) unclaimed(c client, owner front, to dest) reach.Prediction {
+func (o *Oracle) unclaimed(c client, owner front, to dest) prediction {
 	said := reach.Say("%s is a load-balancer address of %s, but no node announces it", to.addr, owner.service.name)
 	if unready(owner.service) {
 		said = reach.Say("%s, as none of its endpoints is ready", said)
@@ -100,7 +100,7 @@ func (o *Oracle) unclaimed(c client, owner front, to dest) reach.Prediction {
 }
 
 // announced predicts for a packet that has come to the node that announces its address.
-func (o *Oracle) announced(c client, at *node, owner front, to dest) reach.Prediction {
+func (o *Oracle) announced(c client, at *node, owner front, to dest) prediction {
 	if p, proxied := o.proxied(c, at, to); proxied {
 		return p
 	}
@@ -123,7 +123,7 @@ func unready(s *service) bool {
 }
 
 // proxyMode predicts for an address that the load balancer answers itself.
-func (o *Oracle) proxyMode(c client, owner front, to dest) reach.Prediction {
+func (o *Oracle) proxyMode(c client, owner front, to dest) prediction {
 	what := reach.Say("%s is a load-balancer address of %s with ipMode Proxy, which kube-proxy leaves alone", to.addr, owner.service.name)
 	if o.w.Announcers != nil {
 		return outcome(ruleLBProxyMode, reach.Say("%s: %s reaches the host that has it, which is no proxy of this cluster", what, c.label), reach.Unreachable, reach.TimedOut)

@@ -13,7 +13,7 @@ import (
 
 // name predicts for a target that is a DNS name: what it resolves to for the client, and then the result of a connection
 // to one of those addresses.
-func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
+func (o *Oracle) name(v reach.Vantage, t reach.Target) prediction {
 	a, p, resolved := o.answerTo(v, t.Host)
 	if !resolved {
 		return p
@@ -44,7 +44,7 @@ func (o *Oracle) name(v reach.Vantage, t reach.Target) reach.Prediction {
 
 // answerTo says what a name resolves to from a vantage; resolved is false if the vantage cannot query
 // the cluster's DNS; p is then the prediction.
-func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Prediction, resolved bool) {
+func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p prediction, resolved bool) {
 	switch {
 	case v.Kind == reach.Pod:
 		return o.resolve(name, v.Namespace), p, true
@@ -66,8 +66,8 @@ func (o *Oracle) answerTo(v reach.Vantage, name string) (a answer, p reach.Predi
 
 // dialled predicts for a connection to one of a name's addresses. The client chooses one, so all are allowed whose IP
 // family the vantage has.
-func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Prediction {
-	var predictions, foreign []reach.Prediction
+func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) prediction {
+	var predictions, foreign []prediction
 	for _, addr := range a.addrs {
 		c := o.client(v, addr)
 		p := o.packet(c, dest{addr: addr, port: t.Port, protocol: t.Protocol})
@@ -92,7 +92,7 @@ func (o *Oracle) dialled(v reach.Vantage, t reach.Target, a answer) reach.Predic
 }
 
 // rule returns the rule about the name if it is more specific than the rule about the address behind it.
-func (a answer) rule(p reach.Prediction) string {
+func (a answer) rule(p prediction) string {
 	switch {
 	case a.external != nil && p.Rule == ruleEndpointDeaf && a.alias != "":
 		return ruleCNAMEPort
@@ -130,7 +130,7 @@ func (a answer) resolution(host string) reach.Phrase {
 }
 
 // lookedUp predicts for a target without a port: the name is only looked up.
-func (o *Oracle) lookedUp(a answer, t reach.Target) reach.Prediction {
+func (o *Oracle) lookedUp(a answer, t reach.Target) prediction {
 	p := outcome(ruleDNS, a.resolution(t.Host), reach.Reached)
 	p.Addresses, p.CNAME = a.addrs, a.alias
 	switch {
@@ -146,7 +146,7 @@ func (o *Oracle) lookedUp(a answer, t reach.Target) reach.Prediction {
 
 // behindUnknown predicts for a name whose addresses are not known: one outside the cluster that the facts do not
 // list, or one that depends on the endpoints of another namespace.
-func (o *Oracle) behindUnknown(a answer) reach.Prediction {
+func (o *Oracle) behindUnknown(a answer) prediction {
 	if a.alias == "" && a.service != nil {
 		p := o.unknownService(a.service.name)
 		p.Outcomes = append(p.Outcomes, reach.NoSuchHost)

@@ -10,13 +10,13 @@ import (
 )
 
 // atNode predicts for a packet that has come to a node whose own address it was sent to.
-func (o *Oracle) atNode(c client, at *node, to dest) reach.Prediction {
-	return o.ifReady(c, at, o.onNode(c, at, to))
+func (o *Oracle) atNode(c client, at *node, to dest) prediction {
+	return o.ifReady(c, at, o.onNode(c, at, to).via(c, at, to))
 }
 
 // ifReady is p for a node that is Ready. One that is not may be off, or may not have started kube-proxy yet: then it serves
 // nothing. If it serves at all, its kube-proxy follows the objects as any other does: it does not need the kubelet.
-func (o *Oracle) ifReady(c client, at *node, p reach.Prediction) reach.Prediction {
+func (o *Oracle) ifReady(c client, at *node, p prediction) prediction {
 	if at.ready || c.at(at) {
 		return p
 	}
@@ -25,7 +25,7 @@ func (o *Oracle) ifReady(c client, at *node, p reach.Prediction) reach.Predictio
 	return because(p, andThen(p.Said, doubt))
 }
 
-func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
+func (o *Oracle) onNode(c client, at *node, to dest) prediction {
 	family := world.FamilyOf(to.addr)
 	key := nodePortKey{family, to.port, to.protocol}
 	if sp := o.index.nodePorts[key]; sp != nil {
@@ -61,7 +61,11 @@ func (o *Oracle) onNode(c client, at *node, to dest) reach.Prediction {
 }
 
 // localhost predicts for a loopback address, which only ever leads to the client's own network.
-func (o *Oracle) localhost(c client, to dest) reach.Prediction {
+func (o *Oracle) localhost(c client, to dest) prediction {
+	return o.onLoopback(c, to).via(c, c.node, to)
+}
+
+func (o *Oracle) onLoopback(c client, to dest) prediction {
 	if c.kind != reach.Node {
 		return outcome(ruleLocalhostOwn, reach.Say("%s is %s itself, which has no known listener on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
 	}
@@ -72,7 +76,7 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 			to.port, to.protocol, family, c.node.name), reach.Refused)
 	}
 	what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name)
-	served := func() reach.Prediction {
+	served := func() prediction {
 		p := o.external(c, c.node, sp, exposure{rule: ruleLocalhostServed,
 			what: reach.Say("%s, which iptables mode serves on the loopback address too", what)})
 		if p.Rule == ruleETPNode {
@@ -99,7 +103,7 @@ func (o *Oracle) localhost(c client, to dest) reach.Prediction {
 // closed predicts for a nodePort at an address of the node where it is not served. Nothing listens there. But in iptables mode
 // the filter rules of a port without endpoints that it may use hold for all of the node's addresses: they reject the packet, or
 // drop it where policy Local keeps it from the endpoints that there are.
-func (o *Oracle) closed(at *node, sp *servicePort, rule string, why reach.Phrase) reach.Prediction {
+func (o *Oracle) closed(at *node, sp *servicePort, rule string, why reach.Phrase) prediction {
 	refused := outcome(rule, why, reach.Refused)
 	r := o.routing(sp, at)
 	if o.w.Facts.ProxyMode == world.ModeNFTables || !r.any || !world.ExternalLocal(sp.service.Service) || len(r.local.backends) > 0 {

@@ -45,10 +45,10 @@ func Predict(w world.World, v reach.Vantage, t reach.Target) reach.Prediction {
 // Predict predicts the outcome of a probe from v to t. Outcomes, Reason, Rule and Doc are always set. Its slices
 // are shared between predictions and must not be changed.
 func (o *Oracle) Predict(v reach.Vantage, t reach.Target) reach.Prediction {
-	return o.documented(o.predict(v, t))
+	return o.documented(o.predict(v, t)).Prediction
 }
 
-func (o *Oracle) predict(v reach.Vantage, t reach.Target) reach.Prediction {
+func (o *Oracle) predict(v reach.Vantage, t reach.Target) prediction {
 	addr, err := netip.ParseAddr(t.Host)
 	if err != nil {
 		return o.name(v, t)
@@ -62,18 +62,20 @@ func (o *Oracle) predict(v reach.Vantage, t reach.Target) reach.Prediction {
 }
 
 // documented adds the document of the rule.
-func (o *Oracle) documented(p reach.Prediction) reach.Prediction {
+func (o *Oracle) documented(p prediction) prediction {
 	p.Doc = o.docs[p.Rule]
 	return p
 }
 
 // outcome is a prediction in which no backend answers.
-func outcome(rule string, reason reach.Phrase, outcomes ...reach.Outcome) reach.Prediction {
-	return because(reach.Prediction{Outcomes: outcomes, Rule: rule}, reason)
+func outcome(rule string, reason reach.Phrase, outcomes ...reach.Outcome) prediction {
+	p := because(prediction{Prediction: reach.Prediction{Outcomes: outcomes, Rule: rule}}, reason)
+	p.routes = []route{{rule: rule, said: reason, outcomes: outcomes}}
+	return p
 }
 
 // because gives a prediction its reason.
-func because(p reach.Prediction, reason reach.Phrase) reach.Prediction {
+func because(p prediction, reason reach.Phrase) prediction {
 	p.Said, p.Reason = reason, reason.String()
 	return p
 }

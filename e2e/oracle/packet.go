@@ -12,7 +12,11 @@ import (
 
 // packet predicts what comes of a packet to an address. A client inside the cluster meets its own node's
 // proxy first, whatever the destination; one outside must find a way to a node.
-func (o *Oracle) packet(c client, to dest) reach.Prediction {
+func (o *Oracle) packet(c client, to dest) prediction {
+	return o.sent(c, to).via(c, nil, to)
+}
+
+func (o *Oracle) sent(c client, to dest) prediction {
 	switch {
 	case to.addr.IsLoopback():
 		return o.localhost(c, to)
@@ -26,7 +30,7 @@ func (o *Oracle) packet(c client, to dest) reach.Prediction {
 }
 
 // inside predicts for a pod or a node.
-func (o *Oracle) inside(c client, to dest) reach.Prediction {
+func (o *Oracle) inside(c client, to dest) prediction {
 	if p, proxied := o.proxied(c, c.node, to); proxied {
 		return p
 	}
@@ -44,8 +48,8 @@ func (o *Oracle) inside(c client, to dest) reach.Prediction {
 
 // across predicts for a packet that a pod or node sends to another node's address: the way there may have
 // rewritten a pod's source, and what the other node does may depend on that.
-func (o *Oracle) across(c client, n *node, to dest) reach.Prediction {
-	var predictions []reach.Prediction
+func (o *Oracle) across(c client, n *node, to dest) prediction {
+	var predictions []prediction
 	for _, arrived := range o.crossing(c, to.addr) {
 		predictions = append(predictions, o.atNode(arrived, n, to))
 	}
@@ -56,7 +60,7 @@ func (o *Oracle) across(c client, n *node, to dest) reach.Prediction {
 }
 
 // outside predicts for a client outside the cluster.
-func (o *Oracle) outside(c client, to dest) reach.Prediction {
+func (o *Oracle) outside(c client, to dest) prediction {
 	if n := o.index.byAddr[to.addr]; n != nil {
 		if p, proxied := o.proxied(c, n, to); proxied {
 			return o.ifReady(c, n, p)
@@ -110,7 +114,12 @@ func (o *Oracle) routeVia(c client, addr netip.Addr) *node {
 
 // proxied predicts for a packet that a node's proxy handles by its destination address. ok is false where it
 // leaves the address alone.
-func (o *Oracle) proxied(c client, at *node, to dest) (p reach.Prediction, ok bool) {
+func (o *Oracle) proxied(c client, at *node, to dest) (p prediction, ok bool) {
+	p, ok = o.handled(c, at, to)
+	return p.via(c, at, to), ok
+}
+
+func (o *Oracle) handled(c client, at *node, to dest) (p prediction, ok bool) {
 	f, served := o.index.fronts[to]
 	owner, owned := o.index.owners[to.addr]
 	isNode := o.index.byAddr[to.addr] != nil
@@ -135,9 +144,9 @@ func (o *Oracle) proxied(c client, at *node, to dest) (p reach.Prediction, ok bo
 
 // served predicts for a declared port of an address that a node's proxy handles. Of several Services with the same address and
 // port kube-proxy serves the one that it happens to write last or first.
-func (o *Oracle) served(c client, at *node, f front, to dest) reach.Prediction {
+func (o *Oracle) served(c client, at *node, f front, to dest) prediction {
 	if len(f.others) > 0 {
-		predictions := []reach.Prediction{o.served(c, at, front{kind: f.kind, service: f.service, port: f.port}, to)}
+		predictions := []prediction{o.served(c, at, front{kind: f.kind, service: f.service, port: f.port}, to)}
 		names := []string{f.service.name}
 		for _, other := range f.others {
 			predictions = append(predictions, o.served(c, at, other, to))
@@ -158,7 +167,12 @@ func (o *Oracle) served(c client, at *node, f front, to dest) reach.Prediction {
 
 // unproxiedAddress predicts for an address that no proxy handles, by what is known of it. at is the node the
 // packet comes from; nil for one that meets no node. known is false where nothing is known of the address.
-func (o *Oracle) unproxiedAddress(c client, at *node, to dest) (p reach.Prediction, known bool) {
+func (o *Oracle) unproxiedAddress(c client, at *node, to dest) (p prediction, known bool) {
+	p, known = o.unhandled(c, at, to)
+	return p.via(c, at, to), known
+}
+
+func (o *Oracle) unhandled(c client, at *node, to dest) (p prediction, known bool) {
 	if pod := o.index.podByAddr[to.addr]; pod != nil {
 		return o.direct(c, at, to, world.Endpoint{Addr: to.addr, Port: to.port, Pod: pod.Name, Node: pod.Spec.NodeName}, pod.Namespace), true
 	}
@@ -201,7 +215,7 @@ func (o *Oracle) describe(addr netip.Addr) reach.Phrase {
 	return reach.Phrase{}
 }
 
-func (o *Oracle) unknownService(name string) reach.Prediction {
+func (o *Oracle) unknownService(name string) prediction {
 	return outcome(ruleElsewhere, reach.Say("it is served by %s, whose endpoints are not in the snapshot", name),
 		reach.Reached, reach.Refused, reach.TimedOut, reach.Unreachable, reach.WrongAnswer)
 }

@@ -80,6 +80,11 @@ func TestRandomWorlds(t *testing.T) {
 				if again := other.Predict(v, target); fmt.Sprint(again) != fmt.Sprint(p) {
 					t.Fatalf("seed %d, %s to %s: %+v, then %+v", seed, name, target.Name(), p, again)
 				}
+				if walk := o.Walk(v, target); fmt.Sprint(walk.Prediction) != fmt.Sprint(p) {
+					t.Fatalf("seed %d, %s to %s: predicted %+v, and for the walk %+v", seed, name, target.Name(), p, walk.Prediction)
+				} else if problem := disagrees(walk); problem != "" {
+					t.Fatalf("seed %d, %s to %s: %s: %+v\n%+v", seed, name, target.Name(), problem, p, walk.Ways)
+				}
 				rules[p.Rule]++
 			}
 		}

@@ -9,14 +9,15 @@ import (
 
 // union predicts for a case in which the objects leave several predictions open: what any of them allows is
 // allowed. Where they differ in source addresses only, the first one's rule and reason stand; else those given.
-func union(rule string, reason reach.Phrase, predictions ...reach.Prediction) reach.Prediction {
+func union(rule string, reason reach.Phrase, predictions ...prediction) prediction {
 	var (
-		u       = reach.Prediction{Rule: predictions[0].Rule, Reason: predictions[0].Reason, Said: predictions[0].Said}
+		u       = prediction{Prediction: reach.Prediction{Rule: predictions[0].Rule, Reason: predictions[0].Reason, Said: predictions[0].Said}}
 		same    = true
 		reaches int
 	)
 	for _, p := range predictions {
 		u.Doubt = cmp.Or(u.Doubt, p.Doubt)
+		u.routes = append(u.routes, p.routes...)
 		same = same && slices.Equal(p.Outcomes, predictions[0].Outcomes) && slices.Equal(p.Backends, predictions[0].Backends)
 		for _, o := range p.Outcomes {
 			if !slices.Contains(u.Outcomes, o) {

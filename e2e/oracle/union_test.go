@@ -9,12 +9,12 @@ import (
 
 // What any of several predictions allows is allowed, and what only some of them require is not required.
 func TestUnion(t *testing.T) {
-	at := func(backend string, sticky, anyOf bool, sources ...netip.Prefix) reach.Prediction {
-		return reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: []string{backend}, Sticky: sticky, AnyBackend: anyOf, Sources: sources, Rule: "first", Reason: "first"}
+	at := func(backend string, sticky, anyOf bool, sources ...netip.Prefix) prediction {
+		return prediction{Prediction: reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: []string{backend}, Sticky: sticky, AnyBackend: anyOf, Sources: sources, Rule: "first", Reason: "first"}}
 	}
 	one := netip.MustParsePrefix("172.18.0.3/32")
 	for name, c := range map[string]struct {
-		a, b          reach.Prediction
+		a, b          prediction
 		sticky, anyOf bool
 		sources       string
 		rule          string

@@ -149,7 +149,11 @@ func TestSourcesAreAllOfTheProber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"golang.org/x/net/dns/dnsmessage", "golang.org/x/sys/unix"}
+	want := []string{"golang.org/x/net/dns/dnsmessage", "golang.org/x/sys/unix",
+		// netlink, of prober trace on Linux
+		"github.com/google/nftables/alignedbuff", "github.com/google/nftables/binaryutil", "github.com/google/nftables/expr",
+		"github.com/google/nftables/internal/parseexprfunc", "github.com/google/nftables/xt", "github.com/mdlayher/netlink",
+		"github.com/mdlayher/netlink/nlenc", "github.com/mdlayher/socket", "golang.org/x/net/bpf", "golang.org/x/sync/errgroup"}
 	for _, folder := range sources() {
 		want = append(want, modulePath+"/"+folder)
 	}

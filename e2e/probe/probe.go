@@ -96,6 +96,9 @@ type Request struct {
 	ServerName string
 	Roots      string
 
+	// Class is the DSCP of the packets, by which a trace finds them; 0: none.
+	Class uint8
+
 	record Record // of a Lookup
 	tcp    bool   // of a Lookup
 }
@@ -175,7 +178,7 @@ func (r Request) plan() (plannedCell, error) {
 		Form: r.Form, Host: r.Target.Host, Port: r.Target.Port, Family: cmp.Or(r.Family, r.Target.Family), Record: r.record,
 		HostHeader: r.Target.HostHeader, ServerName: r.ServerName, Roots: r.Roots,
 		Min: max(r.Min, 1), Max: max(r.Min, r.Max, 1), Until: r.Until, Even: r.Even, Patient: r.Patient, Timeout: r.Timeout, Reply: r.Reply, Interval: r.Interval, Spread: r.Spread,
-		Length: r.Length, Hold: r.Hold, TCP: r.tcp,
+		Length: r.Length, Hold: r.Hold, Class: r.Class, TCP: r.tcp,
 	}}
 	if q.cell.Timeout == 0 {
 		q.cell.Timeout = DefaultTimeout

@@ -55,6 +55,9 @@ type CellVerdict struct {
 	Differences []Difference `json:"differences,omitempty"`
 	// Why says in one sentence what is wrong, or why it is unprobed or inconclusive.
 	Why string `json:"why,omitempty"`
+	// Traced says in one sentence where one more connection, sent after the cell was judged, left the predicted path, or that it
+	// did not. Empty: none was traced. It judges nothing.
+	Traced string `json:"traced,omitempty"`
 }
 
 // Table is a judged reachability table: vantages × targets.

@@ -241,6 +241,7 @@ func newPageCell(id string, c *reach.CellVerdict) pageCell {
 			add("differs", d.String())
 		}
 		add("alone", alone(*c))
+		add("traced", c.Traced)
 		if !repeats(c) {
 			add("why", c.Why)
 		}

@@ -179,10 +179,28 @@ func (p *printer) difference(indent int, g group) {
 		p.field(indent, "differs", d.String())
 	}
 	p.field(indent, "alone", alone(*c))
+	p.traced(indent, g)
 	if c.Why != "" && !repeats(c) {
 		p.field(indent, "why", c.Why)
 	}
 	p.repeat(indent, g)
+}
+
+// traced prints where a connection left the predicted path, once for each sentence.
+func (p *printer) traced(indent int, g group) {
+	label, printed := "traced", map[string]bool{}
+	for _, c := range g.cells {
+		if c.Traced == "" || printed[c.Traced] {
+			continue
+		}
+		printed[c.Traced] = true
+		text := c.Traced
+		if len(g.cells) > 1 {
+			text = fmt.Sprintf("from %s: %s", c.Cell.Vantage.Name, text)
+		}
+		p.field(indent, label, text)
+		label = ""
+	}
 }
 
 // predictions prints the oracle's prediction and its reason, and the expected table's where it differs.

@@ -60,6 +60,8 @@ type Settings struct {
 	// LeaveTerminating has Run return while its namespaces are still terminating. Their node ports and load-balancer addresses
 	// are free by then; Sweep waits for the rest.
 	LeaveTerminating bool
+	// TraceAll: a connection of every cell is traced, where the cluster can do that, not only of those that differ.
+	TraceAll bool
 	// Took is how long scenarios took, by name, for the order in which they begin; without it that is the order given.
 	Took map[string]time.Duration
 	// Labels and Annotations are those of the scenarios' namespaces, in addition to svclab's own.
@@ -101,7 +103,7 @@ func WithSettings(s Settings) Option {
 		r.settings = Settings{
 			StepTimeout: cmp.Or(s.StepTimeout, d.StepTimeout), Convergence: cmp.Or(s.Convergence, d.Convergence),
 			Late: cmp.Or(s.Late, d.Late), Cleanup: cmp.Or(s.Cleanup, d.Cleanup), Heartbeat: cmp.Or(s.Heartbeat, d.Heartbeat),
-			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, LeaveTerminating: s.LeaveTerminating,
+			Workers: cmp.Or(s.Workers, d.Workers), Kubectl: cmp.Or(s.Kubectl, d.Kubectl), Keep: s.Keep, LeaveTerminating: s.LeaveTerminating, TraceAll: s.TraceAll,
 			Took: s.Took, Labels: s.Labels, Annotations: s.Annotations, Timeouts: s.Timeouts.Or(d.Timeouts),
 		}
 	}

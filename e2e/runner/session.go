@@ -23,7 +23,7 @@ type session struct {
 // session returns a session with all that the steps of a scenario need, which is done in a namespace as policy says.
 func (r *Runner) session(sc scenario.Scenario, at Place, policy observe.Policy) *session {
 	return &session{runner: r, Env: &steps.Env{Cluster: r.cluster, Prober: r.prober, Predict: oracle.Predict, Policy: policy,
-		Settings: steps.Settings{StepTimeout: r.settings.StepTimeout, Convergence: r.settings.Convergence, Timeouts: r.settings.Timeouts, Kubectl: r.settings.Kubectl},
+		Settings: steps.Settings{StepTimeout: r.settings.StepTimeout, Convergence: r.settings.Convergence, Timeouts: r.settings.Timeouts, Kubectl: r.settings.Kubectl, TraceAll: r.settings.TraceAll},
 		Scenario: sc, Namespace: at.Namespace, Also: at.Also}}
 }
 

@@ -46,6 +46,24 @@ type NodeController interface {
 	ControlNode(ctx context.Context, slot, action string) error
 }
 
+// Tracer is implemented by a Cluster that can follow packets through the kernels of its nodes.
+type Tracer interface {
+	// Trace follows one connection of each cell, one after the other, up to tries times until it leaves the predicted path. It
+	// returns one Traced for each. An error says why none could be followed.
+	Trace(ctx context.Context, w world.World, cells []reach.Cell, tries int) ([]Traced, error)
+}
+
+// Traced is the path of one connection, compared with the predicted one.
+type Traced struct {
+	// Result is Pass if the path is as predicted, Fail if not, Inconclusive if that is not known.
+	Result reach.Result
+	// Says is the result in a sentence: where the path first differs. Ends says where a packet that was not answered ended,
+	// differing or not.
+	Says, Ends string
+	// Took is how long the trace took in addition to the connection.
+	Took time.Duration
+}
+
 // Commander is implemented by a Cluster that can run programs at its vantages.
 type Commander = probe.Exec
 
@@ -82,6 +100,8 @@ type Settings struct {
 	Timeouts                 observe.Timeouts
 	// Kubectl is the program that Run calls.
 	Kubectl string
+	// TraceAll: a connection of every cell is traced, not only of those that differ.
+	TraceAll bool
 }
 
 // Env is where the steps of one scenario are done. Its exported fields are set before the first step; then Survey is called.

@@ -67,6 +67,11 @@ func (e Expect) Do(bounded context.Context, env *Env) (Report, error) {
 		Tables: func(w world.World) ([]observe.Table, error) { return env.tables(w, e) },
 	}.Observe(env.run)
 	report.Tables, report.Lines, report.Missing = result.Tables, result.Lines, result.Missing
+	if err == nil {
+		var lines []string
+		lines, err = env.trace(env.run, result)
+		report.Lines = append(report.Lines, lines...)
+	}
 	if err == nil && len(result.Missing) > 0 {
 		var lines []string
 		for _, m := range result.Missing {

@@ -18,6 +18,7 @@ import (
 	"github.com/svclab/svclab/e2e/conformance"
 	"github.com/svclab/svclab/e2e/explain"
 	"github.com/svclab/svclab/e2e/explain/collect"
+	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/labs/cli/console"
@@ -173,11 +174,14 @@ func (a *app) runExplain(cmd *cobra.Command, arg string, f explainFlags) error {
 	if err != nil {
 		return err
 	}
-	var found explain.Case
+	var (
+		found explain.Case
+		where string
+	)
 	if f.kubeconfig != "" {
 		found, err = a.explainExisting(ctx, service, intent, f)
 	} else {
-		found, err = a.explainLab(ctx, service, intent, f)
+		found, where, err = a.explainLab(ctx, service, intent, f)
 	}
 	if err != nil || f.dryRun {
 		return err
@@ -188,25 +192,59 @@ func (a *app) runExplain(cmd *cobra.Command, arg string, f explainFlags) error {
 			return err
 		}
 	}
-	return a.printExplanation(found, f)
+	return a.printExplanation(found, where, f)
 }
 
-// explainLab gathers what there is to know of a Service of the lab's cluster.
-func (a *app) explainLab(ctx context.Context, service string, intent explain.Intent, f explainFlags) (found explain.Case, err error) {
+// explainLab gathers what there is to know of a Service of the lab's cluster, and where a packet to it ends.
+func (a *app) explainLab(ctx context.Context, service string, intent explain.Intent, f explainFlags) (found explain.Case, where string, err error) {
 	settings, err := a.Config.Settings(ctx)
 	if err != nil {
-		return found, err
+		return found, "", err
 	}
 	c, err := cluster.Attach(ctx, settings, cluster.Free)
 	if err != nil {
-		return found, err
+		return found, "", err
 	}
 	defer func() {
 		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		err = errors.Join(err, c.Close(clean))
 	}()
-	return collect.About(ctx, c, service, intent, collect.Options{Probe: !f.noProbe, Outside: true, ReadSockets: true})
+	found, err = collect.About(ctx, c, service, intent, collect.Options{Probe: !f.noProbe, Outside: true, ReadSockets: true})
+	if err != nil || f.noProbe {
+		return found, "", err
+	}
+	where, err = a.ends(ctx, lab.Cluster{Cluster: c}, found)
+	return found, where, err
+}
+
+// ends traces a packet of a cell that is not answered, and says at which hop it ends: of one that differs from the prediction
+// if there is one, else of the first that fits the intent.
+func (a *app) ends(ctx context.Context, c lab.Cluster, found explain.Case) (string, error) {
+	var chosen *reach.CellVerdict
+	for i := range found.Table.Cells {
+		cell := &found.Table.Cells[i]
+		_, unprobed, failed := cell.Cell.Probed()
+		wanted := !cell.Cell.Target.Undeclared && found.Intent.Wants(cell.Cell.Vantage, cell.Cell.Target)
+		silent := !slices.ContainsFunc(cell.Cell.Observations, func(o reach.Observation) bool { return o.Outcome == reach.Reached })
+		switch {
+		case unprobed != "" || failed != "" || !wanted || cell.Result != reach.Fail && !silent:
+		case chosen == nil, cell.Result == reach.Fail && chosen.Result != reach.Fail:
+			chosen = cell
+		}
+	}
+	if chosen == nil {
+		return "", nil
+	}
+	traced, err := c.Trace(ctx, found.World, []reach.Cell{chosen.Cell}, 1)
+	if err != nil {
+		if ctx.Err() == nil { // the explanation is complete without it
+			_, _ = fmt.Fprintf(a.Err, "svclab: no packet could be traced: %v\n", err)
+			return "", nil
+		}
+		return "", err
+	}
+	return traced[0].Ends, nil
 }
 
 // explainExisting does the same in the cluster that --kubeconfig names, or prints what it would do.
@@ -302,7 +340,7 @@ func (f explainFlags) probes(found explain.Case) (rows [][2]string) {
 }
 
 // printExplanation prints the table and the causes, and returns the verdict: Fail if there is a cause.
-func (a *app) printExplanation(found explain.Case, f explainFlags) error {
+func (a *app) printExplanation(found explain.Case, where string, f explainFlags) error {
 	style := a.ReportStyle(f.verbose, f.plain)
 	if len(found.Table.Cells) > 0 {
 		if err := report.Table(a.Out, found.Table, style); err != nil {
@@ -313,6 +351,7 @@ func (a *app) printExplanation(found explain.Case, f explainFlags) error {
 		}
 	}
 	finding, traffic := explain.Explain(found), reach.Skipped
+	finding.Where = where
 	for _, c := range found.Table.Cells {
 		traffic = reach.Worse(traffic, c.Result)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/upstream"
 	"github.com/svclab/svclab/labs/cli/console"
 )
@@ -84,7 +85,7 @@ func (a *app) runUpstream(ctx context.Context, wanted []string, both bool, setti
 	}
 	var run *report.Run
 	if both {
-		made, err := a.runScenarios(ctx, lab, described, scenarios, false, false, false)
+		made, err := a.runScenarios(ctx, lab, described, scenarios, runner.Settings{}, false, false)
 		if err != nil {
 			return errors.Join(failed, err)
 		}

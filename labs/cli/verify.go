@@ -21,8 +21,8 @@ import (
 
 func (a *app) verify() *cobra.Command {
 	var (
-		verbose, plain, keep, list, describe bool
-		shard                                scenario.Shard
+		verbose, plain, keep, list, describe, traced bool
+		shard                                        scenario.Shard
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [SCENARIO…]",
@@ -64,7 +64,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			if err != nil {
 				return err
 			}
-			run, err := a.runScenarios(ctx, lab, described, scenarios, keep, verbose, plain)
+			run, err := a.runScenarios(ctx, lab, described, scenarios, runner.Settings{Keep: keep, TraceAll: traced}, verbose, plain)
 			if err != nil {
 				return err
 			}
@@ -76,6 +76,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print every cell with its reason, and each step as it begins and ends")
 	cmd.Flags().BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the namespaces of scenarios that did not pass")
+	cmd.Flags().BoolVar(&traced, "trace", false, "trace a connection of every cell, not only of those that differ: see svclab trace")
 	cmd.Flags().BoolVar(&list, "list", false, "only list the scenarios")
 	cmd.Flags().BoolVar(&describe, "describe", false, "only describe the scenarios: the steps and the expected tables of each")
 	a.ClusterFlags(cmd)
@@ -104,13 +105,14 @@ func (a *app) printScenarios(scenarios []scenario.Scenario, describe bool) error
 
 // runScenarios runs scenarios on the lab's cluster and prints progress to Err. A run that was cut off and has verdicts is not
 // an error: its plan says which scenarios are missing.
-func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, keep, verbose, plain bool) (report.Run, error) {
+func (a *app) runScenarios(ctx context.Context, lab lab.Cluster, described report.Cluster, scenarios []scenario.Scenario, settings runner.Settings, verbose, plain bool) (report.Run, error) {
 	began := time.Now()
 	took := a.lastTimes()
+	settings.Took = took
 	reporter, stop := a.showing(verbose, plain, names(scenarios), took)
 	defer stop()
 	outcome, err := lab.Runner(a.Config.Output, runner.WithReporter(reporter),
-		runner.WithSettings(runner.Settings{Keep: keep, Took: took})).Run(ctx, scenarios)
+		runner.WithSettings(settings)).Run(ctx, scenarios)
 	if err != nil && len(outcome.Verdicts) == 0 {
 		return report.Run{}, err
 	}

@@ -41,11 +41,11 @@ func portAt(now time.Time, n int) int {
 var ports portMemory
 
 // dial opens a connection from a source port that has no recent connection to the same address. It skips ports that are in
-// use. In the end the kernel chooses.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
+// use. In the end the kernel chooses. Packets of the connection have class as their DSCP.
+func dial(ctx context.Context, network, address string, class uint8) (net.Conn, error) {
 	for try := 1; ; try++ {
 		var (
-			dialer = net.Dialer{KeepAlive: -1, Control: prepareSocket}
+			dialer = net.Dialer{KeepAlive: -1, Control: prepareSocket(class)}
 			chosen = runtime.GOOS == "linux" && try <= portTries/2
 		)
 		if port := portAt(time.Now(), rand.IntN(portsASlot)); chosen && network == "udp" {

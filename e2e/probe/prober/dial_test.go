@@ -69,7 +69,7 @@ func TestConnectionsLeaveFromPortsOfTheSecond(t *testing.T) {
 	for range 60 {
 		for _, server := range servers {
 			before := time.Now()
-			conn, err := dial(t.Context(), "tcp", server.Addr().String())
+			conn, err := dial(t.Context(), "tcp", server.Addr().String(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func TestDatagramsLeaveFromFreshPorts(t *testing.T) {
 	defer func() { _ = server.Close() }()
 	seen := map[string]bool{}
 	for range 2000 {
-		conn, err := dial(t.Context(), "udp", server.LocalAddr().String())
+		conn, err := dial(t.Context(), "udp", server.LocalAddr().String(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -87,7 +87,7 @@ func TestKernelCountsLostSYNs(t *testing.T) {
 	defer func() { _ = server.Close() }()
 	for want, rule := range []string{"", "tcp flags syn / syn,ack numgen inc mod 2 0 drop"} {
 		sh(t, "table inet lab {\nchain input {\ntype filter hook input priority 0\n"+rule+"\n}\n}\n", "nft", "-f", "-")
-		conn, err := dial(t.Context(), "tcp", server.Addr().String())
+		conn, err := dial(t.Context(), "tcp", server.Addr().String(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,7 @@ const usage = `usage: prober probe               read cells from stdin, probe th
        prober whohas --addr A     resolve an address on the link by ARP or NDP, print every owner
        prober session [flags]     read commands from stdin and run them (prober session -h)
        prober synced [flags]      wait until kube-proxy has programmed the changes it knows (prober synced -h)
+       prober trace --class N     trace packets of this network namespace with a DSCP (see package wire)
        prober links               print the hardware addresses of this machine's interfaces
        prober version`
 
@@ -58,7 +59,7 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	if !slices.Contains([]string{"serve", "session", "synced", "whohas"}, verb) && len(args) > 0 {
+	if !slices.Contains([]string{"serve", "session", "synced", "trace", "whohas"}, verb) && len(args) > 0 {
 		return badf("%s takes no arguments, got %q\n%s", verb, args, usage)
 	}
 	switch verb {
@@ -74,6 +75,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return session(ctx, args, stdin, stdout, stderr)
 	case "synced":
 		return synced(ctx, args, stdout, stderr)
+	case "trace":
+		return trace(ctx, args, stdin, stdout, stderr)
 	case "links":
 		return links(stdout)
 	case "version":

@@ -74,7 +74,7 @@ func (p *probe) attempt(ctx context.Context) {
 	if p.cell.Form == wire.AppUDP {
 		network = "udp"
 	}
-	conn, err := dial(ctx, network, address.String())
+	conn, err := dial(ctx, network, address.String(), p.cell.Class)
 	if err != nil {
 		p.o.Outcome, p.o.Detail = dialOutcome(err)
 		return
@@ -99,7 +99,7 @@ func (p *probe) again(ctx context.Context, talk *conversation) *conversation {
 		if !ok {
 			return nil
 		}
-		conn, err := dial(ctx, "tcp", address.String())
+		conn, err := dial(ctx, "tcp", address.String(), p.cell.Class)
 		if err != nil {
 			p.o.Outcome, p.o.Detail = dialOutcome(err)
 			return nil

@@ -119,6 +119,8 @@ type Cell struct {
 	Length int `json:"length,omitempty"`
 	// Hold is how long a connection to the sample app then stays idle, before the prober uses it again and half-closes it.
 	Hold time.Duration `json:"holdNs,omitempty"`
+	// Class is the DSCP of the packets, by which a trace finds them; 0: none. See Tracing.
+	Class uint8 `json:"class,omitempty"`
 	// TCP sends DNS queries over TCP.
 	TCP bool `json:"tcp,omitempty"`
 	// Interval between the end of one connection and the start of the next.
@@ -145,6 +147,8 @@ func (c Cell) Check() error {
 		return errors.New("no timeout")
 	case c.Interval < 0 || c.Hold < 0 || c.Reply < 0 || c.Spread < 0:
 		return errors.New("the interval, the time to spread over, to hold or for a reply is negative")
+	case c.Class > 63:
+		return fmt.Errorf("class %d is no DSCP", c.Class)
 	case c.Length < 0 || c.Length > MaxLength:
 		return fmt.Errorf("%d bytes to echo, at most %d are allowed", c.Length, MaxLength)
 	case c.Max > MaxConnections:

@@ -1,0 +1,73 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/oracle"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/trace"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+var _ steps.Tracer = Cluster{}
+
+const (
+	// answeredIn bounds a traced connection that may be answered, silentIn one that must not be: the kernels have seen all of it
+	// by then, and a lost packet need not be sent again to be found.
+	answeredIn, silentIn = 3 * time.Second, time.Second
+)
+
+// Trace implements steps.Tracer.
+func (c Cluster) Trace(ctx context.Context, w world.World, cells []reach.Cell, tries int) (list []steps.Traced, err error) {
+	t, err := StartTracer(ctx, c.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	o := oracle.New(w)
+	for _, cell := range cells {
+		var traced steps.Traced
+		for try := 0; try < tries && traced.Result != reach.Fail; try++ {
+			seen, err := t.Trace(ctx, TraceRequest(w, o.Walk(cell.Vantage, cell.Target)))
+			if err != nil {
+				return nil, err
+			}
+			traced = steps.Traced{Result: seen.Result, Says: trace.Summary(seen), Ends: trace.Where(seen), Took: max(traced.Took, seen.Took)}
+		}
+		list = append(list, traced)
+	}
+	return list, nil
+}
+
+// StartTracer begins to trace on all nodes of a cluster that can be used now. Its pods need no prober.
+func StartTracer(ctx context.Context, c *cluster.Cluster) (*trace.Tracer, error) {
+	vantages, err := c.Vantages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes := slices.DeleteFunc(vantages, func(v reach.Vantage) bool { return v.Kind != reach.Node || v.Unusable != "" })
+	return trace.Start(ctx, &trace.InPods{Lab: c, Own: func(v reach.Vantage) bool { return v.Namespace == cluster.ClientsNamespace }}, nodes)
+}
+
+// TraceRequest is a connection along a walk. A node has no cluster DNS in its own resolver, and the process that stands in for
+// a pod has its node's; both send their lookups to the DNS Service.
+func TraceRequest(w world.World, walk oracle.Walk) trace.Request {
+	r := trace.Request{Walk: walk, Timeout: answeredIn}
+	if !walk.Prediction.Allows(reach.Reached) {
+		r.Timeout = silentIn
+	}
+	if _, err := netip.ParseAddr(walk.Target.Host); err == nil {
+		return r
+	}
+	own := walk.Vantage.Namespace == cluster.ClientsNamespace
+	if s, found := w.DNSService(); found && (walk.Vantage.Kind == reach.Node || walk.Vantage.Kind == reach.Pod && !own) {
+		r.DNSServer = netip.AddrPortFrom(world.ClusterIPs(&s)[0], 53)
+	}
+	return r
+}

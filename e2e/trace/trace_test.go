@@ -1,0 +1,164 @@
+package trace
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/svclab/svclab/e2e/oracle"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// walkOf is the walk from a vantage to a target, as a user names them.
+func walkOf(t *testing.T, w world.World, from, to string) oracle.Walk {
+	t.Helper()
+	v, err := VantageOf(w, vantages(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := TargetOf(w, to, Choice{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return oracle.New(w).Walk(v, target)
+}
+
+var watched = []string{"lab-one", "lab-two"}
+
+// What healthy kernels see is as predicted, whichever of the ways the connection takes.
+func TestHealthyPathsAreAsPredicted(t *testing.T) {
+	for _, mode := range []string{world.ModeNFTables, world.ModeIPTables} {
+		for _, from := range []string{"pod/one", "node/one", "outside", "demo/client-two"} {
+			for _, to := range []string{"demo/web", "demo/web:81", "two:30080", "two:30081", "10.244.2.10:8080", "10.244.2.10:81"} {
+				w := walkOf(t, lab(mode), from, to)
+				for _, way := range w.Ways {
+					visits, seen := path(way)
+					got := Compared(w, seen, visits, watched)
+					if got.Result != reach.Pass || got.Way.Endpoint != way.Endpoint {
+						t.Errorf("%s, %s to %s by %s: %s, by %s", mode, from, to, way.Endpoint, Summary(got), got.Way.Endpoint)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A fault is named at the hop where it is.
+func TestFaultsAreNamedAtTheirHop(t *testing.T) {
+	w := walkOf(t, lab(world.ModeNFTables), "pod/one", "demo/web")
+	i := slices.IndexFunc(w.Ways, func(way oracle.Way) bool { return way.Backend == "b" })
+	way := w.Ways[i]
+	index := func(list []Visit, node string, reply bool) int {
+		return slices.IndexFunc(list, func(v Visit) bool { return v.Node == node && v.Reply == reply })
+	}
+	for name, c := range map[string]struct {
+		fault func(list []Visit, seen *reach.Observation) []Visit
+		kind  oracle.HopKind
+		at    string
+		says  string
+	}{
+		"dropped before kube-proxy": {func(list []Visit, _ *reach.Observation) []Visit { return drops(list, "lab-one", false) },
+			oracle.HopMatch, "lab-one", "dropped by lab-one's table inet mutant, chain raw, rule handle 7, in prerouting, before kube-proxy's DNAT"},
+		"dropped by the second node": {func(list []Visit, _ *reach.Observation) []Visit { return drops(list, "lab-two", false) },
+			oracle.HopRoute, "lab-two", "dropped by lab-two's table inet mutant, chain raw, rule handle 7, in prerouting"},
+		"the answer is dropped": {func(list []Visit, _ *reach.Observation) []Visit { return drops(list, "lab-two", true) },
+			oracle.HopEnter, "lab-one", "the answer was dropped by lab-two's table inet mutant"},
+		"lost between the nodes": {func(list []Visit, _ *reach.Observation) []Visit { return list[:1] },
+			oracle.HopEnter, "lab-two", "the packet left lab-one by eth0 for 10.244.2.10:8080, and lab-two did not see it"},
+		"no rule for it": {func(list []Visit, _ *reach.Observation) []Visit {
+			list[0].Rules, list[0].Stations = nil, list[0].Stations[:1]
+			return list[:1]
+		}, oracle.HopMatch, "lab-one", "lab-one's kube-proxy did not handle it: no rule of table ip kube-proxy led to chain services"},
+		"rewritten by others": {func(list []Visit, _ *reach.Observation) []Visit {
+			list[0].Rules = []Rule{{Hook: "prerouting", Table: "inet mutant", Chain: "arriving", Handle: 3, Verdict: "accept"}}
+			list[0].Stations[1].Dst = netip.MustParseAddrPort("10.244.2.10:8081")
+			return list[:1]
+		}, oracle.HopMatch, "lab-one", "the destination was rewritten to 10.244.2.10:8081 by lab-one's table inet mutant, chain arriving, rule handle 3, in prerouting, before kube-proxy's rules"},
+		"source rewritten": {func(list []Visit, _ *reach.Observation) []Visit {
+			list[0].Rules = append(list[0].Rules, Rule{Hook: "postrouting", Table: "inet mutant", Chain: "leaving", Handle: 4, Verdict: "accept"})
+			last := &list[0].Stations[len(list[0].Stations)-1]
+			last.Src = netip.MustParseAddrPort("172.18.0.2:5")
+			return list
+		}, oracle.HopLeave, "lab-one", "from 172.18.0.2, not from 10.244.1.11: rewritten by lab-one's table inet mutant, chain leaving"},
+		"nothing arrives": {func([]Visit, *reach.Observation) []Visit { return nil }, oracle.HopEnter, "lab-one", "no node saw the packet"},
+		"refused by the pod": {func(list []Visit, _ *reach.Observation) []Visit {
+			for k := range list {
+				if list[k].Reply {
+					list[k].Flags = "RA"
+				}
+			}
+			return list
+		}, oracle.HopPod, "b", "b refused the packet"},
+		"another answers": {func(list []Visit, seen *reach.Observation) []Visit {
+			seen.Outcome, seen.Backend = reach.Reached, "stranger"
+			return list
+		}, oracle.HopPod, "b", "stranger answered, not b"},
+	} {
+		visits, seen := path(way)
+		seen = reach.Observation{Outcome: reach.TimedOut, Backend: "", Source: seen.Source}
+		if strings.HasPrefix(name, "refused") {
+			seen.Outcome = reach.Refused
+		}
+		if index(visits, "lab-two", true) < 0 {
+			t.Fatal("the way leads not through lab-two")
+		}
+		got := Compared(oracle.Walk{Vantage: w.Vantage, Target: w.Target, Prediction: w.Prediction, Mode: w.Mode, Ways: []oracle.Way{way}}, seen, c.fault(visits, &seen), watched)
+		// fault may have changed what was seen
+		got = Compared(oracle.Walk{Vantage: w.Vantage, Target: w.Target, Prediction: w.Prediction, Mode: w.Mode, Ways: []oracle.Way{way}}, seen, got.Visits, watched)
+		k := slices.IndexFunc(got.Steps, func(s Step) bool { return s.Mark == Differs })
+		switch {
+		case got.Result != reach.Fail || k < 0:
+			t.Errorf("%s: %s", name, Summary(got))
+		case got.Steps[k].Kind != c.kind || got.Steps[k].At != c.at || !strings.Contains(got.Lost, c.says):
+			t.Errorf("%s: at %s of %s: %s", name, got.Steps[k].Kind, got.Steps[k].At, got.Lost)
+		}
+	}
+}
+
+func TestNothingSentIsNoVerdict(t *testing.T) {
+	w := walkOf(t, lab(world.ModeNFTables), "pod/one", "demo/web")
+	got := Compared(w, reach.Observation{Outcome: reach.ProbeFailed, Detail: "no shell"}, nil, watched)
+	if got.Result != reach.Inconclusive || got.Lost != "" || !strings.Contains(Summary(got), "no shell") {
+		t.Errorf("%s: %s", got.Result, Summary(got))
+	}
+}
+
+func TestTargetsAsUsersNameThem(t *testing.T) {
+	w := lab(world.ModeNFTables)
+	for text, want := range map[string]string{
+		"demo/web": "web clusterIP:80/TCP", "demo/web:http": "web clusterIP:80/TCP", "demo/web:81": "web clusterIP:81/TCP",
+		"one:30080": "web nodePort@one:30080/TCP", "lab-two:30080": "web nodePort@two:30080/TCP", "172.18.0.2:22": " nodePort@one:22/TCP",
+		"10.96.0.10": "web clusterIP:80/TCP", "10.244.1.10:8080": " endpoint@a:8080/TCP", "web.demo": " dns(web.demo):80/TCP",
+		"localhost:30080": " localhost:30080/TCP",
+	} {
+		if got, err := TargetOf(w, text, Choice{}); err != nil || got.Name() != want {
+			t.Errorf("%s: %q, %v; want %q", text, got.Name(), err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"demo/nothing": "there is no Service demo/nothing", "demo/web:nope": "no port nope", "one": "needs a port", "10.9.9.9": "needs a port",
+		"web:99999": "is no port", "localhost": "needs a port",
+	} {
+		if got, err := TargetOf(w, text, Choice{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := VantageOf(w, vantages(), "pod/three"); err == nil || !strings.Contains(err.Error(), "pod/one, node/one, outside") {
+		t.Errorf("a vantage that is not there: %v", err)
+	}
+}
+
+func TestTracesAreCompared(t *testing.T) {
+	a, b := Predicted(walkOf(t, lab(world.ModeNFTables), "pod/one", "demo/web")), Predicted(walkOf(t, lab(world.ModeIPTables), "pod/one", "demo/web"))
+	var out bytes.Buffer
+	if alike, err := Diff(&out, a, a); !alike || err != nil || out.String() != "the paths are alike\n" {
+		t.Errorf("with itself: %v, %v, %s", alike, err, out.String())
+	}
+	out.Reset()
+	if alike, err := Diff(&out, a, b); alike || err != nil || !strings.Contains(out.String(), "table ip kube-proxy  |  ip nat") {
+		t.Errorf("of two modes: %v, %v, %s", alike, err, out.String())
+	}
+}
