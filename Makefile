@@ -2,11 +2,13 @@
 #
 # Settings, as variables of any target:
 #   KUBERNETES=1.37  MODE=nftables|iptables  FAMILY=ipv4|dual  IMAGES=auto|pull|build  WORKERS=2  KEEP=1
+#   PROXY=v1.33.0 runs that release of kube-proxy in the place of the cluster's own
 SHELL := bash
 .SHELLFLAGS := -o errexit -o nounset -o pipefail -c
 .DEFAULT_GOAL := help
 
 export SVCLAB_KUBERNETES := $(KUBERNETES)
+export SVCLAB_PROXY := $(PROXY)
 export SVCLAB_MODE := $(MODE)
 export SVCLAB_FAMILY := $(FAMILY)
 export SVCLAB_IMAGES := $(IMAGES)
@@ -65,6 +67,10 @@ verify: build ## Run scenarios on the cluster that is up (ARGS="nodeport --verbo
 .PHONY: fuzz
 fuzz: build ## Compare random Services on the cluster that is up with the oracle (ARGS="--seed 7 --count 200")
 	@$(svclab) fuzz $(ARGS)
+
+.PHONY: releases
+releases: build ## Show the known bugs of other releases of kube-proxy on the cluster that is up (ARGS="--releases v1.33.0 --modes nftables")
+	@$(svclab) releases $(ARGS)
 
 .PHONY: mutants
 mutants: build ## Inject faults into the cluster and check that the scenarios notice each (ARGS="--list", ARGS="node-deaf")

@@ -163,28 +163,75 @@ pinned() { sed -n -E "s#^(require )?[[:space:]]*$2 (v[^ ]*).*#\2#p" "$components
 
 kubernetes_version() { pinned "kubernetes-$minor" k8s.io/kubernetes; }
 
-# kubernetes_ldflags: what makes Kubernetes' programs tell their version.
+# kubernetes_ldflags [VERSION]: what makes Kubernetes' programs tell their version.
 kubernetes_ldflags() {
-  local version flags="-s -w" package
-  version=$(kubernetes_version)
+  local version=${1:-} flags="-s -w" package number
+  [[ -n $version ]] || version=$(kubernetes_version)
+  number=${version#v1.}
+  number=${number%%.*}
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor#1.}"
+    flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=$number"
     flags+=" -X $package.gitTreeState=archive -X $package.gitCommit=$version -X $package.buildDate=1970-01-01T00:00:00Z"
   done
   printf '%s' "$flags"
 }
 
-# binaries COMPONENT TARGET [FLAG…]: builds a component's commands once per content; sets built to their folder.
+# kubernetes_source VERSION: the folder of a release's source in the module cache; it is put there first, verified by the checksum
+# database as every module.
+kubernetes_source() {
+  local folder
+  folder=$(cd "${TMPDIR:-/tmp}" && go mod download -json "k8s.io/kubernetes@$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  [[ -n $folder ]] && printf '%s' "$folder"
+}
+
+# kubernetes_requires VERSION: the requirements of a release as a module of another name needs them. Kubernetes' own go.mod points
+# its staging modules at folders of its source tree; here each has its published version.
+kubernetes_requires() {
+  local version=$1 file
+  file=$(kubernetes_source "$version")/go.mod
+  sed -n '/^go [0-9]/p; /^godebug /p; /^godebug (/,/^)/p' "$file" | awk '!seen[$0]++'
+  printf '\nrequire k8s.io/kubernetes %s\n\n' "$version"
+  sed -n '/^require (/,/^)/p' "$file" | sed "s#^\(\tk8s.io/[a-z-]*\) v0.0.0\$#\1 v0.${version#v1.}#"
+  printf '\nreplace (\n'
+  sed -n "s#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#\t\1 => \1 v0.${version#v1.}#p" "$file"
+  printf ')\n'
+}
+
+# kubernetes_module VERSION NAME PACKAGE…: sets module to a folder from which packages of any release can be built: its go.mod has
+# the requirements of that release, its go.sum is the release's own, and what that lacks (Kubernetes itself and its staging
+# modules) is added by the go command after the checksum database has confirmed it. Made once, and kept.
+kubernetes_module() {
+  local version=$1 name=$2 part source
+  shift 2
+  module=$cache_dir/module/$name-$version
+  [[ -f $module/go.sum ]] && return
+  source=$(kubernetes_source "$version") ||
+    die "there is no Kubernetes $version, or the Go module proxy does not serve it" "name a release as v1.MINOR.PATCH; 'go list -m -versions k8s.io/kubernetes' lists those that are served"
+  mkdir -p "$cache_dir/module"
+  find "$cache_dir/module" -maxdepth 1 -name '*.part.*' -mmin +1440 -exec rm -rf {} +
+  part=$module.part.$$
+  mkdir -p "$part"
+  { printf 'module github.com/svclab/svclab/scripts/%s\n\n' "$name" && kubernetes_requires "$version"; } >"$part/go.mod"
+  cp "$source/go.sum" "$part/go.sum"
+  chmod u+w "$part/go.sum"
+  heartbeat "verify the modules of $name $version" "$logs/module-$name.log" go -C "$part" list -mod=mod -deps "$@" ||
+    die "the modules of Kubernetes $version could not be read and verified" "see above; GONOSUMDB and GOFLAGS=-insecure are not needed and not used"
+  mv "$part" "$module"
+}
+
+# binaries COMPONENT TARGET [FLAG…]: builds a component's commands once per content; sets built to their folder. COMPONENT is a name
+# in components/, or a folder.
 binaries() { compiled build "$@"; }
 
 # test_binary COMPONENT TARGET [FLAG…]: the same for the test program of a package.
 test_binary() { compiled test "$@" -c; }
 
 compiled() {
-  local verb=$1 component=$2 target=$3 key inputs
+  local verb=$1 component=${2##*/} folder=$components/$2 target=$3 key inputs
+  [[ $2 != /* ]] || folder=$2
   shift 3
   go_version=${go_version:-$(go env GOVERSION GOARCH | tr '\n' ' ')}
-  inputs=("$components/$component"/*)
+  inputs=("$folder"/*)
   [[ $component != kubernetes-* && $component != coredns-* ]] || inputs+=("$components"/programs/*/*.go)
   key=$(hash_of "${inputs[@]}" "$target" "$*" "${CGO_ENABLED:-0}" "$go_version")
   built=$cache_dir/bin/$component-$key
@@ -200,7 +247,7 @@ compiled() {
     mkdir -p "$built.part.$$"
     # the compiler and the linker use a fifth less time when they collect garbage less often
     GOGC=${GOGC:-400} CGO_ENABLED=${CGO_ENABLED:-0} heartbeat "build $component" "$logs/build-$component.log" \
-      go -C "$components/$component" "$verb" -trimpath "$@" -o "$built.part.$$/" "$target" || die "building $component failed" "mend what the log names, then run this again"
+      go -C "$folder" "$verb" -trimpath "$@" -o "$built.part.$$/" "$target" || die "building $component failed" "mend what the log names, then run this again"
     mv "$built.part.$$" "$built"
   fi
   exec 6>&-

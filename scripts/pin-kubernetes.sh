@@ -3,13 +3,14 @@
 #   kubernetes-MINOR  its programs, with the etcd and the CoreDNS that its kubeadm asks for
 #   upstream-MINOR    its own end-to-end tests, which make upstream runs
 #   coredns-MINOR     the CoreDNS, where it does not compile with the client-go of Kubernetes (see apart below)
-# Kubernetes' own go.mod points its staging modules at folders of its source tree, so it cannot be
-# used as it is: the same requirements are taken here, with every staging module at its published version. What etcd and
-# CoreDNS need is added, so that a package that several of them use is compiled once; where they need a newer library than
-# Kubernetes does, all get that one, and this script prints it.
+# The requirements are Kubernetes' own, see kubernetes_requires in lib.sh. What etcd and CoreDNS need is added, so that a package
+# that several of them use is compiled once; where they need a newer library than Kubernetes does, all get that one, and this
+# script prints it.
 #
 # usage: scripts/pin-kubernetes.sh v1.37.2
 set -o errexit -o nounset -o pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 version=${1:?usage: scripts/pin-kubernetes.sh v1.MINOR.PATCH}
 [[ $version =~ ^v1\.([0-9]+)\.([0-9]+)$ ]] || {
@@ -17,9 +18,7 @@ version=${1:?usage: scripts/pin-kubernetes.sh v1.MINOR.PATCH}
   exit 2
 }
 minor=1.${BASH_REMATCH[1]}
-staging=v0.${BASH_REMATCH[1]}.${BASH_REMATCH[2]}
-components=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/components
-source=$(cd "$(mktemp -d)" && go mod download -json "k8s.io/kubernetes@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+source=$(kubernetes_source "$version")
 upstream=$source/go.mod
 
 # component NAME "what for": begins the go.mod of NAME-MINOR, which is read from stdin, and completes it.
@@ -38,18 +37,9 @@ component() {
 
 # of_kubernetes TOOL…: a go.mod with Kubernetes' own requirements and these packages, its own or what it needs.
 of_kubernetes() {
-  sed -n '/^go [0-9]/p; /^godebug /p' "$upstream"
-  echo
-  echo "tool ("
+  kubernetes_requires "$version"
+  printf '\ntool (\n'
   printf '\t%s\n' "$@"
-  echo ")"
-  echo
-  echo "require k8s.io/kubernetes $version"
-  echo
-  sed -n '/^require (/,/^)/p' "$upstream" | sed "s#^\(\tk8s.io/[a-z-]*\) v0.0.0\$#\1 $staging#"
-  echo
-  echo "replace ("
-  sed -n "s#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#\t\1 => \1 $staging#p" "$upstream"
   echo ")"
 }
 

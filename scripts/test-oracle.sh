@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Compares the oracle with the rules that kube-proxy's own proxiers write, for one or more Kubernetes minors: see
+# Compares the oracle with the rules that kube-proxy's own proxiers write, for one or more Kubernetes releases: see
 # e2e/oracle/differential.
 #
-# usage: scripts/test-oracle.sh [ARGUMENT…]     KUBERNETES="1.36 1.37" chooses the minors; all supported ones without it
+# usage: scripts/test-oracle.sh [ARGUMENT…]     KUBERNETES="1.36 v1.33.0" chooses them, as a supported minor or as any release; all
+#                                               supported minors without it
 #
-# The proxiers are built in e2e/oracle/differential/proxier with the pins of scripts/components/kubernetes-MINOR. That release's
-# sources of packages iptables and nftables are laid beside the files there; of their text, one call of knftables.New is
+# The proxiers are built in e2e/oracle/differential/proxier with the pins of scripts/components/kubernetes-MINOR, or those that
+# kubernetes_module makes for a release. That release's sources of packages iptables and nftables are laid beside the files there; of their text, one call of knftables.New is
 # replaced by the fake's.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/lib.sh
@@ -21,10 +22,20 @@ minors=${KUBERNETES:-}
 
 proxiers=()
 for minor in $minors; do
-  component=$components/kubernetes-$minor
-  [[ -d $component ]] || die "Kubernetes $minor is not supported" "use one of: $(cd "$components" && echo kubernetes-*)"
-  go -C "$component" mod download k8s.io/kubernetes
-  kubernetes=$(go -C "$component" list -m -f '{{.Dir}}' k8s.io/kubernetes)
+  if [[ $minor =~ ^v(1\.[0-9]+)\.[0-9]+$ && $(pinned "kubernetes-${BASH_REMATCH[1]}" k8s.io/kubernetes 2>/dev/null) == "$minor" ]]; then
+    minor=${BASH_REMATCH[1]} # what is pinned is compiled already
+  fi
+  if [[ $minor =~ ^v1\.[0-9]+\.[0-9]+$ ]]; then
+    version=$minor
+    kubernetes_module "$version" proxier k8s.io/kubernetes/pkg/proxy/{iptables,nftables} k8s.io/kubernetes/pkg/util/iptables/testing \
+      k8s.io/component-helpers/node/util/sysctl/testing
+    component=$module
+  else
+    KUBERNETES=$minor choose_minor
+    component=$components/kubernetes-$minor
+    version=$(kubernetes_version)
+  fi
+  kubernetes=$(kubernetes_source "$version")
   # the main packages of our own are not among what is built here
   sed "s,^module .*,$(grep '^module ' "$sources/go.mod"),; /components\/programs/d" "$component/go.mod" >"$out/$minor.mod"
   cp "$component/go.sum" "$out/$minor.sum"
@@ -46,7 +57,7 @@ for minor in $minors; do
   CGO_ENABLED=0 heartbeat "build the proxiers of Kubernetes $minor" "$out/$minor.log" \
     go -C "$sources" build -trimpath -modfile "$out/$minor.mod" -overlay "$out/$minor.overlay" -o "$out/proxier-$minor" . ||
     die "building the proxiers of Kubernetes $minor failed" "see $out/$minor.log"
-  proxiers+=("--proxier" "$minor=$out/proxier-$minor")
+  proxiers+=("--proxier" "$version=$out/proxier-$minor")
 done
 
 go build -trimpath -o "$out/differential" ./e2e/oracle/differential || die "building the comparison failed" "see above"

@@ -39,6 +39,8 @@ type Cluster struct {
 	// provider and engine are those of a cluster of svclab's own; nil for an existing one.
 	provider *kind.Provider
 	engine   *docker.Engine
+	// madeMode is the proxy mode that kubeadm configured; settings.ProxyMode is the one in use, see UseProxy.
+	madeMode string
 	// info is what the engine says of itself; see ping.
 	info docker.Info
 	lock *Lock

@@ -35,6 +35,9 @@ func (c *Cluster) ensureNodes(ctx context.Context) error {
 	if err := c.Repair(ctx); err != nil {
 		return err
 	}
+	if err := c.ensureProxy(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, node := range c.nodeNames() {
 		group.Go(func() error { return c.nodeWorks(ctx, node, proxySyncedIn) })

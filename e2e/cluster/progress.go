@@ -67,9 +67,12 @@ func (c *Cluster) on(group, resource, namespace, name string) wait.Option {
 }
 
 // shortened is the beginning of a text that is too long for a line of progress.
-func shortened(text string) string {
-	if runes := []rune(text); len(runes) > 200 {
-		return string(runes[:200]) + "…"
+func shortened(text string) string { return shortenedTo(text, 200) }
+
+// shortenedTo is the beginning of a text, of at most so many characters.
+func shortenedTo(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
 	}
 	return text
 }

@@ -33,6 +33,8 @@ type Settings struct {
 	Version string
 	// ProxyMode is kube-proxy's: NFTables or IPTables.
 	ProxyMode string
+	// Proxy is the kube-proxy that runs in the place of the cluster's own; the zero value is that.
+	Proxy Proxy
 	// Family is IPv4 or Dual.
 	Family string
 	// Workers join the one control plane, which runs pods too; 0 to 9.
@@ -117,7 +119,7 @@ func (s Settings) Validate() error {
 	case s.Manifests == nil || s.Engine == nil:
 		return fmt.Errorf("cluster settings: Manifests and Engine must be set")
 	}
-	return nil
+	return s.Proxy.check(s.ProxyMode)
 }
 
 // Kubeconfig is the file name of the cluster's own kubeconfig.

@@ -67,7 +67,7 @@ func own(s Settings) *Cluster {
 	}
 	provider := kind.New(s.Engine, s.Name, s.Name, s.Kubeconfig(), s.Log)
 	provider.WithVersion(s.Version)
-	return &Cluster{progress: &progress{out: s.Log}, settings: s, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
+	return &Cluster{progress: &progress{out: s.Log}, settings: s, madeMode: s.ProxyMode, engine: s.Engine, provider: provider, kubeconfig: s.Kubeconfig(), context: provider.GetKubectlContext()}
 }
 
 // ping reads what the engine says of itself.
@@ -122,7 +122,7 @@ func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("use cluster %s: %w", c.settings.Name, context.Cause(ctx))
 	}
-	if errors.Is(err, ErrVersion) { // the same image would give the same version again
+	if errors.Is(err, ErrVersion) || errors.Is(err, ErrProxy) { // a new cluster would have the same
 		return err
 	}
 	if kept := c.mayDelete(have, err.Error()); kept != nil {
@@ -262,6 +262,9 @@ func (c *Cluster) attach(ctx context.Context, want desired) error {
 		}
 	}
 	if err := c.checkVersion(ctx); err != nil {
+		return err
+	}
+	if err := c.checkProxy(ctx); err != nil {
 		return err
 	}
 	if _, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); apierrors.IsNotFound(err) {

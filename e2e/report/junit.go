@@ -213,6 +213,7 @@ func properties(run Run) []junitProperty {
 		{"cluster.name", c.Name},
 		{"cluster.kubernetes", c.Kubernetes},
 		{"cluster.proxyMode", c.ProxyMode},
+		{"cluster.proxy", c.Proxy},
 		{"cluster.families", strings.Join(c.Families, ",")},
 		{"cluster.nodes", c.nodeNames(",")},
 		{"cluster.provider", c.Provider},

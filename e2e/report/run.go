@@ -49,6 +49,8 @@ type Cluster struct {
 	Kubernetes string `json:"kubernetes"`
 	// ProxyMode is kube-proxy's, as detected: "nftables", "iptables", "ipvs", "unknown".
 	ProxyMode string `json:"proxyMode"`
+	// Proxy is kube-proxy's release where it is not that of the cluster: "v1.33.0".
+	Proxy string `json:"proxy,omitempty"`
 	// Families are the IP families that Services get: "IPv4", "IPv6".
 	Families []string `json:"families,omitempty"`
 	Nodes    []Node   `json:"nodes,omitempty"`
@@ -56,6 +58,9 @@ type Cluster struct {
 	Provider string `json:"provider,omitempty"`
 	Engine   string `json:"engine,omitempty"`
 }
+
+// proxy is kube-proxy's release, if it has one of its own, and its mode.
+func (c Cluster) proxy() string { return strings.TrimSpace(c.Proxy + " " + c.ProxyMode) }
 
 func (c Cluster) nodeNames(separator string) string {
 	names := make([]string, len(c.Nodes))

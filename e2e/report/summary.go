@@ -167,7 +167,7 @@ func clusterLine(c Cluster, dot string) string {
 		facts = append(facts, "Kubernetes "+c.Kubernetes)
 	}
 	if c.ProxyMode != "" {
-		facts = append(facts, "kube-proxy "+c.ProxyMode)
+		facts = append(facts, "kube-proxy "+c.proxy())
 	}
 	facts = append(facts, strings.Join(c.Families, "+"))
 	if len(c.Nodes) > 0 {

@@ -42,6 +42,9 @@ func ValidateName(name string) error {
 type loader struct {
 	fsys  fs.FS
 	kinds []Kind
+	// folder holds a folder for each scenario, with scenarioFile in it, and perhaps others' files.
+	folder string
+	others []string
 }
 
 // Names lists the scenarios in fsys, sorted. fsys is rooted at manifests.
@@ -75,7 +78,13 @@ func Load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
 }
 
 func load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
-	l := loader{fsys: fsys, kinds: kinds}
+	return LoadFrom(fsys, Folder, names, kinds, MutantsFile)
+}
+
+// LoadFrom loads the named scenarios from another folder than Folder. The files others, which each of them may have, are read by the
+// caller.
+func LoadFrom(fsys fs.FS, folder string, names []string, kinds []Kind, others ...string) ([]Scenario, error) {
+	l := loader{fsys: fsys, kinds: kinds, folder: folder, others: others}
 	var (
 		scenarios []Scenario
 		errs      []error
@@ -98,7 +107,7 @@ func load(fsys fs.FS, names []string, kinds []Kind) ([]Scenario, error) {
 
 // scenario loads one folder. Its errors name the file they are about.
 func (l loader) scenario(name string) (Scenario, error) {
-	dir := path.Join(Folder, name)
+	dir := path.Join(l.folder, name)
 	s := Scenario{Name: name, Objects: map[string][]*unstructured.Unstructured{}}
 	if err := ValidateName(name); err != nil {
 		return s, err
@@ -131,7 +140,10 @@ func (l loader) scenario(name string) (Scenario, error) {
 	s.Tables = expect.Tables
 
 	var errs []error
-	used := map[string]bool{scenarioFile: true, expectFile: true, MutantsFile: true}
+	used := map[string]bool{scenarioFile: true, expectFile: true}
+	for _, other := range l.others {
+		used[other] = true
+	}
 	for _, file := range s.files() {
 		used[file] = true
 		objects, err := l.manifest(dir, file)
@@ -167,7 +179,7 @@ func (l loader) manifest(dir, file string) ([]*unstructured.Unstructured, error)
 		full = file
 	}
 	if strings.Contains(strings.TrimPrefix(file, appDir+"/"), "/") || path.Ext(file) != ".yaml" ||
-		slices.Contains([]string{scenarioFile, expectFile, MutantsFile}, file) {
+		slices.Contains(append([]string{scenarioFile, expectFile}, l.others...), file) {
 		return nil, fmt.Errorf("%s: %q is no manifest: want NAME.yaml of this folder or %s/NAME.yaml", dir, file, appDir)
 	}
 	data, err := fs.ReadFile(l.fsys, full)
@@ -182,9 +194,10 @@ func (l loader) manifest(dir, file string) ([]*unstructured.Unstructured, error)
 }
 
 // Lint checks all that can be checked without a cluster: every scenario loads, and every shared manifest
-// is used by one.
-func Lint(fsys fs.FS, kinds []Kind) error {
+// is used by one, or by one of more, which are of another folder.
+func Lint(fsys fs.FS, kinds []Kind, more ...Scenario) error {
 	scenarios, err := LoadAll(fsys, kinds)
+	scenarios = append(scenarios, more...)
 	errs := []error{err}
 	entries, dirErr := fs.ReadDir(fsys, appDir)
 	if dirErr != nil {

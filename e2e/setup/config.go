@@ -23,7 +23,9 @@ type Config struct {
 	Name, ProxyMode, Family string
 	// Kubernetes and Images are as in Options.
 	Kubernetes, Images string
-	Workers            int
+	// Proxy is the release of kube-proxy that runs in the place of the cluster's own: "v1.33.0"; empty for that.
+	Proxy   string
+	Workers int
 	// HostPort is the nodePort published on 127.0.0.1; 0 for none.
 	HostPort int
 	// Output is the folder for everything that is written.
@@ -39,7 +41,7 @@ type Config struct {
 }
 
 // FromEnv returns the defaults with what the environment says instead: SVCLAB_NAME, SVCLAB_MODE, SVCLAB_FAMILY,
-// SVCLAB_KUBERNETES, SVCLAB_IMAGES, SVCLAB_WORKERS, SVCLAB_HOST_PORT, SVCLAB_OUTPUT.
+// SVCLAB_KUBERNETES, SVCLAB_PROXY, SVCLAB_IMAGES, SVCLAB_WORKERS, SVCLAB_HOST_PORT, SVCLAB_OUTPUT.
 func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
 	root, err := Root()
 	if err != nil {
@@ -47,7 +49,7 @@ func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
 	}
 	d := cluster.Defaults()
 	c := Config{Name: env("NAME", d.Name), ProxyMode: env("MODE", d.ProxyMode), Family: env("FAMILY", d.Family),
-		Kubernetes: env("KUBERNETES", ""), Images: env("IMAGES", ""), Output: env("OUTPUT", filepath.Join(root, "_output")),
+		Kubernetes: env("KUBERNETES", ""), Proxy: env("PROXY", ""), Images: env("IMAGES", ""), Output: env("OUTPUT", filepath.Join(root, "_output")),
 		Root: root, Manifests: manifests, Log: log, Use: cluster.Use{Checkout: root, Run: env("RUN", "")}}
 	for _, number := range []struct {
 		name string
@@ -68,7 +70,7 @@ func env(name, otherwise string) string {
 // Environ is the configuration as environment variables, for a process that calls FromEnv.
 func (c Config) Environ() []string {
 	return []string{"SVCLAB_NAME=" + c.Name, "SVCLAB_MODE=" + c.ProxyMode, "SVCLAB_FAMILY=" + c.Family, "SVCLAB_KUBERNETES=" + c.Kubernetes,
-		"SVCLAB_IMAGES=" + c.Images, "SVCLAB_WORKERS=" + strconv.Itoa(c.Workers), "SVCLAB_HOST_PORT=" + strconv.Itoa(c.HostPort),
+		"SVCLAB_PROXY=" + c.Proxy, "SVCLAB_IMAGES=" + c.Images, "SVCLAB_WORKERS=" + strconv.Itoa(c.Workers), "SVCLAB_HOST_PORT=" + strconv.Itoa(c.HostPort),
 		"SVCLAB_OUTPUT=" + c.Output, "SVCLAB_ROOT=" + c.Root, "SVCLAB_RUN=" + c.Use.Run}
 }
 
@@ -106,6 +108,9 @@ func (c Config) settings() cluster.Settings {
 	s := cluster.Defaults()
 	s.Name, s.ProxyMode, s.Family, s.Workers, s.HostPort = c.Name, c.ProxyMode, c.Family, c.Workers, uint16(c.HostPort)
 	s.Output, s.Manifests, s.Log, s.Use = c.Output, c.Manifests, c.Log, c.Use
+	if c.Proxy != "" {
+		s.Proxy.Release = "v" + strings.TrimPrefix(c.Proxy, "v")
+	}
 	return s
 }
 
@@ -124,7 +129,25 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 		return cluster.Settings{}, err
 	}
 	s.Images, s.Version, s.Engine = machine.Images, machine.KubernetesVersion, docker.New(machine.DockerHost)
-	return s, nil
+	s.Proxy, err = c.BuildProxy(ctx, s.Proxy.Release, s.Version)
+	return s, err
+}
+
+// BuildProxy builds the kube-proxy of a release, unless it was built before, to run under a control plane of another. It is the zero
+// Proxy, which is the cluster's own, where the release is that of the control plane or empty.
+func (c Config) BuildProxy(ctx context.Context, release, kubernetes string) (cluster.Proxy, error) {
+	if release == "" || release == kubernetes {
+		return cluster.Proxy{}, nil
+	}
+	p := cluster.Proxy{Release: release}
+	if err := p.Under(kubernetes); err != nil {
+		return p, err
+	}
+	values, err := script(ctx, c.options(), nil, "proxy.sh", release)
+	if p.Program = values["KUBE_PROXY"]; err == nil && p.Program == "" {
+		err = fmt.Errorf("scripts/proxy.sh did not say what it built: %q", values)
+	}
+	return p, err
 }
 
 // Engine returns the settings with the engine that is in use, for taking a cluster down: nothing is built or started.

@@ -81,6 +81,11 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 		if words[i], err = renamedText(words[i], env.Facts.Slots); err != nil {
 			return Report{}, err
 		}
+		filled, err := env.fillIn(ctx, words[i])
+		if err != nil {
+			return Report{}, err
+		}
+		words[i] = filled.(string) // as it was
 	}
 	cache, err := os.MkdirTemp("", "svclab-kubectl-")
 	if err != nil {

@@ -91,6 +91,7 @@ var values = map[string][]struct {
 	"mode":         {{"", []string{"nftables or iptables"}}, {"ipvs", []string{`"ipvs"`, "nftables or iptables"}}},
 	"family":       {{"", []string{"ipv4 or dual"}}, {"ipv5", []string{`"ipv5"`, "ipv4 or dual"}}},
 	"kubernetes":   {{"latest", []string{"--kubernetes=latest", "1.34, 1.35, 1.36, 1.37"}}, {"1", []string{"1.34"}}, {"1.*", []string{"1.34"}}, {"../1.37", []string{"1.34"}}},
+	"proxy":        {{"1.33", []string{`"v1.33"`, "such as v1.33.0"}}, {"v1.28.0", []string{"no nftables mode", "v1.29.0"}}, {"v1.33.0;true", []string{"such as v1.33.0"}}},
 	"images":       {{"PULL", []string{"--images=PULL", "auto, pull or build"}}},
 	"workers":      {{"-1", []string{"0 to 9"}}, {"100", []string{`"100"`, "0 to 9"}}},
 	"host-port":    {{"80", []string{`"80"`, "30000 to 32767"}}, {"-1", []string{"30000 to 32767"}}, {"95616", []string{"--host-port=95616 is no port", "30000 to 32767"}}},
@@ -106,7 +107,13 @@ var values = map[string][]struct {
 	"batch": {{"0", []string{"--batch 1 to 60"}}, {"61", []string{"--batch 1 to 60"}}},
 	"cells": {{"0", []string{"--cells 1 or more"}}},
 
-	"modes":    {{"", []string{"at least one of --modes"}}, {"nftables,ipvs", []string{`"ipvs"`, "nftables or iptables"}}, {"iptables,iptables", []string{"name each once"}}},
+	"modes":     {{"", []string{"at least one of --modes"}}, {"nftables,ipvs", []string{`"ipvs"`, "nftables or iptables"}}, {"iptables,iptables", []string{"name each once"}}},
+	"releases":  {{"", []string{"at least one of --releases"}}, {"1.33", []string{"--releases: ", "v1.33.0"}}, {"v1.33.0,v1.33.0", []string{"name each once"}}},
+	"cases":     {{"teleport", []string{"--cases=teleport", "udp-last-endpoint"}}},
+	"scenarios": {{"teleport", []string{`"teleport"`, "nodeport"}}},
+	"histories": {{"-1", []string{"--histories"}}},
+	"fuzz":      {{"-1", []string{"--fuzz=-1", "0 or more"}}},
+
 	"families": {{"", []string{"one of --families"}}, {"dual,ipv5", []string{`"ipv5"`, "ipv4 or dual"}}, {`"`, []string{"--families"}}},
 
 	"kubeconfig": {{"", []string{"--kubeconfig"}}, {"/nowhere", []string{"/nowhere cannot be used", "name a kubeconfig"}}, {"FOLDER", []string{"is a directory", "name a kubeconfig"}},

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/releases"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -68,7 +69,7 @@ type ending struct {
 // cluster is a world whose nodes have the rules that their proxiers wrote.
 type cluster struct {
 	w       world.World
-	minor   string
+	release string
 	nodes   map[string]*corev1.Node
 	rules   map[string]map[corev1.IPFamily]*ruleset
 	health  map[string]map[corev1.IPFamily][]health
@@ -77,8 +78,8 @@ type cluster struct {
 	virtual map[netip.Addr]bool // load-balancer addresses that a node announces; false: with ipMode Proxy
 }
 
-func newCluster(w world.World, minor string, proxies []written) (*cluster, error) {
-	c := &cluster{w: w, minor: minor, nodes: map[string]*corev1.Node{}, rules: map[string]map[corev1.IPFamily]*ruleset{},
+func newCluster(w world.World, release string, proxies []written) (*cluster, error) {
+	c := &cluster{w: w, release: release, nodes: map[string]*corev1.Node{}, rules: map[string]map[corev1.IPFamily]*ruleset{},
 		health: map[string]map[corev1.IPFamily][]health{}, byAddr: map[netip.Addr]string{}, pods: map[netip.Addr]*corev1.Pod{}, virtual: map[netip.Addr]bool{}}
 	for i := range w.Nodes {
 		n := &w.Nodes[i]
@@ -499,7 +500,7 @@ func (p *probe) healthCheck(node string, to netip.AddrPort) ending {
 		for _, h := range list {
 			// Before v1.36 the socket at all addresses was one for both families: newServiceHealthServer in
 			// pkg/proxy/healthcheck/service_health.go.
-			both := len(h.Addrs) == 0 && (p.minor == "1.34" || p.minor == "1.35")
+			both := len(h.Addrs) == 0 && releases.Compare(p.release, "v1.36.0") < 0
 			if h.Port == to.Port() && (both || family == world.FamilyOf(to.Addr())) && (len(h.Addrs) == 0 || slices.Contains(h.Addrs, to.Addr())) {
 				answers = add(answers, fmt.Sprintf("localEndpoints=%d", h.Endpoints))
 			}

@@ -148,14 +148,14 @@ type tally struct {
 	cells, differ, excused int
 }
 
-// compare compares all cells of a world in one proxy mode.
-func (p *proxiers) compare(w world.World, mode string, each func(*cluster, disagreement)) (map[int]tally, error) {
+// compare compares all cells of a world in one proxy mode, after a history that ends with it; see proxiers.write.
+func (p *proxiers) compare(w world.World, mode string, each func(*cluster, disagreement), history ...update) (map[int]tally, error) {
 	w.Facts.ProxyMode = mode
-	proxies, err := p.write(w, mode)
+	proxies, err := p.write(w, mode, history)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCluster(w, p.minor, proxies)
+	c, err := newCluster(w, p.release, proxies)
 	if err != nil {
 		return nil, err
 	}

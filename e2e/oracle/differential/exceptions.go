@@ -9,13 +9,14 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/releases"
 	"github.com/svclab/svclab/e2e/world"
 )
 
 // exception is a difference that is not the oracle's defect: what kube-proxy itself leaves open, or a defect of some releases.
 type exception struct {
 	id      string
-	minors  []string // empty: all
+	before  string // the first release without it; empty: all have it
 	applies func(c *cluster, d disagreement) bool
 	reason  string
 	source  string
@@ -47,7 +48,7 @@ func exceptions() []exception {
 		},
 		{
 			id:     "endpoint-listed-twice",
-			minors: []string{"1.34", "1.35"},
+			before: "v1.36.0",
 			applies: func(c *cluster, d disagreement) bool {
 				return slices.ContainsFunc(c.of(d.target), func(s string) bool { return c.twice(s, true) })
 			},
@@ -56,7 +57,7 @@ func exceptions() []exception {
 		},
 		{
 			id:     "hairpin-by-endpoint",
-			minors: []string{"1.34", "1.35"},
+			before: "v1.36.0",
 			applies: func(c *cluster, d disagreement) bool {
 				return c.w.Facts.ProxyMode == world.ModeNFTables && c.endpointOf(d.vantage, d.target.Service)
 			},
@@ -65,7 +66,7 @@ func exceptions() []exception {
 		},
 		{
 			id:     "healthcheck-of-both-families",
-			minors: []string{"1.34", "1.35"},
+			before: "v1.36.0",
 			applies: func(c *cluster, d disagreement) bool {
 				return d.target.Kind == reach.HealthCheck && len(c.w.Facts.ServiceCIDRs) > 1
 			},
@@ -179,10 +180,15 @@ func (o observed) within(p reach.Prediction) bool {
 		(p.Sources == nil || in(len(add(slices.Clone(p.Sources), o.sources...)), len(p.Sources)))
 }
 
+// of says whether a release can have an exception.
+func (e exception) of(release string) bool {
+	return e.before == "" || releases.Compare(release, e.before) < 0
+}
+
 // excuse finds the exception of a disagreement; nil if it has none.
 func excuse(c *cluster, d disagreement) *exception {
 	for _, e := range exceptions() {
-		if (len(e.minors) == 0 || slices.Contains(e.minors, c.minor)) && e.applies(c, d) {
+		if e.of(c.release) && e.applies(c, d) {
 			return &e
 		}
 	}

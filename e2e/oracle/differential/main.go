@@ -23,7 +23,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/svclab/svclab/e2e/releases"
 	"github.com/svclab/svclab/e2e/world"
+	"github.com/svclab/svclab/manifests"
 )
 
 func main() {
@@ -42,11 +44,14 @@ func main() {
 
 // settings are the command's flags.
 type settings struct {
-	programs [][2]string // minor and program of the proxiers
+	programs [][2]string // release and program of the proxiers
 	worlds   int
 	seed     uint64
 	only     int
 	show     int
+	modes    []string
+	cases    []string // only these cases of manifests/releases, and no worlds
+	json     string   // the file for their outcomes
 }
 
 func parse(args []string, progress io.Writer) (settings, error) {
@@ -57,12 +62,25 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	flags.Uint64Var(&s.seed, "seed", 1, "of the random worlds")
 	flags.IntVar(&s.only, "world", -1, "compare this random world only")
 	flags.IntVar(&s.show, "show", 3, "how many disagreements to print, each with its smallest world")
-	flags.Func("proxier", "MINOR=PROGRAM: the proxiers of a Kubernetes minor; once for each", func(text string) error {
-		minor, program, found := strings.Cut(text, "=")
-		if !found {
-			return errors.New("MINOR=PROGRAM expected")
+	s.modes = modes()
+	flags.Func("cases", "only show these bugs of manifests/releases, or all, and compare no worlds", func(text string) error {
+		s.cases = strings.Split(text, ",")
+		return nil
+	})
+	flags.StringVar(&s.json, "json", "", "file to write the outcomes of the cases to")
+	flags.Func("mode", "compare this proxy mode only", func(text string) error {
+		if !slices.Contains(modes(), text) {
+			return fmt.Errorf("use one of %s", strings.Join(modes(), ", "))
 		}
-		s.programs = append(s.programs, [2]string{minor, program})
+		s.modes = []string{text}
+		return nil
+	})
+	flags.Func("proxier", "RELEASE=PROGRAM: the proxiers of a Kubernetes release; once for each", func(text string) error {
+		release, program, _ := strings.Cut(text, "=")
+		if _, _, err := releases.Parse(release); err != nil {
+			return err
+		}
+		s.programs = append(s.programs, [2]string{release, program})
 		return nil
 	})
 	err := flags.Parse(args)
@@ -76,20 +94,30 @@ func parse(args []string, progress io.Writer) (settings, error) {
 type job struct {
 	name, mode string
 	world      func() world.World
+	past       func() []objects // nil: the proxier starts with the world
+}
+
+func (j job) history(w world.World) []update {
+	if j.past == nil {
+		return nil
+	}
+	return updates(j.past(), w)
 }
 
 func (s settings) jobs() []job {
 	var jobs []job
-	for _, mode := range modes() {
+	for _, mode := range s.modes {
 		random := func(i int) {
-			jobs = append(jobs, job{fmt.Sprintf("%d of seed %d", i, s.seed), mode, func() world.World { return generate(s.seed, i) }})
+			made := func() world.World { return generate(s.seed, i) }
+			jobs = append(jobs, job{fmt.Sprintf("%d of seed %d", i, s.seed), mode, made, nil},
+				job{fmt.Sprintf("%d of seed %d after two others", i, s.seed), mode, made, func() []objects { return pastOf(s.seed, i) }})
 		}
 		if s.only >= 0 {
 			random(s.only)
 			continue
 		}
 		for _, shape := range shapes() {
-			jobs = append(jobs, job{fmt.Sprintf("%q", shape.name), mode, shape.world})
+			jobs = append(jobs, job{fmt.Sprintf("%q", shape.name), mode, shape.world, nil})
 		}
 		for i := range s.worlds {
 			random(i)
@@ -106,12 +134,13 @@ type found struct {
 	disagreement
 }
 
-// result is what was found of one minor.
+// result is what was found of one release.
 type result struct {
 	tallies map[string]map[int]tally // by mode and IP family
 	found   []found                  // of each rule the first ones
 	rules   map[string]int
 	excused map[string]int
+	refused map[string]int // worlds whose rules nft would refuse, by mode and why
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) (agree bool, err error) {
@@ -119,19 +148,36 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 	if err != nil {
 		return false, err
 	}
+	cases, err := releases.LoadRules(manifests.FS())
+	if err != nil {
+		return false, err
+	}
+	if cases, err = chosen(cases, s.cases); err != nil {
+		return false, err
+	}
 	agree = true
-	needed, minors := map[string]bool{}, []string{}
+	var outcomes []releases.Outcome
+	needed := map[string]bool{}
 	for _, program := range s.programs {
 		began := time.Now()
-		r, err := s.minor(ctx, program[0], program[1], progress)
+		if s.only < 0 {
+			of, asKnown, err := s.showCases(ctx, program, cases, out)
+			if err != nil {
+				return false, err
+			}
+			outcomes, agree = append(outcomes, of...), agree && asKnown
+		}
+		if s.cases != nil {
+			continue
+		}
+		r, err := s.release(ctx, program[0], program[1], progress)
 		if err != nil {
 			return false, err
 		}
-		minors = append(minors, program[0])
 		for id := range r.excused {
 			needed[id] = true
 		}
-		for _, mode := range modes() {
+		for _, mode := range s.modes {
 			for _, family := range []int{4, 6} {
 				t := r.tallies[mode][family]
 				fmt.Fprintf(out, "Kubernetes %s  %-8s  IPv%d  %9d cells: %.4f %% agree, %d differ, %d by an exception\n", program[0], mode, family, t.cells,
@@ -139,16 +185,28 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 				agree = agree && t.differ == 0
 			}
 		}
-		fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d worlds in %.1f s\n", program[0], len(s.jobs())/len(modes()), time.Since(began).Seconds())
+		fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d worlds in %.1f s\n", program[0], len(s.jobs())/len(s.modes), time.Since(began).Seconds())
+		for why, n := range r.refused {
+			fmt.Fprintf(out, "%d worlds, %s\n", n, why)
+			agree = false
+		}
 		if err := s.print(ctx, program, r, out); err != nil {
 			return false, err
 		}
+	}
+	if s.json != "" {
+		if err := save(s.json, outcomes); err != nil {
+			return false, err
+		}
+	}
+	if s.cases != nil {
+		return agree, nil
 	}
 	for _, e := range exceptions() {
 		switch used := needed[e.id]; {
 		case used:
 			fmt.Fprintf(out, "exception %s: %s (%s)\n", e.id, e.reason, e.source)
-		case s.only < 0 && (len(e.minors) == 0 || slices.ContainsFunc(minors, func(m string) bool { return slices.Contains(e.minors, m) })):
+		case s.only < 0 && len(s.modes) == len(modes()) && slices.ContainsFunc(s.programs, func(p [2]string) bool { return e.of(p[0]) }):
 			fmt.Fprintf(out, "exception %s is not needed any more: remove it\n", e.id)
 			agree = false
 		}
@@ -159,10 +217,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 	return agree, nil
 }
 
-// minor compares all worlds with the proxiers of one Kubernetes minor, on all processors.
-func (s settings) minor(ctx context.Context, minor, program string, progress io.Writer) (result, error) {
+// release compares all worlds with the proxiers of one Kubernetes release, on all processors.
+func (s settings) release(ctx context.Context, release, program string, progress io.Writer) (result, error) {
 	var (
-		r       = result{tallies: map[string]map[int]tally{}, rules: map[string]int{}, excused: map[string]int{}}
+		r       = result{tallies: map[string]map[int]tally{}, rules: map[string]int{}, excused: map[string]int{}, refused: map[string]int{}}
 		jobs    = s.jobs()
 		next    = make(chan int, len(jobs))
 		mu      sync.Mutex
@@ -178,21 +236,26 @@ func (s settings) minor(ctx context.Context, minor, program string, progress io.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	one := func() error {
-		p, err := startProxiers(ctx, minor, program)
+		p, err := startProxiers(ctx, release, program)
 		if err != nil {
 			return err
 		}
 		for i := range next {
 			var here []disagreement
-			tallies, err := p.compare(jobs[i].world(), jobs[i].mode, func(_ *cluster, d disagreement) { here = append(here, d) })
-			if err != nil {
+			w := jobs[i].world()
+			tallies, err := p.compare(w, jobs[i].mode, func(_ *cluster, d disagreement) { here = append(here, d) }, jobs[i].history(w)...)
+			var refused refusal
+			if err != nil && !errors.As(err, &refused) {
 				return fmt.Errorf("world %s, %s mode: %w", jobs[i].name, jobs[i].mode, err)
 			}
 			mu.Lock()
+			if refused != "" {
+				r.refused[jobs[i].mode+": "+string(refused)]++
+			}
 			r.add(jobs[i], tallies, here)
 			if done++; time.Since(said) > 10*time.Second {
 				said = time.Now()
-				fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d of %d\n", minor, done, len(jobs))
+				fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d of %d\n", release, done, len(jobs))
 			}
 			mu.Unlock()
 		}
@@ -247,7 +310,7 @@ func (s settings) print(ctx context.Context, program [2]string, r result, out io
 	for i, f := range r.found {
 		if i < s.show {
 			fmt.Fprintf(out, "\nworld %s, %d cells by rule %s\n", f.job.name, r.rules[f.job.mode+" "+f.prediction.Rule], f.prediction.Rule)
-			if err := p.print(out, f.job.world(), f.job.mode, f.disagreement); err != nil {
+			if err := p.print(out, f.job, f.disagreement); err != nil {
 				return err
 			}
 			continue

@@ -25,7 +25,11 @@ func parseNFT(text string) (*ruleset, error) {
 	// Elements come last, and rules refer to their sets.
 	for _, pass := range []string{"table chain set map counter", "element", "rule"} {
 		for _, n.line = range lines {
-			n.words = strings.Fields(uncommented(n.line))
+			line, err := uncommented(n.line)
+			if err != nil {
+				return nil, err
+			}
+			n.words = strings.Fields(line)
 			if len(n.words) < 4 || n.words[0] != "add" || n.words[2] != "ip" && n.words[2] != "ip6" {
 				return nil, fmt.Errorf("not understood: %q", n.line)
 			}
@@ -45,16 +49,28 @@ func parseNFT(text string) (*ruleset, error) {
 	return n.rules, n.rules.check(n.called)
 }
 
-// uncommented is a line without its comments. They have no quotes inside.
-func uncommented(line string) string {
+// refusal is an error of the rules, not of the reader: nft would refuse them, and with them all that came in the same transaction.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// longestComment is what nft accepts: NFTNL_UDATA_COMMENT_MAXLEN of nftables.
+const longestComment = 128
+
+// uncommented is a line without its comments. They have no quotes inside. nft refuses all commands where one has a comment that is
+// too long.
+func uncommented(line string) (string, error) {
 	for {
 		before, rest, found := strings.Cut(line, ` comment "`)
 		if !found {
-			return line
+			return line, nil
 		}
-		_, after, closed := strings.Cut(rest, `"`)
+		comment, after, closed := strings.Cut(rest, `"`)
 		if !closed {
-			return line
+			return line, nil
+		}
+		if len(comment) > longestComment {
+			return "", refusal(fmt.Sprintf("nft refuses a comment of %d characters: %q", len(comment), comment))
 		}
 		line = before + after
 	}
@@ -182,6 +198,15 @@ func (n *nft) fields() ([]field, error) {
 			list = append(list, func(p *packet) string { return p.src.String() })
 		case n.take("meta", "l4proto"):
 			list = append(list, func(p *packet) string { return p.protocol })
+		case len(n.words) > 1 && slices.Contains([]string{"tcp", "udp", "sctp"}, n.words[0]) && n.words[1] == "dport": // before v1.36
+			protocol := n.word()
+			n.word()
+			list = append(list, func(p *packet) string {
+				if p.protocol != protocol {
+					return ""
+				}
+				return strconv.Itoa(int(p.dport))
+			})
 		case n.take("th", "dport"):
 			list = append(list, func(p *packet) string { return strconv.Itoa(int(p.dport)) })
 		case len(list) == 0:
@@ -215,6 +240,10 @@ func (n *nft) statement() ([]op, error) {
 	switch {
 	case n.take("ct", "state", "new"):
 		return nil, nil // only first packets are followed
+	case len(n.words) > 1 && n.words[0] == "iif": // the name of an interface that is there, not a pattern
+		n.word()
+		n.take("!=")
+		return nil, refusal(fmt.Sprintf("nft refuses the rule, as no interface is called %q", n.word()))
 	case n.take("iifname", podInterfaces+"*"):
 		return []op{when(func(_ *machine, p *packet) bool { return p.link })}, nil
 	case n.take("iifname", "!=", podInterfaces+"*"):
@@ -307,7 +336,7 @@ func (n *nft) comparison(fields []field) ([]op, error) {
 		switch {
 		case err == nil:
 			prefixes = append(prefixes, prefix)
-		case text != "tcp" && text != "udp" && text != "sctp":
+		case text != "tcp" && text != "udp" && text != "sctp" && !number(text):
 			return nil, fmt.Errorf("unknown value %q", text)
 		}
 	}
@@ -317,6 +346,11 @@ func (n *nft) comparison(fields []field) ([]op, error) {
 		in := slices.Contains(list, value) || err == nil && slices.ContainsFunc(prefixes, func(x netip.Prefix) bool { return x.Contains(addr) })
 		return in == is
 	})}, nil
+}
+
+func number(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // parsePrefix reads a prefix, or an address as the prefix that has no other.

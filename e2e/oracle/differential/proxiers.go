@@ -28,6 +28,14 @@ type request struct {
 	NodeCIDR, MasqueradeAll, LocalhostNodePorts bool
 	InterfacePrefix                             string
 	NodePortAddresses                           []string
+	Then                                        []update
+}
+
+// update is what a proxier sees after its first sync. It syncs after each.
+type update struct {
+	Services                       []corev1.Service
+	Slices                         []discoveryv1.EndpointSlice
+	DeletedServices, DeletedSlices []string
 }
 
 type proxyNode struct {
@@ -58,15 +66,15 @@ type health struct {
 // podInterfaces is how the names of the nodes' ends of pods' links begin.
 const podInterfaces = "veth"
 
-// proxiers are those of one Kubernetes minor: a process that writes the rules of worlds.
+// proxiers are those of one Kubernetes release: a process that writes the rules of worlds.
 type proxiers struct {
-	minor string
-	to    *json.Encoder
-	from  *json.Decoder
-	stop  func() error
+	release string
+	to      *json.Encoder
+	from    *json.Decoder
+	stop    func() error
 }
 
-func startProxiers(ctx context.Context, minor, program string) (*proxiers, error) {
+func startProxiers(ctx context.Context, release, program string) (*proxiers, error) {
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -78,16 +86,20 @@ func startProxiers(ctx context.Context, minor, program string) (*proxiers, error
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the proxiers of Kubernetes %s: %w", minor, err)
+		return nil, fmt.Errorf("start the proxiers of Kubernetes %s: %w", release, err)
 	}
 	stop := func() error { return errors.Join(in.Close(), cmd.Wait()) }
-	return &proxiers{minor: minor, to: json.NewEncoder(in), from: json.NewDecoder(out), stop: stop}, nil
+	return &proxiers{release: release, to: json.NewEncoder(in), from: json.NewDecoder(out), stop: stop}, nil
 }
 
-// write returns what the proxiers of each node and IP family write in a proxy mode.
-func (p *proxiers) write(w world.World, mode string) ([]written, error) {
+// write returns what the proxiers of each node and IP family write in a proxy mode. The history ends with the world's Services and
+// slices; without one they are there from the start.
+func (p *proxiers) write(w world.World, mode string, history []update) ([]written, error) {
 	f := w.Facts
-	r := request{Services: w.Services, Slices: w.Slices, ServiceCIDRs: f.ServiceCIDRs, Modes: []string{mode}, ClusterCIDRs: f.PodCIDRs,
+	if len(history) == 0 {
+		history = []update{{Services: w.Services, Slices: w.Slices}}
+	}
+	r := request{Services: history[0].Services, Slices: history[0].Slices, Then: history[1:], ServiceCIDRs: f.ServiceCIDRs, Modes: []string{mode}, ClusterCIDRs: f.PodCIDRs,
 		NodeCIDR: f.Detection == world.DetectNodeCIDR, MasqueradeAll: f.MasqueradeAll, LocalhostNodePorts: !f.NoLocalhostNodePorts,
 		NodePortAddresses: f.NodePortAddresses}
 	if f.Detection == world.DetectUnknown {
@@ -108,10 +120,10 @@ func (p *proxiers) write(w world.World, mode string) ([]written, error) {
 		if errors.Is(err, io.EOF) {
 			err = p.stop()
 		}
-		return nil, fmt.Errorf("the proxiers of Kubernetes %s do not answer: %w", p.minor, err)
+		return nil, fmt.Errorf("the proxiers of Kubernetes %s do not answer: %w", p.release, err)
 	}
 	if answer.Error != "" {
-		return nil, fmt.Errorf("the proxiers of Kubernetes %s: %s", p.minor, answer.Error)
+		return nil, fmt.Errorf("the proxiers of Kubernetes %s: %s", p.release, answer.Error)
 	}
 	return answer.Proxies, nil
 }

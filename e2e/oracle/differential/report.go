@@ -14,7 +14,8 @@ import (
 
 // print prints a disagreement: the cell, what the oracle says, what the rules do chain by chain, and the smallest world that
 // has it.
-func (p *proxiers) print(out io.Writer, w world.World, mode string, d disagreement) error {
+func (p *proxiers) print(out io.Writer, j job, d disagreement) error {
+	w, mode := j.world(), j.mode
 	same := func(o disagreement) bool {
 		return o.exception == nil && o.vantage.Kind == d.vantage.Kind && o.target.Kind == d.target.Kind && o.prediction.Rule == d.prediction.Rule
 	}
@@ -35,16 +36,19 @@ func (p *proxiers) print(out io.Writer, w world.World, mode string, d disagreeme
 		}
 		return failed
 	}
+	if j.past != nil && !fails(w) && broken == nil {
+		return p.printPast(out, w, j.past(), mode, d, same)
+	}
 	small := shrink(w, fails)
 	if broken != nil {
 		return broken
 	}
 	if !fails(small) {
-		fmt.Fprintf(out, "Kubernetes %s, %s mode: %s to %s: %s\n  It is not there every time: the proxiers wrote other rules for the same world.\n", p.minor, mode, d.vantage.Name, d.target.Name(), d.how)
+		fmt.Fprintf(out, "Kubernetes %s, %s mode: %s to %s: %s\n  It is not there every time: the proxiers wrote other rules for the same world.\n", p.release, mode, d.vantage.Name, d.target.Name(), d.how)
 		return nil
 	}
 	d = found
-	fmt.Fprintf(out, "\nKubernetes %s, %s mode: %s to %s (%s port %d/%s)\n  %s\n", p.minor, mode, d.vantage.Name, d.target.Name(), d.target.Host, d.target.Port, d.target.Protocol, d.how)
+	fmt.Fprintf(out, "\nKubernetes %s, %s mode: %s to %s (%s port %d/%s)\n  %s\n", p.release, mode, d.vantage.Name, d.target.Name(), d.target.Host, d.target.Port, d.target.Protocol, d.how)
 	fmt.Fprintf(out, "oracle: %v, backends %v, sources %s\n  %s [%s]\nrules:\n", d.prediction.Outcomes, d.prediction.Backends, texts(d.prediction.Sources), d.prediction.Reason, d.prediction.Rule)
 	for _, e := range in.probes(d.vantage, d.target, nil, true) {
 		for _, line := range e.trace {

@@ -172,7 +172,7 @@ func TestRules(t *testing.T) {
 // TestUnknownSyntax: a rule that is not understood must not be taken for one that does nothing.
 func TestUnknownSyntax(t *testing.T) {
 	for _, rule := range []string{"ip daddr 10.0.0.1 log", "ct state established accept", "meta mark 1 drop", "ip daddr @gone drop", "jump gone", "ip daddr . th sport vmap @service-ips",
-		"tcp dport 80 accept", "masquerade", "numgen inc mod 2 vmap { 0 : goto services , 1 : goto services }", "numgen random mod 3 vmap { 0 : goto services }", "dnat to gone",
+		"tcp flags 80 accept", "masquerade", "numgen inc mod 2 vmap { 0 : goto services , 1 : goto services }", "numgen random mod 3 vmap { 0 : goto services }", "dnat to gone",
 		"update @cluster-ips { ip saddr }", "ip daddr name drop", "queue", "iifname eth0 drop", "iifname != eth0 drop", "fib daddr type broadcast drop", "mark and 1 == 1 drop"} {
 		if _, err := parseNFT(nftRules + "add rule ip kube-proxy services " + rule + "\n"); err == nil {
 			t.Errorf("nft: %s: no error", rule)

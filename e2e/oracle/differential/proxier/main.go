@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -23,15 +24,13 @@ import (
 	"github.com/svclab/svclab/e2e/oracle/differential/proxier/nftables"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
-	utilsysctl "k8s.io/component-helpers/node/util/sysctl"
 	sysctltest "k8s.io/component-helpers/node/util/sysctl/testing"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/proxy"
 	"k8s.io/kubernetes/pkg/proxy/apis"
 	kubeproxyconfig "k8s.io/kubernetes/pkg/proxy/apis/config"
-	"k8s.io/kubernetes/pkg/proxy/healthcheck"
 	proxyutil "k8s.io/kubernetes/pkg/proxy/util"
 	utiliptables "k8s.io/kubernetes/pkg/util/iptables"
 	iptablestest "k8s.io/kubernetes/pkg/util/iptables/testing"
@@ -51,6 +50,14 @@ type request struct {
 	MasqueradeAll      bool
 	LocalhostNodePorts bool
 	NodePortAddresses  []string
+	Then               []change
+}
+
+// change is what a proxier sees after its first sync. It syncs after each.
+type change struct {
+	Services                       []*corev1.Service
+	Slices                         []*discoveryv1.EndpointSlice
+	DeletedServices, DeletedSlices []string
 }
 
 // node is a Node with its interfaces' addresses, the primary one of each family first.
@@ -128,28 +135,27 @@ func (r *request) write(n node, family corev1.IPFamily, mode string) (written, e
 		provider proxy.Provider
 		ports    *proxyutil.NodePortAddresses
 		rules    func() string
-		nodeIP   = n.primary(family)
-		config   = r.config(n, mode)
-		detector = r.detector(n, family)
+		sync     func()
 	)
 	switch mode {
 	case "nftables":
-		p, err := newNFTables(config, family, detector, n.Name, nodeIP)
+		p, err := r.newNFTables(n, family)
 		if err != nil {
 			return w, err
 		}
 		provider, ports = p, nftables.Detach(p, n, checks)
-		rules = func() string { return nftables.Rules(p) }
+		rules, sync = func() string { return nftables.Rules(p) }, func() { nftables.Sync(p) }
 	case "iptables":
 		fake := iptablestest.NewFake()
 		if family == corev1.IPv6Protocol {
 			fake = iptablestest.NewIPv6Fake()
 		}
-		p, err := newIPTables(config, family, fake, detector, n.Name, nodeIP)
+		p, err := r.newIPTables(n, family, fake)
 		if err != nil {
 			return w, err
 		}
 		provider, ports = p, iptables.Detach(p, n, checks)
+		sync = func() { iptables.Sync(p) }
 		rules = func() string {
 			var all bytes.Buffer
 			_ = fake.SaveInto("", &all) // the fake's own extension: all tables; it fails for an unknown table only
@@ -159,22 +165,25 @@ func (r *request) write(n node, family corev1.IPFamily, mode string) (written, e
 		return w, fmt.Errorf("unknown mode %q", mode)
 	}
 	// As ProxyServer.Run in cmd/kube-proxy/app/server.go: other proxies' Services and slices labelled headless are not seen.
-	provider.OnTopologyChange(map[string]string{corev1.LabelTopologyZone: n.Zone})
-	if len(r.ServiceCIDRs) > 0 {
-		provider.OnServiceCIDRsChanged(r.ServiceCIDRs)
+	switch p := any(provider).(type) {
+	case interface{ OnTopologyChange(map[string]string) }:
+		p.OnTopologyChange(map[string]string{corev1.LabelTopologyZone: n.Zone})
+	case interface{ OnNodeAdd(*corev1.Node) }: // before v1.34
+		p.OnNodeAdd(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: map[string]string{corev1.LabelTopologyZone: n.Zone}}})
+	default:
+		return w, fmt.Errorf("%T learns of its node's zone in an unknown way", provider)
 	}
-	for _, s := range r.Services {
-		if _, other := s.Labels[apis.LabelServiceProxyName]; !other {
-			provider.OnServiceAdd(s)
-		}
+	if p, knows := any(provider).(interface{ OnServiceCIDRsChanged([]string) }); knows && len(r.ServiceCIDRs) > 0 {
+		p.OnServiceCIDRsChanged(r.ServiceCIDRs)
 	}
-	for _, s := range r.Slices {
-		if _, headless := s.Labels[corev1.IsHeadlessService]; !headless {
-			provider.OnEndpointSliceAdd(s)
-		}
-	}
+	seen := seen{services: map[string]*corev1.Service{}, slices: map[string]*discoveryv1.EndpointSlice{}}
+	seen.see(provider, change{Services: r.Services, Slices: r.Slices})
 	provider.OnServiceSynced()
 	provider.OnEndpointSlicesSynced() // writes
+	for _, then := range r.Then {
+		seen.see(provider, then)
+		sync()
+	}
 	w.Rules = rules()
 	var err error
 	w.Health, err = checks.open(ports, n)
@@ -184,85 +193,173 @@ func (r *request) write(n node, family corev1.IPFamily, mode string) (written, e
 	return w, err
 }
 
-// newNFTables calls nftables.NewProxier, which takes the configuration as one value since v1.37.
-func newNFTables(c *kubeproxyconfig.KubeProxyConfiguration, family corev1.IPFamily, d proxyutil.LocalTrafficDetector, name string, ip net.IP) (*nftables.Proxier, error) {
-	ctx := context.Background()
-	switch create := any(nftables.NewProxier).(type) {
-	case func(context.Context, *kubeproxyconfig.KubeProxyConfiguration, corev1.IPFamily, proxyutil.LocalTrafficDetector, string, net.IP,
-		events.EventRecorder, *healthcheck.ProxyHealthServer, bool) (*nftables.Proxier, error):
-		return create(ctx, c, family, d, name, ip, nil, nil, false)
-	case func(context.Context, corev1.IPFamily, time.Duration, time.Duration, bool, int, proxyutil.LocalTrafficDetector, string, net.IP,
-		events.EventRecorder, *healthcheck.ProxyHealthServer, []string, bool) (*nftables.Proxier, error):
-		return create(ctx, family, c.SyncPeriod.Duration, c.MinSyncPeriod.Duration, c.Linux.MasqueradeAll, int(*c.NFTables.MasqueradeBit), d, name, ip,
-			nil, nil, c.NodePortAddresses, false)
-	default:
-		return nil, fmt.Errorf("nftables.NewProxier has the unknown type %T", create)
+// seen are the objects that a proxier has been told of.
+type seen struct {
+	services map[string]*corev1.Service
+	slices   map[string]*discoveryv1.EndpointSlice
+}
+
+// see tells a proxier of a change, as the informers of kube-proxy do: an object that is no longer among those they watch is gone.
+func (s seen) see(p proxy.Provider, c change) {
+	for _, service := range c.Services {
+		_, other := service.Labels[apis.LabelServiceProxyName]
+		tell(s.services, service, !other, p.OnServiceAdd, p.OnServiceUpdate, p.OnServiceDelete)
+	}
+	for _, slice := range c.Slices {
+		_, headless := slice.Labels[corev1.IsHeadlessService]
+		tell(s.slices, slice, !headless, p.OnEndpointSliceAdd, p.OnEndpointSliceUpdate, p.OnEndpointSliceDelete)
+	}
+	for _, key := range c.DeletedSlices {
+		if old := s.slices[key]; old != nil {
+			tell(s.slices, old, false, p.OnEndpointSliceAdd, p.OnEndpointSliceUpdate, p.OnEndpointSliceDelete)
+		}
+	}
+	for _, key := range c.DeletedServices {
+		if old := s.services[key]; old != nil {
+			tell(s.services, old, false, p.OnServiceAdd, p.OnServiceUpdate, p.OnServiceDelete)
+		}
 	}
 }
 
-// newIPTables is newNFTables for iptables mode.
-func newIPTables(c *kubeproxyconfig.KubeProxyConfiguration, family corev1.IPFamily, ipt utiliptables.Interface, d proxyutil.LocalTrafficDetector, name string, ip net.IP) (*iptables.Proxier, error) {
-	ctx, sysctl := context.Background(), sysctltest.NewFake()
+// tell tells of one object, which is watched or not.
+func tell[T metav1.Object](seen map[string]T, object T, watched bool, added func(T), updated func(_, _ T), deleted func(T)) {
+	key := object.GetNamespace() + "/" + object.GetName()
+	switch old, known := seen[key]; {
+	case !watched && known:
+		deleted(old)
+		delete(seen, key)
+	case !watched:
+	case known:
+		updated(old, object)
+		seen[key] = object
+	default:
+		added(object)
+		seen[key] = object
+	}
+}
+
+// construct calls a New… function and returns its first result. The parameters differ from release to release. Their types tell
+// what each is, and those of one type keep their order.
+func construct[T any](function any, args ...any) (T, error) {
+	var none T
+	f := reflect.ValueOf(function)
+	in := make([]reflect.Value, f.Type().NumIn())
+	for i := range in {
+		want := f.Type().In(i)
+		at := slices.IndexFunc(args, func(a any) bool { return a != nil && reflect.TypeOf(a).AssignableTo(want) })
+		if at < 0 {
+			in[i] = reflect.Zero(want) // a recorder of events, a health server
+			continue
+		}
+		in[i] = reflect.ValueOf(args[at])
+		if slices.Contains([]reflect.Kind{reflect.Bool, reflect.Int, reflect.Int64}, want.Kind()) { // one of several
+			args = slices.Delete(slices.Clone(args), at, at+1)
+		}
+	}
+	out := f.Call(in)
+	if len(out) > 1 {
+		if err, failed := out[1].Interface().(error); failed {
+			return none, err
+		}
+	}
+	made, ok := out[0].Interface().(T)
+	if !ok {
+		return none, fmt.Errorf("%s makes a %s", f.Type(), out[0].Type())
+	}
+	return made, nil
+}
+
+const (
+	syncPeriod, minSyncPeriod = time.Minute, time.Second
+	masqueradeBit             = 14
+)
+
+// arguments are what the proxiers' constructors take: the configuration as one value since v1.37, its parts before.
+func (r *request) arguments(c *kubeproxyconfig.KubeProxyConfiguration, n node, family corev1.IPFamily, more ...any) ([]any, error) {
+	local, err := r.detector(n, family)
+	return append([]any{context.Background(), c, family, local, n.Name, n.primary(family), c.NodePortAddresses, syncPeriod, minSyncPeriod, masqueradeBit}, more...), err
+}
+
+func (r *request) newNFTables(n node, family corev1.IPFamily) (*nftables.Proxier, error) {
+	c, err := r.config(n, "nftables")
+	if err != nil {
+		return nil, err
+	}
+	args, err := r.arguments(c, n, family, sysctltest.NewFake(), r.MasqueradeAll, false)
+	if err != nil {
+		return nil, err
+	}
+	return construct[*nftables.Proxier](nftables.NewProxier, args...)
+}
+
+func (r *request) newIPTables(n node, family corev1.IPFamily, ipt utiliptables.Interface) (*iptables.Proxier, error) {
+	c, err := r.config(n, "iptables")
+	if err != nil {
+		return nil, err
+	}
+	sysctl := sysctltest.NewFake()
 	sysctl.Settings["net/ipv4/conf/all/route_localnet"] = 1
-	switch create := any(iptables.NewProxier).(type) {
-	case func(context.Context, *kubeproxyconfig.KubeProxyConfiguration, corev1.IPFamily, utiliptables.Interface, utilsysctl.Interface,
-		proxyutil.LocalTrafficDetector, string, net.IP, events.EventRecorder, *healthcheck.ProxyHealthServer, bool) (*iptables.Proxier, error):
-		return create(ctx, c, family, ipt, sysctl, d, name, ip, nil, nil, false)
-	case func(context.Context, corev1.IPFamily, utiliptables.Interface, utilsysctl.Interface, time.Duration, time.Duration, bool, bool, int,
-		proxyutil.LocalTrafficDetector, string, net.IP, events.EventRecorder, *healthcheck.ProxyHealthServer, []string, bool) (*iptables.Proxier, error):
-		return create(ctx, family, ipt, sysctl, c.SyncPeriod.Duration, c.MinSyncPeriod.Duration, c.Linux.MasqueradeAll, *c.IPTables.LocalhostNodePorts,
-			int(*c.IPTables.MasqueradeBit), d, name, ip, nil, nil, c.NodePortAddresses, false)
-	default:
-		return nil, fmt.Errorf("iptables.NewProxier has the unknown type %T", create)
+	args, err := r.arguments(c, n, family, sysctl, ipt, r.MasqueradeAll, r.LocalhostNodePorts, false)
+	if err != nil {
+		return nil, err
 	}
+	return construct[*iptables.Proxier](iptables.NewProxier, args...)
 }
 
-// config is kube-proxy's configuration with its defaults, as cmd/kube-proxy/app makes it.
-func (r *request) config(n node, mode string) *kubeproxyconfig.KubeProxyConfiguration {
-	bit := int32(14)
+// config is kube-proxy's configuration with its defaults, as cmd/kube-proxy/app makes it. It is read from text, as its fields
+// have moved: those that a release lacks are passed over.
+func (r *request) config(n node, mode string) (*kubeproxyconfig.KubeProxyConfiguration, error) {
+	masquerade := map[string]any{"MasqueradeBit": masqueradeBit, "MasqueradeAll": r.MasqueradeAll, "LocalhostNodePorts": r.LocalhostNodePorts}
+	text, err := json.Marshal(map[string]any{"Linux": masquerade, "IPTables": masquerade, "NFTables": masquerade,
+		"SyncPeriod": syncPeriod.String(), "MinSyncPeriod": minSyncPeriod.String(), "NodePortAddresses": r.nodePortAddresses(n, mode)})
+	if err != nil {
+		return nil, err
+	}
 	c := &kubeproxyconfig.KubeProxyConfiguration{}
-	c.Linux.MasqueradeAll, c.IPTables.LocalhostNodePorts = r.MasqueradeAll, &r.LocalhostNodePorts
-	c.IPTables.MasqueradeBit, c.NFTables.MasqueradeBit = &bit, &bit
-	c.SyncPeriod.Duration, c.MinSyncPeriod.Duration = time.Minute, time.Second
+	return c, json.Unmarshal(text, c)
+}
+
+// nodePortAddresses are kube-proxy's with the words replaced. Releases before v1.37 know the word primary only, as the only one.
+func (r *request) nodePortAddresses(n node, mode string) []string {
 	words := r.NodePortAddresses
 	if len(words) == 0 && mode == "nftables" {
-		words = []string{kubeproxyconfig.NodePortAddressesPrimary}
+		words = []string{"primary"}
 	}
-	for _, word := range words { // releases before v1.37 know the word primary only
+	var addresses []string
+	for _, word := range words {
 		switch word {
 		case "localhost":
-			c.NodePortAddresses = append(c.NodePortAddresses, "127.0.0.0/8", "::1/128")
-			continue
+			addresses = append(addresses, "127.0.0.0/8", "::1/128")
 		case "all":
-			c.NodePortAddresses = append(c.NodePortAddresses, "0.0.0.0/0", "::/0")
-			continue
-		case kubeproxyconfig.NodePortAddressesPrimary:
-		default:
-			c.NodePortAddresses = append(c.NodePortAddresses, word)
-			continue
-		}
-		for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
-			if ip := n.primary(family); ip != nil && !ip.IsLoopback() {
-				c.NodePortAddresses = append(c.NodePortAddresses, fmt.Sprintf("%s/%d", ip, map[corev1.IPFamily]int{corev1.IPv4Protocol: 32, corev1.IPv6Protocol: 128}[family]))
+			addresses = append(addresses, "0.0.0.0/0", "::/0")
+		case "primary":
+			for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
+				if ip := n.primary(family); ip != nil && !ip.IsLoopback() {
+					addresses = append(addresses, fmt.Sprintf("%s/%d", ip, map[corev1.IPFamily]int{corev1.IPv4Protocol: 32, corev1.IPv6Protocol: 128}[family]))
+				}
 			}
+		default:
+			addresses = append(addresses, word)
 		}
 	}
-	return c
+	return addresses
 }
 
 // detector is getLocalDetectors of cmd/kube-proxy/app/server_linux.go, for one IP family.
-func (r *request) detector(n node, family corev1.IPFamily) proxyutil.LocalTrafficDetector {
+func (r *request) detector(n node, family corev1.IPFamily) (proxyutil.LocalTrafficDetector, error) {
 	if r.InterfacePrefix != "" {
-		return proxyutil.NewDetectLocalByInterfaceNamePrefix(r.InterfacePrefix)
+		return construct[proxyutil.LocalTrafficDetector](proxyutil.NewDetectLocalByInterfaceNamePrefix, r.InterfacePrefix)
 	}
 	ranges := r.ClusterCIDRs
 	if r.NodeCIDR {
 		ranges = n.PodCIDRs
 	}
-	if cidrs := proxyutil.MapCIDRsByIPFamily(ranges)[family]; len(cidrs) > 0 {
-		return proxyutil.NewDetectLocalByCIDR(cidrs[0].String())
+	for _, prefix := range ranges {
+		if strings.Contains(prefix, ":") == (family == corev1.IPv6Protocol) {
+			return construct[proxyutil.LocalTrafficDetector](proxyutil.NewDetectLocalByCIDR, prefix)
+		}
 	}
-	return proxyutil.NewNoOpLocalDetector()
+	return proxyutil.NewNoOpLocalDetector(), nil
 }
 
 // primary is the node's first address of a family; nil without one.

@@ -11,3 +11,6 @@ func Detach(p *Proxier, network proxyutil.NetworkInterfacer, health healthcheck.
 	p.networkInterfacer, p.serviceHealthServer, p.conntrack, p.nfacct = network, health, conntrack.NewFake(), nil
 	return p.nodePortAddresses
 }
+
+// Sync has a proxier write its rules.
+func Sync(p *Proxier) { p.syncProxyRules() }

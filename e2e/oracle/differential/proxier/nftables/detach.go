@@ -21,3 +21,6 @@ func Detach(p *Proxier, network proxyutil.NetworkInterfacer, health healthcheck.
 
 // Rules are what a proxier has written.
 func Rules(p *Proxier) string { return p.nftables.(*knftables.Fake).Dump() }
+
+// Sync has a proxier write its rules.
+func Sync(p *Proxier) { p.syncProxyRules() }
