@@ -230,6 +230,9 @@ func (s *walker) own(c client) []netip.Prefix {
 	if s.r.to.addr.IsLoopback() {
 		return []netip.Prefix{single(s.r.to.addr)}
 	}
+	if s.r.direct != nil && local(c, c.node) && s.r.direct.on(c.node) && !s.r.direct.host { // to a pod on it, from its end of the pod's link
+		return c.node.inward[world.FamilyOf(s.r.to.addr)]
+	}
 	if local(c, c.node) && c.node != nil && (s.r.at != c.node || s.o.index.byAddr[s.r.to.addr] != c.node) {
 		return sourceOf(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/svclab/svclab/e2e/oracle"
+	"github.com/svclab/svclab/e2e/probe/wire"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -160,5 +161,27 @@ func TestTracesAreCompared(t *testing.T) {
 	out.Reset()
 	if alike, err := Diff(&out, a, b); alike || err != nil || !strings.Contains(out.String(), "table ip kube-proxy  |  ip nat") {
 		t.Errorf("of two modes: %v, %v, %s", alike, err, out.String())
+	}
+}
+
+// The kernel tells everybody who traces of all traced packets. Those of others are not part of the connection, even if they
+// have the number of one of its packets, whose memory is used again.
+func TestPacketsOfOthersAreLeftOut(t *testing.T) {
+	const class = 43
+	var (
+		mine   = wire.TraceHeader{Protocol: "TCP", Flags: "S", Class: class, Src: netip.MustParseAddrPort("10.244.1.11:40000"), Dst: netip.MustParseAddrPort("10.96.0.10:80")}
+		answer = wire.TraceHeader{Protocol: "TCP", Flags: "SA", Src: mine.Dst, Dst: mine.Src}
+		other  = wire.TraceHeader{Protocol: "TCP", Flags: "S", Class: 7, Src: netip.MustParseAddrPort("10.244.9.9:40000"), Dst: netip.MustParseAddrPort("10.96.0.99:80")}
+		event  = func(packet uint32, class, chain, hook string, handle uint64, h *wire.TraceHeader) wire.TraceEvent {
+			return wire.TraceEvent{Packet: packet, Family: "inet", Table: wire.TraceTable + class, Own: class == "43", Chain: chain, Hook: hook, Handle: handle, Type: "rule", Verdict: "continue", Header: h}
+		}
+	)
+	got := visits("lab-one", class, wire.Trace{Events: []wire.TraceEvent{
+		event(1, "43", "first-prerouting", "prerouting", 5, &mine), event(1, "43", "last-prerouting", "prerouting", 0, &mine),
+		event(1, "7", "first-prerouting", "prerouting", 5, &other), event(1, "43", "answers-prerouting", "prerouting", 0, &other),
+		event(1, "43", "last-forward", "forward", 0, &other), event(2, "43", "answers-prerouting", "prerouting", 6, &answer),
+	}})
+	if len(got) != 2 || got[0].Reply || !got[1].Reply || len(got[0].Stations) != 2 || got[0].last().Dst != mine.Dst {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -110,7 +110,13 @@ func visits(node string, class uint8, seen wire.Trace) []Visit {
 		if e.Hook != "" {
 			hook[e.Packet] = e.Hook
 		}
-		first := e.Own && e.Header != nil && !strings.HasPrefix(e.Chain, "last-")
+		// A rule that begins a trace matched. The packets of others who trace here pass these chains too, and match none.
+		begins := e.Header != nil && e.Handle != 0 && strings.HasPrefix(e.Table, wire.TraceTable) && !strings.HasPrefix(e.Chain, "last-")
+		if begins && !e.Own {
+			delete(open, e.Packet)
+			continue
+		}
+		first := begins && e.Own
 		if v := open[e.Packet]; first && (v == nil || v.over(e)) {
 			v = &Visit{Node: node, Reply: answers(*e.Header, class), Protocol: e.Header.Protocol, Flags: e.Header.Flags, In: e.In,
 				Stations: []Station{{Hook: e.Hook, Src: e.Header.Src, Dst: e.Header.Dst, Mark: e.Mark}}}
@@ -159,6 +165,9 @@ func answers(h wire.TraceHeader, class uint8) bool {
 func (v *Visit) note(e wire.TraceEvent, hook string) {
 	if e.Out != "" {
 		v.Out = e.Out
+	}
+	if strings.HasPrefix(e.Table, wire.TraceTable) && !e.Own {
+		return
 	}
 	if e.Own {
 		if strings.HasPrefix(e.Chain, "last-") && e.Header != nil {

@@ -64,7 +64,7 @@ type baseChain struct {
 }
 
 func startTracer(class uint8) (tracer, error) {
-	t := &kernelTracer{table: fmt.Sprintf("svclab-trace-%d", class), class: class, hears: -1, bases: map[string]baseChain{}, links: map[uint32]string{}}
+	t := &kernelTracer{table: fmt.Sprintf("%s%d", wire.TraceTable, class), class: class, hears: -1, bases: map[string]baseChain{}, links: map[uint32]string{}}
 	if err := t.start(); err != nil {
 		_ = t.Close() // what is wrong is known
 		return nil, fmt.Errorf("trace packets of this network namespace, which needs CAP_NET_ADMIN in it and Linux 5.12 or newer: %w", err)

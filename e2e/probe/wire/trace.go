@@ -18,6 +18,9 @@ type Tracing struct {
 	Trace *Trace `json:"trace,omitempty"`
 }
 
+// TraceTable begins the name of the table that marks the packets of a class. The class follows.
+const TraceTable = "svclab-trace-"
+
 // Armed reports that the kernel traces packets of the class.
 type Armed struct {
 	// Table is the table that marks them. The kernel removes it when the prober ends, however it ends.
