@@ -280,12 +280,28 @@ func (r *request) arguments(c *kubeproxyconfig.KubeProxyConfiguration, n node, f
 	return append([]any{context.Background(), c, family, local, n.Name, n.primary(family), c.NodePortAddresses, syncPeriod, minSyncPeriod, masqueradeBit}, more...), err
 }
 
+// switches are the booleans that a constructor takes: its settings, unless it has them from the configuration, and at last whether it is
+// to prepare the system only.
+func switches(function any, settings ...bool) []any {
+	t := reflect.TypeOf(function)
+	for i := range t.NumIn() {
+		if t.In(i) == reflect.TypeFor[*kubeproxyconfig.KubeProxyConfiguration]() {
+			settings = nil
+		}
+	}
+	var list []any
+	for _, s := range append(settings, false) {
+		list = append(list, s)
+	}
+	return list
+}
+
 func (r *request) newNFTables(n node, family corev1.IPFamily) (*nftables.Proxier, error) {
 	c, err := r.config(n, "nftables")
 	if err != nil {
 		return nil, err
 	}
-	args, err := r.arguments(c, n, family, sysctltest.NewFake(), r.MasqueradeAll, false)
+	args, err := r.arguments(c, n, family, append(switches(nftables.NewProxier, r.MasqueradeAll), sysctltest.NewFake())...)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +315,7 @@ func (r *request) newIPTables(n node, family corev1.IPFamily, ipt utiliptables.I
 	}
 	sysctl := sysctltest.NewFake()
 	sysctl.Settings["net/ipv4/conf/all/route_localnet"] = 1
-	args, err := r.arguments(c, n, family, sysctl, ipt, r.MasqueradeAll, r.LocalhostNodePorts, false)
+	args, err := r.arguments(c, n, family, append(switches(iptables.NewProxier, r.MasqueradeAll, r.LocalhostNodePorts), sysctl, ipt)...)
 	if err != nil {
 		return nil, err
 	}
