@@ -65,7 +65,7 @@ verify: build ## Run scenarios on the cluster that is up (ARGS="nodeport --verbo
 	@$(svclab) verify $(ARGS)
 
 .PHONY: fuzz
-fuzz: build ## Compare random Services on the cluster that is up with the oracle (ARGS="--seed 7 --count 200")
+fuzz: build ## Compare random Services with the oracle, once or over time (ARGS="--seed 7 --count 200", ARGS="--histories 20")
 	@$(svclab) fuzz $(ARGS)
 
 .PHONY: releases

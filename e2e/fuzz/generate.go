@@ -3,6 +3,8 @@ package fuzz
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -42,6 +44,60 @@ func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
 func serviceName(i int) string { return fmt.Sprintf("s%03d", i) }
 
+// Limits of what the API admits, which the generator goes to now and then.
+const (
+	// longestName is how long a Service's name may be, and longestPortName a port's.
+	longestName, longestPortName = 63, 15
+	// MaxPorts is how many ports a generated Service has at most.
+	MaxPorts = 120
+	// limitEvery is how many Services there are to one with a limit reached, of each kind of limit.
+	limitEvery = 12
+)
+
+// long is a name filled up to a length.
+func long(name string, length int) string {
+	return name + "-" + strings.Repeat("x", length-len(name)-1)
+}
+
+// limits has the Service reach some limit of the API: the longest names, or many ports.
+func (g generator) limits(c *Case) {
+	spec := &c.Service.Spec
+	switch g.index % limitEvery {
+	case 3:
+		c.Service.Name = long(c.Service.Name, longestName)
+		for i := range spec.Ports {
+			if spec.Ports[i].Name != "" {
+				spec.Ports[i].Name = long(spec.Ports[i].Name, longestPortName)
+			}
+		}
+	case 7:
+		if spec.Type != corev1.ServiceTypeClusterIP || spec.ClusterIP == corev1.ClusterIPNone { // node ports are few
+			return
+		}
+		if len(spec.Ports) == 1 {
+			spec.Ports[0].Name = "p0"
+		}
+		want := 1 + g.IntN(MaxPorts)
+		for n := int32(20_000); len(spec.Ports) < want; n++ {
+			spec.Ports = append(spec.Ports, corev1.ServicePort{Name: fmt.Sprintf("n%d", n), Protocol: corev1.ProtocolTCP, Port: n, TargetPort: intstr.FromInt32(tcpMain)})
+		}
+	}
+}
+
+// externals gives a Service addresses of externalIPs, one or two of each family that it is served in.
+func (g generator) externals(spec *corev1.ServiceSpec) {
+	for _, family := range g.scene.Families {
+		if len(spec.IPFamilies) > 0 && !slices.Contains(spec.IPFamilies, family) || len(spec.IPFamilies) == 0 && family != g.scene.Families[0] {
+			continue
+		}
+		for range 1 + g.IntN(2) {
+			spec.ExternalIPs = append(spec.ExternalIPs, fmt.Sprintf(map[corev1.IPFamily]string{corev1.IPv4Protocol: "192.0.2.%d", corev1.IPv6Protocol: "2001:db8::%d"}[family], 10*(g.index%25)+g.IntN(10)+1))
+		}
+	}
+	slices.Sort(spec.ExternalIPs)
+	spec.ExternalIPs = slices.Compact(spec.ExternalIPs)
+}
+
 func (g generator) service() Case {
 	c := Case{Service: corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: g.scene.Namespace, Name: serviceName(g.index)}}}
 	spec := &c.Service.Spec
@@ -75,7 +131,10 @@ func (g generator) service() Case {
 	if g.chance(15) {
 		spec.TrafficDistribution = ptr(pick(g.Rand, corev1.ServiceTrafficDistributionPreferSameNode, corev1.ServiceTrafficDistributionPreferSameZone))
 	}
-	if spec.Type != corev1.ServiceTypeClusterIP && g.chance(45) {
+	if !headless && g.chance(20) {
+		g.externals(spec)
+	}
+	if (spec.Type != corev1.ServiceTypeClusterIP || len(spec.ExternalIPs) > 0) && g.chance(45) {
 		spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	}
 	if spec.Type == corev1.ServiceTypeLoadBalancer {
@@ -86,6 +145,7 @@ func (g generator) service() Case {
 			spec.LoadBalancerSourceRanges = []string{pick(g.Rand, g.scene.Ranges...).String()}
 		}
 	}
+	g.limits(&c)
 	if g.chance(18) {
 		c.Manual = g.manual(spec)
 	} else {
@@ -209,6 +269,10 @@ func (g generator) manual(spec *corev1.ServiceSpec) *Manual {
 			number = p.TargetPort.IntVal
 		}
 		m.Ports = append(m.Ports, discoveryv1.EndpointPort{Name: ptr(p.Name), Port: ptr(number), Protocol: ptr(p.Protocol)})
+	}
+	m.Parts, m.Overlap = g.IntN(4)%3, g.chance(20)
+	if m.Many = 0; g.chance(15) {
+		m.Many = 1 + g.IntN(mostMany)
 	}
 	hinted := g.chance(25)
 	for _, i := range g.Perm(len(g.pods))[:1+g.IntN(4)] {

@@ -54,9 +54,15 @@ func TestPlansAreValid(t *testing.T) {
 			kinds["dual"] += count(len(c.Service.Spec.IPFamilies) > 1)
 			kinds["publish"] += count(c.Service.Spec.PublishNotReadyAddresses)
 			kinds["affinity"] += count(c.Service.Spec.SessionAffinity != "")
+			kinds["external IPs"] += count(len(c.Service.Spec.ExternalIPs) > 0)
+			kinds["external IPs and policy Local"] += count(len(c.Service.Spec.ExternalIPs) > 0 && c.Service.Spec.ExternalTrafficPolicy != "")
+			kinds["longest name"] += count(len(c.Name()) == longestName)
+			kinds["many ports"] += count(len(c.Service.Spec.Ports) > 20)
+			kinds["many endpoints"] += count(c.Manual != nil && c.Manual.Many > 20)
+			kinds["several slices"] += count(c.Manual != nil && c.Manual.Parts > 0)
 		}
 	}
-	for _, kind := range []string{"ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "headless", "manual", "etp", "itp", "several ports", "dual", "publish", "affinity"} {
+	for _, kind := range []string{"ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "headless", "manual", "etp", "itp", "several ports", "dual", "publish", "affinity", "external IPs", "external IPs and policy Local", "longest name", "many ports", "many endpoints", "several slices"} {
 		if kinds[kind] < 50 {
 			t.Errorf("of 5000 Services only %d are %s", kinds[kind], kind)
 		}
@@ -72,7 +78,7 @@ func count(is bool) int {
 
 func invalid(c Case) string {
 	spec := c.Service.Spec
-	external := spec.Type == corev1.ServiceTypeNodePort || spec.Type == corev1.ServiceTypeLoadBalancer
+	external := spec.Type == corev1.ServiceTypeNodePort || spec.Type == corev1.ServiceTypeLoadBalancer || len(spec.ExternalIPs) > 0
 	names, numbers := map[string]bool{}, map[string]bool{}
 	for _, p := range spec.Ports {
 		number := string(p.Protocol) + p.TargetPort.String() + string(rune(p.Port))

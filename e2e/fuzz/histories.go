@@ -220,15 +220,17 @@ func (s *session) reduceHistory(ctx context.Context, d *Disagreement, h History,
 	}
 	reproduced := false
 	for range repeats {
+		if bounded.Err() != nil {
+			break
+		}
 		if d.Tries++; shows(h) {
-			d.Repeated++
 			reproduced = true
 			break
 		}
 	}
 	if !reproduced {
-		d.Ended = fmt.Sprintf("it did not repeat: seen in 1 of %d plays of this history", 1+d.Tries)
 		d.Repeated, d.Tries = 1, d.Tries+1
+		d.Ended = fmt.Sprintf("it did not repeat: seen in %d of %d plays of this history", d.Repeated, d.Tries)
 		return
 	}
 	d.Reproduced = true

@@ -566,8 +566,8 @@ func (g generator) main() Case {
 	case roll < 60:
 		spec.Type = corev1.ServiceTypeNodePort
 	}
-	spec.Ports = []corev1.ServicePort{{Name: "p0", Protocol: corev1.ProtocolTCP, Port: 80, TargetPort: intstr.FromInt32(tcpMain)},
-		{Name: "p1", Protocol: corev1.ProtocolUDP, Port: 53, TargetPort: intstr.FromInt32(udpMain)}}
+	spec.Ports = []corev1.ServicePort{{Name: "p0", Protocol: corev1.ProtocolTCP, Port: 80, TargetPort: intstr.FromString("web")},
+		{Name: "p1", Protocol: corev1.ProtocolUDP, Port: 53, TargetPort: intstr.FromString("gram")}}
 	g.families(spec)
 	if g.chance(30) {
 		spec.SessionAffinity = corev1.ServiceAffinityClientIP
@@ -575,13 +575,24 @@ func (g generator) main() Case {
 	if spec.Type != corev1.ServiceTypeClusterIP && g.chance(25) {
 		spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	}
+	var fit []corev1.Pod // those that serve both ports at the usual numbers
+	for _, pod := range g.pods {
+		if ports := pod.Spec.Containers[0].Ports; !never(&pod) && ports[0].ContainerPort == tcpMain && ports[0].Name == "web" && ports[1].ContainerPort == udpMain {
+			fit = append(fit, pod)
+		}
+	}
 	if !g.chance(30) {
-		spec.Selector = g.selector()
+		for tries := 0; tries < 20; tries++ { // at the end any will do
+			spec.Selector = g.selector()
+			if n := len(slices.DeleteFunc(slices.Clone(fit), func(p corev1.Pod) bool { return !uses(c, &p) })); n > 1 {
+				break
+			}
+		}
 		return c
 	}
 	c.Manual = &Manual{Ports: []discoveryv1.EndpointPort{{Name: ptr("p0"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)}, {Name: ptr("p1"), Port: ptr(udpMain), Protocol: ptr(corev1.ProtocolUDP)}}}
-	for _, i := range g.Perm(len(g.pods))[:2+g.IntN(3)] {
-		c.Manual.Endpoints = append(c.Manual.Endpoints, ManualEndpoint{Pod: g.pods[i].Name, Referred: true, Placed: true})
+	for _, i := range g.Perm(len(fit))[:min(2+g.IntN(3), len(fit))] {
+		c.Manual.Endpoints = append(c.Manual.Endpoints, ManualEndpoint{Pod: fit[i].Name, Referred: true, Placed: true})
 	}
 	return c
 }

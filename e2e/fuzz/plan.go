@@ -93,7 +93,16 @@ type Manual struct {
 	// Parts is over how many more slices the endpoints are spread. Overlap: each of these slices has all endpoints.
 	Parts   int
 	Overlap bool
+	// Many: each pod is listed at so many more port numbers of TCP ports, in slices of their own: with a dozen pods up to 1,200
+	// endpoints.
+	Many int
 }
+
+// mostMany is the most of Manual.Many, and firstMany the first of the port numbers: every backend listens on them.
+const (
+	mostMany  = 100
+	firstMany = int32(20_000)
+)
 
 // ManualEndpoint is one pod in a slice written by hand. What is not set leaves the field out.
 type ManualEndpoint struct {
@@ -108,10 +117,6 @@ type ManualEndpoint struct {
 
 // manualBy is the managed-by label of svclab's EndpointSlices: no other controller touches them.
 const manualBy = "fuzz.svclab.io"
-
-// MaxPorts is how many ports a Service has at most: more than the API's documentation speaks of, and so many that a slice has 100 of
-// them at most.
-const MaxPorts = 120
 
 // Slices are the EndpointSlices of a case, over pods that have their addresses, for a Service as the API server has
 // completed it. A pod without an address of a family is left out of its slice.
@@ -147,6 +152,22 @@ func (c Case) Slices(service *corev1.Service, pods []corev1.Pod) []discoveryv1.E
 				}
 			}
 			list = append(list, s)
+		}
+		for i := range c.Manual.Many {
+			s := list[len(list)-1].DeepCopy()
+			s.Name, s.Endpoints, s.Ports = fmt.Sprintf("%s-%s-more%d", service.Name, suffix, i), nil, nil
+			for _, e := range endpoints {
+				s.Endpoints = append(s.Endpoints, *e.DeepCopy())
+			}
+			for _, p := range c.Manual.Ports {
+				if *p.Protocol == corev1.ProtocolTCP {
+					p.Port = ptr(firstMany + int32(i))
+					s.Ports = append(s.Ports, p)
+				}
+			}
+			if len(s.Ports) > 0 {
+				list = append(list, *s)
+			}
 		}
 	}
 	return list

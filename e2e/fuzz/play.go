@@ -71,6 +71,17 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 			return p, err
 		}
 	}
+	if s.Inject != "" {
+		revert, injected := s.inject(ctx, p.moments[0].change.After)
+		defer func() {
+			restoring, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
+			defer cancel()
+			err = errors.Join(err, revert(restoring))
+		}()
+		if injected != nil {
+			return p, injected
+		}
+	}
 	for _, o := range h.Operations {
 		through := o.states(state)
 		if len(through) == 0 { // shrinking has removed what it needs
@@ -150,7 +161,7 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 				return err
 			}
 		}
-		return nil
+		return s.onNodes(ctx, faults()[s.Inject].always)
 	})
 	if err != nil {
 		return m, err
@@ -367,7 +378,8 @@ func (p *played) judge(others *disturbances) {
 			if m.change.After == nil || m.period.InForce.IsZero() {
 				continue // it was not finished
 			}
-			change := m.change
+			change, target := m.change, p.flowsOf[i].Target
+			change.Before, change.After = oracle.Focus(change.Before.World(), target), oracle.Focus(change.After.World(), target)
 			others.during(m.period, &change)
 			backend := lastBackend(record, m.period.Began)
 			p.flows = append(p.flows, reach.JudgeFlow(p.flowsOf[i], backend, change.Fate(p.flowsOf[i], backend), m.period, record))

@@ -54,6 +54,8 @@ type Settings struct {
 	// Histories is how many histories are played in place of Services that are tried once, beginning with the one of number First, Operations how
 	// many operations each has, and Side how many are played side by side.
 	Histories, First, Operations, Side int
+	// Inject is a fault that each history suffers, one of Faults; empty: none. A run with one must fail.
+	Inject string
 	// Cells is how many cells of each Service are probed at most.
 	Cells int
 	// Settle bounds the wait for the objects of a batch, Convergence what traffic may take to follow them.
@@ -84,6 +86,10 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("a batch of %d Services is not possible; give --batch 1 to %d", s.Batch, MaxBatch)
 	case s.Histories < 0 || s.First < 0:
 		return fmt.Errorf("%d histories from number %d on; give --histories 1 or more", s.Histories, s.First)
+	case s.Inject != "" && faults()[s.Inject].what == "":
+		return fmt.Errorf("there is no fault %q; give --inject one of %s", s.Inject, Faults())
+	case s.Inject != "" && (s.Histories < 1 || s.Side > 1):
+		return errors.New("a fault is injected into one history at a time; give --histories and --side-by-side 1 with --inject")
 	case s.Histories > 0 && s.Operations < 1:
 		return fmt.Errorf("%d operations of a history; give --operations 1 or more", s.Operations)
 	case s.Histories > 0 && (s.Side < 1 || s.Side > MaxSide):
@@ -201,11 +207,11 @@ func (s *session) within(ctx context.Context, name string, do func(*session, con
 	n := *s.sandbox.(*namespace)
 	own.scene.Namespace, own.sandboxName, n.name = name, name, name
 	own.plan = Generate(s.Seed, own.scene, s.Count)
+	if n.programs, err = s.programs(ctx); err != nil {
+		return err
+	}
 	if s.Histories > 0 {
 		own.plan = Plan{Seed: s.Seed, Pods: gated(own.plan.Pods)}
-		if n.programs, err = s.programs(ctx); err != nil {
-			return err
-		}
 	}
 	n.pods, n.given, n.now = own.plan.Pods, map[string]corev1.Service{}, State{}
 	own.sandbox, own.observer.engine.Snapshot = &n, n.snapshot

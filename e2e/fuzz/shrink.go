@@ -62,7 +62,7 @@ func describeManual(m *Manual) string {
 	if m == nil {
 		return ""
 	}
-	text := fmt.Sprint(len(m.Ports), m.Parts, m.Overlap)
+	text := fmt.Sprint(len(m.Ports), m.Parts, m.Overlap, m.Many)
 	for _, e := range m.Endpoints {
 		text += fmt.Sprintf(" %s %t %t %s %v", e.Pod, e.Referred, e.Placed, e.Conditions.String(), e.ForNodes)
 	}
@@ -80,6 +80,13 @@ func Smaller(t Trial) []Trial {
 	}
 	spec := t.Case.Service.Spec
 	onSpec := func(change func(*corev1.ServiceSpec)) { add(func(s *Trial) { change(&s.Case.Service.Spec) }) }
+	if n := len(spec.Ports); n > 3 {
+		add(func(s *Trial) {
+			for range n / 2 {
+				s.dropPort(len(s.Case.Service.Spec.Ports) - 1)
+			}
+		})
+	}
 	for i := range spec.Ports {
 		if len(spec.Ports) > 1 {
 			add(func(s *Trial) { s.dropPort(i) })
@@ -88,10 +95,10 @@ func Smaller(t Trial) []Trial {
 	switch spec.Type {
 	case corev1.ServiceTypeLoadBalancer:
 		onSpec(func(s *corev1.ServiceSpec) {
-			s.Type, s.LoadBalancerSourceRanges, s.AllocateLoadBalancerNodePorts = corev1.ServiceTypeNodePort, nil, nil
+			retype(s, corev1.ServiceTypeNodePort)
 		})
 	case corev1.ServiceTypeNodePort:
-		onSpec(func(s *corev1.ServiceSpec) { s.Type, s.ExternalTrafficPolicy = corev1.ServiceTypeClusterIP, "" })
+		onSpec(func(s *corev1.ServiceSpec) { retype(s, corev1.ServiceTypeClusterIP) })
 	}
 	for _, policy := range []struct {
 		set   bool
@@ -104,6 +111,11 @@ func Smaller(t Trial) []Trial {
 		{spec.TrafficDistribution != nil, func(s *corev1.ServiceSpec) { s.TrafficDistribution = nil }},
 		{spec.LoadBalancerSourceRanges != nil, func(s *corev1.ServiceSpec) { s.LoadBalancerSourceRanges = nil }},
 		{spec.AllocateLoadBalancerNodePorts != nil, func(s *corev1.ServiceSpec) { s.AllocateLoadBalancerNodePorts = nil }},
+		{spec.ExternalIPs != nil, func(s *corev1.ServiceSpec) {
+			if s.ExternalIPs = nil; s.Type == corev1.ServiceTypeClusterIP {
+				s.ExternalTrafficPolicy = ""
+			}
+		}},
 		{spec.IPFamilyPolicy != nil, func(s *corev1.ServiceSpec) { s.IPFamilyPolicy, s.IPFamilies = nil, nil }},
 	} {
 		if policy.set {
@@ -138,6 +150,15 @@ func smallerManual(t Trial) []Trial {
 		smaller := Trial{Case: t.Case.clone(), Pods: slices.Clone(t.Pods)}
 		change(smaller.Case.Manual)
 		list = append(list, smaller)
+	}
+	if t.Case.Manual.Many > 0 {
+		add(func(m *Manual) { m.Many = 0 })
+		if t.Case.Manual.Many > 1 {
+			add(func(m *Manual) { m.Many /= 2 })
+		}
+	}
+	if t.Case.Manual.Parts > 0 {
+		add(func(m *Manual) { m.Parts, m.Overlap = 0, false })
 	}
 	for i, e := range t.Case.Manual.Endpoints {
 		add(func(m *Manual) { m.Endpoints = slices.Delete(m.Endpoints, i, i+1) })

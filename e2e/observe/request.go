@@ -30,6 +30,8 @@ const (
 	// manyEndpoints is how many endpoints a path may have at most whose connections are answered in part, so that each of those
 	// that answer is waited for: 20 of them take 462 connections.
 	manyEndpoints = 20
+	// stickyMost bounds the probes by which convergence sees that one backend answers them all: 12 endpoints take 276.
+	stickyMost = 300
 	// betweenRefusals is the pause between two probes of a cell that must be refused. A node sends fifty ICMP errors
 	// at once and no more (net.ipv4.icmp_msgs_burst), and a datagram whose refusal is not sent is not sent again.
 	betweenRefusals = 25 * time.Millisecond
@@ -277,9 +279,9 @@ func (f Forecast) request(of pass, timeouts Timeouts) probe.Request {
 			r.Max = 1
 		}
 		if f.Oracle.Sticky && f.answered() && !f.policy.NewServices {
-			// A proxy that does not know the affinity yet may pick the same backend a few times by chance.
-			r.Min = MaxProbes(max(len(f.Oracle.Backends), f.endpoints))
-			r.Max = r.Min
+			// A proxy that does not know the affinity yet may pick the same backend a few times by chance. Three failures in a row
+			// end the cell: each may take as long as a silent path.
+			r.Until, r.Max = f.Oracle.Backends, min(MaxProbes(max(len(f.Oracle.Backends), f.endpoints)), stickyMost)
 		}
 	}
 	return r

@@ -83,9 +83,10 @@ type servicePort struct {
 }
 
 func newIndex(w world.World) index {
+	n := len(w.Services) // worlds are made by the ten thousand: maps that grow take most of the time
 	x := index{
-		services: map[string]*service{}, others: map[string]*service{}, fronts: map[dest]front{}, owners: map[netip.Addr]front{}, left: map[netip.Addr]string{},
-		nodePorts: map[nodePortKey]*servicePort{}, elsewhere: map[dest]string{}, foreign: map[nodePortKey]string{},
+		services: make(map[string]*service, n), others: map[string]*service{}, fronts: make(map[dest]front, 2*n), owners: make(map[netip.Addr]front, 2*n), left: map[netip.Addr]string{},
+		nodePorts: make(map[nodePortKey]*servicePort, n), elsewhere: map[dest]string{}, foreign: map[nodePortKey]string{},
 		health: map[uint16]*service{}, nodes: map[string]*node{}, byAddr: map[netip.Addr]*node{},
 		pods: map[string]*corev1.Pod{}, podByAddr: map[netip.Addr]*corev1.Pod{},
 		hostPods: map[string][]*corev1.Pod{}, externals: map[netip.Addr]*world.External{},

@@ -27,12 +27,18 @@ type Oracle struct {
 	strangers map[string]*node
 }
 
+// documents are those of the rules, by the rule.
+var documents = sync.OnceValue(func() map[string]string {
+	docs := map[string]string{}
+	for _, r := range append(Rules(), RulesOverTime()...) {
+		docs[r.ID] = r.Doc
+	}
+	return docs
+})
+
 // New returns an oracle for a world. The world must not change afterwards.
 func New(w world.World) *Oracle {
-	o := &Oracle{w: w, docs: map[string]string{}, routed: map[routeKey]*routing{}, strangers: map[string]*node{}}
-	for _, r := range append(Rules(), RulesOverTime()...) {
-		o.docs[r.ID] = r.Doc
-	}
+	o := &Oracle{w: w, docs: documents(), routed: map[routeKey]*routing{}, strangers: map[string]*node{}}
 	o.index = newIndex(w)
 	return o
 }

@@ -419,6 +419,31 @@ const (
 	ruleOverCut          = "over-time-forgotten"
 )
 
+// Focus returns an oracle for one target in a world: it knows only the Service of the target and those that may have its address or
+// its node port too, so that it is made in no time where there are many Services.
+func Focus(w world.World, t reach.Target) *Oracle {
+	addr, _ := netip.ParseAddr(t.Host)
+	kept := map[string]bool{}
+	all := w.Services
+	w.Services = nil
+	for i := range all {
+		s := &all[i]
+		if world.Name(s) == t.Service || len(s.Spec.ExternalIPs)+len(s.Status.LoadBalancer.Ingress) > 0 || s.Spec.ClusterIP == t.Host || len(s.Spec.ClusterIPs) > 1 && slices.Contains(world.ClusterIPs(s), addr) ||
+			slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return uint16(p.NodePort) == t.Port }) || uint16(s.Spec.HealthCheckNodePort) == t.Port {
+			w.Services = append(w.Services, *s)
+			kept[world.Name(s)] = true
+		}
+	}
+	every := w.Slices
+	w.Slices = nil
+	for i := range every {
+		if kept[world.ServiceOf(&every[i])] {
+			w.Slices = append(w.Slices, every[i])
+		}
+	}
+	return New(w)
+}
+
 // World returns the world that the oracle predicts for.
 func (o *Oracle) World() world.World { return o.w }
 

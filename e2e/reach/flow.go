@@ -106,9 +106,13 @@ type Period struct {
 const atOnce = 250 * time.Millisecond
 
 // of returns whether an observation belongs to the period, and whether the change was in force for it. One that was under
-// way when a change began belongs to that change.
+// way when a change began belongs to that change: TCP sends a SYN that was dropped again seconds later.
 func (p Period) of(o Observation) (within, inForce bool) {
-	decided := o.At.Add(min(o.Latency, atOnce))
+	took := o.Latency
+	if o.Outcome != Reached && o.Outcome != Refused {
+		took = min(took, atOnce)
+	}
+	decided := o.At.Add(took)
 	within = !decided.Before(p.Began) && decided.Before(p.Ended)
 	return within, within && !o.At.Before(p.InForce)
 }

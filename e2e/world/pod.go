@@ -122,12 +122,22 @@ func ListensOn(pod *corev1.Pod, port uint16, protocol corev1.Protocol, strict bo
 	return ListensMaybe, why
 }
 
-// declaredPorts lists what containers say they listen on.
+// declaredPorts lists what containers say they listen on, numbers that follow each other as "20000-20099/TCP".
 func declaredPorts(list []corev1.Container) string {
 	var texts []string
 	for _, c := range list {
-		for _, p := range c.Ports {
-			texts = append(texts, fmt.Sprintf("%d/%s", p.ContainerPort, protocolOf(p.Protocol)))
+		for i := 0; i < len(c.Ports); {
+			first, n := c.Ports[i], 1
+			for i+n < len(c.Ports) && c.Ports[i+n].ContainerPort == first.ContainerPort+int32(n) && c.Ports[i+n].Protocol == first.Protocol {
+				n++
+			}
+			if n < 3 {
+				n = 1
+				texts = append(texts, fmt.Sprintf("%d/%s", first.ContainerPort, protocolOf(first.Protocol)))
+			} else {
+				texts = append(texts, fmt.Sprintf("%d-%d/%s", first.ContainerPort, int(first.ContainerPort)+n-1, protocolOf(first.Protocol)))
+			}
+			i += n
 		}
 	}
 	return strings.Join(texts, ", ")

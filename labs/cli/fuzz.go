@@ -35,10 +35,16 @@ predictions. A disagreement is reduced to the smallest Service that still shows 
 and reasons. The same seed on the same cluster generates the same Services. The report is in the folder fuzz in the
 output folder.
 
+With --histories a seed stands for histories instead: a random start, and random operations on Services, EndpointSlices, pods,
+kube-proxy, the API server, DNS and the load balancer, while standing flows of requests go on. After each operation the Services
+that it touches are probed, and some of the others; and each flow must meet the fate that the oracle says: it must not notice, it
+keeps its backend, it may or must move, or it must end. A disagreement is shrunk to the shortest history that shows it, printed with
+kubectl commands and the flow's record. The same seed plays the same histories.
+
 It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
 
 Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possible.`,
-		Example: "  svclab fuzz\n  svclab fuzz --count 200\n  svclab fuzz --seed 2843 --verbose",
+		Example: "  svclab fuzz\n  svclab fuzz --count 200\n  svclab fuzz --seed 2843 --verbose\n  svclab fuzz --histories 20\n  svclab fuzz --histories 1 --seed 7 --first 12",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
@@ -59,6 +65,7 @@ Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possi
 	flags.IntVar(&settings.First, "first", 0, "the number of the first history")
 	flags.IntVar(&settings.Operations, "operations", settings.Operations, "how many operations a history has")
 	flags.IntVar(&settings.Side, "side-by-side", settings.Side, fmt.Sprintf("how many histories are played at the same time, at most %d", fuzz.MaxSide))
+	flags.StringVar(&settings.Inject, "inject", "", "a fault that each history suffers, to see that it is noticed ("+fuzz.Faults()+")")
 	flags.DurationVar(&settings.Shrink, "shrink", settings.Shrink, "how long a disagreement is shrunk at most")
 	flags.IntVar(&settings.Cells, "cells", settings.Cells, "how many cells of each Service are probed at most")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "print every detail of the cells that differ")
