@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -121,7 +122,10 @@ func (n *namespace) move(ctx context.Context, to State) (commands []string, err 
 		if at := n.now.find(to.Cases[i].Name()); at >= 0 {
 			was = &n.now.Cases[at]
 		}
-		said[i], err = n.moveCase(ctx, was, to.Cases[i], pods.Items)
+		moved := slices.ContainsFunc(n.pods, func(pod corev1.Pod) bool {
+			return n.now.Pods[pod.Name].there() != to.Pods[pod.Name].there() && uses(to.Cases[i], &pod)
+		})
+		said[i], err = n.moveCase(ctx, was, to.Cases[i], pods.Items, moved)
 		return err
 	})
 	if err != nil {
@@ -248,8 +252,9 @@ func (n *namespace) delete(ctx context.Context, c Case) error {
 	return nil
 }
 
-// moveCase creates or updates a Service and its slices. was is nil for one that is not there.
-func (n *namespace) moveCase(ctx context.Context, was *Case, to Case, pods []corev1.Pod) (commands []string, err error) {
+// moveCase creates or updates a Service and its slices. was is nil for one that is not there. moved: pods of hand-written slices are
+// gone, or there again at another address.
+func (n *namespace) moveCase(ctx context.Context, was *Case, to Case, pods []corev1.Pod, moved bool) (commands []string, err error) {
 	services := n.client().CoreV1().Services(n.name)
 	request, done := grace.Context(ctx) // what was created without an answer would not be known
 	defer done()
@@ -265,7 +270,7 @@ func (n *namespace) moveCase(ctx context.Context, was *Case, to Case, pods []cor
 			return nil, fmt.Errorf("create service %s: %w", to.Name(), err)
 		}
 		commands = append(commands, n.kubectl("apply -f - <<'END'\n"+text(wanted)+"END"))
-	case sameCase(*was, to):
+	case sameCase(*was, to) && (!moved || to.Manual == nil):
 		return nil, nil
 	default:
 		err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -304,6 +309,9 @@ func (n *namespace) moveSlices(ctx context.Context, service *corev1.Service, to 
 		if at < 0 {
 			_, err = slicesOf.Create(ctx, &slice, metav1.CreateOptions{})
 		} else {
+			if live := &list.Items[at]; reflect.DeepEqual(live.Endpoints, slice.Endpoints) && reflect.DeepEqual(live.Ports, slice.Ports) {
+				continue
+			}
 			slice.ResourceVersion = list.Items[at].ResourceVersion
 			_, err = slicesOf.Update(ctx, &slice, metav1.UpdateOptions{})
 		}

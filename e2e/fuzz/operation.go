@@ -123,7 +123,7 @@ func kinds() map[string]kind {
 				return []State{s}
 			}}
 	}
-	there := func(p PodState) bool { return !p.Gone && !p.Leaving }
+	there := PodState.there
 	flip := func(a, b string) func(generator, Case) []string {
 		return func(generator, Case) []string { return []string{a, b} }
 	}

@@ -29,6 +29,9 @@ type PodState struct {
 	Gone bool `json:"gone,omitempty"`
 }
 
+// there reports whether the pod is there and not on its way out. One that is created again has another address.
+func (p PodState) there() bool { return !p.Gone && !p.Leaving }
+
 func (s State) clone() State {
 	c := State{Pods: maps.Clone(s.Pods)}
 	if c.Pods == nil {
@@ -53,14 +56,6 @@ func (s State) set(pod string, change func(*PodState)) {
 	} else {
 		s.Pods[pod] = p
 	}
-}
-
-// labelsOf are a pod's labels in a state.
-func (s State) labelsOf(pod *corev1.Pod) map[string]string {
-	if s.Pods[pod.Name].Apart {
-		return nil
-	}
-	return pod.Labels
 }
 
 // touched are the Services, by name, whose objects or endpoints differ between two states.
