@@ -29,6 +29,9 @@ func TestScenariosAreSound(t *testing.T) {
 		if c.Scenario != nil {
 			shown = append(shown, *c.Scenario)
 		}
+		if _, err := scenario.Load(manifests.FS(), c.Scenarios, kinds); err != nil {
+			t.Errorf("releases/%s: scenarios: %v", c.Name, err)
+		}
 	}
 	if err := scenario.Lint(manifests.FS(), kinds, shown...); err != nil {
 		t.Fatal(err)
