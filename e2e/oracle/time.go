@@ -41,6 +41,9 @@ const (
 // rewritten is how many requests a node may lose when it rewrites a Service's rules in nftables mode: see observe.WaitForKubeProxy.
 const rewritten = 2
 
+// transits is how many answers a flow may lose in one change to ruleOverUDPTransit: one for each sync with other endpoints.
+const transits = 3
+
 // Change is what was done to a cluster, as far as traffic can notice it.
 type Change struct {
 	Before, After *Oracle
@@ -173,6 +176,12 @@ func (d *destiny) datagrams() reach.Fate {
 	}
 	if len(serving) == 0 {
 		return d.keeps(ruleOverUDPKept, reach.Say("kube-proxy keeps the conntrack entries of a port that it does not serve, and of a node port without endpoints; so the datagrams go on to %s, which is still there", d.backend))
+	}
+	if node && d.flow.Vantage.Kind == reach.Pod && d.flow.Vantage.Node != d.flow.Target.Node {
+		fate := d.keeps(ruleOverUDPTransit, reach.Say("%s still serves as an endpoint of %s; but kube-proxy on %s deletes the conntrack entry of datagrams to that port of another node whenever endpoints of any UDP port change, and an answer on its way is lost",
+			d.backend, service, d.flow.Vantage.Node))
+		fate.Tolerated, fate.Anytime = transits, true
+		return fate
 	}
 	return d.keeps(ruleOverUDP, reach.Say("datagrams from one port are one connection to conntrack, and %s still serves as an endpoint of %s", d.backend, service))
 }
@@ -386,6 +395,7 @@ func RulesOverTime() []Rule {
 		{ruleOverTCP, "An established TCP connection stays with its backend whatever becomes of the Service and of its endpoints, as long as the backend is there.", docTermination},
 		{ruleOverGone, "A TCP connection ends with its backend; a new one gets what the objects say.", docTermination},
 		{ruleOverUDP, "Datagrams from one port stay with their backend as long as it serves as an endpoint, whatever the policies say.", sourceCleanup},
+		{ruleOverUDPTransit, "A pod's datagrams to a node port of another node may lose an answer whenever endpoints of a UDP port change: its own node deletes conntrack entries by the number of the node port, whosever address it is.", sourceCleanup},
 		{ruleOverUDPStale, "Datagrams from one port leave a backend that serves no longer, as soon as another endpoint serves.", sourceCleanup},
 		{ruleOverUDPPassing, "Datagrams from one port may leave a backend that for a moment served no longer.", sourceCleanup},
 		{ruleOverUDPEnds, "When no endpoint serves any more, datagrams from one port get what a new connection gets, but at a node port.", sourceCleanup},
@@ -409,6 +419,7 @@ const (
 	ruleOverTCP          = "over-time-tcp"
 	ruleOverGone         = "over-time-backend-gone"
 	ruleOverUDP          = "over-time-udp"
+	ruleOverUDPTransit   = "over-time-udp-transit"
 	ruleOverUDPStale     = "over-time-udp-stale"
 	ruleOverUDPPassing   = "over-time-udp-passing"
 	ruleOverUDPEnds      = "over-time-udp-ends"

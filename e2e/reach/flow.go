@@ -83,8 +83,9 @@ type Fate struct {
 	// one needs to.
 	Meanwhile Prediction `json:"meanwhile"`
 	Then      Prediction `json:"then"`
-	// Tolerated is how many requests may have another outcome until the change is in force.
-	Tolerated int `json:"tolerated,omitempty"`
+	// Tolerated is how many requests may be lost until the change is in force; Anytime: afterwards too.
+	Tolerated int  `json:"tolerated,omitempty"`
+	Anytime   bool `json:"anytime,omitempty"`
 	// Within is how long it may take until the change is in force after the objects have settled, on an idle machine.
 	Within time.Duration `json:"withinNs,omitempty"`
 	// Reason, Said, Rule and Doc are as in Prediction.
@@ -180,7 +181,7 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 			want, when = fate.Then, "when it was in force"
 		}
 		switch {
-		case !fits(want, o) && !inForce && o.Outcome != Reached && o.Outcome != WrongAnswer:
+		case !fits(want, o) && (!inForce || fate.Anytime) && o.Outcome != Reached && o.Outcome != WrongAnswer:
 			if off = append(off, o); len(off) > fate.Tolerated {
 				differs(when, "lost "+string(o.Outcome)+" "+when, o, want)
 			}

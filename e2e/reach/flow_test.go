@@ -40,6 +40,7 @@ func TestJudgeFlow(t *testing.T) {
 		"loses what is tolerated":   {tolerant, []Observation{at(1, Refused, ""), at(5, Reached, "a")}, Pass, ""},
 		"loses more":                {tolerant, []Observation{at(1, Refused, ""), at(2, Refused, "")}, Fail, "lost Refused before it was in force"},
 		"loses when in force":       {tolerant, []Observation{at(5, Refused, "")}, Fail, "Refused when it was in force"},
+		"loses anytime":             {Fate{Meanwhile: only("a"), Then: only("a"), Tolerated: 1, Anytime: true}, []Observation{at(5, TimedOut, ""), at(6, Reached, "a")}, Pass, ""},
 		"moves":                     {moves, []Observation{at(1, Reached, "a"), at(2, TimedOut, ""), at(5, Reached, "b")}, Pass, ""},
 		"moves too late":            {moves, []Observation{at(1, Reached, "a"), at(5, Reached, "a")}, Fail, different},
 		"ends":                      {ends, []Observation{at(1, Reached, "a"), at(2, Refused, ""), at(5, TimedOut, "")}, Pass, ""},
