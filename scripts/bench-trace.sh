@@ -24,7 +24,7 @@ awk '/: traced [0-9]+ cells in / {
       if ($(i + 1) == "walked") same += $i
       if ($(i + 1) == "did") other += $i
     }
-    match($0, /in [0-9.ms]+,/); print "  " $0
+    print "  " $0
   }
   END { printf "cells of the four types: %d traced, %d walked as predicted (%.1f %%), %d did not\n", cells, same, cells ? 100 * same / cells : 0, other }' "$work/lines"
 grep -v ': traced [0-9]* cells in ' "$work/lines" | grep ' → ' || true
