@@ -25,7 +25,8 @@ var below = map[string][]string{
 	"e2e/flock":               {},
 	"e2e/world":               {"e2e/reach"},
 	"e2e/oracle":              {"e2e/reach", "e2e/world"},
-	"e2e/oracle/differential": {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/releases", "manifests"},
+	"e2e/migrate":             {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/report"},
+	"e2e/oracle/differential": {"e2e/reach", "e2e/world", "e2e/oracle", "e2e/releases", "manifests", "e2e/migrate"},
 	"e2e/wait":                {"e2e/world"},
 	"e2e/probe/wire":          {"e2e/reach"},
 	"e2e/probe/prober":        {"e2e/reach", "e2e/probe/wire"},
@@ -60,7 +61,7 @@ var below = map[string][]string{
 	"labs/proof":              {"e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
 	"labs/cli/console":        {"e2e/reach", "e2e/report", "e2e/cluster", "e2e/setup"},
 	"labs/cli/learn":          {"e2e/wait", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},
-	"labs/cli":                {"e2e/releases", "labs/lesson", "e2e/tether", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect", "e2e/oracle", "e2e/trace", "e2e/world"},
+	"labs/cli":                {"e2e/releases", "labs/lesson", "e2e/tether", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect", "e2e/migrate", "e2e/oracle", "e2e/trace", "e2e/world"},
 	"labs/cmd/svclab":         {"labs/cli", "labs/cli/console", "labs/exercises", "manifests"},
 }
 

@@ -183,10 +183,33 @@ func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
 	return facts, nil
 }
 
-// readProxyConfig reads kube-proxy's configuration file: its mode, and the settings that a prediction needs. No mode means
-// iptables (the default of every version up to 1.39). How pods are detected is unknown where this goes by the names of network
+// FactsIn returns the cluster's facts if kube-proxy worked in a proxy mode, and its configuration were the same otherwise.
+func (c *Cluster) FactsIn(ctx context.Context, mode string) (world.Facts, error) {
+	facts, err := c.Facts(ctx)
+	if err != nil || c.engine != nil {
+		facts.ProxyMode = mode
+		return facts, err
+	}
+	found, err := c.learn(ctx)
+	if err != nil {
+		return facts, err
+	}
+	facts.ProxyMode = mode
+	if found.config != "" {
+		proxy, err := ReadProxyConfig(found.config, mode)
+		if err != nil {
+			return facts, err
+		}
+		facts.MasqueradeAll = proxy.MasqueradeAll
+	}
+	return facts, nil
+}
+
+// ReadProxyConfig reads kube-proxy's configuration file: its mode, and the settings that a prediction needs. A mode that is given
+// replaces that of the file, and the settings are those which hold in it. No mode means iptables (the default of every version up
+// to 1.39). How pods are detected is unknown where this goes by the names of network
 // interfaces, which no object has.
-func readProxyConfig(text string) (world.Facts, error) {
+func ReadProxyConfig(text, mode string) (world.Facts, error) {
 	var config struct {
 		Mode            string `json:"mode"`
 		ClusterCIDR     string `json:"clusterCIDR"`
@@ -203,7 +226,7 @@ func readProxyConfig(text string) (world.Facts, error) {
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
 		return world.Facts{}, err
 	}
-	facts := world.Facts{ProxyMode: cmp.Or(config.Mode, world.ModeIPTables), MasqueradeAll: config.IPTables.MasqueradeAll,
+	facts := world.Facts{ProxyMode: cmp.Or(mode, config.Mode, world.ModeIPTables), MasqueradeAll: config.IPTables.MasqueradeAll,
 		NoLocalhostNodePorts: config.IPTables.LocalhostNodePorts != nil && !*config.IPTables.LocalhostNodePorts, NodePortAddresses: config.NodePortAddresses}
 	if !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, facts.ProxyMode) {
 		facts.ProxyMode = world.ModeUnknown

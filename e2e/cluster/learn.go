@@ -24,6 +24,7 @@ type finding struct {
 	mode ProxyMode
 	// proxy has what kube-proxy's configuration says, and nothing else.
 	proxy    world.Facts
+	config   string // its text; empty where it cannot be read
 	noLayer2 bool
 	// addrs are all addresses each node has, by its name: packets that it masquerades leave with one of them.
 	addrs map[string][]netip.Prefix
@@ -61,10 +62,11 @@ func (c *Cluster) query(ctx context.Context) (finding, error) {
 	case err != nil:
 		return finding{}, fmt.Errorf("read the configuration of kube-proxy: %w", err)
 	default:
-		proxy, err := readProxyConfig(config.Data["config.conf"])
+		proxy, err := ReadProxyConfig(config.Data["config.conf"], "")
 		if err != nil {
 			return finding{}, fmt.Errorf("ConfigMap kube-system/kube-proxy: %w", err)
 		}
+		f.config = config.Data["config.conf"]
 		f.mode, f.proxy = ProxyMode{Mode: proxy.ProxyMode, Source: "ConfigMap kube-system/kube-proxy"}, proxy
 	}
 	advertisements, err := c.dynamic.Resource(world.L2AdvertisementResource()).List(ctx, metav1.ListOptions{Limit: 1})

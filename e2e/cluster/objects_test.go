@@ -190,12 +190,12 @@ func TestReadProxyConfig(t *testing.T) {
 			world.Facts{ProxyMode: "iptables", MasqueradeAll: true, NoLocalhostNodePorts: true, NodePortAddresses: []string{"primary"}, Detection: world.DetectNodeCIDR}},
 		{"mode: nftables\niptables: {masqueradeAll: true}\ndetectLocalMode: InterfaceNamePrefix\n", world.Facts{ProxyMode: "nftables", Detection: world.DetectUnknown}},
 	} {
-		got, err := readProxyConfig(c.text)
+		got, err := ReadProxyConfig(c.text, "")
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%q: %+v %v", c.text, got, err)
 		}
 	}
-	if _, err := readProxyConfig("clusterCIDR: x"); err == nil {
+	if _, err := ReadProxyConfig("clusterCIDR: x", ""); err == nil {
 		t.Error("nonsense was read")
 	}
 }

@@ -86,9 +86,10 @@ func (d delivery) itself(b *backend) bool { return d.client.node != nil && b.Add
 
 // masqueradesItself says whether a node's proxy puts an address of the node in place of the client's where client and endpoint
 // are one: a pod drops a packet from its own address. iptables mode does so for every endpoint, nftables mode for those that the
-// slices of any Service place on its own node (hairpin-connections in pkg/proxy/nftables/proxier.go of k8s.io/kubernetes).
+// slices of any Service place on its own node (hairpin-connections in pkg/proxy/nftables/proxier.go of k8s.io/kubernetes), and
+// before v1.36 for every endpoint too ("Handle traffic that loops back to the originator with SNAT" there, v1.35.4).
 func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
-	if o.w.Facts.ProxyMode == world.ModeIPTables || b.local == d.at.name {
+	if o.w.Facts.ProxyMode == world.ModeIPTables || o.w.Facts.ProxyBefore(36) || b.local == d.at.name {
 		return true
 	}
 	for _, f := range o.index.fronts {

@@ -3,6 +3,7 @@ package world
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,6 +49,8 @@ const (
 type Facts struct {
 	// ProxyMode is kube-proxy's: ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
 	ProxyMode string
+	// ProxyRelease is kube-proxy's release, "1.35" or "v1.35.4", where predictions depend on it; empty: one of v1.36 or newer.
+	ProxyRelease string
 	// PodCIDRs are the pod ranges, which are kube-proxy's clusterCIDR, one prefix per IP family.
 	PodCIDRs []netip.Prefix
 	// Detection is how kube-proxy tells pods from other senders.
@@ -105,6 +108,14 @@ type External struct {
 	Backend string
 	// TCP and UDP are the ports it listens on. It refuses all others.
 	TCP, UDP []uint16
+}
+
+// ProxyBefore reports whether kube-proxy is known to be older than v1.MINOR.
+func (f Facts) ProxyBefore(minor int) bool {
+	_, text, found := strings.Cut(f.ProxyRelease, ".")
+	text, _, _ = strings.Cut(text, ".")
+	n, err := strconv.Atoi(text)
+	return found && err == nil && n < minor
 }
 
 // ClusterDomain is the cluster's DNS domain, without dots at either end.

@@ -37,17 +37,7 @@ func Take(ctx context.Context, client kubernetes.Interface, groups discovery.Ser
 	group, ctx := errgroup.WithContext(ctx)
 	list(ctx, group, "nodes", client.CoreV1().Nodes().List, func(l *corev1.NodeList) { w.Nodes = l.Items })
 	list(ctx, group, "services of all namespaces", client.CoreV1().Services(metav1.NamespaceAll).List, func(l *corev1.ServiceList) { everywhere = l.Items })
-	list(ctx, group, "servicecidrs", func(ctx context.Context, all metav1.ListOptions) (*networkingv1.ServiceCIDRList, error) {
-		cidrs, err := client.NetworkingV1().ServiceCIDRs().List(ctx, all)
-		if apierrors.IsNotFound(err) { // before Kubernetes 1.33 there are none
-			return &networkingv1.ServiceCIDRList{}, nil
-		}
-		return cidrs, err
-	}, func(l *networkingv1.ServiceCIDRList) { ranges = l.Items })
-	list(ctx, group, L2StatusResource().GroupResource().String(), func(ctx context.Context, _ metav1.ListOptions) (found []Claim, err error) {
-		found, known, err = takeClaims(ctx, groups, dyn)
-		return found, err
-	}, func(found []Claim) { claims = found })
+	cluster(ctx, group, client, groups, dyn, &ranges, &claims, &known)
 	for i, namespace := range w.Namespaces {
 		in, part := " of namespace "+namespace, &parts[i]
 		list(ctx, group, "pods"+in, client.CoreV1().Pods(namespace).List, func(l *corev1.PodList) { part.Pods = l.Items })
@@ -70,11 +60,58 @@ func Take(ctx context.Context, client kubernetes.Interface, groups discovery.Ser
 		w.Deployments, w.StatefulSets = append(w.Deployments, part.Deployments...), append(w.StatefulSets, part.StatefulSets...)
 		w.DaemonSets = append(w.DaemonSets, part.DaemonSets...)
 	}
-	w.Facts.ServiceCIDRs = withRanges(w.Facts.ServiceCIDRs, ranges)
-	if known && (len(claims) > 0 || !facts.NoLayer2) {
+	return w.finish(ranges, claims, known), nil
+}
+
+// TakeAll lists what decides about the Services of all namespaces: Nodes, Services, EndpointSlices and Pods, and DaemonSets. It needs
+// no permission beyond these, and get of none. No other workload is in the snapshot.
+func TakeAll(ctx context.Context, client kubernetes.Interface, groups discovery.ServerGroupsInterface, dyn dynamic.Interface, facts Facts) (World, error) {
+	const all = metav1.NamespaceAll
+	w := World{Facts: facts}
+	var (
+		ranges []networkingv1.ServiceCIDR
+		claims []Claim
+		known  bool
+	)
+	group, ctx := errgroup.WithContext(ctx)
+	list(ctx, group, "nodes", client.CoreV1().Nodes().List, func(l *corev1.NodeList) { w.Nodes = l.Items })
+	list(ctx, group, "services of all namespaces", client.CoreV1().Services(all).List, func(l *corev1.ServiceList) { w.Services = l.Items })
+	list(ctx, group, "pods of all namespaces", client.CoreV1().Pods(all).List, func(l *corev1.PodList) { w.Pods = l.Items })
+	list(ctx, group, "endpointslices of all namespaces", client.DiscoveryV1().EndpointSlices(all).List, func(l *discoveryv1.EndpointSliceList) { w.Slices = l.Items })
+	list(ctx, group, "daemonsets of all namespaces", client.AppsV1().DaemonSets(all).List, func(l *appsv1.DaemonSetList) { w.DaemonSets = l.Items })
+	cluster(ctx, group, client, groups, dyn, &ranges, &claims, &known)
+	if err := group.Wait(); err != nil {
+		return World{}, err
+	}
+	for i := range w.Services {
+		w.Namespaces = append(w.Namespaces, w.Services[i].Namespace)
+	}
+	return w.finish(ranges, claims, known), nil
+}
+
+// finish adds what cluster read.
+func (w World) finish(ranges []networkingv1.ServiceCIDR, claims []Claim, known bool) World {
+	w.Facts.ServiceCIDRs = WithRanges(w.Facts.ServiceCIDRs, ranges...)
+	if known && (len(claims) > 0 || !w.Facts.NoLayer2) {
 		w = w.WithClaims(claims)
 	}
-	return w.Sorted(), nil
+	return w.Sorted()
+}
+
+// cluster reads what belongs to no namespace: the ranges of ClusterIPs, and who announces load-balancer addresses.
+func cluster(ctx context.Context, group *errgroup.Group, client kubernetes.Interface, groups discovery.ServerGroupsInterface, dyn dynamic.Interface,
+	ranges *[]networkingv1.ServiceCIDR, claims *[]Claim, known *bool) {
+	list(ctx, group, "servicecidrs", func(ctx context.Context, all metav1.ListOptions) (*networkingv1.ServiceCIDRList, error) {
+		cidrs, err := client.NetworkingV1().ServiceCIDRs().List(ctx, all)
+		if apierrors.IsNotFound(err) { // before Kubernetes 1.33 there are none
+			return &networkingv1.ServiceCIDRList{}, nil
+		}
+		return cidrs, err
+	}, func(l *networkingv1.ServiceCIDRList) { *ranges = l.Items })
+	list(ctx, group, L2StatusResource().GroupResource().String(), func(ctx context.Context, _ metav1.ListOptions) (found []Claim, err error) {
+		found, *known, err = takeClaims(ctx, groups, dyn)
+		return found, err
+	}, func(found []Claim) { *claims = found })
 }
 
 // list has the group make one request and keep its result.
@@ -89,8 +126,8 @@ func list[L any](ctx context.Context, group *errgroup.Group, what string, reques
 	})
 }
 
-// withRanges adds the ranges of ServiceCIDR objects (KEP-1880) that are not there yet.
-func withRanges(ranges []netip.Prefix, objects []networkingv1.ServiceCIDR) []netip.Prefix {
+// WithRanges returns ranges with those of ServiceCIDR objects (KEP-1880) that are not there yet.
+func WithRanges(ranges []netip.Prefix, objects ...networkingv1.ServiceCIDR) []netip.Prefix {
 	ranges = slices.Clone(ranges)
 	for _, object := range objects {
 		for _, text := range object.Spec.CIDRs {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
 )
@@ -23,12 +24,16 @@ func (w World) Targets(service string) []reach.Target {
 
 // TargetsWith is Targets with the Service's DNS name in all of the given forms instead of the full one only.
 func (w World) TargetsWith(service string, forms ...NameForm) []reach.Target {
+	ports, nodePorts := w.usedPorts()
+	return w.targets(service, forms, ports, nodePorts)
+}
+
+func (w World) targets(service string, forms []NameForm, ports, nodePorts map[uint16]bool) []reach.Target {
 	s, ok := w.Service(service)
 	if !ok {
 		return nil
 	}
-	t := &targeting{w: w, service: &s, name: service}
-	t.ports, t.nodePorts = w.usedPorts()
+	t := &targeting{w: w, service: &s, name: service, ports: ports, nodePorts: nodePorts}
 	switch {
 	case s.Spec.Type == corev1.ServiceTypeExternalName:
 		t.external(forms)
@@ -39,6 +44,87 @@ func (w World) TargetsWith(service string, forms ...NameForm) []reach.Target {
 	}
 	t.endpoints()
 	return t.sorted()
+}
+
+// Targeter lists the targets of many Services of one world. What they share, it works out once.
+type Targeter struct {
+	w                World
+	ports, nodePorts map[uint16]bool
+	services         map[string]int // in w.Services
+	slices           map[string][]discoveryv1.EndpointSlice
+}
+
+// Targeter returns a Targeter of w, which must not change afterwards.
+func (w World) Targeter() *Targeter {
+	t := &Targeter{w: w, services: map[string]int{}, slices: map[string][]discoveryv1.EndpointSlice{}}
+	t.ports, t.nodePorts = w.usedPorts()
+	for i := range w.Services {
+		t.services[Name(&w.Services[i])] = i
+	}
+	for i := range w.Slices {
+		of := ServiceOf(&w.Slices[i])
+		t.slices[of] = append(t.slices[of], w.Slices[i])
+	}
+	return t
+}
+
+// SlicesOf returns the EndpointSlices of a Service.
+func (t *Targeter) SlicesOf(service string) []discoveryv1.EndpointSlice { return t.slices[service] }
+
+// Everywhere returns World.Targets of a Service at the nodes given, and what may answer there in one proxy mode and not in another
+// though the Service promises nothing: its node ports at the nodes' further addresses, and at its load-balancer and external
+// addresses a port that no Service declares.
+func (t *Targeter) Everywhere(service string, nodes ...corev1.Node) []reach.Target {
+	i, ok := t.services[service]
+	if !ok {
+		return nil
+	}
+	part := t.w
+	part.Services, part.Slices, part.Nodes = t.w.Services[i:i+1], t.slices[service], nodes
+	list := part.targets(service, []NameForm{FormFull}, t.ports, t.nodePorts)
+	for _, target := range list {
+		switch target.Kind {
+		case reach.LoadBalancer, reach.ExternalIP:
+			if port, found := unused(target.Port, t.ports); found {
+				target.Port, target.Undeclared = port, true
+				list = append(list, target)
+			}
+		case reach.NodePort, reach.HealthCheck:
+			node := slices.IndexFunc(nodes, func(n corev1.Node) bool { return n.Name == target.Node })
+			for _, addr := range NodeAddrs(&nodes[node]) {
+				if addr.String() != target.Host && !target.Undeclared {
+					second := target
+					second.Host = addr.String()
+					list = append(list, second)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(list, compareTargets)
+	return slices.Compact(list)
+}
+
+// Unallocated returns, for each range that ClusterIPs come from, an address that no Service has.
+func (t *Targeter) Unallocated() []reach.Target {
+	used := map[netip.Addr]bool{}
+	for _, services := range [][]corev1.Service{t.w.Services, t.w.Elsewhere} {
+		for i := range services {
+			for _, addr := range ClusterIPs(&services[i]) {
+				used[addr] = true
+			}
+		}
+	}
+	var list []reach.Target
+	for _, prefix := range t.w.Facts.ServiceCIDRs {
+		addr := prefix.Masked().Addr().Next()
+		for used[addr] {
+			addr = addr.Next()
+		}
+		if prefix.Contains(addr) {
+			list = append(list, reach.Target{Kind: reach.ClusterIP, Host: addr.String(), Port: 80, Protocol: reach.TCP, Undeclared: true})
+		}
+	}
+	return list
 }
 
 // Applicable reports whether a target can be probed from a vantage at all: a node's loopback only by a node.

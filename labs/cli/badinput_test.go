@@ -139,9 +139,15 @@ var values = map[string][]struct {
 	"port":      {{"70000", []string{"out of range"}}, {"-1", []string{"--port"}}},
 	"protocol":  {{"icmp", []string{"TCP, UDP or SCTP"}}},
 
-	"lang":    {{"xx", []string{"en or zh"}}, {"EN", []string{"en or zh"}}},
-	"answer":  {{"moon", []string{"matches no question"}}, {"=", []string{"matches no question"}}},
-	"format":  {{"xml", []string{"json or junit"}}, {"", []string{"json or junit"}}},
+	"lang":                  {{"xx", []string{"en or zh"}}, {"EN", []string{"en or zh"}}},
+	"answer":                {{"moon", []string{"matches no question"}}, {"=", []string{"matches no question"}}},
+	"format":                {{"xml", []string{"json or junit"}}, {"", []string{"json or junit"}}},
+	"svclab migrate format": {{"xml", []string{"text or json"}}, {"", []string{"text or json"}}},
+	"svclab migrate from":   {{"ipvs", []string{`"ipvs"`, "nftables or iptables"}}, {"nftables@", []string{"nftables@1.35"}}, {"@2.1", []string{"nftables@1.35"}}},
+	"to":                    {{"userspace", []string{"nftables or iptables"}}, {"@1.x", []string{"nftables@1.35"}}},
+	"services": {{"", []string{"--services"}}, {"/nowhere", []string{"no such file", "kubectl get"}}, {"FOLDER", []string{"is a directory"}}, {"FOLDER/broken", []string{"broken"}},
+		{"FOLDER/empty", []string{"no Service", "kubectl get"}}, {"FOLDER/binary", []string{"binary"}}},
+
 	"learner": nil, // every text is a name
 }
 
@@ -187,7 +193,10 @@ func TestBadFlags(t *testing.T) {
 				return
 			}
 			refused(t, append(slices.Clone(args), "--"+flag.Name), "flag needs an argument: --"+flag.Name, path+" --help")
-			known, listed := values[flag.Name]
+			known, listed := values[path+" "+flag.Name]
+			if !listed {
+				known, listed = values[flag.Name]
+			}
 			if !listed {
 				t.Errorf("%s --%s: no wrong value of it is in the table", path, flag.Name)
 			}
@@ -197,7 +206,7 @@ func TestBadFlags(t *testing.T) {
 			for _, k := range known {
 				tried++
 				given := append(slices.Clone(args), "--"+flag.Name+"="+strings.Replace(k.value, "FOLDER", folder, 1))
-				if path == "svclab conformance" && flag.Name != "kubeconfig" || path == "svclab explain" && foreign(verb, flag) {
+				if path == "svclab conformance" && flag.Name != "kubeconfig" || path == "svclab explain" && foreign(verb, flag) || path == "svclab migrate" && flag.Name == "context" {
 					given = append(given, "--kubeconfig="+filepath.Join(folder, "kubeconfig"))
 				}
 				refused(t, given, k.want...)

@@ -150,7 +150,7 @@ type tally struct {
 
 // compare compares all cells of a world in one proxy mode, after a history that ends with it; see proxiers.write.
 func (p *proxiers) compare(w world.World, mode string, each func(*cluster, disagreement), history ...update) (map[int]tally, error) {
-	w.Facts.ProxyMode = mode
+	w.Facts.ProxyMode, w.Facts.ProxyRelease = mode, p.release
 	proxies, err := p.write(w, mode, history)
 	if err != nil {
 		return nil, err
@@ -211,45 +211,15 @@ func vantages(w world.World) []reach.Vantage {
 	return append(list, outside, host)
 }
 
-// targets are those of all Services, without names, and some more: the nodes' second addresses, undeclared ports where packets
-// arrive, and an address of the Service range that is free.
+// targets are those of all Services, without names, those that only one proxy mode may serve, and an address of the Service range
+// that is free.
 func targets(w world.World) []reach.Target {
-	var list []reach.Target
+	all := w.Targeter()
+	list := all.Unallocated()
 	for i := range w.Services {
-		s := &w.Services[i]
-		name := world.Name(s)
-		own := w.Targets(name)
-		for _, t := range own {
-			if t.Kind == reach.DNSName || t.Kind == reach.ExternalName {
-				continue
-			}
-			list = append(list, t)
-			if t.Kind == reach.LoadBalancer || t.Kind == reach.ExternalIP {
-				t.Port, t.Undeclared = 4711, true
-				list = append(list, t)
-			}
-			if t.Kind == reach.NodePort && t.Undeclared || t.Node == "" || t.Kind == reach.Endpoint {
-				continue
-			}
-			for j := range w.Nodes {
-				if w.Nodes[j].Name != t.Node {
-					continue
-				}
-				for _, addr := range world.NodeAddrs(&w.Nodes[j]) {
-					second := t
-					second.Host = addr.String()
-					list = append(list, second)
-				}
-			}
-		}
+		list = append(list, all.Everywhere(world.Name(&w.Services[i]), w.Nodes...)...)
 	}
-	for _, prefix := range w.Facts.ServiceCIDRs {
-		free := prefix.Addr()
-		for range 77 {
-			free = free.Next()
-		}
-		list = append(list, reach.Target{Kind: reach.ClusterIP, Host: free.String(), Port: 80, Protocol: reach.TCP, Undeclared: true})
-	}
+	list = slices.DeleteFunc(list, func(t reach.Target) bool { return t.Kind == reach.DNSName || t.Kind == reach.ExternalName })
 	slices.SortFunc(list, func(a, b reach.Target) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Service, b.Service))
 	})

@@ -56,15 +56,6 @@ func exceptions() []exception {
 			source: "\"!exists || isLocal\" in addEndpoints of pkg/proxy/endpointslicecache.go, v1.35.4",
 		},
 		{
-			id:     "hairpin-by-endpoint",
-			before: "v1.36.0",
-			applies: func(c *cluster, d disagreement) bool {
-				return c.w.Facts.ProxyMode == world.ModeNFTables && c.endpointOf(d.vantage, d.target.Service)
-			},
-			reason: "releases before v1.36 masquerade a pod for itself in nftables mode as in iptables mode, wherever the slices place it.",
-			source: "\"Handle traffic that loops back to the originator with SNAT\" in pkg/proxy/nftables/proxier.go, v1.35.4",
-		},
-		{
 			id:     "healthcheck-of-both-families",
 			before: "v1.36.0",
 			applies: func(c *cluster, d disagreement) bool {

@@ -90,7 +90,10 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	return s, err
 }
 
-// job is a world in one proxy mode.
+// switchMode is the mode of jobs that compare what a switch changes.
+const switchMode = "switch"
+
+// job is a world in one proxy mode, or in both.
 type job struct {
 	name, mode string
 	world      func() world.World
@@ -123,6 +126,14 @@ func (s settings) jobs() []job {
 			random(i)
 		}
 	}
+	if len(s.modes) > 1 {
+		for _, j := range jobs {
+			if j.past == nil && j.mode == world.ModeNFTables {
+				j.mode = switchMode
+				jobs = append(jobs, j)
+			}
+		}
+	}
 	return jobs
 }
 
@@ -141,6 +152,8 @@ type result struct {
 	rules   map[string]int
 	excused map[string]int
 	refused map[string]int // worlds whose rules nft would refuse, by mode and why
+	// switched is what a switch of the mode changes.
+	switched switched
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) (agree bool, err error) {
@@ -185,6 +198,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 				agree = agree && t.differ == 0
 			}
 		}
+		sw := r.switched
+		fmt.Fprintf(out, "Kubernetes %s  from iptables to nftables, %d Services: %d of %d cells change: %d missed, %d invented, %d by an exception\n",
+			program[0], sw.services, sw.changed, sw.cells, sw.missed, sw.invented, sw.excused)
+		for _, line := range sw.first[:min(len(sw.first), s.show)] {
+			fmt.Fprintln(out, "  "+line)
+		}
+		agree = agree && sw.missed+sw.invented == 0
 		fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d worlds in %.1f s\n", program[0], len(s.jobs())/len(s.modes), time.Since(began).Seconds())
 		for why, n := range r.refused {
 			fmt.Fprintf(out, "%d worlds, %s\n", n, why)
@@ -241,8 +261,27 @@ func (s settings) release(ctx context.Context, release, program string, progress
 			return err
 		}
 		for i := range next {
-			var here []disagreement
 			w := jobs[i].world()
+			if jobs[i].mode == switchMode {
+				if w.Facts.Detection == world.DetectUnknown { // the proxiers know what the facts do not say, so both modes are vague
+					continue
+				}
+				found, err := p.compareSwitch(w)
+				if refused := refusal(""); errors.As(err, &refused) { // counted in its own mode
+					continue
+				}
+				if err != nil {
+					return fmt.Errorf("world %s, switch: %w", jobs[i].name, err)
+				}
+				for j := range found.first {
+					found.first[j] = "world " + jobs[i].name + ": " + found.first[j]
+				}
+				mu.Lock()
+				r.switched.add(found)
+				mu.Unlock()
+				continue
+			}
+			var here []disagreement
 			tallies, err := p.compare(w, jobs[i].mode, func(_ *cluster, d disagreement) { here = append(here, d) }, jobs[i].history(w)...)
 			var refused refusal
 			if err != nil && !errors.As(err, &refused) {

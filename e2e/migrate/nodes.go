@@ -1,0 +1,138 @@
+package migrate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// What nftables mode needs: minKernel is NFTablesKubeProxyKernelVersion of pkg/util/kernel/constants.go of k8s.io/kubernetes, below
+// which kube-proxy does not start. The mode exists since minAlpha, and needs no feature gate since minBeta (KEP-3866).
+var (
+	minKernel = [2]int{5, 13}
+	minAlpha  = [2]int{1, 29}
+	minBeta   = [2]int{1, 31}
+)
+
+// surroundings adds what matters next to the Services.
+func (r *Report) surroundings(w world.World, from, to world.Facts) {
+	if from.ProxyMode == to.ProxyMode {
+		return
+	}
+	if to.ProxyMode == world.ModeNFTables {
+		for i := range w.Nodes {
+			r.Nodes = append(r.Nodes, nodeFindings(&w.Nodes[i])...)
+		}
+	}
+	for i := range w.DaemonSets {
+		if f, writes := program(&w.DaemonSets[i], to.ProxyMode); writes {
+			r.Programs = append(r.Programs, f)
+		}
+	}
+	r.Unknown = append(r.Unknown,
+		"programs that run on the nodes without Kubernetes: firewalld, ufw, scripts that add to kube-proxy's chains or expect them; look with iptables-save and nft list ruleset on one node of each kind",
+		"dashboards and alerts on metrics that only one mode has, such as kubeproxy_sync_proxy_rules_iptables_total")
+	if to.ProxyMode == world.ModeNFTables {
+		r.Unknown = append(r.Unknown, "the version of nft on the nodes and in kube-proxy's image: 1.0.1 or newer is needed; run nft --version in both")
+	}
+	if from.Detection == world.DetectUnknown {
+		r.Unknown = append(r.Unknown, "how kube-proxy tells pods from other senders (detectLocalMode goes by interfaces, or cannot be read): where that decides, both modes are taken to do the same")
+	}
+}
+
+// nodeFindings says why nftables mode does not run on a node, or may not.
+func nodeFindings(n *corev1.Node) (found []Finding) {
+	info := n.Status.NodeInfo
+	switch kernel, ok := leading(info.KernelVersion); {
+	case strings.EqualFold(n.Labels[corev1.LabelOSStable], "windows"):
+		return []Finding{{What: n.Name, Why: "is a Windows node, which has neither mode"}}
+	case !ok:
+		found = append(found, Finding{What: n.Name, Why: "does not report its kernel version; nftables mode needs 5.13 or newer", Do: "run uname -r on it"})
+	case less(kernel, minKernel):
+		found = append(found, Finding{What: n.Name, Blocks: true, Why: fmt.Sprintf("has kernel %s: kube-proxy in nftables mode does not start on kernels before 5.13", info.KernelVersion),
+			Do: "update the node's kernel, or keep the node in iptables mode"})
+	}
+	switch kubelet, ok := leading(strings.TrimPrefix(info.KubeletVersion, "v")); {
+	case !ok:
+	case less(kubelet, minAlpha):
+		found = append(found, Finding{What: n.Name, Blocks: true, Why: fmt.Sprintf("has Kubernetes %s, whose kube-proxy has no nftables mode", info.KubeletVersion), Do: "update the node to 1.31 or newer"})
+	case less(kubelet, minBeta):
+		found = append(found, Finding{What: n.Name, Blocks: true, Why: fmt.Sprintf("has Kubernetes %s, in which nftables mode is alpha", info.KubeletVersion),
+			Do: "update the node to 1.31 or newer, or set the feature gate NFTablesProxyMode of kube-proxy"})
+	}
+	return found
+}
+
+// leading reads the first two numbers of a version: "5.13.0-27-generic".
+func leading(text string) (version [2]int, ok bool) {
+	parts := strings.SplitN(text, ".", 3)
+	if len(parts) < 2 {
+		return version, false
+	}
+	for i := range version {
+		digits := parts[i]
+		if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+			digits = digits[:end]
+		}
+		n, err := strconv.Atoi(digits)
+		if err != nil {
+			return version, false
+		}
+		version[i] = n
+	}
+	return version, true
+}
+
+func less(a, b [2]int) bool { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) < 0 }
+
+// known are images of programs that are known to write packet rules on nodes, by a part of their names, and what to look at.
+func known() [][2]string {
+	return [][2]string{
+		{"calico", "set nftablesMode of its FelixConfiguration to fit kube-proxy's mode"},
+		{"cilium", "if it replaces kube-proxy, the mode of kube-proxy does not matter"},
+		{"flannel", "its iptables rules go on to work next to nftables mode; it has an nftables mode of its own (EnableNFTables)"},
+		{"node-cache", "node-local DNS adds rules that keep its lookups from being translated: check lookups on one node first"},
+	}
+}
+
+// program says whether a DaemonSet may read or write packet rules on the nodes: its pods are in the nodes' network and may administer
+// it. kube-proxy itself does not count.
+func program(set *appsv1.DaemonSet, mode string) (Finding, bool) {
+	spec := set.Spec.Template.Spec
+	if !spec.HostNetwork {
+		return Finding{}, false
+	}
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		s := c.SecurityContext
+		if s == nil || strings.Contains(c.Image, "kube-proxy") || !administers(s) {
+			continue
+		}
+		f := Finding{What: "daemonset " + world.Name(set), Why: fmt.Sprintf("runs %s in the nodes' network with the right to change packet rules", c.Image),
+			Do: "ask its documentation whether it reads kube-proxy's iptables chains, or needs them"}
+		if mode == world.ModeIPTables {
+			f.Do = "ask its documentation whether it reads kube-proxy's nftables tables, or needs them"
+		}
+		for _, k := range known() {
+			if strings.Contains(c.Image, k[0]) {
+				f.Do = k[1]
+				break
+			}
+		}
+		return f, true
+	}
+	return Finding{}, false
+}
+
+func administers(s *corev1.SecurityContext) bool {
+	if s.Privileged != nil && *s.Privileged {
+		return true
+	}
+	return s.Capabilities != nil && slices.ContainsFunc(s.Capabilities.Add, func(c corev1.Capability) bool { return c == "NET_ADMIN" || c == "ALL" || c == "CAP_NET_ADMIN" })
+}

@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/conformance"
+	"github.com/svclab/svclab/e2e/migrate"
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+	"github.com/svclab/svclab/labs/cli/console"
+)
+
+type migrateFlags struct {
+	kubeconfig, context, services string
+	from, to, format              string
+	verbose, plain                bool
+}
+
+func (a *app) migrate() *cobra.Command {
+	var f migrateFlags
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Say which Services change when kube-proxy switches from iptables to nftables mode",
+		Long: `Predicts, for every Service and every kind of client, what a switch of kube-proxy's mode changes, before you make it: what
+stops answering, at which address and port, for which clients, why, and what to do before the switch. It only reads
+objects. It sends no request and creates nothing.
+
+The Services are those of the cluster that --kubeconfig names, of a file (--services), or of the lab's cluster. The ambient
+kubeconfig is never used. A file is what kubectl prints:
+
+  kubectl get services,endpointslices,nodes,pods,daemonsets,servicecidrs --all-namespaces -o yaml >objects.yaml
+  (echo ---; kubectl get configmap kube-proxy --namespace kube-system -o yaml) >>objects.yaml
+
+--from and --to name a mode, iptables or nftables, and may add a release of kube-proxy: nftables@1.35. Without --from it is
+the mode of kube-proxy's ConfigMap, without --to the other one.
+
+With --kubeconfig the user needs to list nodes, services, endpointslices, pods, daemonsets and servicecidrs in all namespaces,
+and to get the ConfigMap kube-proxy in kube-system. A permission to list that is missing is named. Without the ConfigMap, name the mode
+by --from: then it is not known how kube-proxy tells pods from others.
+
+A change counts if it is at an address and port that a Service declares. What changes at other ports, for example that
+nftables mode refuses what iptables mode lets pass, is printed but not counted.
+
+Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode, 2 it could not be known.`,
+		Example: `  svclab migrate --kubeconfig ~/.kube/config --context staging
+  svclab migrate --services objects.yaml --format json
+  svclab migrate --services objects.yaml --from nftables@1.35 --to nftables@1.37`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runMigrate(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create")
+	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
+	flags.StringVar(&f.services, "services", "", "file of Services, EndpointSlices and Nodes, as kubectl get -o yaml prints them")
+	flags.StringVar(&f.from, "from", "", "kube-proxy before: MODE or MODE@RELEASE (default: the cluster's mode)")
+	flags.StringVar(&f.to, "to", "", "kube-proxy after: MODE or MODE@RELEASE (default: the other mode)")
+	flags.StringVar(&f.format, "format", "text", "text or json")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every Service and every cell")
+	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
+	a.ClusterFlags(cmd)
+	lab := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		set := cmd.Flags().Changed
+		switch {
+		case set("kubeconfig") && f.kubeconfig == "":
+			return errors.New("--kubeconfig is empty; name a file, or leave the flag out for the lab's own cluster")
+		case set("services") && f.services == "":
+			return errors.New("--services is empty; name a file that kubectl get -o yaml wrote")
+		case f.kubeconfig != "" && f.services != "":
+			return errors.New("--kubeconfig and --services both say where the Services are; use one of them")
+		case set("context") && f.kubeconfig == "":
+			return errors.New("--context needs --kubeconfig: it is about a cluster that svclab did not create")
+		case f.format != "text" && f.format != "json":
+			return fmt.Errorf("--format %s is not known; use text or json", f.format)
+		}
+		for _, side := range []string{f.from, f.to} {
+			if _, _, err := proxySide(side); err != nil {
+				return err
+			}
+		}
+		if given := console.GivenClusterFlags(cmd); given != "" && f.kubeconfig+f.services != "" {
+			return fmt.Errorf("%s describes the lab's cluster, and the Services are those of another; use one of them", strings.TrimSpace(given))
+		}
+		if f.kubeconfig+f.services == "" {
+			return lab(cmd, args)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// proxySide reads "MODE@RELEASE", either of which may be missing.
+func proxySide(text string) (mode, release string, err error) {
+	mode, release, found := strings.Cut(text, "@")
+	release = strings.TrimPrefix(release, "v")
+	if mode != "" && mode != world.ModeIPTables && mode != world.ModeNFTables {
+		return "", "", fmt.Errorf("%q is no mode that can be predicted; use nftables or iptables", mode)
+	}
+	minor, number := strings.CutPrefix(release, "1.")
+	if found && (!number || strings.Trim(minor, "0123456789") != "" || minor == "") {
+		return "", "", fmt.Errorf("%q is no release; write it as nftables@1.35", text)
+	}
+	return mode, release, nil
+}
+
+// migratePermissions are exactly those that a prediction needs.
+func migratePermissions() []conformance.Permission {
+	var all []conformance.Permission
+	for _, p := range []struct{ group, resource string }{{"", "nodes"}, {"", "services"}, {"", "pods"}, {"discovery.k8s.io", "endpointslices"},
+		{"apps", "daemonsets"}, {"networking.k8s.io", "servicecidrs"}} {
+		all = append(all, conformance.Permission{Group: p.group, Resource: p.resource, Verbs: []string{"list"}})
+	}
+	return append(all, conformance.Permission{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list"}, Optional: true})
+}
+
+// source is where the Services come from: a snapshot, and kube-proxy's settings in a mode; "" is the one that it runs in.
+type source struct {
+	world world.World
+	facts func(mode string) (world.Facts, error)
+}
+
+func (a *app) runMigrate(ctx context.Context, f migrateFlags) error {
+	found, err := a.migrateSource(ctx, f)
+	if err != nil {
+		return err
+	}
+	fromMode, fromRelease, _ := proxySide(f.from) // checked before
+	toMode, toRelease, _ := proxySide(f.to)
+	if fromMode == "" {
+		now, err := found.facts("")
+		if err != nil {
+			return err
+		}
+		if fromMode = now.ProxyMode; fromMode != world.ModeIPTables && fromMode != world.ModeNFTables {
+			return fmt.Errorf("kube-proxy's mode is %s, which cannot be predicted; name the mode by --from iptables or --from nftables", fromMode)
+		}
+	}
+	if toMode == "" {
+		toMode = world.ModeNFTables
+		if fromMode == world.ModeNFTables && toRelease == "" {
+			toMode = world.ModeIPTables
+		}
+	}
+	from, err := found.facts(fromMode)
+	if err != nil {
+		return err
+	}
+	to, err := found.facts(toMode)
+	if err != nil {
+		return err
+	}
+	from.ProxyRelease, to.ProxyRelease = fromRelease, toRelease
+	report := migrate.Between(found.world, from, to)
+	if f.format == "json" {
+		encoder := json.NewEncoder(a.Out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		err = report.Text(a.Out, a.ReportStyle(f.verbose, f.plain).Width, f.verbose)
+	}
+	if err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if report.Differs() {
+		return console.Judged(reach.Fail)
+	}
+	return nil
+}
+
+func (a *app) migrateSource(ctx context.Context, f migrateFlags) (source, error) {
+	switch {
+	case f.services != "":
+		return servicesOf(f.services)
+	case f.kubeconfig != "":
+		c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
+		if err != nil {
+			return source{}, err
+		}
+		missing := &conformance.MissingError{}
+		switch err := conformance.Allowed(ctx, c.Client(), c.Context(), migratePermissions()); {
+		case errors.As(err, &missing):
+			var names []string
+			for _, p := range missing.Missing {
+				names = append(names, p.String())
+			}
+			return source{}, fmt.Errorf("the user of context %s may not %s in all namespaces; name a user who may, or let such a user write the file of --services (see svclab migrate --help)",
+				c.Context(), strings.Join(names, "; "))
+		case err != nil:
+			return source{}, err
+		}
+		return servicesIn(ctx, c)
+	}
+	settings, err := a.Config.Settings(ctx)
+	if err != nil {
+		return source{}, err
+	}
+	c, err := cluster.Attach(ctx, settings, cluster.Free)
+	if err != nil {
+		return source{}, err
+	}
+	found, err := servicesIn(ctx, c)
+	clean, cancel := console.Cleaning(ctx)
+	defer cancel()
+	return found, errors.Join(err, c.Close(clean))
+}
+
+// servicesIn takes a snapshot of a cluster.
+func servicesIn(ctx context.Context, c *cluster.Cluster) (source, error) {
+	facts, err := c.Facts(ctx)
+	if err != nil {
+		return source{}, err
+	}
+	w, err := world.TakeAll(ctx, c.Client(), c.Client().Discovery(), c.Dynamic(), facts)
+	if err != nil {
+		return source{}, err
+	}
+	settings := map[string]world.Facts{"": w.Facts}
+	for _, mode := range []string{world.ModeIPTables, world.ModeNFTables} {
+		in, err := c.FactsIn(ctx, mode)
+		if err != nil {
+			return source{}, err
+		}
+		in.ServiceCIDRs = w.Facts.ServiceCIDRs
+		settings[mode] = in
+	}
+	return source{w, func(mode string) (world.Facts, error) { return settings[mode], nil }}, nil
+}
+
+// servicesOf reads a file.
+func servicesOf(path string) (source, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return source{}, fmt.Errorf("read the Services: %w; name a file that kubectl get -o yaml wrote", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	objects, err := migrate.Read(file)
+	if err != nil {
+		return source{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	ranges := slices.Clone(objects.World.Facts.ServiceCIDRs)
+	return source{objects.World, func(mode string) (world.Facts, error) {
+		facts := world.Facts{ProxyMode: world.ModeUnknown, Detection: world.DetectUnknown}
+		if mode != "" {
+			facts.ProxyMode = mode
+		}
+		if objects.Config != "" {
+			var err error
+			if facts, err = cluster.ReadProxyConfig(objects.Config, mode); err != nil {
+				return facts, fmt.Errorf("read %s: ConfigMap kube-system/kube-proxy: %w", path, err)
+			}
+		}
+		facts.ServiceCIDRs = ranges
+		return facts, nil
+	}}, nil
+}
