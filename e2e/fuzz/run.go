@@ -90,10 +90,12 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("there is no fault %q; give --inject one of %s", s.Inject, Faults())
 	case s.Inject != "" && (s.Histories < 1 || s.Side > 1):
 		return errors.New("a fault is injected into one history at a time; give --histories and --side-by-side 1 with --inject")
-	case s.Histories > 0 && s.Operations < 1:
+	case s.Operations < 1:
 		return fmt.Errorf("%d operations of a history; give --operations 1 or more", s.Operations)
-	case s.Histories > 0 && (s.Side < 1 || s.Side > MaxSide):
+	case s.Side < 1 || s.Side > MaxSide:
 		return fmt.Errorf("%d histories side by side are not possible; give --side-by-side 1 to %d", s.Side, MaxSide)
+	case s.Shrink < 0:
+		return fmt.Errorf("a disagreement cannot be shrunk for %s; give --shrink 0s or more", s.Shrink)
 	case s.Cells < 1:
 		return fmt.Errorf("%d cells of a Service to probe; give --cells 1 or more", s.Cells)
 	}

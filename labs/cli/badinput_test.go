@@ -79,7 +79,7 @@ func refused(t *testing.T, args []string, want ...string) {
 
 // needed are arguments without which a verb refuses its flags.
 var needed = map[string][]string{"svclab explain": {"web"}, "svclab picture": {"good/result.json", "a/b"}, "svclab diff": {"good/result.json", "good/result.json"},
-	"svclab learn hint": {"2"}, "svclab merge": {"good/result.json"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"}}
+	"svclab trace": {"pod/worker", "a/b"}, "svclab trace diff": {"good/result.json", "good/result.json"}, "svclab learn hint": {"2"}, "svclab merge": {"good/result.json"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"}}
 
 // values are wrong values of flags, and what the error says. A flag has the same ones in all verbs that have it, but for those
 // that are named with their verb. FOLDER is the folder of untouched.
@@ -107,12 +107,21 @@ var values = map[string][]struct {
 	"batch": {{"0", []string{"--batch 1 to 60"}}, {"61", []string{"--batch 1 to 60"}}},
 	"cells": {{"0", []string{"--cells 1 or more"}}},
 
-	"modes":     {{"", []string{"at least one of --modes"}}, {"nftables,ipvs", []string{`"ipvs"`, "nftables or iptables"}}, {"iptables,iptables", []string{"name each once"}}},
-	"releases":  {{"", []string{"at least one of --releases"}}, {"1.33", []string{"--releases: ", "v1.33.0"}}, {"v1.33.0,v1.33.0", []string{"name each once"}}},
-	"cases":     {{"teleport", []string{"--cases=teleport", "udp-last-endpoint"}}},
-	"scenarios": {{"teleport", []string{`"teleport"`, "nodeport"}}},
-	"histories": {{"-1", []string{"--histories"}}},
-	"fuzz":      {{"-1", []string{"--fuzz=-1", "0 or more"}}},
+	"modes":        {{"", []string{"at least one of --modes"}}, {"nftables,ipvs", []string{`"ipvs"`, "nftables or iptables"}}, {"iptables,iptables", []string{"name each once"}}},
+	"releases":     {{"", []string{"at least one of --releases"}}, {"1.33", []string{"--releases: ", "v1.33.0"}}, {"v1.33.0,v1.33.0", []string{"name each once"}}},
+	"cases":        {{"teleport", []string{"--cases=teleport", "udp-last-endpoint"}}},
+	"scenarios":    {{"teleport", []string{`"teleport"`, "nodeport"}}},
+	"histories":    {{"-1", []string{"--histories"}}},
+	"first":        {{"-1", []string{"from number -1"}}},
+	"inject":       {{"teleport", []string{`"teleport"`, "--inject one of"}}, {"conntrack-lost", []string{"give --histories"}}},
+	"shrink":       {{"-1s", []string{"--shrink 0s or more"}}},
+	"operations":   {{"0", []string{"--operations 1 or more"}}},
+	"side-by-side": {{"0", []string{"--side-by-side 1"}}, {"1000", []string{"--side-by-side 1"}}},
+
+	"ip":                    {{"5", []string{"--ip 5 is not 4 or 6"}}, {"-4", []string{"is not 4 or 6"}}},
+	"svclab trace protocol": {{"icmp", []string{"TCP or UDP"}}},
+	"svclab trace format":   {{"xml", []string{"text, json, svg or mermaid"}}, {"", []string{"text, json, svg or mermaid"}}},
+	"fuzz":                  {{"-1", []string{"--fuzz=-1", "0 or more"}}},
 
 	"families": {{"", []string{"one of --families"}}, {"dual,ipv5", []string{`"ipv5"`, "ipv4 or dual"}}, {`"`, []string{"--families"}}},
 
@@ -206,7 +215,8 @@ func TestBadFlags(t *testing.T) {
 			for _, k := range known {
 				tried++
 				given := append(slices.Clone(args), "--"+flag.Name+"="+strings.Replace(k.value, "FOLDER", folder, 1))
-				if path == "svclab conformance" && flag.Name != "kubeconfig" || path == "svclab explain" && foreign(verb, flag) || path == "svclab migrate" && flag.Name == "context" {
+				if path == "svclab conformance" && flag.Name != "kubeconfig" || path == "svclab explain" && foreign(verb, flag) ||
+					slices.Contains([]string{"svclab trace", "svclab migrate"}, path) && flag.Name == "context" {
 					given = append(given, "--kubeconfig="+filepath.Join(folder, "kubeconfig"))
 				}
 				refused(t, given, k.want...)
@@ -230,7 +240,7 @@ func TestBadArguments(t *testing.T) {
 	kubeconfig := "--kubeconfig=" + filepath.Join(folder, "kubeconfig")
 	for _, verb := range verbs() {
 		path := verb.CommandPath()
-		if verb.HasSubCommands() && path != "svclab learn" {
+		if verb.HasSubCommands() && !verb.Runnable() {
 			refused(t, append(strings.Fields(path)[1:], "fly"), path+` has no verb "fly"`, path+" --help")
 			continue
 		}

@@ -265,7 +265,8 @@ func (a *app) traceDiff() *cobra.Command {
 rules, the node, what was seen or the result differ. Addresses and ports of clients are not compared.
 
 Exit codes: 0 the paths are alike, 1 they differ, 2 a file could not be read.`,
-		Args: cobra.ExactArgs(2),
+		Example: "  svclab trace diff before.json after.json",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var both [2]trace.Trace
 			for i, path := range args {
