@@ -39,10 +39,6 @@ func faults() map[string]fault {
 			begin: `nft add table $3 ` + faultTable + ` && for hook in prerouting output; do
 nft "add chain $3 ` + faultTable + ` $hook { type nat hook $hook priority -110; }" && nft "add rule $3 ` + faultTable + ` $hook $3 daddr $1 udp dport 53 dnat to $2" || exit
 done`},
-		"tcp-reset": {what: "a TCP connection that lasts is reset", undo: undo,
-			begin: `nft add table inet ` + faultTable + ` && for hook in forward output input; do
-nft "add chain inet ` + faultTable + ` $hook { type filter hook $hook priority -5; }" && nft "add rule inet ` + faultTable + ` $hook meta l4proto tcp tcp dport 8080 ct original packets > 60 reject with tcp reset" || exit
-done`},
 		"affinity-lost": {what: "each node forgets which client goes to which endpoint with each operation",
 			always: `for family in ip ip6; do nft list sets $family 2>/dev/null | awk '$1 == "set" && $2 ~ /^affinity-/ { print $2 }' | while read -r set; do nft flush set $family kube-proxy "$set"; done; done; true`},
 	}
