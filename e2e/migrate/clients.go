@@ -191,7 +191,7 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 	}
 	for _, ingress := range world.Ingresses(s) {
 		if node := c.w.Announcers[ingress.Addr]; node != "" {
-			sorts[node] = append(sorts[node], "announces")
+			sorts[node] = append(sorts[node], "announces "+ingress.Addr.String()) // two nodes may announce one each
 		}
 	}
 	here = map[string]string{}
