@@ -194,6 +194,16 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 			sorts[node] = append(sorts[node], "announces "+ingress.Addr.String()) // two nodes may announce one each
 		}
 	}
+	if ranges := sourceRanges(s); len(ranges) > 0 {
+		for i := range c.w.Nodes {
+			n := &c.w.Nodes[i]
+			for _, addr := range slices.Concat(world.NodeAddrs(n), c.pods[i].Addrs) {
+				if slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+					sorts[n.Name] = append(sorts[n.Name], fmt.Sprintf("admitted %s %v", world.FamilyOf(addr), c.nodeOf[addr]))
+				}
+			}
+		}
+	}
 	here = map[string]string{}
 	for node, list := range sorts {
 		slices.Sort(list)
@@ -303,16 +313,24 @@ func strangers() [][]string {
 	return [][]string{{"192.0.2.1", "198.51.100.1", "203.0.113.1"}, {"2001:db8::1", "3fff::1"}}
 }
 
+// sourceRanges are a Service's loadBalancerSourceRanges, but for those that are no prefixes.
+func sourceRanges(s *corev1.Service) (ranges []netip.Prefix) {
+	for _, text := range s.Spec.LoadBalancerSourceRanges {
+		if prefix, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil {
+			ranges = append(ranges, prefix)
+		}
+	}
+	return ranges
+}
+
 // outside returns a client outside the cluster that the Service's loadBalancerSourceRanges do not admit, if it has some, and one
 // that they do.
 func outside(s *corev1.Service) []reach.Vantage {
 	stranger := reach.Vantage{Name: string(reach.Outside), Kind: reach.Outside}
 	admitted := reach.Vantage{Name: "outside/admitted", Kind: reach.Outside}
-	var ranges []netip.Prefix
-	for _, text := range s.Spec.LoadBalancerSourceRanges {
-		if prefix, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil {
-			ranges, admitted.Addrs = append(ranges, prefix), append(admitted.Addrs, prefix.Addr())
-		}
+	ranges := sourceRanges(s)
+	for _, prefix := range ranges {
+		admitted.Addrs = append(admitted.Addrs, prefix.Addr())
 	}
 	for _, texts := range strangers() {
 		for i, text := range texts {
