@@ -246,7 +246,7 @@ func parseReply(output []byte, nonce string, sent []wire.Cell) reply {
 // complete reports whether a cell has as many observations as it needs. An interrupted probe ends a cell early.
 func complete(cell wire.Cell, observations []reach.Observation) bool {
 	n := len(observations)
-	return n >= cell.Min && n <= cell.Max || observations[n-1].Outcome == reach.ProbeFailed
+	return n >= cell.Min && n <= cell.Max || observations[n-1].Outcome == reach.ProbeFailed || cell.Hopeless(observations)
 }
 
 // parseLine parses one line of a prober's output.

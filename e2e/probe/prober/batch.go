@@ -95,8 +95,9 @@ func checkCell(cell *wire.Cell) error {
 }
 
 // probeCell makes the connections of one cell, one after the other. It stops at Max, or after Min as soon as each backend
-// of Until has answered (and with Even, as often as the others or not), or maxNoReplies connections in a row had no answer. If ctx ends, the last observation is
-// ProbeFailed, so an answer is never empty.
+// of Until has answered (and with Even, as often as the others or not), or maxNoReplies connections in a row had no answer. A cell
+// that is to be answered also stops before Min, when it is hopeless. If ctx ends, the last
+// observation is ProbeFailed, so an answer is never empty.
 //
 // Each connection needs a place in turn, for which cells wait in the order in which they came (as senders on a channel do). So a
 // fault that comes and goes cannot fall between the connections of a cell, as it could if they were made in one burst.
@@ -136,7 +137,7 @@ func probeCell(ctx context.Context, cell wire.Cell, turn chan struct{}) wire.Ans
 			skewed, even := reach.Skewed(chosen)
 			known = skewed || even
 		}
-		if n+1 >= cell.Min && (known || noReply >= maxNoReplies && !cell.Patient) {
+		if n+1 >= cell.Min && (known || noReply >= maxNoReplies && !cell.Patient) || cell.Hopeless(answer.Observations) {
 			break
 		}
 	}

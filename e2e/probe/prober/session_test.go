@@ -160,3 +160,14 @@ func answersOf(t *testing.T, input string) map[int][]reach.Observation {
 	}
 	return answers
 }
+
+// A cell that is to be answered ends when nothing answers, however many connections it is to make. One that is to be refused goes on.
+func TestACellThatNothingAnswersEnds(t *testing.T) {
+	cell := `{"id":%d,"form":"appHTTP","host":"127.0.0.1","port":1,"min":40,"max":40,"timeoutNs":1000000000%s}` + "\n"
+	answers := answersOf(t, `{"version":5,"cells":3}`+"\n"+fmt.Sprintf(cell, 1, `,"until":["a"]`)+fmt.Sprintf(cell, 2, "")+fmt.Sprintf(cell, 3, `,"until":["a"],"patient":true`))
+	for id, want := range map[int]int{1: wire.MostFailures, 2: 40, 3: 40} {
+		if got := len(answers[id]); got != want {
+			t.Errorf("cell %d: %d connections, want %d", id, got, want)
+		}
+	}
+}

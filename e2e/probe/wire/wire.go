@@ -103,7 +103,7 @@ type Cell struct {
 	ServerName string `json:"serverName,omitempty"`
 	// Roots are the PEM certificates to verify the server's certificate with; empty: it is not verified.
 	Roots string `json:"roots,omitempty"`
-	// Min and Max bound the connections: at least Min, then more until each backend of Until has answered.
+	// Min and Max bound the connections: at least Min, unless the cell is Hopeless, then more until each backend of Until has answered.
 	Min   int      `json:"min"`
 	Max   int      `json:"max"`
 	Until []string `json:"until,omitempty"`
@@ -127,6 +127,18 @@ type Cell struct {
 	Interval time.Duration `json:"intervalNs,omitempty"`
 	// Spread is the time over which the first Min connections begin, in equal steps. Later ones follow at once.
 	Spread time.Duration `json:"spreadNs,omitempty"`
+}
+
+// MostFailures is how many connections in a row may fail before a cell is hopeless.
+const MostFailures = 8
+
+// Hopeless reports whether a cell that is to be answered ends before Min, because its last MostFailures connections have failed.
+// Otherwise a Service whose backends are gone would cost Min timeouts, of which there are many where shares are judged.
+func (c Cell) Hopeless(o []reach.Observation) bool {
+	if len(c.Until) == 0 || c.Patient || len(o) < MostFailures {
+		return false
+	}
+	return !slices.ContainsFunc(o[len(o)-MostFailures:], func(o reach.Observation) bool { return o.Outcome == reach.Reached })
 }
 
 // MaxLength bounds Cell.Length. It fits into the request line of a Go server.
