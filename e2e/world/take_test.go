@@ -135,14 +135,20 @@ func TestTakeWithoutLayer2(t *testing.T) {
 }
 
 func TestTakeFails(t *testing.T) {
-	forbidden := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("forbidden") }
 	for _, tc := range []struct{ resource, want string }{
-		{"nodes", "list nodes"}, {"services", "list services of all namespaces"}, {"pods", "list pods of namespace demo"},
+		{"nodes", "list nodes"}, {"services", "list services of all namespaces"}, {"services", "list services of namespace demo"}, {"pods", "list pods of namespace demo"},
 		{"endpointslices", "list endpointslices of namespace demo"}, {"deployments", "list deployments of namespace demo"},
 		{"statefulsets", "list statefulsets of namespace demo"}, {"daemonsets", "list daemonsets of namespace demo"},
 		{"servicecidrs", "list servicecidrs"}, {"servicel2statuses", "list servicel2statuses.metallb.io"},
 	} {
 		client, dyn := clients(true)
+		// Services are listed twice at the same time: only one of the two lists fails.
+		forbidden := func(action clienttesting.Action) (bool, runtime.Object, error) {
+			if tc.resource == "services" && strings.HasSuffix(tc.want, " demo") != (action.GetNamespace() == "demo") {
+				return false, nil, nil
+			}
+			return true, nil, errors.New("forbidden")
+		}
 		client.PrependReactor("list", tc.resource, forbidden)
 		dyn.PrependReactor("list", tc.resource, forbidden)
 		_, err := Take(context.Background(), client, client.Discovery(), dyn, Facts{}, "demo")
