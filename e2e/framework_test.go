@@ -33,7 +33,7 @@ var reserved = map[string]map[string]string{
 		"e2e/cluster": "resources.ExecInPod has no stdin and no WebSocket, and the prober is streamed into pods and fed with requests",
 	},
 	"k8s.io/apimachinery/pkg/util/yaml": {
-		"e2e/migrate":  "lists and objects of any kind from a file of kubectl, most of which it does not know",
+		"e2e/migrate":  "lists and objects of any kind from a file that kubectl wrote; it does not know most kinds",
 		"e2e/cluster":  "it splits documents only: decoder.DecodeEach would drop unknown fields of known kinds",
 		"e2e/scenario": "its decoder is strict, and klient/decoder has no strict mode",
 	},

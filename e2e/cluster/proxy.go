@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +20,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/wait"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // Proxy is a kube-proxy of another release than the cluster's, under the same control plane. The zero Proxy is the cluster's own.
@@ -35,23 +34,14 @@ type Proxy struct {
 // ErrProxy: a kube-proxy does not run, or does not write its rules.
 var ErrProxy = errors.New("kube-proxy does not work")
 
-var releasePattern = regexp.MustCompile(`^v1\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$`)
-
 // minor is 33 of "v1.33.0"; 0 where the text is no release.
-func minor(release string) int {
-	parts := releasePattern.FindStringSubmatch(release)
-	if parts == nil {
+func minor(release string) uint {
+	v, err := world.ParseRelease(release)
+	if err != nil {
 		return 0
 	}
-	n, _ := strconv.Atoi(parts[1]) // digits, by the pattern
-	return n
+	return v.Minor()
 }
-
-// The minors that have nftables mode (KEP-3866): behind a feature gate first, then by default.
-const (
-	nftablesSince   = 29
-	nftablesDefault = 31
-)
 
 // check returns what keeps a kube-proxy from running in a mode, as an error with its fix.
 func (p Proxy) check(mode string) error {
@@ -60,7 +50,7 @@ func (p Proxy) check(mode string) error {
 		return nil
 	case n == 0:
 		return bad("the release of kube-proxy", p.Release, "a release such as v1.33.0, with its patch number")
-	case mode == NFTables && n < nftablesSince:
+	case mode == NFTables && n < world.NFTablesSince:
 		return problem(ErrSettings, "use iptables mode, or a release from v1.29.0 on", "kube-proxy %s has no nftables mode, which came with v1.29 (https://kep.k8s.io/3866)", p.Release)
 	}
 	return nil
@@ -264,7 +254,7 @@ func (p Proxy) configuration(text, mode string) (string, error) {
 	}
 	config["mode"] = mode
 	delete(config, "featureGates")
-	if n := minor(p.Release); mode == NFTables && n >= nftablesSince && n < nftablesDefault {
+	if n := minor(p.Release); mode == NFTables && n >= world.NFTablesSince && n < world.NFTablesDefault {
 		config["featureGates"] = map[string]bool{"NFTablesProxyMode": true}
 	}
 	out, err := yaml.Marshal(config)

@@ -56,7 +56,7 @@ func (n *namespace) served(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
-// manyPorts are the first and the last of the ports that a pod has besides those with a name; 0: it has none.
+// manyPorts are the first and the last of the ports that a pod has in addition to those with a name; 0: it has no such ports.
 func manyPorts(ports []corev1.ContainerPort) (first, last int32) {
 	for _, p := range ports {
 		if p.Name != "" {

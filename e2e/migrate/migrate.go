@@ -41,7 +41,7 @@ const (
 	Source
 	// Starts: a backend answers that did not.
 	Starts
-	// Fails: no backend answers, before or after, and the client is told so in another way.
+	// Fails: no backend answers, before or after, and the client observes that in another way.
 	Fails
 )
 

@@ -1,25 +1,20 @@
 package migrate
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// What nftables mode needs: minKernel is NFTablesKubeProxyKernelVersion of pkg/util/kernel/constants.go of k8s.io/kubernetes, below
-// which kube-proxy does not start. The mode exists since minAlpha, and needs no feature gate since minBeta (KEP-3866).
-var (
-	minKernel = [2]int{5, 13}
-	minAlpha  = [2]int{1, 29}
-	minBeta   = [2]int{1, 31}
-)
+// minKernel returns the kernel below which kube-proxy does not start in nftables mode: NFTablesKubeProxyKernelVersion of
+// pkg/util/kernel/constants.go of k8s.io/kubernetes.
+func minKernel() *version.Version { return version.MajorMinor(5, 13) }
 
 // surroundings adds what matters next to the Services.
 func (r *Report) surroundings(w world.World, from, to world.Facts) {
@@ -50,47 +45,25 @@ func (r *Report) surroundings(w world.World, from, to world.Facts) {
 // nodeFindings says why nftables mode does not run on a node, or may not.
 func nodeFindings(n *corev1.Node) (found []Finding) {
 	info := n.Status.NodeInfo
-	switch kernel, ok := leading(info.KernelVersion); {
+	switch kernel, err := version.ParseGeneric(info.KernelVersion); {
 	case strings.EqualFold(n.Labels[corev1.LabelOSStable], "windows"):
 		return []Finding{{What: n.Name, Why: "is a Windows node, which has neither mode"}}
-	case !ok:
+	case err != nil:
 		found = append(found, Finding{What: n.Name, Why: "does not report its kernel version; nftables mode needs 5.13 or newer", Do: "run uname -r on it"})
-	case less(kernel, minKernel):
+	case kernel.LessThan(minKernel()):
 		found = append(found, Finding{What: n.Name, Blocks: true, Why: fmt.Sprintf("has kernel %s: kube-proxy in nftables mode does not start on kernels before 5.13", info.KernelVersion),
 			Do: "update the node's kernel, or keep the node in iptables mode"})
 	}
-	switch kubelet, ok := leading(strings.TrimPrefix(info.KubeletVersion, "v")); {
-	case !ok:
-	case less(kubelet, minAlpha):
+	switch kubelet, err := version.ParseGeneric(info.KubeletVersion); {
+	case err != nil:
+	case kubelet.LessThan(version.MajorMinor(1, world.NFTablesSince)):
 		found = append(found, Finding{What: n.Name, Blocks: true, Why: fmt.Sprintf("has Kubernetes %s, whose kube-proxy has no nftables mode", info.KubeletVersion), Do: "update the node to 1.31 or newer"})
-	case less(kubelet, minBeta):
+	case kubelet.LessThan(version.MajorMinor(1, world.NFTablesDefault)):
 		found = append(found, Finding{What: n.Name, Blocks: true, Why: fmt.Sprintf("has Kubernetes %s, in which nftables mode is alpha", info.KubeletVersion),
 			Do: "update the node to 1.31 or newer, or set the feature gate NFTablesProxyMode of kube-proxy"})
 	}
 	return found
 }
-
-// leading reads the first two numbers of a version: "5.13.0-27-generic".
-func leading(text string) (version [2]int, ok bool) {
-	parts := strings.SplitN(text, ".", 3)
-	if len(parts) < 2 {
-		return version, false
-	}
-	for i := range version {
-		digits := parts[i]
-		if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
-			digits = digits[:end]
-		}
-		n, err := strconv.Atoi(digits)
-		if err != nil {
-			return version, false
-		}
-		version[i] = n
-	}
-	return version, true
-}
-
-func less(a, b [2]int) bool { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) < 0 }
 
 // known are images of programs that are known to write packet rules on nodes, by a part of their names, and what to look at.
 func known() [][2]string {

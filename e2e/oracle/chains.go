@@ -84,7 +84,7 @@ func (n chainNames) of(r route, internal bool) (chains []string) {
 	return append(chains, n.cluster)
 }
 
-// endsIn are the table and the chains, any of which ends a packet so. None: no rule of kube-proxy does.
+// endsIn are the table, and the chains that can end a packet so. Without chains, no rule of kube-proxy does.
 func (o *Oracle) endsIn(r route, end string) (table string, chains []string) {
 	if end != EndRejected && end != EndDropped {
 		return "", nil

@@ -93,7 +93,7 @@ func overTimes() []overTime {
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPPassing},
 		{name: "UDP: ready, not ready, ready", change: func(*fixture) {}, passing: func(o *Oracle) []*Oracle { return []*Oracle{o.Without(nil, nil, map[string]bool{"a": true})} },
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPPassing},
-		{name: "UDP: nobody answered", before: func(f *fixture) { f.unready("a", "b") }, change: func(f *fixture) {
+		{name: "UDP: no backend answered", before: func(f *fixture) { f.unready("a", "b") }, change: func(f *fixture) {
 			f.each("a", func(e *discoveryv1.Endpoint) { e.Conditions = discoveryv1.EndpointConditions{} })
 		},
 			from: "pod/two", to: udp, kind: reach.FlowConnected, backend: "-", want: "must move", then: "a", rule: ruleOverNew},

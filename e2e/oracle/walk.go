@@ -11,8 +11,8 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Walk is the path of a packet, hop by hop, as Predict decides about it: Walk adds to a prediction where in the kernels of which
-// nodes it takes place.
+// Walk is the path of a packet, hop by hop, as Predict decides about it: Walk adds to a prediction the node, and the place in
+// its kernel, of each hop.
 type Walk struct {
 	Vantage    reach.Vantage    `json:"vantage"`
 	Target     reach.Target     `json:"target"`

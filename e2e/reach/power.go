@@ -238,7 +238,7 @@ func lossPower(n int, lost float64) float64 {
 	return tail(n, lost, 0, func(resent int) bool { return Lossy(n, resent) })
 }
 
-// preferencePower is how likely n choices of k backends, one of which is preferred, show it.
+// preferencePower is how likely n choices of k backends show that one of them is preferred.
 func preferencePower(k, n int) float64 {
 	return tail(n, preferred/(preferred+float64(k)-1), n/k, func(c int) bool {
 		counts := make([]int, k)

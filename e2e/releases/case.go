@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -92,30 +90,10 @@ type Objects struct {
 // Default are releases that between them have every known bug, and one that has only those that are not corrected yet.
 func Default() []string { return []string{"v1.31.0", "v1.33.0", "v1.37.2"} }
 
-var releasePattern = regexp.MustCompile(`^v1\.([0-9]+)\.([0-9]+)$`)
-
-// Parse returns minor and patch of "v1.33.0".
-func Parse(release string) (minor, patch int, err error) {
-	parts := releasePattern.FindStringSubmatch(release)
-	if parts == nil {
-		return 0, 0, fmt.Errorf("%q is no release: write one as v1.33.0", release)
-	}
-	minor, _ = strconv.Atoi(parts[1]) // digits, by the pattern
-	patch, _ = strconv.Atoi(parts[2])
-	return minor, patch, nil
-}
-
-// Compare is negative where release a comes before b by its number.
-func Compare(a, b string) int {
-	minorA, patchA, _ := Parse(a)
-	minorB, patchB, _ := Parse(b)
-	return (minorA-minorB)*1000 + patchA - patchB
-}
-
 // Has says whether the case is known of a release in a mode.
 func (c Case) Has(release, mode string) bool {
 	return slices.Contains(c.Modes, mode) && slices.ContainsFunc(c.Affected, func(r Range) bool {
-		return Compare(release, r.From) >= 0 && (r.Before == "" || Compare(release, r.Before) < 0)
+		return !world.ReleaseBefore(release, r.From) && (r.Before == "" || world.ReleaseBefore(release, r.Before))
 	})
 }
 
@@ -212,10 +190,10 @@ func (c Case) validate() error {
 	}
 	say(len(c.Affected) == 0, "affected releases are missing")
 	for _, r := range c.Affected {
-		_, _, from := Parse(r.From)
-		_, _, before := Parse(r.Before)
+		_, from := world.ParseRelease(r.From)
+		_, before := world.ParseRelease(r.Before)
 		say(from != nil || r.Before != "" && before != nil, "affected: %q to %q are no releases", r.From, r.Before)
-		say(from == nil && r.Before != "" && Compare(r.From, r.Before) >= 0, "affected: %s is not before %s", r.From, r.Before)
+		say(from == nil && r.Before != "" && !world.ReleaseBefore(r.From, r.Before), "affected: %s is not before %s", r.From, r.Before)
 	}
 	if c.Rules != nil {
 		say((c.Rules.Rule == "") == (c.Rules.Fails == ""), "rules: one of rule, the oracle's for the cells that differ, and fails")

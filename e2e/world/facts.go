@@ -3,10 +3,10 @@ package world
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // The proxy modes that Facts.ProxyMode names. Any other text counts as ModeUnknown.
@@ -111,11 +111,9 @@ type External struct {
 }
 
 // ProxyBefore reports whether kube-proxy is known to be older than v1.MINOR.
-func (f Facts) ProxyBefore(minor int) bool {
-	_, text, found := strings.Cut(f.ProxyRelease, ".")
-	text, _, _ = strings.Cut(text, ".")
-	n, err := strconv.Atoi(text)
-	return found && err == nil && n < minor
+func (f Facts) ProxyBefore(minor uint) bool {
+	release, err := version.ParseGeneric(f.ProxyRelease)
+	return err == nil && release.LessThan(version.MajorMinor(1, minor))
 }
 
 // ClusterDomain is the cluster's DNS domain, without dots at either end.

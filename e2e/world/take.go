@@ -103,7 +103,7 @@ func cluster(ctx context.Context, group *errgroup.Group, client kubernetes.Inter
 	ranges *[]networkingv1.ServiceCIDR, claims *[]Claim, known *bool) {
 	list(ctx, group, "servicecidrs", func(ctx context.Context, all metav1.ListOptions) (*networkingv1.ServiceCIDRList, error) {
 		cidrs, err := client.NetworkingV1().ServiceCIDRs().List(ctx, all)
-		if apierrors.IsNotFound(err) { // before Kubernetes 1.33 there are none
+		if apierrors.IsNotFound(err) { // Kubernetes before 1.33 does not have the resource
 			return &networkingv1.ServiceCIDRList{}, nil
 		}
 		return cidrs, err

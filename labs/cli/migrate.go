@@ -98,7 +98,7 @@ Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode
 	return cmd
 }
 
-// proxySide reads "MODE@RELEASE", either of which may be missing.
+// proxySide reads "MODE@RELEASE". Each of the two may be missing.
 func proxySide(text string) (mode, release string, err error) {
 	mode, release, found := strings.Cut(text, "@")
 	release = strings.TrimPrefix(release, "v")

@@ -25,6 +25,7 @@ import (
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/world"
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
@@ -82,7 +83,7 @@ func (a *app) checkTour(t *tour) (err error) {
 		if !strings.HasPrefix(release, "v") {
 			t.releases[i] = "v" + release
 		}
-		if _, _, err := releases.Parse(t.releases[i]); err != nil {
+		if _, err := world.ParseRelease(t.releases[i]); err != nil {
 			return fmt.Errorf("--releases: %w", err)
 		}
 	}

@@ -176,7 +176,7 @@ func (a *app) predictTrace(ctx context.Context, from, to string, f traceFlags) e
 	return a.printTrace(t, f)
 }
 
-// walked predicts the path, of which FROM and TO are as the user named them.
+// walked predicts the path between FROM and TO, as the user named them.
 func walked(ctx context.Context, c *cluster.Cluster, from, to string, f traceFlags) (world.World, oracle.Walk, error) {
 	w, vantages, err := traceWorld(ctx, c)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/releases"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -500,7 +499,7 @@ func (p *probe) healthCheck(node string, to netip.AddrPort) ending {
 		for _, h := range list {
 			// Before v1.36 the socket at all addresses was one for both families: newServiceHealthServer in
 			// pkg/proxy/healthcheck/service_health.go.
-			both := len(h.Addrs) == 0 && releases.Compare(p.release, "v1.36.0") < 0
+			both := len(h.Addrs) == 0 && world.ReleaseBefore(p.release, "v1.36.0")
 			if h.Port == to.Port() && (both || family == world.FamilyOf(to.Addr())) && (len(h.Addrs) == 0 || slices.Contains(h.Addrs, to.Addr())) {
 				answers = add(answers, fmt.Sprintf("localEndpoints=%d", h.Endpoints))
 			}

@@ -9,7 +9,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
-	"github.com/svclab/svclab/e2e/releases"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -173,7 +172,7 @@ func (o observed) within(p reach.Prediction) bool {
 
 // of says whether a release can have an exception.
 func (e exception) of(release string) bool {
-	return e.before == "" || releases.Compare(release, e.before) < 0
+	return e.before == "" || world.ReleaseBefore(release, e.before)
 }
 
 // excuse finds the exception of a disagreement; nil if it has none.

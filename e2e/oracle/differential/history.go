@@ -14,7 +14,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// objects are what a proxier is told of.
+// objects are those that a proxier gets as events.
 type objects struct {
 	Services []corev1.Service
 	Slices   []discoveryv1.EndpointSlice

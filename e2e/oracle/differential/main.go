@@ -77,7 +77,7 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	})
 	flags.Func("proxier", "RELEASE=PROGRAM: the proxiers of a Kubernetes release; once for each", func(text string) error {
 		release, program, _ := strings.Cut(text, "=")
-		if _, _, err := releases.Parse(release); err != nil {
+		if _, err := world.ParseRelease(release); err != nil {
 			return err
 		}
 		s.programs = append(s.programs, [2]string{release, program})

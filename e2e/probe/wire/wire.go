@@ -133,7 +133,7 @@ type Cell struct {
 const MostFailures = 8
 
 // Hopeless reports whether a cell that is to be answered ends before Min, because its last MostFailures connections have failed.
-// Otherwise a Service whose backends are gone would cost Min timeouts, of which there are many where shares are judged.
+// Otherwise a Service whose backends are gone would cost Min timeouts. Min is large where shares are judged.
 func (c Cell) Hopeless(o []reach.Observation) bool {
 	if len(c.Until) == 0 || c.Patient || len(o) < MostFailures {
 		return false

@@ -193,7 +193,7 @@ func (r *request) write(n node, family corev1.IPFamily, mode string) (written, e
 	return w, err
 }
 
-// seen are the objects that a proxier has been told of.
+// seen are the objects that a proxier has got as events.
 type seen struct {
 	services map[string]*corev1.Service
 	slices   map[string]*discoveryv1.EndpointSlice
