@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// ErrRefused: the cluster's admission refuses an object that svclab must create.
+// ErrRefused means that the cluster's admission refuses an object that svclab must create.
 var ErrRefused = errors.New("refused by the cluster's admission")
 
 // policiesIn is how long a refusal in a new namespace may be temporary: controllers of tenants put ResourceQuotas, LimitRanges and

@@ -31,7 +31,7 @@ type Proxy struct {
 	Program string
 }
 
-// ErrProxy: a kube-proxy does not run, or does not write its rules.
+// ErrProxy means that a kube-proxy does not run, or does not write its rules.
 var ErrProxy = errors.New("kube-proxy does not work")
 
 // minor is 33 of "v1.33.0"; 0 where the text is no release.

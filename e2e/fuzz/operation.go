@@ -196,7 +196,7 @@ func kinds() map[string]kind {
 			retype(&passing.Cases[i].Service.Spec, corev1.ServiceTypeClusterIP)
 			return []State{passing, s}
 		}},
-		"port-added": onSpec(4, func(g generator, c Case) []string { return []string{fmt.Sprint(5000 + g.IntN(900))} }, func(spec *corev1.ServiceSpec, value string) bool {
+		"port-added": onSpec(4, func(g generator, _ Case) []string { return []string{fmt.Sprint(5000 + g.IntN(900))} }, func(spec *corev1.ServiceSpec, value string) bool {
 			var number int32
 			_, _ = fmt.Sscan(value, &number) // it was printed by choose
 			if !proxied(spec) || len(spec.Ports) >= MaxPorts || slices.ContainsFunc(spec.Ports, func(p corev1.ServicePort) bool { return p.Port == number || p.Name == "n"+value }) {
@@ -216,7 +216,7 @@ func kinds() map[string]kind {
 			spec.Ports = slices.Delete(spec.Ports, i, i+1)
 			return true
 		}),
-		"port-renumbered": onSpec(4, func(g generator, c Case) []string { return portNames(c) }, func(spec *corev1.ServiceSpec, value string) bool {
+		"port-renumbered": onSpec(4, func(_ generator, c Case) []string { return portNames(c) }, func(spec *corev1.ServiceSpec, value string) bool {
 			i := slices.IndexFunc(spec.Ports, func(p corev1.ServicePort) bool { return p.Name == value })
 			if i < 0 {
 				return false
@@ -231,7 +231,7 @@ func kinds() map[string]kind {
 			spec.Ports[i].Port = number
 			return true
 		}),
-		"target-port": onSpec(4, func(g generator, c Case) []string { return portNames(c) }, func(spec *corev1.ServiceSpec, value string) bool {
+		"target-port": onSpec(4, func(_ generator, c Case) []string { return portNames(c) }, func(spec *corev1.ServiceSpec, value string) bool {
 			i := slices.IndexFunc(spec.Ports, func(p corev1.ServicePort) bool { return p.Name == value })
 			if i < 0 || spec.Type == corev1.ServiceTypeExternalName {
 				return false

@@ -46,7 +46,8 @@ func timeline(p played, d *Disagreement) string {
 			if o.At.Before(from) || o.At.After(to) {
 				continue
 			}
-			mark, at := byte('.'), column(o.At)
+			var mark byte
+			at := column(o.At)
 			switch o.Outcome {
 			case reach.Reached:
 				if letters[o.Backend] == 0 {

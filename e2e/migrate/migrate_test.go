@@ -90,8 +90,8 @@ func TestBetween(t *testing.T) {
 		want   []string
 	}{
 		"plain":                           {func(*world.World, *world.Facts, *world.Facts) {}, []string{localhost, others, ranges}},
-		"loopback closed before":          {func(_ *world.World, from, to *world.Facts) { from.NoLocalhostNodePorts = true }, []string{others, ranges}},
-		"one address before":              {func(_ *world.World, from, to *world.Facts) { from.NodePortAddresses = []string{"primary"} }, []string{ranges}},
+		"loopback closed before":          {func(_ *world.World, from, _ *world.Facts) { from.NoLocalhostNodePorts = true }, []string{others, ranges}},
+		"one address before":              {func(_ *world.World, from, _ *world.Facts) { from.NodePortAddresses = []string{"primary"} }, []string{ranges}},
 		"all addresses after":             {func(_ *world.World, _, to *world.Facts) { to.NodePortAddresses = []string{"0.0.0.0/0"} }, []string{localhost, ranges}},
 		"the same mode":                   {func(_ *world.World, from, to *world.Facts) { *from = *to }, nil},
 		"back":                            {func(_ *world.World, from, to *world.Facts) { *from, *to = *to, *from }, []string{"localhost: starts answering: shop/registry", "other-addresses: starts answering: shop/registry", ranges}},

@@ -225,8 +225,8 @@ func (s Scene) Pod(name string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("the scenario has no pod %s with an IPv4 address", name)
 }
 
-// ClusterIP, ClusterIP6, Balancer and Balancer6 are addresses of a Service by its name. They return the zero value, which
-// fill refuses, where it has none.
+// ClusterIP is the address of a Service by its name, as ClusterIP6, Balancer and Balancer6 are. All return the zero value, which
+// fill refuses, where the Service does not have that address.
 func (s Scene) ClusterIP(service string) netip.Addr {
 	of := s.All[service]
 	return first4(world.ClusterIPs(&of))

@@ -66,7 +66,7 @@ func (c comparison) hop(i int) (mark Mark, seen, why string) {
 	case oracle.HopPod:
 		return c.endpoint(i, h)
 	case oracle.HopReceive:
-		return c.received(h)
+		return c.received()
 	case oracle.HopEnd:
 		return c.ended(i, h)
 	}
@@ -350,7 +350,7 @@ func (c comparison) anyWatched() bool {
 }
 
 // received compares the outcome at the client.
-func (c comparison) received(h oracle.Hop) (Mark, string, string) {
+func (c comparison) received() (Mark, string, string) {
 	got := c.seen.Outcome
 	if slices.Contains(c.way.Outcomes, got) || got == reach.WrongAnswer && slices.Contains(c.way.Outcomes, reach.Reached) {
 		return Same, c.outcome(), ""

@@ -30,11 +30,11 @@ func fakeClient(objects ...runtime.Object) *fake.FakeDynamicClient {
 	return fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{configMaps: "ConfigMapList"}, objects...)
 }
 
-// valued is the condition that a ConfigMap has a value; at notes when it is evaluated.
-func valued(client *fake.FakeDynamicClient, name, value string, at *[]time.Time) Condition {
+// valued is the condition that ConfigMap c has a value; at notes when it is evaluated.
+func valued(client *fake.FakeDynamicClient, value string, at *[]time.Time) Condition {
 	return Retry(func(ctx context.Context) (bool, string, error) {
 		*at = append(*at, time.Now())
-		object, err := client.Resource(configMaps).Namespace("n").Get(ctx, name, metav1.GetOptions{})
+		object, err := client.Resource(configMaps).Namespace("n").Get(ctx, "c", metav1.GetOptions{})
 		if err != nil {
 			return false, "", err
 		}
@@ -64,7 +64,7 @@ func TestOn(t *testing.T) {
 			}
 		})
 		var looks []time.Time
-		err := For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{Resource: configMaps, Namespace: "n", Name: "c"}), Every(time.Minute))
+		err := For(ctx, "it", valued(client, "2", &looks), On(client, Objects{Resource: configMaps, Namespace: "n", Name: "c"}), Every(time.Minute))
 		if took := time.Since(began); err != nil || took < 12*time.Second || took > 12*time.Second+2*coalesce {
 			t.Errorf("it took %s: %v", took, err)
 		}
@@ -98,12 +98,12 @@ func TestGate(t *testing.T) {
 			seen = append(seen, value)
 			return value == "4", value
 		}
-		err := For(ctx, "it", valued(client, "c", "4", &looks), On(client, Objects{Resource: configMaps, Namespace: "n"}), Every(time.Minute), Gate(gate))
+		err := For(ctx, "it", valued(client, "4", &looks), On(client, Objects{Resource: configMaps, Namespace: "n"}), Every(time.Minute), Gate(gate))
 		if took := time.Since(began); err != nil || took > 3*time.Second+2*coalesce || len(looks) != 2 || !slices.Equal(seen, []string{"1", "2", "3", "4"}) {
 			t.Errorf("it took %s, evaluated at %v, the watch told %q: %v", took, looks, seen, err)
 		}
 		looks = nil
-		err = For(ctx, "it", valued(client, "c", "5", &looks), On(client, Objects{Resource: configMaps, Namespace: "n"}), Every(time.Second), Timeout(2500*time.Millisecond),
+		err = For(ctx, "it", valued(client, "5", &looks), On(client, Objects{Resource: configMaps, Namespace: "n"}), Every(time.Second), Timeout(2500*time.Millisecond),
 			Gate(func([]*unstructured.Unstructured) (bool, string) { return false, "the watch" }))
 		if err == nil || !strings.Contains(err.Error(), "last seen: 4") || len(looks) != 3 {
 			t.Errorf("evaluated at %v: %v", looks, err)
@@ -147,7 +147,7 @@ func TestOnSurvivesErrors(t *testing.T) {
 		})
 		var seen []string
 		var looks []time.Time
-		err := For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{Resource: configMaps}), Every(10*time.Minute), Progress(func(s State) {
+		err := For(ctx, "it", valued(client, "2", &looks), On(client, Objects{Resource: configMaps}), Every(10*time.Minute), Progress(func(s State) {
 			if len(seen) == 0 || seen[len(seen)-1] != s.Seen {
 				seen = append(seen, s.Seen)
 			}
@@ -169,7 +169,7 @@ func TestHoldOn(t *testing.T) {
 		var looks []time.Time
 		began := time.Now()
 		hold := func() error {
-			return For(ctx, "it", valued(client, "c", "2", &looks), On(client, Objects{Resource: configMaps, Namespace: "n", Name: "c"}), Hold(8*time.Second))
+			return For(ctx, "it", valued(client, "2", &looks), On(client, Objects{Resource: configMaps, Namespace: "n", Name: "c"}), Hold(8*time.Second))
 		}
 		if err := hold(); err != nil || time.Since(began) > 8*time.Second+coalesce || time.Since(began) < 8*time.Second {
 			t.Errorf("it took %s: %v", time.Since(began), err)

@@ -195,9 +195,7 @@ func vantages(w world.World) []reach.Vantage {
 		for _, gateway := range world.Gateways(n) {
 			pod.Addrs = append(pod.Addrs, gateway.Next())
 		}
-		for _, addr := range interfaces(n)[:len(w.Facts.ServiceCIDRs)] {
-			node.Addrs = append(node.Addrs, addr)
-		}
+		node.Addrs = append(node.Addrs, interfaces(n)[:len(w.Facts.ServiceCIDRs)]...)
 		list = append(list, pod, node)
 	}
 	for i := range w.Pods {

@@ -246,7 +246,7 @@ func (g *generator) ports(s *corev1.Service) {
 		if g.chance(5) {
 			p.Port = 8080 // also where endpoints listen
 		}
-		if s.Spec.Type != corev1.ServiceTypeClusterIP && !(s.Spec.Type == corev1.ServiceTypeLoadBalancer && g.chance(15)) {
+		if s.Spec.Type != corev1.ServiceTypeClusterIP && (s.Spec.Type != corev1.ServiceTypeLoadBalancer || !g.chance(15)) {
 			p.NodePort = int32(30000 + 2*g.number())
 		}
 		s.Spec.Ports = append(s.Spec.Ports, p)

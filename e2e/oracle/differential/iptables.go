@@ -176,7 +176,7 @@ func (t *ipt) part() (op, error) {
 		}
 		return match(func(_ *machine, p *packet) bool { return p.mark&mask == value })
 	case !is:
-		return nil, fmt.Errorf("unknown condition after !")
+		return nil, fmt.Errorf("unknown condition after %q", "!")
 	case t.take("-m", "statistic", "--mode", "random", "--probability"):
 		chance, err := strconv.ParseFloat(t.word(), 64)
 		return when(func(m *machine, _ *packet) bool { return m.picks.random(2, chance) == 0 }), err
@@ -243,10 +243,10 @@ func (t *ipt) target() (op, error) {
 	case "MARK":
 		how := t.word()
 		bits, err := strconv.ParseUint(t.word(), 0, 32)
-		switch {
-		case how == "--or-mark":
+		switch how {
+		case "--or-mark":
 			return func(_ *machine, p *packet) effect { p.mark |= uint32(bits); return effect{ok: true} }, err
-		case how == "--xor-mark":
+		case "--xor-mark":
 			return func(_ *machine, p *packet) effect { p.mark ^= uint32(bits); return effect{ok: true} }, err
 		}
 		return nil, fmt.Errorf("unknown MARK")

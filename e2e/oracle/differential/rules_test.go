@@ -116,10 +116,10 @@ func follow(r *ruleset, src, dst string, affinity ...string) string {
 		}
 		v, arrived := m.transit(&p, false)
 		way := fmt.Sprintf("%s:%d", p.dst, p.dport)
-		switch {
-		case v == drop:
+		switch v {
+		case drop:
 			way = "drop"
-		case v == reject:
+		case reject:
 			way = "reject"
 		}
 		if p.masq {

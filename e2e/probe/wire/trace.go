@@ -7,9 +7,11 @@ import "net/netip"
 // "collect" on stdin, of what passed since the last one. It ends, and leaves nothing behind, when stdin ends.
 
 // A traced connection carries a DSCP, which its socket sets; Class of a Cell and --class of `prober trace` are the same
-// number. The numbers MinClass + n × ClassStep are for experimental and local use (pool 2 of RFC 2474, section 6).
+// number. The numbers MinClass + n × ClassStep, up to MaxClass, are for experimental and local use (pool 2 of RFC 2474, section 6).
 const (
-	MinClass, MaxClass, ClassStep = 3, 63, 4
+	MinClass  = 3
+	MaxClass  = 63
+	ClassStep = 4
 )
 
 // Tracing is one line of the output of `prober trace`. Exactly one of its fields is set.
