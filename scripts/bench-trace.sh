@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 svclab=${1:?usage: scripts/bench-trace.sh SVCLAB}
 services=${SERVICES:-5000}
 output=${SVCLAB_OUTPUT:-$scripts_dir/../_output}
-namespace=svclab-bench-trace
+namespace="svclab-bench-trace"
 work=$(mktemp -d)
 use_engine
 export KUBECONFIG=$output/kubeconfig # not the user's

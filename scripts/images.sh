@@ -84,7 +84,7 @@ node_programs() {
 }
 
 build_binaries() {
-  binaries "kubernetes-$minor" tool -ldflags "$(kubernetes_ldflags)"
+  binaries "kubernetes-$minor" tool -ldflags "$(kubernetes_ldflags "$(kubernetes_version)")"
   bin_kubernetes=$built bin_coredns=$built bin_agnhost=$built
   node_programs
   if [[ $coredns_component == coredns-* ]]; then
@@ -170,7 +170,7 @@ node_key() {
     files+=("$components/$component"/*)
   done
   if [[ $coredns_component == coredns-* ]]; then files+=("$components/$coredns_component"/*); fi
-  hash_of "${files[@]}" "$(kubernetes_ldflags)" "$go_version" ${fresh:+"$fresh"}
+  hash_of "${files[@]}" "$(kubernetes_ldflags "$(kubernetes_version)")" "$go_version" ${fresh:+"$fresh"}
 }
 
 # Sets fresh to the day of Debian's packages that are used: today's with FRESH=1, else that of the last FRESH=1; it stays

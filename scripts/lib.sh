@@ -163,10 +163,9 @@ pinned() { sed -n -E "s#^(require )?[[:space:]]*$2 (v[^ ]*).*#\2#p" "$components
 
 kubernetes_version() { pinned "kubernetes-$minor" k8s.io/kubernetes; }
 
-# kubernetes_ldflags [VERSION]: what makes Kubernetes' programs tell their version.
+# kubernetes_ldflags VERSION: what makes Kubernetes' programs tell their version.
 kubernetes_ldflags() {
-  local version=${1:-} flags="-s -w" package number
-  [[ -n $version ]] || version=$(kubernetes_version)
+  local version=$1 flags="-s -w" package number
   number=${version#v1.}
   number=${number%%.*}
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do

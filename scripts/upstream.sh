@@ -14,7 +14,7 @@ choose_minor
 [[ -d $components/upstream-$minor ]] || die "the end-to-end tests of Kubernetes $minor are not pinned" "scripts/pin-kubernetes.sh $(kubernetes_version)"
 lock build "builds images or tests"
 need_space 6 "$cache_dir"
-flags=$(kubernetes_ldflags)
+flags=$(kubernetes_ldflags "$(kubernetes_version)")
 binaries "upstream-$minor" tool -ldflags "$flags"
 tools=$built
 test_binary "upstream-$minor" k8s.io/kubernetes/test/e2e -ldflags "$flags"
