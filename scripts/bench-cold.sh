@@ -31,24 +31,16 @@ engine_down() {
 }
 at_exit engine_down
 
-# processor: the CPU-seconds that this machine's processes have used
-processor() { awk -v tick="$(getconf CLK_TCK)" '/^cpu / { print ($2 + $3 + $4) / tick }' /proc/stat; }
-
 # part WHAT COMMAND…: runs it and prints a row of the table
 total_seconds=0 total_processor=0
 part() {
-  local what=$1 log=$work/part.log began ended before after row
+  local what=$1
   shift
-  before=$(processor) began=$(date +%s.%N)
-  heartbeat "$what" "$log" timeout "$limit" "$@" || die "$what failed" "the end of its output is above"
-  after=$(processor) ended=$(date +%s.%N)
-  row=$(awk -v a="$began" -v b="$ended" -v c="$before" -v d="$after" 'BEGIN { printf "%.1f %.1f", b - a, d - c }')
-  print_row "$what" "${row% *}" "${row#* }"
-  total_seconds=$(awk -v a="$total_seconds" -v b="${row% *}" 'BEGIN { print a + b }')
-  total_processor=$(awk -v a="$total_processor" -v b="${row#* }" 'BEGIN { print a + b }')
+  measure heartbeat "$what" "$work/part.log" timeout "$limit" "$@" || die "$what failed" "the end of its output is above"
+  print_row "$what" "$seconds" "$processor"
+  total_seconds=$(plus "$total_seconds" "$seconds")
+  total_processor=$(plus "$total_processor" "$processor")
 }
-
-print_row() { printf '%-44s %9s %12s\n' "$@"; }
 
 print_row "what" "seconds" "CPU-seconds"
 part "git clone" git clone --quiet "$scripts_dir/.." "$clone"

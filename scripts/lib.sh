@@ -38,6 +38,30 @@ use_engine() {
 # floor_config FILE: svclab's kind configuration as a cluster of kind alone has it, without the name and the published port.
 floor_config() { sed 's/^name: .*//; /extraPortMappings/,/protocol/d' "$1"; }
 
+# measure COMMAND…: runs it and sets seconds and processor to what it took: wall-clock, and the CPU-seconds of the whole machine,
+# because the engine has its share of the work ("-" on a system without /proc/stat).
+measure() {
+  local began before status=0
+  before=$(machine_processor) began=$(now)
+  "$@" || status=$?
+  seconds=$(minus "$(now)" "$began")
+  processor=$(machine_processor)
+  [[ $processor == - ]] || processor=$(minus "$processor" "$before")
+  return "$status"
+}
+
+# now: seconds since 1970 with their fraction; macOS's date has none
+now() { perl -MTime::HiRes=time -e 'printf "%.2f", time'; }
+
+# machine_processor: the CPU-seconds that all processes of this machine have used since it started
+machine_processor() {
+  if [[ -r /proc/stat ]]; then awk -v tick="$(getconf CLK_TCK)" '/^cpu / { print ($2 + $3 + $4) / tick }' /proc/stat; else echo -; fi
+}
+
+print_row() { printf '%-44s %9s %12s\n' "$@"; }
+plus() { awk -v a="$1" -v b="$2" 'BEGIN { printf (a == "-" || b == "-") ? "-" : "%.1f", a + b }'; }
+minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf (a == "-" || b == "-") ? "-" : "%.1f", a - b }'; }
+
 # lock NAME WHAT: holds $cache_dir/NAME.lock until the script ends, and waits for the svclab that has it. macOS has no flock:
 # there two at once build twice.
 lock() {
