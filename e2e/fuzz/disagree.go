@@ -39,7 +39,7 @@ type Disagreement struct {
 	Commands        [][]string
 	Repeated, Tries int
 	Record          *reach.FlowVerdict
-	Timeline        string
+	Timeline        *reach.Timeline
 
 	at int // the place of the operation in the history
 }

@@ -110,7 +110,7 @@ func (s *session) history(ctx context.Context, i int, h History) reach.Verdict {
 			d.Again = out.Disagreements[s.known[d.Signature]].Again
 			out.Disagreements[s.known[d.Signature]] = d
 		})
-		v.Steps = append(v.Steps, reach.Step{Name: "shrink " + d.Signature, Result: reach.Fail, Why: cmp.Or(d.why(), d.Signature), Lines: append([]string{d.Ended}, strings.Split(d.Timeline, "\n")...), Elapsed: time.Since(shrinking)})
+		v.Steps = append(v.Steps, reach.Step{Name: "shrink " + d.Signature, Result: reach.Fail, Why: cmp.Or(d.why(), d.Signature), Lines: []string{d.Ended}, Timeline: d.Timeline, Elapsed: time.Since(shrinking)})
 	}
 	v.Elapsed = time.Since(began)
 	return v

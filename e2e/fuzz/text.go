@@ -102,7 +102,10 @@ func Text(w io.Writer, out Outcome, style report.Style) error {
 			text.WriteString(strings.Join(list, "\n") + "\n\n")
 		}
 		if d.Record != nil {
-			fmt.Fprintf(&text, "%s\n\n%s\n", d.why(), d.Timeline)
+			text.WriteString(d.why() + "\n\n")
+			if d.Timeline != nil {
+				text.WriteString(report.TimelineText(*d.Timeline) + "\n")
+			}
 			continue
 		}
 		table := d.Table

@@ -100,6 +100,8 @@ type Step struct {
 	Tables []Table `json:"tables,omitempty"`
 	// Lines are what a check that is no table found, one fact a line.
 	Lines []string `json:"lines,omitempty"`
+	// Timeline is what flows recorded in the step, where they ran.
+	Timeline *Timeline `json:"timeline,omitempty"`
 	// Missing are in the expected tables but not in the cluster, where that is a failure and not an error: in an exercise's goal.
 	Missing []Missing `json:"missing,omitempty"`
 	// Why says what went wrong when the step did not pass.

@@ -34,7 +34,8 @@ func HTML(w io.Writer, run Run) error {
 	return render(w, "page.html", p, template.FuncMap{
 		"badge": badgeFor, "cells": cellCounts, "elapsed": elapsedText, "join": strings.Join, "short": short, "skipReason": skipReason, "thousands": thousands,
 		"behaviourFilters": behaviourFilters, "conformanceTerms": conformanceTerms, "core": coreBehaviours,
-		"bad": func(r reach.Result) bool { return r == reach.Fail || r == reach.Inconclusive },
+		"bad":      func(r reach.Result) bool { return r == reach.Fail || r == reach.Inconclusive },
+		"timeline": newPageTimeline,
 		"table": func(t reach.Table, step string) pageTable {
 			tables++
 			return newPageTable(fmt.Sprintf("t%d", tables), t, step)

@@ -88,6 +88,11 @@ func (p *printer) stepBody(indent int, s reach.Step) {
 	for _, l := range s.Lines {
 		p.para(indent, 2, inkNone, l)
 	}
+	if s.Timeline != nil {
+		for l := range strings.SplitSeq(TimelineText(*s.Timeline), "\n") { // broken lines would not be a picture
+			p.line(indent, Printable(l))
+		}
+	}
 	for _, t := range s.Tables {
 		p.blank()
 		if t.Title != "" && t.Title != s.Name {
