@@ -9,9 +9,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -118,100 +116,6 @@ func (t *kernelTracer) Close() error {
 	return errors.Join(errs...)
 }
 
-// The hooks of the packet filter, by number.
-func hooks() []string { return []string{"prerouting", "input", "forward", "output", "postrouting"} }
-
-// Where the table's chains are: before all others, after connection tracking has found the packet's connection (-200), and after
-// all others, those that rewrite source addresses (100) included.
-const (
-	markFirst, markAnswers, seeLast = -450, -199, 1000
-	preRouting, localOut            = 0, 3
-)
-
-// rules are the table: packets of the class, and answers to them, are traced. Of a TCP connection, packets with SYN or RST are.
-// At the end of each hook an empty chain makes the kernel report the headers.
-func (t *kernelTracer) rules() ([]netlink.Message, error) {
-	b := &nftBatch{table: t.table}
-	b.add(unix.NFT_MSG_NEWTABLE, func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.NFTA_TABLE_NAME, t.table)
-		ae.Uint32(unix.NFTA_TABLE_FLAGS, nftOwner)
-	})
-	b.add(unix.NFT_MSG_NEWSET, func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.NFTA_SET_TABLE, t.table)
-		ae.String(unix.NFTA_SET_NAME, "flows")
-		ae.Uint32(unix.NFTA_SET_FLAGS, unix.NFT_SET_EVAL|unix.NFT_SET_TIMEOUT)
-		ae.Uint32(unix.NFTA_SET_KEY_TYPE, 0)
-		ae.Uint32(unix.NFTA_SET_KEY_LEN, 4)
-		ae.Uint32(unix.NFTA_SET_ID, 1)
-		ae.Uint64(unix.NFTA_SET_TIMEOUT, uint64((5 * time.Minute).Milliseconds()))
-	})
-	for hook, name := range hooks() {
-		b.chain("last-"+name, hook, seeLast)
-	}
-	id := &expr.Ct{Key: unix.NFT_CT_ID, Register: 1}
-	for _, hook := range []int{preRouting, localOut} {
-		first, answers := "first-"+hooks()[hook], "answers-"+hooks()[hook]
-		b.chain(first, hook, markFirst)
-		b.chain(answers, hook, markAnswers)
-		for _, class := range t.ofClass() {
-			for _, part := range openings() {
-				b.rule(first, append(append(class(), part...), traceOn()...)...)
-			}
-			b.rule(answers, append(class(), id, &expr.Dynset{SrcRegKey: 1, SetName: "flows", SetID: 1, Operation: unix.NFT_DYNSET_OP_UPDATE})...)
-		}
-		for _, part := range openings() {
-			b.rule(answers, append(append([]expr.Any{id, &expr.Lookup{SourceRegister: 1, SetName: "flows", SetID: 1},
-				&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}}}, part...), traceOn()...)...)
-		}
-	}
-	return b.messages, b.err
-}
-
-// ofClass matches the DSCP in the header, of either IP family.
-func (t *kernelTracer) ofClass() []func() []expr.Any {
-	in := func(family byte, offset uint32, mask, value []byte) func() []expr.Any {
-		size := uint32(len(mask))
-		return func() []expr.Any {
-			return []expr.Any{
-				&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
-				&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size},
-				&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: mask, Xor: make([]byte, size)},
-				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: value},
-			}
-		}
-	}
-	return []func() []expr.Any{
-		in(unix.NFPROTO_IPV4, 1, []byte{0xfc}, []byte{t.class << 2}),
-		in(unix.NFPROTO_IPV6, 0, []byte{0x0f, 0xc0}, binary.BigEndian.AppendUint16(nil, uint16(t.class)<<6)),
-	}
-}
-
-// openings match the packets that open or reject a connection: those with SYN or RST of TCP, and all of other protocols.
-func openings() [][]expr.Any {
-	protocol := func(op expr.CmpOp) []expr.Any {
-		return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte{unix.IPPROTO_TCP}}}
-	}
-	return [][]expr.Any{
-		append(protocol(expr.CmpOpEq),
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
-			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{tcpSYN | tcpRST}, Xor: []byte{0}},
-			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0}}),
-		protocol(expr.CmpOpNeq),
-	}
-}
-
-// traceOn is "meta nftrace set 1".
-func traceOn() []expr.Any {
-	return []expr.Any{&expr.Immediate{Register: 1, Data: []byte{1}}, &expr.Meta{Key: expr.MetaKeyNFTRACE, SourceRegister: true, Register: 1}}
-}
-
-// nftBatch is one transaction of nf_tables.
-type nftBatch struct {
-	table    string
-	messages []netlink.Message
-	err      error
-}
-
 // taken reports whether the table is there. The kernel answers EPERM to one that another socket owns.
 func (t *kernelTracer) taken() bool {
 	ae := netlink.NewAttributeEncoder()
@@ -222,81 +126,6 @@ func (t *kernelTracer) taken() bool {
 	}
 	found, err := t.asks.Execute(nftMessage(unix.NFPROTO_INET, unix.NFT_MSG_GETTABLE, netlink.Request, data))
 	return err == nil && len(found) > 0
-}
-
-func (b *nftBatch) add(kind netlink.HeaderType, fill func(*netlink.AttributeEncoder)) {
-	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
-	fill(ae)
-	data, err := ae.Encode()
-	b.err = errors.Join(b.err, err)
-	flags := netlink.Request | netlink.Acknowledge | netlink.Create
-	if kind == unix.NFT_MSG_NEWTABLE {
-		flags |= netlink.Excl
-	}
-	if kind == unix.NFT_MSG_NEWRULE {
-		flags |= netlink.Append
-	}
-	b.messages = append(b.messages, nftMessage(unix.NFPROTO_INET, kind, flags, data))
-}
-
-func (b *nftBatch) chain(name string, hook, priority int) {
-	b.add(unix.NFT_MSG_NEWCHAIN, func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.NFTA_CHAIN_TABLE, b.table)
-		ae.String(unix.NFTA_CHAIN_NAME, name)
-		ae.String(unix.NFTA_CHAIN_TYPE, "filter")
-		ae.Nested(unix.NFTA_CHAIN_HOOK, func(ae *netlink.AttributeEncoder) error {
-			ae.Uint32(unix.NFTA_HOOK_HOOKNUM, uint32(hook))
-			ae.Int32(unix.NFTA_HOOK_PRIORITY, int32(priority))
-			return nil
-		})
-	})
-}
-
-func (b *nftBatch) rule(chain string, expressions ...expr.Any) {
-	b.add(unix.NFT_MSG_NEWRULE, func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.NFTA_RULE_TABLE, b.table)
-		ae.String(unix.NFTA_RULE_CHAIN, chain)
-		ae.Nested(unix.NFTA_RULE_EXPRESSIONS, func(ae *netlink.AttributeEncoder) error {
-			for _, e := range expressions {
-				data, err := expr.Marshal(unix.NFPROTO_INET, e)
-				if err != nil {
-					return err
-				}
-				ae.Bytes(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, data)
-			}
-			return nil
-		})
-	})
-}
-
-// nftMessage is a message of nf_tables with its header (struct nfgenmsg).
-func nftMessage(family byte, kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) netlink.Message {
-	return netlink.Message{Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | kind, Flags: flags},
-		Data: append([]byte{family, unix.NFNETLINK_V0, 0, 0}, data...)}
-}
-
-// transact sends a batch through the socket that owns the table, and reads the acknowledgements.
-func (t *kernelTracer) transact(messages []netlink.Message) error {
-	frame := func(kind netlink.HeaderType) netlink.Message {
-		return netlink.Message{Header: netlink.Header{Type: kind, Flags: netlink.Request},
-			Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}}
-	}
-	batch := append(append([]netlink.Message{frame(unix.NFNL_MSG_BATCH_BEGIN)}, messages...), frame(unix.NFNL_MSG_BATCH_END))
-	if _, err := t.owner.SendMessages(batch); err != nil {
-		return err
-	}
-	for acks := 0; acks < len(messages); {
-		if err := t.owner.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
-			return err
-		}
-		got, err := t.owner.Receive() // returns the error of an acknowledgement
-		if err != nil {
-			return err
-		}
-		acks += len(got)
-	}
-	return nil
 }
 
 // Collect implements tracer. The kernel queues an event while it handles the packet, so those of a packet that has left the
@@ -340,12 +169,7 @@ func (t *kernelTracer) Collect() (wire.Trace, error) {
 func (t *kernelTracer) event(data []byte) (wire.TraceEvent, error) {
 	e := wire.TraceEvent{Family: familyName(data[0])}
 	var network, transport []byte
-	ad, err := netlink.NewAttributeDecoder(data[4:])
-	if err != nil {
-		return e, err
-	}
-	ad.ByteOrder = binary.BigEndian
-	for ad.Next() {
+	err := attributes(data, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case traceTable:
 			e.Table = ad.String()
@@ -382,8 +206,8 @@ func (t *kernelTracer) event(data []byte) (wire.TraceEvent, error) {
 		case 16: // NFTA_TRACE_POLICY
 			e.Verdict = verdictName(int32(ad.Uint32()))
 		}
-	}
-	if err := ad.Err(); err != nil {
+	})
+	if err != nil {
 		return e, fmt.Errorf("decode a trace message: %w", err)
 	}
 	e.Own = e.Table == t.table
@@ -396,6 +220,19 @@ func (t *kernelTracer) event(data []byte) (wire.TraceEvent, error) {
 		e.Header = parseHeader(network, transport)
 	}
 	return e, nil
+}
+
+// attributes calls each with a decoder at every attribute of a message of netfilter, which begins with struct nfgenmsg.
+func attributes(data []byte, each func(*netlink.AttributeDecoder)) error {
+	ad, err := netlink.NewAttributeDecoder(data[min(4, len(data)):])
+	if err != nil {
+		return err
+	}
+	ad.ByteOrder = binary.BigEndian
+	for ad.Next() {
+		each(ad)
+	}
+	return ad.Err()
 }
 
 // link is the name of a link, by its index.
@@ -430,14 +267,9 @@ func (t *kernelTracer) base(family byte, table, chain string) (baseChain, error)
 	}
 	var base baseChain
 	for _, m := range answers {
-		ad, err := netlink.NewAttributeDecoder(m.Data[min(4, len(m.Data)):])
-		if err != nil {
-			return baseChain{}, err
-		}
-		ad.ByteOrder = binary.BigEndian
-		for ad.Next() {
+		err := attributes(m.Data, func(ad *netlink.AttributeDecoder) {
 			if ad.Type() != unix.NFTA_CHAIN_HOOK {
-				continue
+				return
 			}
 			ad.Nested(func(ad *netlink.AttributeDecoder) error {
 				for ad.Next() {
@@ -452,8 +284,8 @@ func (t *kernelTracer) base(family byte, table, chain string) (baseChain, error)
 				}
 				return nil
 			})
-		}
-		if err := ad.Err(); err != nil {
+		})
+		if err != nil {
 			return baseChain{}, err
 		}
 	}
@@ -489,175 +321,6 @@ func (t *kernelTracer) addFlows(seen *wire.Trace) error {
 		seen.Flows = append(seen.Flows, flow)
 	}
 	return nil
-}
-
-// Attributes of conntrack (include/uapi/linux/netfilter/nfnetlink_conntrack.h).
-const (
-	ctOrig, ctReply, ctStatus, ctMark, ctZone = 1, 2, 3, 8, 18
-	ctIP, ctProto                             = 1, 2 // of a tuple
-	ctSrc4, ctDst4, ctSrc6, ctDst6            = 1, 2, 3, 4
-	ctNumber, ctSrcPort, ctDstPort            = 1, 2, 3
-	ctGet                                     = 1      // IPCTNL_MSG_CT_GET
-	ctSeenReply                               = 1 << 1 // IPS_SEEN_REPLY
-)
-
-// flow asks conntrack for the connection whose first packet had these addresses.
-func (t *kernelTracer) flow(protocol uint8, src, dst netip.AddrPort) (wire.TracedFlow, error) {
-	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
-	family, srcType, dstType := byte(unix.AF_INET), uint16(ctSrc4), uint16(ctDst4)
-	if src.Addr().Is6() {
-		family, srcType, dstType = unix.AF_INET6, ctSrc6, ctDst6
-	}
-	ae.Nested(ctOrig, func(ae *netlink.AttributeEncoder) error {
-		ae.Nested(ctIP, func(ae *netlink.AttributeEncoder) error {
-			ae.Bytes(srcType, src.Addr().AsSlice())
-			ae.Bytes(dstType, dst.Addr().AsSlice())
-			return nil
-		})
-		ae.Nested(ctProto, func(ae *netlink.AttributeEncoder) error {
-			ae.Uint8(ctNumber, protocol)
-			ae.Uint16(ctSrcPort, src.Port())
-			ae.Uint16(ctDstPort, dst.Port())
-			return nil
-		})
-		return nil
-	})
-	var found wire.TracedFlow
-	data, err := ae.Encode()
-	if err != nil {
-		return found, err
-	}
-	answers, err := askConntrack(append([]byte{family, unix.NFNETLINK_V0, 0, 0}, data...))
-	if err != nil {
-		return found, err
-	}
-	for _, m := range answers {
-		ad, err := netlink.NewAttributeDecoder(m.Data[min(4, len(m.Data)):])
-		if err != nil {
-			return found, err
-		}
-		ad.ByteOrder = binary.BigEndian
-		for ad.Next() {
-			switch ad.Type() {
-			case ctOrig:
-				ad.Nested(tuple(&found.From, &found.To))
-			case ctReply:
-				ad.Nested(tuple(&found.ReplyFrom, &found.ReplyTo))
-			case ctStatus:
-				found.Answered = ad.Uint32()&ctSeenReply != 0
-			case ctMark:
-				found.Mark = ad.Uint32()
-			case ctZone:
-				found.Zone = ad.Uint16()
-			}
-		}
-		if err := ad.Err(); err != nil {
-			return found, err
-		}
-	}
-	return found, nil
-}
-
-// askConntrack sends a request for one entry. The kernel marks its answer as the first of several and sends no other
-// (ctnetlink_fill_info in net/netfilter/nf_conntrack_netlink.c of Linux), so netlink.Conn would wait for the others.
-func askConntrack(data []byte) ([]syscall.NetlinkMessage, error) {
-	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unix.Close(socket) }()
-	message := netlink.Message{Header: netlink.Header{Length: uint32(unix.NLMSG_HDRLEN + len(data)), Sequence: 1,
-		Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | ctGet, Flags: netlink.Request}, Data: data}
-	request, err := message.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Sendto(socket, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return nil, err
-	}
-	answer := make([]byte, 8192)
-	size, _, err := unix.Recvfrom(socket, answer, 0) // the kernel has answered before Sendto returned
-	if err != nil {
-		return nil, err
-	}
-	messages, err := syscall.ParseNetlinkMessage(answer[:size])
-	if err == nil && len(messages) > 0 && messages[0].Header.Type == unix.NLMSG_ERROR && len(messages[0].Data) >= 4 {
-		return nil, syscall.Errno(-int32(binary.NativeEndian.Uint32(messages[0].Data)))
-	}
-	return messages, err
-}
-
-// tuple decodes the addresses and ports of one direction.
-func tuple(src, dst *netip.AddrPort) func(*netlink.AttributeDecoder) error {
-	return func(ad *netlink.AttributeDecoder) error {
-		var addrs [2]netip.Addr
-		var ports [2]uint16
-		for ad.Next() {
-			kind := ad.Type()
-			ad.Nested(func(ad *netlink.AttributeDecoder) error {
-				for ad.Next() {
-					switch {
-					case kind == ctIP && ad.Type() <= ctDst6:
-						addrs[(ad.Type()-1)%2], _ = netip.AddrFromSlice(ad.Bytes())
-					case kind == ctProto && (ad.Type() == ctSrcPort || ad.Type() == ctDstPort):
-						ports[ad.Type()-ctSrcPort] = ad.Uint16()
-					}
-				}
-				return nil
-			})
-		}
-		*src, *dst = netip.AddrPortFrom(addrs[0], ports[0]), netip.AddrPortFrom(addrs[1], ports[1])
-		return nil
-	}
-}
-
-// Flags of TCP.
-const tcpFIN, tcpSYN, tcpRST, tcpACK = 1, 2, 4, 16
-
-// parseHeader reads the headers of a packet, as far as the kernel reports them: 40 bytes and 20 bytes.
-func parseHeader(network, transport []byte) *wire.TraceHeader {
-	var (
-		h        wire.TraceHeader
-		src, dst netip.Addr
-		protocol byte
-	)
-	switch {
-	case len(network) >= 20 && network[0]>>4 == 4:
-		h.Class, protocol = network[1]>>2, network[9]
-		src, _ = netip.AddrFromSlice(network[12:16])
-		dst, _ = netip.AddrFromSlice(network[16:20])
-	case len(network) >= 40 && network[0]>>4 == 6:
-		h.Class, protocol = byte(binary.BigEndian.Uint16(network)>>6)&0x3f, network[6]
-		src, _ = netip.AddrFromSlice(network[8:24])
-		dst, _ = netip.AddrFromSlice(network[24:40])
-	}
-	var from, to uint16
-	if (protocol == unix.IPPROTO_TCP || protocol == unix.IPPROTO_UDP) && len(transport) >= 4 {
-		from, to = binary.BigEndian.Uint16(transport), binary.BigEndian.Uint16(transport[2:])
-	}
-	h.Src, h.Dst = netip.AddrPortFrom(src, from), netip.AddrPortFrom(dst, to)
-	switch protocol {
-	case unix.IPPROTO_TCP:
-		h.Protocol = "TCP"
-		if len(transport) >= 14 {
-			for _, flag := range []struct {
-				bit  byte
-				name string
-			}{{tcpSYN, "S"}, {tcpACK, "A"}, {tcpRST, "R"}, {tcpFIN, "F"}} {
-				if transport[13]&flag.bit != 0 {
-					h.Flags += flag.name
-				}
-			}
-		}
-	case unix.IPPROTO_UDP:
-		h.Protocol = "UDP"
-	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
-		h.Protocol = "ICMP"
-	default:
-		h.Protocol = fmt.Sprint(protocol)
-	}
-	return &h
 }
 
 func familyName(family byte) string {
