@@ -45,7 +45,7 @@ func (d *disturbances) during(p reach.Period, change *oracle.Change) {
 			continue
 		}
 		switch one.Kind {
-		case "speakers-restarted":
+		case "speakers-restarted", "speakers-partitioned":
 			change.Announcing = true
 		case "proxy-restarted", "proxy-paused", "proxy-killed", "sync-fails":
 			change.Resynced = true
@@ -91,10 +91,28 @@ func (s *session) disturb(ctx context.Context, o Operation, inner func(context.C
 		return s.restartPods(ctx, "metallb-system", "component=controller")
 	case "speakers-restarted":
 		return s.restartPods(ctx, "metallb-system", "component=speaker")
+	case "speakers-partitioned":
+		err := s.onNode(ctx, o.Node, "nft", partition)
+		if err == nil {
+			err = then(inner(ctx), func() error { return wait.Sleep(ctx, oracle.FailoverPeriod) })
+		}
+		return undoing(func(ctx context.Context) error {
+			return s.onNode(ctx, o.Node, "nft", "delete table inet "+partitionTable)
+		}, err)
 	default:
 		return inner(ctx)
 	}
 }
+
+// partition is the rules that separate the speaker of a node from the others by memberlist's port in MetalLB's manifests. Both sides then
+// take the other for gone, and both announce the addresses. A table that a killed run left is replaced.
+const (
+	partitionTable = "svclab_partition"
+	partition      = "table inet " + partitionTable + `; delete table inet ` + partitionTable + `; table inet ` + partitionTable + ` {
+  chain in { type filter hook input priority -300; meta l4proto { tcp, udp } th dport 7946 drop; }
+  chain out { type filter hook output priority -300; meta l4proto { tcp, udp } th dport 7946 drop; }
+}`
+)
 
 func then(err error, next func() error) error {
 	if err != nil {

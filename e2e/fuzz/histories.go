@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
 )
 
@@ -317,6 +318,8 @@ func nodeCommands(o Operation) []string {
 		return []string{"kubectl -n kube-system delete pod -l k8s-app=kube-dns"}
 	case "controller-restarted":
 		return []string{"kubectl -n metallb-system delete pod -l component=controller"}
+	case "speakers-partitioned":
+		return []string{fmt.Sprintf("docker exec %s nft '%s'   # and 'delete table inet %s' %s after what follows", o.Node, partition, partitionTable, oracle.FailoverPeriod)}
 	case "speakers-restarted":
 		return []string{"kubectl -n metallb-system delete pod -l component=speaker"}
 	}

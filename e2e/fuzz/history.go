@@ -46,7 +46,8 @@ func Histories(seed uint64, scene Scene, pods []corev1.Pod, from, count, operati
 	return list
 }
 
-// main is the Service that the flows of a history go to: it has a TCP and a UDP port, and endpoints that serve both.
+// main is the Service that the flows of a history go to: it has a TCP and a UDP port, and endpoints that serve both;
+// with sessionAffinity a second TCP port, which the same endpoints serve.
 func (g generator) main() Case {
 	g.index = 0
 	c := Case{Service: corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: g.scene.Namespace, Name: serviceName(0)}}}
@@ -63,6 +64,7 @@ func (g generator) main() Case {
 	g.families(spec)
 	if g.chance(30) {
 		spec.SessionAffinity = corev1.ServiceAffinityClientIP
+		spec.Ports = append(spec.Ports, corev1.ServicePort{Name: "p2", Protocol: corev1.ProtocolTCP, Port: 81, TargetPort: intstr.FromString("web")})
 	}
 	if spec.Type != corev1.ServiceTypeClusterIP && g.chance(25) {
 		spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
@@ -83,6 +85,9 @@ func (g generator) main() Case {
 		return c
 	}
 	c.Manual = &Manual{Ports: []discoveryv1.EndpointPort{{Name: ptr("p0"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)}, {Name: ptr("p1"), Port: ptr(udpMain), Protocol: ptr(corev1.ProtocolUDP)}}}
+	if len(spec.Ports) > 2 {
+		c.Manual.Ports = append(c.Manual.Ports, discoveryv1.EndpointPort{Name: ptr("p2"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)})
+	}
 	for _, i := range g.Perm(len(fit))[:min(2+g.IntN(3), len(fit))] {
 		c.Manual.Endpoints = append(c.Manual.Endpoints, ManualEndpoint{Pod: fit[i].Name, Referred: true, Placed: true})
 	}

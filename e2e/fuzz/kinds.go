@@ -305,6 +305,10 @@ func kinds() map[string]kind {
 		"dns-restarted":        {weight: 1, exclusive: true, choose: cluster},
 		"controller-restarted": {weight: 1, exclusive: true, choose: balancer},
 		"speakers-restarted":   {weight: 1, exclusive: true, choose: balancer},
+		"speakers-partitioned": {weight: 1, exclusive: true, inner: true, choose: func(g generator, s State) (Operation, bool) {
+			o, _ := someNode(g, s)
+			return o, g.scene.LoadBalancer
+		}},
 	}
 }
 

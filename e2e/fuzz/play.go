@@ -338,6 +338,13 @@ func (s *session) flows(ctx context.Context, p *played) (running []standing, err
 			start(reach.FlowNew, newRate, slices.DeleteFunc(eligible(first, reach.TCP, reach.ClusterIP), func(p pair) bool { return p.vantage.Name != v.Name }))
 		}
 	}
+	// One client on all ports: sessionAffinity keeps it with a backend on each, which need not be the same.
+	sticky := slices.DeleteFunc(eligible(first, reach.TCP, reach.ClusterIP), func(p pair) bool { return p.vantage.Kind != reach.Pod || !now.Predict(p.vantage, p.target).Sticky })
+	for i, p := range sticky {
+		if p.vantage.Name == sticky[0].vantage.Name {
+			start(reach.FlowNew, newRate, sticky[i:i+1])
+		}
+	}
 	start(reach.FlowKept, keptRate, eligible(first, reach.TCP, virtual...))
 	for _, kind := range []reach.FlowKind{reach.FlowConnected, reach.FlowUnconnected, reach.FlowOneWay} {
 		start(kind, datagramRate, eligible(first, reach.UDP, virtual...))
