@@ -187,7 +187,7 @@ func (c *Cluster) existingFacts(ctx context.Context) (world.Facts, error) {
 func (c *Cluster) FactsIn(ctx context.Context, mode string) (world.Facts, error) {
 	facts, err := c.Facts(ctx)
 	if err != nil || c.engine != nil {
-		facts.ProxyMode = mode
+		facts.ProxyMode, facts.NodeModes = mode, nil
 		return facts, err
 	}
 	found, err := c.learn(ctx)

@@ -85,7 +85,7 @@ func (c *clients) class(n *corev1.Node) string {
 		}
 	}
 	for _, addr := range world.NodeAddrs(n) {
-		serves, known := c.w.Facts.ServesNodePortsAt(addr, primary)
+		serves, known := c.w.Facts.ServesNodePortsAt(c.w.Facts.ProxyMode, addr, primary)
 		pod, _ := c.w.Facts.PodRange(addr)
 		fmt.Fprintf(&b, " %s %v %v %v %v", world.FamilyOf(addr), primary[world.FamilyOf(addr)] == addr, serves, known, pod.IsValid() && pod.Contains(addr))
 	}

@@ -93,7 +93,28 @@ func clusterIPCases() []tc {
 
 func modeCases() []tc {
 	unknown := func(f *fixture) { f.Facts.ProxyMode = world.ModeIPVS }
+	// node one is in iptables mode, the others are in nftables mode: the node whose rules the packet meets first decides
+	mixed := func(f *fixture) { f.Facts.NodeModes = map[string]string{"one": world.ModeIPTables} }
 	return []tc{
+		{name: "mixed, pod of the one", from: "pod/one", to: webIP + ":81", rule: ruleUndeclaredDropped, want: "TimedOut", change: mixed},
+		{name: "mixed, pod of another", from: "pod/two", to: webIP + ":81", rule: ruleUndeclaredRefused, want: "Refused", change: mixed},
+		{name: "mixed, loopback of the one", from: "node/one", to: "127.0.0.1:30080", rule: ruleLocalhostServed, want: "Reached", backends: "a b", change: mixed},
+		{name: "mixed, loopback of another", from: "node/two", to: "127.0.0.1:30080", rule: ruleLocalhostNFTables, want: "Refused", change: mixed},
+		{name: "mixed, second address of the one, from another", from: "pod/two", to: "172.18.1.3:30080", rule: ruleNodePort, want: "Reached", backends: "a b",
+			change: func(f *fixture) { mixed(f); f.secondAddress() }},
+		{name: "mixed, ranges and no endpoint, announced by the one", from: "outside", to: lbIP + ":80", rule: ruleNoEndpoints, want: "Refused",
+			change: func(f *fixture) {
+				mixed(f)
+				f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"}
+				f.unready("a", "b")
+			}},
+		{name: "mixed, ranges and no endpoint, announced by another", from: "outside", to: lbIP + ":80", rule: ruleLBRanges, want: "TimedOut",
+			change: func(f *fixture) {
+				mixed(f)
+				f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"}
+				f.unready("a", "b")
+				f.announce("two")
+			}},
 		{name: "pod", from: "pod/one", to: webIP + ":81", rule: ruleUndeclaredRefused, want: "Refused"},
 		{name: "node", from: "node/one", to: webIP + ":81", rule: ruleUndeclaredRefused, want: "Refused", says: "one rejects what it does not serve"},
 		{name: "pod", from: "pod/one", to: webIP + ":81", rule: ruleUndeclaredDropped, want: "TimedOut", change: iptables},

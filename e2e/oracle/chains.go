@@ -48,7 +48,7 @@ func (o *Oracle) matched(r route) (h Hop, element string) {
 	sp, protocol := r.by.port, strings.ToLower(string(r.to.protocol))
 	internal := r.by.rule == ruleClusterIP || r.by.rule == ruleITPLocal
 	_, byAddress := o.index.fronts[r.to]
-	switch o.w.Facts.ProxyMode {
+	switch r.at.mode {
 	case world.ModeNFTables:
 		names := nftChains(sp)
 		h.Table, h.Chains = family(r.to.addr)+" kube-proxy", []string{"services"}
@@ -68,7 +68,7 @@ func (o *Oracle) matched(r route) (h Hop, element string) {
 		}
 		h.Chains = append(h.Chains, names.of(r, internal)...)
 	default:
-		return h, "in proxy mode " + mode(o.w.Facts)
+		return h, "in proxy mode " + r.at.mode
 	}
 	return h, h.Element
 }
@@ -85,11 +85,11 @@ func (n chainNames) of(r route, internal bool) (chains []string) {
 }
 
 // endsIn are the table, and the chains that can end a packet so. Without chains, no rule of kube-proxy does.
-func (o *Oracle) endsIn(r route, end string) (table string, chains []string) {
+func endsIn(r route, end string) (table string, chains []string) {
 	if end != EndRejected && end != EndDropped {
 		return "", nil
 	}
-	switch o.w.Facts.ProxyMode {
+	switch r.at.mode {
 	case world.ModeNFTables:
 		table = family(r.to.addr) + " kube-proxy"
 		switch r.rule {

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -50,7 +51,7 @@ func (o *Oracle) noEndpoints(r *routing, sp *servicePort, what reach.Phrase) pre
 // knows the address and rejects what it does not serve; iptables mode knows only address and port together.
 func (o *Oracle) undeclared(c client, at *node, s *service, to dest) prediction {
 	what := reach.Say("%s declares no port %d/%s", s.name, to.port, to.protocol)
-	if o.w.Facts.ProxyMode == world.ModeNFTables {
+	if at.mode == world.ModeNFTables {
 		return outcome(ruleUndeclaredRefused, reach.Say("%s, and in nftables mode %s rejects what it does not serve at an active ClusterIP", what, at.name), reach.Refused)
 	}
 	return o.unserved(c, at, what)
@@ -63,9 +64,9 @@ func (o *Oracle) unallocated(c client, at *node, to dest) prediction {
 		what = reach.Say("%s is the ClusterIP of %s, whose label %s leaves it to another proxy", to.addr, name, world.ProxyNameLabel)
 	}
 	switch {
-	case o.w.Facts.ProxyMode == world.ModeNFTables:
+	case at.mode == world.ModeNFTables:
 		return outcome(ruleUnallocated, reach.Say("%s: in nftables mode %s drops it", what, at.name), reach.TimedOut)
-	case o.w.Facts.ProxyMode == world.ModeIPTables && o.w.Facts.DropsStrays:
+	case at.mode == world.ModeIPTables && o.w.Facts.DropsStrays:
 		return outcome(ruleUnallocated, reach.Say("%s: in iptables mode it follows the default route of %s, which drops what is not to leave by it", what, at.name), reach.TimedOut)
 	default:
 		return o.unserved(c, at, what)
@@ -75,8 +76,8 @@ func (o *Oracle) unallocated(c client, at *node, to dest) prediction {
 // unserved predicts for a Service-range packet that iptables mode leaves to the node's default route.
 func (o *Oracle) unserved(c client, at *node, what reach.Phrase) prediction {
 	switch {
-	case o.w.Facts.ProxyMode != world.ModeIPTables:
-		return outcome(ruleModeUnknown, reach.Say("%s, and what %s does then depends on the proxy mode, which is %s", what, at.name, mode(o.w.Facts)),
+	case at.mode != world.ModeIPTables:
+		return outcome(ruleModeUnknown, reach.Say("%s, and what %s does then depends on the proxy mode, which is %s", what, at.name, at.mode),
 			reach.Refused, reach.TimedOut, reach.Unreachable)
 	case o.w.Facts.DropsStrays:
 		return outcome(ruleUndeclaredDropped, reach.Say("%s: in iptables mode the packet follows the default route of %s, which drops what is not to leave by it", what, at.name), reach.TimedOut)
@@ -86,12 +87,8 @@ func (o *Oracle) unserved(c client, at *node, what reach.Phrase) prediction {
 	}
 }
 
-func mode(f world.Facts) string {
-	if f.ProxyMode == "" {
-		return world.ModeUnknown
-	}
-	return f.ProxyMode
-}
+// mode is that of a node's kube-proxy, as reasons name it.
+func mode(f world.Facts, node string) string { return cmp.Or(f.ModeOf(node), world.ModeUnknown) }
 
 func portName(sp *servicePort) string {
 	if sp.port.Name != "" {

@@ -77,7 +77,7 @@ func (o *Oracle) lost(d delivery, b *backend) (lost, known bool) {
 	case o.masqueradesItself(d, b), d.client.kind == reach.Node && d.client.at(d.at):
 		return false, true
 	default:
-		return true, o.w.Facts.ProxyMode == world.ModeNFTables
+		return true, d.at.mode == world.ModeNFTables
 	}
 }
 
@@ -89,7 +89,7 @@ func (d delivery) itself(b *backend) bool { return d.client.node != nil && b.Add
 // slices of any Service place on its own node (hairpin-connections in pkg/proxy/nftables/proxier.go of k8s.io/kubernetes), and
 // before v1.36 for every endpoint too ("Handle traffic that loops back to the originator with SNAT" there, v1.35.4).
 func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
-	if o.w.Facts.ProxyMode == world.ModeIPTables || o.w.Facts.ProxyBefore(36) || b.local == d.at.name {
+	if d.at.mode == world.ModeIPTables || o.w.Facts.ProxyBefore(36) || b.local == d.at.name {
 		return true
 	}
 	for _, f := range o.index.fronts {

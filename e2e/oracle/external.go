@@ -61,7 +61,7 @@ func (o *Oracle) externalLocal(s sender, r *routing, d delivery, e exposure) pre
 // node that announces it.
 func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *servicePort, e exposure) prediction {
 	refused := o.noEndpoints(r, sp, e.what)
-	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || o.w.Facts.ProxyMode == world.ModeNFTables || at.owns(e.address) {
+	if !e.address.IsValid() || c.kind != reach.Node || !c.at(at) || at.mode == world.ModeNFTables || at.owns(e.address) {
 		return refused
 	}
 	if owner := o.index.byAddr[e.address]; owner != nil { // it has arrived there, and is not the node's own any more
@@ -78,11 +78,11 @@ func (o *Oracle) noExternalEndpoints(c client, at *node, r *routing, sp *service
 		outcomes = append(outcomes, reach.Refused)
 		reason = reach.Say("%s and has no usable endpoint; in iptables mode a node's own packets are not rejected for it, and the node that has the address is not known", e.what)
 	}
-	if o.w.Facts.ProxyMode != world.ModeIPTables {
+	if at.mode != world.ModeIPTables {
 		if !slices.Contains(outcomes, reach.Refused) {
 			outcomes = append(outcomes, reach.Refused)
 		}
-		return outcome(ruleModeUnknown, reach.Say("%s and has no usable endpoint; the outcome of a node's own packets then depends on the proxy mode, which is %s", e.what, mode(o.w.Facts)), outcomes...)
+		return outcome(ruleModeUnknown, reach.Say("%s and has no usable endpoint; the outcome of a node's own packets then depends on the proxy mode, which is %s", e.what, at.mode), outcomes...)
 	}
 	return outcome(ruleNoEndpointsOutput, reason, outcomes...)
 }

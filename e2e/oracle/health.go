@@ -27,7 +27,7 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) pr
 	if s == nil || !served(s, addr) {
 		return outcome(ruleHealthClosed, reach.Say("%d is not the healthCheckNodePort of a LoadBalancer Service with externalTrafficPolicy Local served in %s", port, family), reach.Refused)
 	}
-	serves, known := o.w.Facts.ServesNodePortsAt(addr, at.primary)
+	serves, known := o.w.Facts.ServesNodePortsAt(at.mode, addr, at.primary)
 	unserved := outcome(ruleHealthSecondary, reach.Say("%s serves node ports and health checks at some of its addresses only, and not at %s", at.name, addr), reach.Refused)
 	if known && !serves {
 		return unserved
@@ -46,7 +46,7 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) pr
 	}
 	p.Backends = []string{fmt.Sprintf("localEndpoints=%d", len(local))}
 	if !known {
-		return union(ruleModeUnknown, reach.Say("whether %s serves health checks at %s depends on the proxy mode, which is %s", at.name, addr, mode(o.w.Facts)), p, unserved)
+		return union(ruleModeUnknown, reach.Say("whether %s serves health checks at %s depends on the proxy mode, which is %s", at.name, addr, at.mode), p, unserved)
 	}
 	return p
 }

@@ -16,7 +16,7 @@ func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) pred
 	if c.at(at) {
 		e.rule = ruleLBInside
 	}
-	if o.w.Facts.ProxyMode == world.ModeIPTables && o.routing(sp, at).any && slices.Contains(world.ExternalIPs(sp.service.Service), to.addr) {
+	if at.mode == world.ModeIPTables && o.routing(sp, at).any && slices.Contains(world.ExternalIPs(sp.service.Service), to.addr) {
 		// its rule comes before that of the load-balancer address, and knows no ranges
 		return o.external(c, at, sp, exposure{rule: ruleExternalIP, what: reach.Say("%s is an external IP of %s, as well as its load-balancer address", to.addr, sp.service.name), address: to.addr})
 	}
@@ -30,14 +30,14 @@ func (o *Oracle) loadBalancer(c client, at *node, sp *servicePort, to dest) pred
 	case !c.addr.IsValid():
 		return union(ruleLBRanges, reach.Say("loadBalancerSourceRanges of %s are %s, and the address of %s is not known", sp.service.name, joined(ranges), c.label),
 			denied, o.external(c, at, sp, e))
-	case o.w.Facts.ProxyMode == world.ModeNFTables || o.routing(sp, at).any:
+	case at.mode == world.ModeNFTables || o.routing(sp, at).any:
 		return denied
-	case o.w.Facts.ProxyMode == world.ModeIPTables:
+	case at.mode == world.ModeIPTables:
 		// iptables mode looks at the ranges only once there is an endpoint to protect.
 		return o.external(c, at, sp, e)
 	default:
 		return union(ruleModeUnknown, reach.Say("%s has no usable endpoint and %s is not in its loadBalancerSourceRanges; which of the two decides depends on the proxy mode, which is %s",
-			sp.service.name, source(c), mode(o.w.Facts)), denied, o.external(c, at, sp, e))
+			sp.service.name, source(c), at.mode), denied, o.external(c, at, sp, e))
 	}
 }
 

@@ -3,6 +3,7 @@ package oracle
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -14,6 +15,8 @@ type node struct {
 	name  string
 	zone  string
 	ready bool
+	// mode is that of its kube-proxy.
+	mode  string
 	addrs []netip.Addr
 	// primary is the address kube-proxy takes for the node's own, by family.
 	primary map[corev1.IPFamily]netip.Addr
@@ -26,7 +29,7 @@ type node struct {
 
 func newNode(object *corev1.Node, facts world.Facts) *node {
 	n := &node{
-		name: object.Name, zone: object.Labels[corev1.LabelTopologyZone], ready: world.NodeReady(object),
+		name: object.Name, zone: object.Labels[corev1.LabelTopologyZone], ready: world.NodeReady(object), mode: mode(facts, object.Name),
 		addrs: world.NodeAddrs(object), primary: map[corev1.IPFamily]netip.Addr{},
 		outward: map[corev1.IPFamily][]netip.Prefix{}, inward: map[corev1.IPFamily][]netip.Prefix{},
 		podRange: map[corev1.IPFamily]netip.Prefix{},
@@ -56,6 +59,19 @@ func newNode(object *corev1.Node, facts world.Facts) *node {
 		n.inward[family] = append(n.inward[family], single(gateway))
 	}
 	return n
+}
+
+// modes are the modes of the nodes' kube-proxies in words: "nftables", or "iptables and nftables" while nodes differ.
+func (o *Oracle) modes() string {
+	var modes []string
+	for _, n := range o.index.nodeList {
+		modes = append(modes, n.mode)
+	}
+	if len(modes) == 0 {
+		return mode(o.w.Facts, "")
+	}
+	slices.Sort(modes)
+	return strings.Join(slices.Compact(modes), " and ")
 }
 
 // owns reports whether addr is one of the addresses in the node's object.

@@ -30,7 +30,7 @@ func (o *Oracle) onNode(c client, at *node, to dest) prediction {
 	key := nodePortKey{family, to.port, to.protocol}
 	if sp := o.index.nodePorts[key]; sp != nil {
 		what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name)
-		switch serves, known := o.w.Facts.ServesNodePortsAt(to.addr, at.primary); {
+		switch serves, known := o.w.Facts.ServesNodePortsAt(at.mode, to.addr, at.primary); {
 		case known && serves:
 			return o.external(c, at, sp, exposure{rule: ruleNodePort, what: what})
 		case known && len(o.w.Facts.NodePortAddresses) > 0:
@@ -40,7 +40,7 @@ func (o *Oracle) onNode(c client, at *node, to dest) prediction {
 			return outcome(ruleNodePortSecondary, reach.Say("%s, which in nftables mode %s serves at its primary address %s only, not at %s",
 				what, at.name, at.primary[family], to.addr), reach.Refused)
 		default:
-			return union(ruleModeUnknown, reach.Say("%s; whether %s serves it at %s depends on the proxy mode, which is %s", what, at.name, to.addr, mode(o.w.Facts)),
+			return union(ruleModeUnknown, reach.Say("%s; whether %s serves it at %s depends on the proxy mode, which is %s", what, at.name, to.addr, at.mode),
 				o.external(c, at, sp, exposure{rule: ruleNodePort, what: what}), outcome("", reach.Phrase{}, reach.Refused))
 		}
 	}
@@ -84,18 +84,18 @@ func (o *Oracle) onLoopback(c client, to dest) prediction {
 		}
 		return p
 	}
-	at, _ := o.w.Facts.ServesNodePortsAt(to.addr, c.node.primary)
+	at, _ := o.w.Facts.ServesNodePortsAt(c.node.mode, to.addr, c.node.primary)
 	switch {
 	case family == corev1.IPv6Protocol:
 		return o.closed(c.node, sp, ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what))
-	case o.w.Facts.ProxyMode == world.ModeIPTables && (o.w.Facts.NoLocalhostNodePorts || !at):
+	case c.node.mode == world.ModeIPTables && (o.w.Facts.NoLocalhostNodePorts || !at):
 		return o.closed(c.node, sp, ruleLocalhostOff, reach.Say("%s, and the settings of kube-proxy keep it from the loopback address", what))
-	case o.w.Facts.ProxyMode == world.ModeNFTables:
+	case c.node.mode == world.ModeNFTables:
 		return outcome(ruleLocalhostNFTables, reach.Say("%s, which in nftables mode %s serves at its primary address only, not on its loopback", what, c.node.name), reach.Refused)
-	case o.w.Facts.ProxyMode == world.ModeIPTables:
+	case c.node.mode == world.ModeIPTables:
 		return served()
 	default:
-		return union(ruleModeUnknown, reach.Say("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, mode(o.w.Facts)),
+		return union(ruleModeUnknown, reach.Say("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, c.node.mode),
 			served(), outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut))
 	}
 }
@@ -106,14 +106,14 @@ func (o *Oracle) onLoopback(c client, to dest) prediction {
 func (o *Oracle) closed(at *node, sp *servicePort, rule string, why reach.Phrase) prediction {
 	refused := outcome(rule, why, reach.Refused)
 	r := o.routing(sp, at)
-	if o.w.Facts.ProxyMode == world.ModeNFTables || !r.any || !world.ExternalLocal(sp.service.Service) || len(r.local.backends) > 0 {
+	if at.mode == world.ModeNFTables || !r.any || !world.ExternalLocal(sp.service.Service) || len(r.local.backends) > 0 {
 		return refused
 	}
 	dropped := outcome(rule, andThen(why, reach.Say("externalTrafficPolicy is Local and %s has no ready endpoint of %s, so in iptables mode the packet is dropped", at.name, sp.service.name)), reach.TimedOut)
-	if o.w.Facts.ProxyMode == world.ModeIPTables {
+	if at.mode == world.ModeIPTables {
 		return dropped
 	}
-	return union(ruleModeUnknown, reach.Say("%s; whether the packet is refused or dropped depends on the proxy mode, which is %s", why, mode(o.w.Facts)), refused, dropped)
+	return union(ruleModeUnknown, reach.Say("%s; whether the packet is refused or dropped depends on the proxy mode, which is %s", why, at.mode), refused, dropped)
 }
 
 func otherFamily(family corev1.IPFamily) corev1.IPFamily {

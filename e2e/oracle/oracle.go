@@ -67,9 +67,14 @@ func (o *Oracle) predict(v reach.Vantage, t reach.Target) prediction {
 	return o.packet(c, dest{addr: addr, port: t.Port, protocol: t.Protocol})
 }
 
-// documented adds the document of the rule.
+// Decide is Predict without Reason and Doc, for a caller that needs them of few predictions: to write a reason takes most of the time.
+func (o *Oracle) Decide(v reach.Vantage, t reach.Target) reach.Prediction {
+	return o.predict(v, t).Prediction
+}
+
+// documented adds the reason as a text and the document of the rule.
 func (o *Oracle) documented(p prediction) prediction {
-	p.Doc = o.docs[p.Rule]
+	p.Reason, p.Doc = p.Said.String(), o.docs[p.Rule]
 	return p
 }
 
@@ -82,7 +87,7 @@ func outcome(rule string, reason reach.Phrase, outcomes ...reach.Outcome) predic
 
 // because gives a prediction its reason.
 func because(p prediction, reason reach.Phrase) prediction {
-	p.Said, p.Reason = reason, reason.String()
+	p.Said = reason
 	return p
 }
 

@@ -53,6 +53,8 @@ type Change struct {
 	Touched map[string]bool
 	// Resynced: kube-proxy was restarted on some node, or had a sync that failed, so that it wrote all its rules again.
 	Resynced bool
+	// Switched are the nodes, by name, whose kube-proxy was started again in another mode.
+	Switched map[string]bool
 	// Announcing: the load balancer's speakers were restarted, so that another node may announce an address.
 	Announcing bool
 	// Cut: conntrack entries were deleted, or what keeps them was.
@@ -84,7 +86,9 @@ type destiny struct {
 
 func (d *destiny) fate() reach.Fate {
 	announced := d.announced()
-	switch {
+	switch switching := d.switching(); {
+	case switching != "" && d.flow.Kind == reach.FlowNew:
+		return d.moves(RuleOverSwitch, reach.Say("kube-proxy on %s removes the rules of its old mode before it has written those of the new one, which knows no affinity of before; then: %s", switching, d.after.Said), d.after, true)
 	case d.backend != "" && announced.Format != "" && d.flow.Kind != reach.FlowNew:
 		return d.moves(ruleOverFailover, announced, d.after, true)
 	case d.backend == "" || d.flow.Kind == reach.FlowNew:
@@ -121,6 +125,30 @@ func (d *destiny) unbound(announced reach.Phrase) reach.Fate {
 		return reasoned(fate)
 	}
 	return d.moves(ruleOverNew, d.after.Said, d.after, bound || d.dies())
+}
+
+// switching is a node that decides about new connections of the flow, and whose kube-proxy changed its mode; empty: none.
+func (d *destiny) switching() string {
+	for _, o := range []*Oracle{d.Before, d.After} {
+		for _, node := range o.Deciders(d.flow.Vantage, d.flow.Target) {
+			if d.Switched[node] {
+				return node
+			}
+		}
+	}
+	return ""
+}
+
+// Deciders are the names of the nodes whose kube-proxy may decide what becomes of a packet, sorted.
+func (o *Oracle) Deciders(v reach.Vantage, t reach.Target) []string {
+	var names []string
+	for _, r := range o.predict(v, t).routes {
+		if r.at != nil {
+			names = append(names, r.at.name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // reasoned sets a fate's reason from what it says.
@@ -283,7 +311,7 @@ func (d *destiny) either(p reach.Prediction, backend string) reach.Prediction {
 
 // tolerated is how many requests may be lost when rules are written again.
 func (d *destiny) tolerated() int {
-	if d.After.w.Facts.ProxyMode == world.ModeIPTables {
+	if d.After.modes() == world.ModeIPTables {
 		return 0
 	}
 	return rewritten
@@ -402,6 +430,7 @@ func RulesOverTime() []Rule {
 		{ruleOverUDPKept, "When a port is not served any more, or a node port has no endpoint that serves, datagrams from one port go on to the backend that they went to.", sourceCleanup},
 		{ruleOverUDPNone, "When a port is not served any more, or a node port has no endpoint that serves, datagrams from one port go on to where a backend was that is gone, and are lost.", sourceCleanup},
 		{ruleOverOneWayRanges, "Datagrams that are not answered are checked against loadBalancerSourceRanges each time.", kepNFTables},
+		{RuleOverSwitch, "While a node's kube-proxy changes its mode, new connections through it may be lost or get another endpoint; those that are established are not affected.", kepNFTables},
 		{ruleOverFailover, "When another node announces a load balancer's address, connections through the one before end.", docLayer2},
 		{ruleOverCut, "When a node loses its conntrack entries, each flow is a new connection.", sourceCleanup},
 	}
@@ -410,7 +439,10 @@ func RulesOverTime() []Rule {
 // sourceCleanup is what kube-proxy of v1.37 does with conntrack entries.
 const sourceCleanup = "https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/proxy/conntrack/cleanup.go"
 
-// The identifiers of the rules over time.
+// RuleOverSwitch is the rule of new connections through a node whose kube-proxy changes its mode.
+const RuleOverSwitch = "over-time-switch"
+
+// The identifiers of the other rules over time.
 const (
 	ruleOverBystander    = "over-time-bystander"
 	ruleOverRewritten    = "over-time-rewritten"

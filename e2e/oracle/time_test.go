@@ -60,6 +60,10 @@ func (f *fixture) vanish(pods ...string) {
 	f.Pods = slices.DeleteFunc(f.Pods, func(p corev1.Pod) bool { return slices.Contains(pods, p.Name) })
 }
 
+func switched(node string) func(*Change) {
+	return func(c *Change) { c.Switched = map[string]bool{node: true} }
+}
+
 func overTimes() []overTime {
 	const udp, tcp = webIP + ":53/UDP", webIP + ":80"
 	return []overTime{
@@ -101,6 +105,13 @@ func overTimes() []overTime {
 			want: "keeps its backend", then: "a", rule: ruleOverUDP},
 		{name: "UDP without answers: source ranges", change: func(f *fixture) { f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"} }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowOneWay,
 			want: "must end", then: "TimedOut", rule: ruleOverOneWayRanges},
+		{name: "the client's node switches its mode", change: func(*fixture) {}, edit: switched("one"), from: "pod/one", to: tcp, want: "may move", then: "a b", rule: RuleOverSwitch},
+		{name: "it forgets affinity", before: func(f *fixture) { f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }, change: func(*fixture) {}, edit: switched("one"),
+			from: "pod/one", to: tcp, want: "may move", then: "a b", rule: RuleOverSwitch},
+		{name: "another node switches its mode", change: func(*fixture) {}, edit: switched("two"), from: "pod/one", to: tcp, want: "must not notice", then: "a b", rule: ruleOverBystander},
+		{name: "the node of a node port switches", change: func(*fixture) {}, edit: switched("two"), from: "pod/one", to: two + ":30080", want: "may move", then: "a b", rule: RuleOverSwitch},
+		{name: "TCP: the client's node switches", change: func(*fixture) {}, edit: switched("one"), from: "pod/one", to: tcp, kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP},
+		{name: "UDP: the client's node switches", change: func(*fixture) {}, edit: switched("one"), from: "pod/one", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
 		{name: "another node announces", change: func(f *fixture) { f.announce("two") }, from: "outside", to: lbIP + ":80", kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverFailover},
 		{name: "speakers restarted", change: func(*fixture) {}, edit: func(c *Change) { c.Announcing = true }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverFailover},
 	}

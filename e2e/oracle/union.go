@@ -11,7 +11,7 @@ import (
 // allowed. Where they differ in source addresses only, the first one's rule and reason stand; else those given.
 func union(rule string, reason reach.Phrase, predictions ...prediction) prediction {
 	var (
-		u       = prediction{Prediction: reach.Prediction{Rule: predictions[0].Rule, Reason: predictions[0].Reason, Said: predictions[0].Said}}
+		u       = prediction{Prediction: reach.Prediction{Rule: predictions[0].Rule, Said: predictions[0].Said}}
 		same    = true
 		reaches int
 	)

@@ -17,7 +17,7 @@ type Walk struct {
 	Vantage    reach.Vantage    `json:"vantage"`
 	Target     reach.Target     `json:"target"`
 	Prediction reach.Prediction `json:"prediction"`
-	// Mode is the proxy mode.
+	// Mode is the proxy mode, or the modes of the nodes where they differ.
 	Mode string `json:"mode"`
 	// Ways are the paths that are possible, one for each endpoint that may be chosen and each address that the name has.
 	Ways []Way `json:"ways"`
@@ -109,7 +109,7 @@ type Hop struct {
 // Walk returns the ways that a packet from v to t may take. It never returns none.
 func (o *Oracle) Walk(v reach.Vantage, t reach.Target) Walk {
 	p := o.documented(o.predict(v, t))
-	w := Walk{Vantage: v, Target: t, Prediction: p.Prediction, Mode: mode(o.w.Facts)}
+	w := Walk{Vantage: v, Target: t, Prediction: p.Prediction, Mode: o.modes()}
 	routes := p.routes
 	if len(routes) == 0 {
 		routes = []route{{rule: p.Rule, said: p.Said, outcomes: p.Outcomes}}
@@ -506,7 +506,7 @@ func (s *walker) atEnd(c client) Way {
 		return w
 	}
 	h := Hop{Kind: HopEnd, At: at.name, Verdict: end, Says: r.said.String()}
-	h.Table, h.Chains = s.o.endsIn(r, end)
+	h.Table, h.Chains = endsIn(r, end)
 	if end == EndClosed && !local(c, at) {
 		s.add(Hop{Kind: HopRoute, At: at.name, Hook: "input", Packet: s.hops[len(s.hops)-1].Packet, Says: fmt.Sprintf("%s delivers it to its own sockets", at.name)})
 	}

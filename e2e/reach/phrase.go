@@ -9,17 +9,13 @@ type Phrase struct {
 	Format string
 	// Args may be phrases themselves.
 	Args []any
-
-	text string
 }
 
-// Say makes a phrase.
-func Say(format string, args ...any) Phrase {
-	return Phrase{Format: format, Args: args, text: fmt.Sprintf(format, args...)}
-}
+// Say makes a phrase. It becomes a text only where one is needed: the arguments must not change.
+func Say(format string, args ...any) Phrase { return Phrase{Format: format, Args: args} }
 
 // String returns the English text.
-func (p Phrase) String() string { return p.text }
+func (p Phrase) String() string { return fmt.Sprintf(p.Format, p.Args...) }
 
 // In returns the phrase by the formats of another language, which have the same arguments. A format that it lacks is said in
 // English.

@@ -22,7 +22,7 @@ import (
 func (s Site) Expected(t scenario.Table, cell Cell) (reach.Prediction, error) {
 	row := t.Rows[cell.Row]
 	p := reach.Prediction{
-		Outcomes: row.Outcome.For(s.World.Facts.ProxyMode), CNAME: s.fillNames(row.CNAME),
+		Outcomes: row.Outcome.For(s.mode(cell)), CNAME: s.fillNames(row.CNAME),
 		Reason: row.Because, Rule: fmt.Sprintf("row %d", cell.Row+1),
 	}
 	if p.Reason == "" {
@@ -143,18 +143,28 @@ func (s Site) sources(symbol string, cell Cell) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// entry returns the addresses of the node whose kube-proxy rules the packet meets first: the node that has the target's
-// address; else the vantage's node; else, for a load-balancer address and a vantage outside the nodes, the node that
-// announces the address, or every node where the announcer is unknown.
-func (s Site) entry(cell Cell) []netip.Prefix {
+// mode is that of the kube-proxy whose rules the packet of a cell meets first.
+func (s Site) mode(cell Cell) string { return s.World.Facts.ModeOf(s.first(cell)) }
+
+// first is the node whose kube-proxy rules the packet meets first: the node that has the target's address; else the vantage's node;
+// else, for a load-balancer address and a vantage outside the nodes, the node that announces the address. Empty: not known.
+func (s Site) first(cell Cell) string {
 	if node := s.nodeOf(cell.Target); node != "" && cell.Target.Pod == "" {
-		return s.nodeAddrs(node)
+		return node
 	}
 	if cell.Vantage.Node != "" {
-		return s.nodeAddrs(cell.Vantage.Node)
+		return cell.Vantage.Node
 	}
-	if addr, err := netip.ParseAddr(cell.Target.Host); err == nil && s.World.Announcers[addr] != "" {
-		return s.nodeAddrs(s.World.Announcers[addr])
+	if addr, err := netip.ParseAddr(cell.Target.Host); err == nil {
+		return s.World.Announcers[addr]
+	}
+	return ""
+}
+
+// entry returns the addresses of the first node, or of every node if that is not known.
+func (s Site) entry(cell Cell) []netip.Prefix {
+	if node := s.first(cell); node != "" {
+		return s.nodeAddrs(node)
 	}
 	var prefixes []netip.Prefix
 	for _, node := range s.World.Nodes {

@@ -17,6 +17,14 @@ const (
 	ModeUnknown  = "unknown"
 )
 
+// OtherMode is iptables mode for nftables mode, and nftables mode for any other.
+func OtherMode(mode string) string {
+	if mode == ModeNFTables {
+		return ModeIPTables
+	}
+	return ModeNFTables
+}
+
 // Egress says whose address a pod's packets carry once they have left its node, where no Service is involved.
 type Egress string
 
@@ -49,6 +57,9 @@ const (
 type Facts struct {
 	// ProxyMode is kube-proxy's: ModeNFTables, ModeIPTables, ModeIPVS or ModeUnknown.
 	ProxyMode string
+	// NodeModes are the modes, by node name, of kube-proxies whose mode differs from ProxyMode: while a cluster is switched node by
+	// node, each node goes by its own. See ModeOf.
+	NodeModes map[string]string
 	// ProxyRelease is kube-proxy's release, "1.35" or "v1.35.4", where predictions depend on it; empty: one of v1.36 or newer.
 	ProxyRelease string
 	// PodCIDRs are the pod ranges, which are kube-proxy's clusterCIDR, one prefix per IP family.
@@ -110,6 +121,14 @@ type External struct {
 	TCP, UDP []uint16
 }
 
+// ModeOf is the mode of the kube-proxy on a node.
+func (f Facts) ModeOf(node string) string {
+	if mode := f.NodeModes[node]; mode != "" {
+		return mode
+	}
+	return f.ProxyMode
+}
+
 // ProxyBefore reports whether kube-proxy is known to be older than v1.MINOR.
 func (f Facts) ProxyBefore(minor uint) bool {
 	release, err := version.ParseGeneric(f.ProxyRelease)
@@ -163,18 +182,18 @@ func (f Facts) InServiceRange(addr netip.Addr) bool {
 	return false
 }
 
-// ServesNodePortsAt says whether kube-proxy serves node ports at addr, an address of a node whose primary ones (by family) are
-// primary. known is false where this depends on a proxy mode that is not known. Loopback addresses have rules of their own
+// ServesNodePortsAt says whether kube-proxy in a mode serves node ports at addr, an address of a node whose primary ones (by family)
+// are primary. known is false where this depends on a proxy mode that is not known. Loopback addresses have rules of their own
 // beside this one. A family without a prefix is served at all addresses.
 // (NewNodePortAddresses in pkg/proxy/util/nodeport_addresses.go, and cmd/kube-proxy/app, of k8s.io/kubernetes.)
-func (f Facts) ServesNodePortsAt(addr netip.Addr, primary map[corev1.IPFamily]netip.Addr) (serves, known bool) {
+func (f Facts) ServesNodePortsAt(mode string, addr netip.Addr, primary map[corev1.IPFamily]netip.Addr) (serves, known bool) {
 	list := f.NodePortAddresses
 	if len(list) == 0 {
 		list = []string{"all"}
-		if f.ProxyMode == ModeNFTables {
+		if mode == ModeNFTables {
 			list = []string{"primary"}
 		}
-		if own, ok := primary[FamilyOf(addr)]; f.ProxyMode != ModeNFTables && f.ProxyMode != ModeIPTables && (!ok || own != addr) {
+		if own, ok := primary[FamilyOf(addr)]; mode != ModeNFTables && mode != ModeIPTables && (!ok || own != addr) {
 			return false, false
 		}
 	}
