@@ -110,6 +110,8 @@ type Finding struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 	Do   string `json:"do,omitempty"`
+	// Doc is where that is said.
+	Doc string `json:"doc,omitempty"`
 	// Blocks: kube-proxy does not start in the new mode.
 	Blocks bool `json:"blocks,omitempty"`
 }
@@ -165,8 +167,9 @@ func compare(w world.World, from, to world.Facts) (changes []Change, cells int) 
 					continue
 				}
 				count.Add(1)
-				c := Change{Vantage: v, Target: t, Before: before.Predict(v, t), After: after.Predict(v, t)}
+				c := Change{Vantage: v, Target: t, Before: before.Decide(v, t), After: after.Decide(v, t)}
 				if Differ(c.Before, c.After) {
+					c.Before, c.After = before.Predict(v, t), after.Predict(v, t)
 					found[i] = append(found[i], c)
 				}
 			}

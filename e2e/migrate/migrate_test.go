@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -57,17 +58,60 @@ func TestText(t *testing.T) {
 		}
 		got.WriteString("====\n")
 	}
+	golden(t, "testdata/shop.txt", got.Bytes())
+}
+
+// golden compares what was written with a file.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile("testdata/shop.txt", got.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile("testdata/shop.txt")
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.String() != string(want) {
-		t.Errorf("the text differs from testdata/shop.txt (update it by -update):\n%s", got.String())
+	if string(got) != string(want) {
+		t.Errorf("it differs from %s (update it by -update):\n%s", file, got)
+	}
+}
+
+// The page has no script and makes no request, and shows every group; what objects say is text in it.
+func TestHTML(t *testing.T) {
+	w := shop(t)
+	from, to := modes(w)
+	from.MasqueradeAll = true
+	var got bytes.Buffer
+	r := Between(w, from, to)
+	if err := r.HTML(&got); err != nil {
+		t.Fatal(err)
+	}
+	css, err := report.Styles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/shop.html", []byte(strings.Replace(got.String(), string(css), "", 1))) // the style sheet is package report's
+	if n := strings.Count(got.String(), "<details class=\"scenario cause\""); n != len(r.Groups) {
+		t.Errorf("%d groups are shown, there are %d", n, len(r.Groups))
+	}
+	r.Groups[0].Title, r.Groups[0].Doc, r.Nodes = "<script>alert(1)</script>", "javascript:alert(1)", []Finding{{What: "a<b", Why: "x"}}
+	got.Reset()
+	if err := r.HTML(&got); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"<script", "javascript:", "a<b"} {
+		if strings.Contains(got.String(), part) {
+			t.Errorf("the page has %q", part)
+		}
+	}
+	for len(r.Groups[0].Changes) <= mostRows {
+		r.Groups[0].Changes = append(r.Groups[0].Changes, r.Groups[0].Changes[0])
+	}
+	got.Reset()
+	if err := r.HTML(&got); err != nil || !strings.Contains(got.String(), "the first 200 are shown") {
+		t.Errorf("%v: it does not say that not all cells are shown", err)
 	}
 }
 

@@ -65,13 +65,23 @@ func nodeFindings(n *corev1.Node) (found []Finding) {
 	return found
 }
 
-// known are images of programs that are known to write packet rules on nodes, by a part of their names, and what to look at.
-func known() [][2]string {
-	return [][2]string{
-		{"calico", "set nftablesMode of its FelixConfiguration to fit kube-proxy's mode"},
-		{"cilium", "if it replaces kube-proxy, the mode of kube-proxy does not matter"},
-		{"flannel", "its iptables rules go on to work next to nftables mode; it has an nftables mode of its own (EnableNFTables)"},
-		{"node-cache", "node-local DNS adds rules that keep its lookups from being translated: check lookups on one node first"},
+// writer is a program that is known to write packet rules on nodes.
+type writer struct {
+	// image is a part of its image's name, do what to look at, source where its code or its authors say so.
+	image, do, source string
+}
+
+// writers are those that are known. Each sentence was checked against the source.
+func writers() []writer {
+	return []writer{
+		{"calico", "nftablesMode of its FelixConfiguration must fit kube-proxy's mode. Auto does: Felix looks for kube-proxy's nftables table, and restarts when that comes or goes. " +
+			"Where a release has no Auto or it is not set, set Enabled for the nodes in nftables mode",
+			"https://github.com/projectcalico/calico/blob/master/felix/dataplane/linux/int_dataplane.go"},
+		{"cilium", "if it replaces kube-proxy (kubeProxyReplacement: true), the mode of kube-proxy does not matter", "https://docs.cilium.io/en/stable/network/kubernetes/kubeproxy-free/"},
+		{"flannel", "it writes chains of its own (FLANNEL-POSTRTG, FLANNEL-FWD) and reads none of kube-proxy's, so they go on to work next to nftables mode. On a node without iptables, set EnableNFTables in its net-conf.json",
+			"https://github.com/flannel-io/flannel/blob/master/pkg/trafficmngr/iptables/iptables.go"},
+		{"node-cache", "node-local DNS exempts its addresses from connection tracking by iptables rules (raw table, NOTRACK), so that they are not translated. Its authors do not say whether this is supported " +
+			"next to nftables mode: check lookups on one node first", "https://github.com/kubernetes/dns/issues/682"},
 	}
 }
 
@@ -92,9 +102,9 @@ func program(set *appsv1.DaemonSet, mode string) (Finding, bool) {
 		if mode == world.ModeIPTables {
 			f.Do = "ask its documentation whether it reads kube-proxy's nftables tables, or needs them"
 		}
-		for _, k := range known() {
-			if strings.Contains(c.Image, k[0]) {
-				f.Do = k[1]
+		for _, k := range writers() {
+			if strings.Contains(c.Image, k.image) {
+				f.Do, f.Doc = k.do, k.source
 				break
 			}
 		}

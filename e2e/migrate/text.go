@@ -120,6 +120,9 @@ func findings(b *strings.Builder, head string, list []Finding, width int, all bo
 		if f.Do != "" {
 			text += ": " + f.Do
 		}
+		if f.Doc != "" {
+			text += " [" + f.Doc + "]"
+		}
 		paragraph(b, "  - ", text, width)
 	}
 }

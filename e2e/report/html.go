@@ -18,7 +18,7 @@ var assets embed.FS
 // HTML writes one page that needs no script, no font and no request. A cell shows its explanation when the pointer or
 // the keyboard's focus is on it.
 func HTML(w io.Writer, run Run) error {
-	css, err := styles("palette.css", "page.css")
+	css, err := Styles()
 	if err != nil {
 		return err
 	}
@@ -42,6 +42,9 @@ func HTML(w io.Writer, run Run) error {
 		},
 	})
 }
+
+// Styles returns the style sheet of svclab's pages. It has a light and a dark theme.
+func Styles() (template.CSS, error) { return styles("palette.css", "page.css") }
 
 // styles joins style sheets of this package.
 func styles(names ...string) (template.CSS, error) {

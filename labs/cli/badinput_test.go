@@ -151,7 +151,7 @@ var values = map[string][]struct {
 	"lang":                  {{"xx", []string{"en or zh"}}, {"EN", []string{"en or zh"}}},
 	"answer":                {{"moon", []string{"matches no question"}}, {"=", []string{"matches no question"}}},
 	"format":                {{"xml", []string{"json or junit"}}, {"", []string{"json or junit"}}},
-	"svclab migrate format": {{"xml", []string{"text or json"}}, {"", []string{"text or json"}}},
+	"svclab migrate format": {{"xml", []string{"text, json or html"}}, {"", []string{"text, json or html"}}},
 	"svclab migrate from":   {{"ipvs", []string{`"ipvs"`, "nftables or iptables"}}, {"nftables@", []string{"nftables@1.35"}}, {"@2.1", []string{"nftables@1.35"}}},
 	"to":                    {{"userspace", []string{"nftables or iptables"}}, {"@1.x", []string{"nftables@1.35"}}},
 	"services": {{"", []string{"--services"}}, {"/nowhere", []string{"no such file", "kubectl get"}}, {"FOLDER", []string{"is a directory"}}, {"FOLDER/broken", []string{"broken"}},

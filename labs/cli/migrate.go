@@ -52,7 +52,7 @@ nftables mode refuses what iptables mode lets pass, is printed but not counted.
 
 Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode, 2 it could not be known.`,
 		Example: `  svclab migrate --kubeconfig ~/.kube/config --context staging
-  svclab migrate --services objects.yaml --format json
+  svclab migrate --services objects.yaml --format html >report.html
   svclab migrate --services objects.yaml --from nftables@1.35 --to nftables@1.37`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runMigrate(cmd.Context(), f) },
@@ -63,7 +63,7 @@ Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode
 	flags.StringVar(&f.services, "services", "", "file of Services, EndpointSlices and Nodes, as kubectl get -o yaml prints them")
 	flags.StringVar(&f.from, "from", "", "kube-proxy before: MODE or MODE@RELEASE (default: the cluster's mode)")
 	flags.StringVar(&f.to, "to", "", "kube-proxy after: MODE or MODE@RELEASE (default: the other mode)")
-	flags.StringVar(&f.format, "format", "text", "text or json")
+	flags.StringVar(&f.format, "format", "text", "text, json or html")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every Service and every cell")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
@@ -79,8 +79,8 @@ Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode
 			return errors.New("--kubeconfig and --services both say where the Services are; use one of them")
 		case set("context") && f.kubeconfig == "":
 			return errors.New("--context needs --kubeconfig: it is about a cluster that svclab did not create")
-		case f.format != "text" && f.format != "json":
-			return fmt.Errorf("--format %s is not known; use text or json", f.format)
+		case !slices.Contains([]string{"text", "json", "html"}, f.format):
+			return fmt.Errorf("--format %s is not known; use text, json or html", f.format)
 		}
 		for _, side := range []string{f.from, f.to} {
 			if _, _, err := proxySide(side); err != nil {
@@ -145,9 +145,8 @@ func (a *app) runMigrate(ctx context.Context, f migrateFlags) error {
 		}
 	}
 	if toMode == "" {
-		toMode = world.ModeNFTables
-		if fromMode == world.ModeNFTables && toRelease == "" {
-			toMode = world.ModeIPTables
+		if toMode = world.OtherMode(fromMode); toRelease != "" {
+			toMode = world.ModeNFTables
 		}
 	}
 	from, err := found.facts(fromMode)
@@ -160,11 +159,14 @@ func (a *app) runMigrate(ctx context.Context, f migrateFlags) error {
 	}
 	from.ProxyRelease, to.ProxyRelease = fromRelease, toRelease
 	report := migrate.Between(found.world, from, to)
-	if f.format == "json" {
+	switch f.format {
+	case "json":
 		encoder := json.NewEncoder(a.Out)
 		encoder.SetIndent("", "  ")
 		err = encoder.Encode(report)
-	} else {
+	case "html":
+		err = report.HTML(a.Out)
+	default:
 		err = report.Text(a.Out, a.ReportStyle(f.verbose, f.plain).Width, f.verbose)
 	}
 	if err != nil {
