@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,7 +11,9 @@ import (
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/trace"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -43,6 +46,41 @@ func (c Cluster) Trace(ctx context.Context, w world.World, cells []reach.Cell, t
 		list = append(list, traced)
 	}
 	return list, nil
+}
+
+// Walk traces one connection from a vantage, or from a pod of the first of the namespaces, to the first target of a Service there that
+// to selects.
+func (c Cluster) Walk(ctx context.Context, namespaces []string, from string, to scenario.To) (t trace.Trace, err error) {
+	facts, err := c.Facts(ctx)
+	if err != nil {
+		return t, err
+	}
+	vantages, err := c.Vantages(ctx)
+	if err != nil {
+		return t, err
+	}
+	w, err := world.Take(ctx, c.Client(), c.Client().Discovery(), c.Dynamic(), facts, namespaces...)
+	if err != nil {
+		return t, err
+	}
+	site := table.Site{Namespace: namespaces[0], World: w, Vantages: vantages}
+	v, found := site.Client(from)
+	if !found {
+		return t, fmt.Errorf("there is no vantage %s", from)
+	}
+	targets := slices.DeleteFunc(w.Targets(namespaces[0]+"/"+to.Service), func(t reach.Target) bool {
+		return !world.Applicable(v, t) || !site.Selects(to, v, t)
+	})
+	if len(targets) == 0 {
+		return t, fmt.Errorf("Service %s has no target %s", to.Service, to)
+	}
+	tracer, err := StartTracer(ctx, c.Cluster)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, tracer.Close()) }()
+	t, err = tracer.Trace(ctx, TraceRequest(w, oracle.New(w).Walk(v, targets[0])))
+	return t.Undecided(), err
 }
 
 // StartTracer begins to trace on all nodes of a cluster that can be used now. Its pods need no prober.

@@ -83,6 +83,7 @@ func filter(f Filter) Fault {
 		},
 		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Filter{}.String()) },
 		Table:  "inet " + filterTable,
+		Slots:  f.Nodes,
 	}
 }
 

@@ -51,6 +51,19 @@ type Mutant struct {
 	Notice     Notice            `json:"notice"`
 }
 
+// The kinds of faults that stay in a scenario's own namespace and the packet filters of nodes: deleting the namespace and running
+// ClearFilter on every node removes them.
+const (
+	KindEdit     = "edit"
+	KindFilter   = "filter"
+	KindStranger = "stranger"
+)
+
+// ClearFilter is a command that removes what a fault left in a node's packet filter; it succeeds if there is nothing.
+func ClearFilter() []string {
+	return []string{"nft", "add table inet " + filterTable + "; delete table inet " + filterTable}
+}
+
 // Fault changes the cluster and reverts the change.
 type Fault struct {
 	// Inject makes the change. What it changes depends on the objects of the scenario, which are in the scene.
@@ -60,6 +73,10 @@ type Fault struct {
 	Revert func(ctx context.Context, lab Lab) error
 	// Table is the packet filter's table whose rules are the fault: a trace of what it hits must name it. Empty: it has none.
 	Table string
+	// Kind is the fault's kind, as mutants.yaml names it: "filter".
+	Kind string
+	// Slots are the nodes whose packet filter it changes. Two faults of one node replace each other.
+	Slots []string
 }
 
 // Notice is what the harness must report about a fault.
@@ -110,8 +127,8 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"alias":            kind(aliasChanged),
 		"dnsDown":          fixed(dnsDown()),
 		"dnsPod":           kind(dnsPod),
-		"edit":             kind(edited),
-		"filter":           kind(filter),
+		KindEdit:           kind(edited),
+		KindFilter:         kind(filter),
 		"freezeProxy":      kind(proxyFrozen),
 		"freezeProxyAfter": kind(proxyFrozenAfter),
 		"kernel":           kind(kernelSet),
@@ -126,7 +143,7 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"sliceAdded":       kind(sliceAdded),
 		"speakersGone":     fixed(speakersGone()),
 		"speakersHang":     fixed(speakersHang()),
-		"stranger":         kind(stranger),
+		KindStranger:       kind(stranger),
 	}
 }
 
@@ -162,6 +179,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 		if *f, err = decode(data); err != nil {
 			return fmt.Errorf("fault %s: %w", name, err)
 		}
+		f.Kind = name
 		return nil
 	}
 	return fmt.Errorf("want one fault of these kinds: %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))

@@ -24,6 +24,8 @@ const (
 	Fix Kind = "fix"
 	// Predict: the learner says what will happen before the cluster shows it.
 	Predict Kind = "predict"
+	// Incident: the learner finds several faults, with a story and against the clock.
+	Incident Kind = "incident"
 )
 
 // Exercise is one folder of labs/exercises, loaded and checked. The fields with a name in JSON are those of exercise.yaml.
@@ -32,12 +34,19 @@ type Exercise struct {
 	ID   string `json:"-"`
 	Name string `json:"-"`
 	Kind Kind   `json:"kind"`
+	// Par is how long an incident may take for the full score; only incidents have it.
+	Par scenario.Duration `json:"par,omitempty"`
 	// Prerequisites are the IDs of exercises that teach what this one needs.
 	Prerequisites []string       `json:"prerequisites,omitempty"`
 	Needs         scenario.Needs `json:"needs,omitempty"`
 	// Claims and Shares are cluster-wide resources, as a scenario has them: "nodePort/30080".
 	Claims []string `json:"claims,omitempty"`
 	Shares []string `json:"shares,omitempty"`
+	// Serial: the exercise disturbs what every other one stands on, such as a node's kube-proxy, so its proof runs alone.
+	Serial bool `json:"serial,omitempty"`
+	// Undo are programs that are run on nodes whenever the exercise is left or reset. They undo what its setup or the learner did
+	// below Kubernetes. Each also succeeds if there is nothing to undo.
+	Undo []steps.Node `json:"undo,omitempty"`
 	// Vantages are the kinds of vantages that send the goal's requests.
 	Vantages []string `json:"vantages"`
 	// Cluster names the cluster-wide objects that the exercise may change. A reset restores them.
@@ -51,6 +60,8 @@ type Exercise struct {
 	Misconceptions []Misconception `json:"misconceptions"`
 	// Variants are hints that replace the plain one in certain states of the cluster.
 	Variants []Variant `json:"variants,omitempty"`
+	// Packet is the walk that the section packet tells. svclab learn prove compares it with a trace.
+	Packet *Walk `json:"packet,omitempty"`
 
 	Setup     Part     `json:"-"`
 	Goal      Part     `json:"-"`
@@ -98,6 +109,46 @@ type Question struct {
 	Right   string   `json:"right"`
 	// Wrong maps each other option to the misconception behind it.
 	Wrong map[string]string `json:"wrong"`
+	// Walk: the question is which hops a packet takes, in which order, and where its addresses change. Each option is a path of
+	// Walk.Paths. svclab learn prove shows by a trace that the right one is taken and no other. The learner sees the trace after
+	// the answer.
+	Walk *Walk `json:"walk,omitempty"`
+}
+
+// Walk is a packet's way that is compared with a trace of one connection.
+type Walk struct {
+	// None says why the section packet tells no walk that a trace can show. Then nothing else is set.
+	None string `json:"none,omitempty"`
+	// State is the state of the exercise: solved, the default, or start.
+	State string `json:"state,omitempty"`
+	// From is one vantage by name; To selects one target of the Service that it names, the first one if there are several.
+	From string      `json:"from,omitempty"`
+	To   scenario.To `json:"to,omitempty"`
+	// Hops are among those of the trace, in this order.
+	Hops []Hop `json:"hops,omitempty"`
+	// Paths are, by option, the hops that the option claims: see Hops.
+	Paths map[string][]Hop `json:"paths,omitempty"`
+}
+
+// Hop says what a hop of a trace is like. Empty fields match everything.
+type Hop struct {
+	// Kind is one of HopKinds.
+	Kind string `json:"kind"`
+	// At is where: own (the client's node), target (the node that has the target's address), other (another node), or a slot.
+	At string `json:"at,omitempty"`
+	// Source is kept if the packet then has the client's own address as its source, and changed if it has not.
+	Source string `json:"source,omitempty"`
+	// Reply: it is a hop of the answer.
+	Reply bool `json:"reply,omitempty"`
+	// Verdict is how the packet ends: rejected, dropped, closed, astray, unsent.
+	Verdict string `json:"verdict,omitempty"`
+	// Never: the trace has no such hop. It is no part of the order.
+	Never bool `json:"never,omitempty"`
+}
+
+// HopKinds are the kinds of hops of a trace: see package oracle.
+func HopKinds() []string {
+	return []string{"name", "send", "enter", "match", "dnat", "route", "leave", "endpoint", "receive", "end"}
 }
 
 // Misconception is a popular wrong idea, and the state of the cluster that shows it.
@@ -191,16 +242,18 @@ type Values struct {
 	Pool string
 	// Offsubnet is a range of addresses that is in no network of the cluster.
 	Offsubnet string
+	// Outside is the IPv4 address of the machine outside the cluster.
+	Outside string
 }
 
 // Sample returns values for reading exercises without a cluster.
 func Sample() Values {
-	return Values{Namespace: "learn", Pool: "172.18.255.200-172.18.255.219", Offsubnet: "192.0.2.10-192.0.2.20"}
+	return Values{Namespace: "learn", Pool: "172.18.255.200-172.18.255.219", Offsubnet: "192.0.2.10-192.0.2.20", Outside: "172.18.0.9"}
 }
 
 // Fill replaces the placeholders in a text.
 func (v Values) Fill(text string) string {
-	return strings.NewReplacer("{namespace}", v.Namespace, "{pool}", v.Pool, "{offsubnet}", v.Offsubnet).Replace(text)
+	return strings.NewReplacer("{namespace}", v.Namespace, "{pool}", v.Pool, "{offsubnet}", v.Offsubnet, "{outside}", v.Outside).Replace(text)
 }
 
 // Conditions returns all conditions of the exercise, nested ones included.

@@ -219,7 +219,7 @@ func (l *loader) part(e Exercise, file, folder, name string, raw []json.RawMessa
 		}
 	}
 	steps, broken := scenario.DecodeSteps(raw, l.Kinds)
-	p := Part{Name: e.Name, Title: name, Needs: e.Needs, Claims: e.Claims, Shares: e.Shares, Steps: steps,
+	p := Part{Name: e.Name, Title: name, Needs: e.Needs, Claims: e.Claims, Shares: e.Shares, Serial: e.Serial, Steps: steps,
 		Objects: map[string][]*unstructured.Unstructured{}, Tables: tables}
 	files := map[string]string{}
 	for _, step := range steps {

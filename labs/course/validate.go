@@ -19,8 +19,16 @@ const Hints = 3
 
 // validate finds the errors between the parts of an exercise.
 func (l *loader) validate(e Exercise) {
-	if !slices.Contains([]Kind{Build, Fix, Predict}, e.Kind) {
-		l.fail(exerciseFile, "kind %q: want build, fix or predict", e.Kind)
+	if !slices.Contains([]Kind{Build, Fix, Predict, Incident}, e.Kind) {
+		l.fail(exerciseFile, "kind %q: want build, fix, predict or incident", e.Kind)
+	}
+	if (e.Kind == Incident) != (e.Par > 0) {
+		l.fail(exerciseFile, "par goes with kind incident: how long it may take")
+	}
+	for i, undo := range e.Undo {
+		if err := undo.Validate(e.Setup); err != nil || undo.Action != "exec" {
+			l.fail(exerciseFile, "undo %d: want slot, action: exec and command, in an exercise with serial: true that needs nodeControl: %v", i+1, err)
+		}
 	}
 	if e.Kind == Predict && len(e.Questions) == 0 {
 		l.fail(exerciseFile, "an exercise of kind predict has questions")
@@ -44,6 +52,7 @@ func (l *loader) validate(e Exercise) {
 			l.fail(exerciseFile, "goal: step %q may change what the learner made; a goal only reads, replaces pods, sends traffic, or runs a command that changes nothing", step.Name)
 		}
 	}
+	l.validateWalks(e)
 	l.validateMisconceptions(e)
 	l.validateAnswers(e)
 	for _, c := range e.Conditions() {
@@ -93,6 +102,56 @@ func (l *loader) validateMisconceptions(e Exercise) {
 			l.fail(exerciseFile, "variant %d wants hint (1 to %d), id and when", i+1, Hints)
 		}
 	}
+}
+
+// validateWalks checks the walks of the section packet and of the questions.
+func (l *loader) validateWalks(e Exercise) {
+	if e.Packet == nil {
+		l.fail(exerciseFile, "packet is missing: the walk that the section packet tells, or none: why it tells no walk")
+	} else if err := e.Packet.validate(); err != nil || len(e.Packet.Hops) == 0 == (e.Packet.None == "") {
+		l.fail(exerciseFile, "packet wants from, to and hops, or only none: %v", err)
+	}
+	for _, q := range e.Questions {
+		if q.Walk == nil {
+			continue
+		}
+		err := q.Walk.validate()
+		for _, option := range q.Options {
+			if len(q.Walk.Paths[option]) == 0 {
+				err = errors.Join(err, fmt.Errorf("paths lacks option %s", option))
+			}
+		}
+		if err != nil || len(q.Walk.Paths) != len(q.Options) {
+			l.fail(exerciseFile, "question %s: walk wants from, to, and paths with each option and no other: %v", q.ID, err)
+		}
+	}
+}
+
+func (w Walk) validate() error {
+	if w.None != "" {
+		return nil
+	}
+	errs := []error{w.To.Validate()}
+	if !slices.Contains([]string{"", "start", "solved"}, w.State) {
+		errs = append(errs, fmt.Errorf("state %q: want start or solved", w.State))
+	}
+	if w.From == "" || w.To.Service == "" {
+		errs = append(errs, errors.New("from and to.service are missing"))
+	}
+	for _, path := range append(slices.Collect(maps.Values(w.Paths)), w.Hops) {
+		for _, h := range path {
+			if !slices.Contains(HopKinds(), h.Kind) {
+				errs = append(errs, fmt.Errorf("hop %q: want one of %v", h.Kind, HopKinds()))
+			}
+			if !slices.Contains([]string{"", "own", "target", "other"}, h.At) && !scenario.IsSlot(h.At) {
+				errs = append(errs, fmt.Errorf("hop at %q: want own, target, other or a slot", h.At))
+			}
+			if !slices.Contains([]string{"", "kept", "changed"}, h.Source) {
+				errs = append(errs, fmt.Errorf("hop source %q: want kept or changed", h.Source))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (l *loader) validateAnswers(e Exercise) {

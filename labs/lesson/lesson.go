@@ -69,7 +69,7 @@ func (r Environment) Lacks(ctx context.Context, e course.Exercise) (string, erro
 // Begin creates the exercise's namespaces, sets the exercise up in them, and returns when they are idle. It is an error if one
 // of the namespaces exists: see Leave.
 func (r Environment) Begin(ctx context.Context, e course.Exercise, namespace string) error {
-	if err := r.snapshot(ctx, e.Cluster); err != nil {
+	if err := r.snapshot(ctx, e.Cluster, e.Undo); err != nil {
 		return err
 	}
 	at := place(e, namespace)
@@ -177,7 +177,8 @@ func (r Environment) Leave(ctx context.Context, namespaces []string, wait bool) 
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(r.Runner.Vacate(ctx, namespaces, wait), r.restore(ctx)); err != nil || len(broken) == 0 || !wait {
+	// the nodes come first: one whose kube-proxy hangs or that drops packets may be in the way of the rest
+	if err := errors.Join(r.undo(ctx), r.Runner.Vacate(ctx, namespaces, wait), r.restore(ctx)); err != nil || len(broken) == 0 || !wait {
 		return err
 	}
 	return r.waitForDNS(ctx)

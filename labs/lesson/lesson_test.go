@@ -154,7 +154,7 @@ func TestLeaveRestoresTheFirstState(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.world[pools.String()] = pool("learners")
-	if err := r.snapshot(t.Context(), exercise16().Cluster); err != nil { // as a second beginning does
+	if err := r.snapshot(t.Context(), exercise16().Cluster, nil); err != nil { // as a second beginning does
 		t.Fatal(err)
 	}
 	f.did = nil
@@ -176,7 +176,7 @@ func TestLeaveRestoresTheFirstState(t *testing.T) {
 
 func TestSnapshotsAreOfOneCluster(t *testing.T) {
 	r, f, client := environment(t)
-	if err := r.snapshot(t.Context(), nil); err != nil {
+	if err := r.snapshot(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	other := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "5678"}}
@@ -189,7 +189,7 @@ func TestSnapshotsAreOfOneCluster(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(r.Folder, "cluster-5678.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.snapshot(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "cluster-5678.json, are damaged") || !strings.Contains(err.Error(), "svclab up") {
+	if err := r.snapshot(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "cluster-5678.json, are damaged") || !strings.Contains(err.Error(), "svclab up") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -199,7 +199,7 @@ func TestBroken(t *testing.T) {
 	if broken, err := r.Broken(t.Context()); err != nil || len(broken) != 0 {
 		t.Errorf("before any snapshot: %v, %v", broken, err)
 	}
-	if err := r.snapshot(t.Context(), nil); err != nil {
+	if err := r.snapshot(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	f.world["kube-system/deployment/coredns"] = nil
@@ -382,5 +382,28 @@ func TestNoneOpen(t *testing.T) {
 	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("no answer") })
 	if err := NoneOpen(t.Context(), client, "lab"); err == nil {
 		t.Error("a cluster that does not answer has no exercise open")
+	}
+}
+
+// What an exercise did on nodes is undone when it is left, once, also if this process did not begin it; an undo that fails stays.
+func TestLeaveUndoesOnNodes(t *testing.T) {
+	r, f, _ := environment(t)
+	e := exercise16()
+	e.Undo = []steps.Node{{Slot: "worker", Action: "exec", Command: []string{"true"}}}
+	if err := r.Begin(t.Context(), e, "learn-16"); err != nil {
+		t.Fatal(err)
+	}
+	undo := "in  : restore the nodes"
+	f.verdict, f.did = reach.Verdict{Title: "restore the nodes", Result: reach.Fail, Steps: []reach.Step{{Name: "1", Result: reach.Fail, Why: "no"}}}, nil
+	if err := r.Leave(t.Context(), []string{"learn-16"}, false); err == nil || !slices.Contains(f.did, undo) {
+		t.Errorf("did %q, %v", f.did, err)
+	}
+	f.verdict, f.did = reach.Verdict{Result: reach.Pass}, nil
+	if err := r.Leave(t.Context(), []string{"learn-16"}, false); err != nil || slices.Index(f.did, undo) != 0 {
+		t.Errorf("did %q, %v", f.did, err)
+	}
+	f.did = nil
+	if err := r.Leave(t.Context(), []string{"learn-16"}, false); err != nil || slices.Contains(f.did, undo) {
+		t.Errorf("again: did %q, %v", f.did, err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/progress"
 )
 
@@ -21,6 +23,8 @@ import (
 // snapshots of a cluster that was deleted are never restored into another one.
 type snapshots struct {
 	Snapshots []runner.Snapshot `json:"noted"`
+	// Undo are the programs of the exercises that were begun since nodes were last restored: see course.Exercise.
+	Undo []steps.Node `json:"undo,omitempty"`
 }
 
 // essentials are the objects of the cluster that every exercise needs and that a learner may delete.
@@ -75,9 +79,9 @@ func (r Environment) save(ctx context.Context, s snapshots) error {
 	return nil
 }
 
-// snapshot saves the objects that the references name, and the essentials. A snapshot that exists is not replaced: it is older,
-// and so it has the state from before any exercise.
-func (r Environment) snapshot(ctx context.Context, refs []scenario.Ref) error {
+// snapshot saves the objects that the references name and the essentials, and the programs that undo what an exercise will do on
+// nodes. A snapshot that exists is not replaced: it is older, and so it has the state from before any exercise.
+func (r Environment) snapshot(ctx context.Context, refs []scenario.Ref, undo []steps.Node) error {
 	saved, err := r.load(ctx)
 	if err != nil {
 		return err
@@ -88,9 +92,10 @@ func (r Environment) snapshot(ctx context.Context, refs []scenario.Ref) error {
 			missing = append(missing, ref)
 		}
 	}
-	if len(missing) == 0 {
+	if len(missing) == 0 && len(undo) == 0 {
 		return nil
 	}
+	saved.Undo = append(saved.Undo, undo...)
 	taken, err := r.Runner.Look(ctx, runner.Place{}, missing)
 	if err != nil {
 		return err
@@ -100,6 +105,23 @@ func (r Environment) snapshot(ctx context.Context, refs []scenario.Ref) error {
 			saved.Snapshots = append(saved.Snapshots, s)
 		}
 	}
+	return r.save(ctx, saved)
+}
+
+// undo undoes what exercises did on nodes.
+func (r Environment) undo(ctx context.Context) error {
+	saved, err := r.load(ctx)
+	if err != nil || len(saved.Undo) == 0 {
+		return err
+	}
+	undo := course.Part{Name: "undo", Title: "restore the nodes", Needs: scenario.Needs{Features: []scenario.Feature{scenario.NodeControl}}, Serial: true}
+	for i, node := range saved.Undo {
+		undo.Steps = append(undo.Steps, scenario.Step{Name: fmt.Sprintf("%d: %s", i+1, node.Describe()), Action: node})
+	}
+	if err := Done(r.Runner.In(ctx, runner.Place{}, undo)); err != nil {
+		return err
+	}
+	saved.Undo = nil
 	return r.save(ctx, saved)
 }
 

@@ -82,6 +82,35 @@ func (e *Exercise) Saw(ids ...string) {
 // Help is how many hints and explanations were shown.
 func (e Exercise) Help() int { return e.Hints + e.Explained }
 
+// The score of an incident: what a hint costs, and each minute beyond its par.
+const (
+	FullScore  = 100
+	HintCosts  = 15
+	MinuteCost = 2
+)
+
+// Took is how long a passed exercise took; 0: it is not passed.
+func (e Exercise) Took() time.Duration {
+	if e.Passed.IsZero() {
+		return 0
+	}
+	return e.Passed.Sub(e.Started)
+}
+
+// Score is the score of an incident that took so long and may take par, with so many hints; 0 at least.
+func Score(took, par time.Duration, hints int) int {
+	late := max(0, took-par)
+	return max(0, FullScore-HintCosts*hints-MinuteCost*int((late+time.Minute-1)/time.Minute))
+}
+
+// Score is that of a passed incident; 0 if its solution was shown before.
+func (e Exercise) Score(par time.Duration) int {
+	if e.Solution || e.Passed.IsZero() {
+		return 0
+	}
+	return Score(e.Took(), par, e.Help())
+}
+
 // Folder is the folder of a learner's state: $XDG_STATE_HOME/svclab, or ~/.local/state/svclab.
 func Folder(getenv func(string) string) (string, error) {
 	if base := getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {

@@ -166,3 +166,27 @@ func TestACrashWhileWriting(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
+
+// A hint and each minute beyond par that has begun cost; a solution that was seen leaves nothing.
+func TestScore(t *testing.T) {
+	for _, tc := range []struct {
+		took  time.Duration
+		hints int
+		want  int
+	}{{10 * time.Minute, 0, 100}, {10*time.Minute + time.Second, 0, 98}, {12 * time.Minute, 1, 81}, {time.Minute, 7, 0}, {5 * time.Hour, 0, 0}} {
+		if got := Score(tc.took, 10*time.Minute, tc.hints); got != tc.want {
+			t.Errorf("%s with %d hints: %d, want %d", tc.took, tc.hints, got, tc.want)
+		}
+	}
+	began := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	e := Exercise{Started: began, Passed: began.Add(11 * time.Minute), Hints: 1, Explained: 1}
+	if e.Took() != 11*time.Minute || e.Score(10*time.Minute) != 68 {
+		t.Errorf("took %s, score %d", e.Took(), e.Score(10*time.Minute))
+	}
+	if e.Solution = true; e.Score(10*time.Minute) != 0 {
+		t.Error("a solution that was seen scores")
+	}
+	if (Exercise{Started: began}).Score(time.Minute) != 0 || (Exercise{Started: began}).Took() != 0 {
+		t.Error("an open exercise scores")
+	}
+}

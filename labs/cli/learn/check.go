@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/trace"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
@@ -45,10 +46,13 @@ func (s *session) check(ctx context.Context) error {
 	}
 	s.report(e, f)
 	if f.passed {
-		s.debrief(e)
+		s.debrief(ctx, e)
 		s.progressed()
 	} else {
 		s.Blank()
+		if e.Kind == course.Incident {
+			s.Quiet(coach.ClockRuns, time.Since(s.progress.Exercises[e.ID].Started).Round(time.Second), time.Duration(e.Par))
+		}
 		s.suspect(ctx, e, f)
 		s.Say(coach.HelpNext, s.progress.Exercises[e.ID].Hints, course.Hints)
 	}
@@ -174,13 +178,56 @@ func (s *session) missed(ctx context.Context, e course.Exercise) {
 }
 
 // debrief prints what the exercise teaches.
-func (s *session) debrief(e course.Exercise) {
+func (s *session) debrief(ctx context.Context, e course.Exercise) {
 	s.Blank()
-	s.Head(coach.Say(s.Language, coach.Debrief))
+	title := coach.Debrief
+	if e.Kind == course.Incident {
+		title = coach.PostMortem
+	}
+	s.Head(coach.Say(s.Language, title))
+	s.scored(e)
 	s.firsts(e)
 	s.Markdown(e.Say(s.Language, "debrief"))
 	s.Blank()
 	s.Say(coach.Packet, e.Say(s.Language, "packet"))
+	s.Blank()
+	s.walked(ctx, e)
+}
+
+// walked prints the short trace of each question about hops. The question is answered by then. Without a trace the section packet
+// stands alone.
+func (s *session) walked(ctx context.Context, e course.Exercise) {
+	for _, q := range e.Questions {
+		if q.Walk == nil || s.env.walk == nil {
+			continue
+		}
+		var text strings.Builder
+		t, err := s.env.walk(ctx, e.Spaces(lesson.Namespace(e)), q.Walk.From, q.Walk.To)
+		if err == nil {
+			err = trace.Text(&text, t, trace.Short, s.Style.Plain)
+		}
+		if err != nil {
+			s.Quiet(coach.NoTrace, err)
+			continue
+		}
+		s.Say(coach.Traced)
+		s.code(strings.TrimRight(text.String(), "\n"))
+		s.Blank()
+	}
+}
+
+// scored prints how long an incident took, and its score.
+func (s *session) scored(e course.Exercise) {
+	if e.Kind != course.Incident {
+		return
+	}
+	x, par := s.progress.Exercises[e.ID], time.Duration(e.Par)
+	took := x.Took().Round(time.Second)
+	if x.Solution {
+		s.Say(coach.Unscored, took)
+	} else {
+		s.Say(coach.Scored, took, x.Help(), x.Score(par), progress.FullScore, par, progress.HintCosts, progress.MinuteCost)
+	}
 	s.Blank()
 }
 

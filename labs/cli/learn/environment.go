@@ -18,6 +18,8 @@ import (
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/trace"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
@@ -44,7 +46,9 @@ type environment struct {
 	lessons
 	values     course.Values
 	kubeconfig string
-	dynamic    dynamic.Interface
+	// walk traces a connection; nil: nothing can be traced.
+	walk    func(ctx context.Context, namespaces []string, from string, to scenario.To) (trace.Trace, error)
+	dynamic dynamic.Interface
 	// unlock frees the cluster's lock; nil: there is none.
 	unlock func() error
 	// copyKubectl is a command that copies the lab's own kubectl to this machine.
@@ -76,10 +80,16 @@ func (s *session) repair(id coach.Message, err error) error {
 	return errors.New(coach.Say(s.Language, id, err) + "\n" + coach.Say(s.Language, coach.BringUp, s.command("up")))
 }
 
-// attach connects to the lab's own cluster.
+// attach connects to the lab's own cluster, which other verbs of learn may use at the same time.
 func (s *session) attach(ctx context.Context) (*environment, error) {
+	_, env, err := s.attachWith(ctx, cluster.Shared)
+	return env, err
+}
+
+// attachWith connects to the lab's own cluster.
+func (s *session) attachWith(ctx context.Context, access cluster.Access) (*cluster.Cluster, *environment, error) {
 	if s.flags.unconfigured != nil {
-		return nil, s.flags.unconfigured
+		return nil, nil, s.flags.unconfigured
 	}
 	var log bytes.Buffer
 	config := s.Config
@@ -87,33 +97,33 @@ func (s *session) attach(ctx context.Context) (*environment, error) {
 	settings, err := config.Settings(ctx)
 	if err != nil {
 		_, _ = s.Err.Write(log.Bytes())
-		return nil, err
+		return nil, nil, err
 	}
-	attached, err := cluster.Attach(ctx, settings, cluster.Shared)
+	attached, err := cluster.Attach(ctx, settings, access)
 	if errors.Is(err, cluster.ErrNoCluster) {
 		if err = s.raise(ctx, settings, err); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		attached, err = cluster.Attach(ctx, settings, cluster.Shared)
+		attached, err = cluster.Attach(ctx, settings, access)
 	}
 	if err != nil && !errors.Is(err, cluster.ErrNoDNS) { // a learner may have deleted CoreDNS: sound says so, and a reset restores it
-		return nil, err
+		return nil, nil, err
 	}
 	s.spinner.Waiting("", "", 0, "the prober to be built") // unless svclab up has built it
 	if err := attached.BuildProber(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.spinner.Waiting("", "", 0, "")
 	values, err := clusterValues(ctx, attached)
 	if err != nil {
-		return nil, s.repair(coach.ClusterHalf, err)
+		return nil, nil, s.repair(coach.ClusterHalf, err)
 	}
 	lab := lab.Cluster{Cluster: attached}
 	r := lab.Runner(config.Output, runner.WithReporter(s.spinner), runner.WithSettings(runner.Settings{Heartbeat: 2 * time.Second}),
 		runner.WithFailed(func(context.Context, string, string) error { return nil }))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))
-	return &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Folder: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
-		dynamic: attached.Dynamic(), unlock: attached.Lock().Release, copyKubectl: copying}, nil
+	return attached, &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Folder: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
+		walk: lab.Walk, dynamic: attached.Dynamic(), unlock: attached.Lock().Release, copyKubectl: copying}, nil
 }
 
 // raise brings the cluster up if the learner agrees. why says why that is necessary.

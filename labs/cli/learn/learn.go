@@ -220,7 +220,7 @@ Exit codes: 0 ended by q, 2 the cluster went away, or interrupted.`,
 		f.add(a, cmd, v.reads)
 		commands = append(commands, cmd)
 	}
-	return append(commands, exportVerb(a))
+	return append(commands, incidentVerb(a), predictVerb(a), exportVerb(a))
 }
 
 // arguments checks the number of arguments that a usage line shows: one optional argument, or none.

@@ -46,6 +46,9 @@ func (s *session) list() error {
 		if kept.Solution {
 			notes = append(notes, coach.Say(s.Language, coach.UsedAnswer))
 		}
+		if e.Kind == course.Incident && s.progress.Done(e.ID) {
+			notes = append(notes, coach.Say(s.Language, coach.Points, kept.Score(time.Duration(e.Par))))
+		}
 		line := mark + " " + e.ID + "  " + pad(coach.Say(s.Language, kindID(e.Kind)), 8) + e.Title(s.Language)
 		if len(notes) > 0 {
 			line += "  (" + strings.Join(notes, ", ") + ")"

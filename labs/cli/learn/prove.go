@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,23 +28,28 @@ func source(a *console.App) course.Source {
 }
 
 func proveVerb(a *console.App) *cobra.Command {
-	procs := 0
+	var (
+		procs int
+		only  []string
+	)
 	cmd := &cobra.Command{
 		Use:   "prove [EXERCISE…]",
 		Short: "Prove on the lab's cluster that the exercises work, all of them by default",
 		Long: `For people who write exercises. It reads labs/exercises of the checkout, not what is built into the program. On the
 cluster that svclab up brought up, in namespaces of its own, it proves for every exercise: at its start it is not passed
 and shows no misconception; every solution passes; every wrong answer fails with its own misconception; a reset restores
-the start, object by object; the commands that the text quotes print what it says.
+the start, object by object; the commands that the text quotes print what it says; and a trace of one connection takes the
+hops that the section packet tells.
 
 It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
 
 Exit codes: 0 all is proven, 1 something is not so, 2 something could not be checked.`,
-		Example:           "  svclab learn prove\n  svclab learn prove 04 05 --procs 2",
+		Example:           "  svclab learn prove\n  svclab learn prove 04 05 --procs 2\n  svclab learn prove 04 --only 01",
 		ValidArgsFunction: completeExercises(a),
-		RunE:              func(cmd *cobra.Command, args []string) error { return runProve(cmd.Context(), a, args, procs) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return runProve(cmd.Context(), a, args, procs, only) },
 	}
 	cmd.Flags().IntVar(&procs, "procs", 6, "how many answers of exercises are tried at once, each in namespaces of its own")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "try only these answers, by their folders: 01 is the first solution, which proves all that depends on no answer")
 	a.ClusterFlags(cmd)
 	return cmd
 }
@@ -63,13 +69,16 @@ func completeExercises(a *console.App) cobra.CompletionFunc {
 	}
 }
 
-func runProve(ctx context.Context, a *console.App, args []string, procs int) error {
+func runProve(ctx context.Context, a *console.App, args []string, procs int, only []string) error {
 	if err := console.CheckProcs(procs); err != nil {
 		return err
 	}
 	source, _ := checkout(a)
 	names, err := chosen(source, args)
 	if err != nil {
+		return err
+	}
+	if err := answers(source, names, only); err != nil {
 		return err
 	}
 	settings, err := a.Config.Settings(ctx)
@@ -93,8 +102,8 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	}
 	defer func() { _ = os.RemoveAll(folder) }() // files left in a temporary folder do no harm
 	lab, began := lab.Cluster{Cluster: attached}, time.Now()
-	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Values: values,
-		Folder: folder, Workers: procs, Log: a.Err}
+	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Walker: lab, Values: values,
+		Folder: folder, Workers: procs, Only: only, Log: a.Err}
 	claims, err := prover.Prove(ctx, names)
 	if err != nil && len(claims) == 0 {
 		return err
@@ -109,7 +118,26 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int) err
 	return console.Judged(result)
 }
 
-// summary returns the result of the claims and the text that reports it. Without a claim nothing is proven: Inconclusive.
+// answers returns an error if only has a name that no answer of the exercises has.
+func answers(source course.Source, names, only []string) error {
+	if len(only) == 0 {
+		return nil
+	}
+	exercises, err := source.LoadAll(names...)
+	if err != nil {
+		return err
+	}
+	for _, name := range only {
+		has := func(a course.Answer) bool { return a.Name == name }
+		if !slices.ContainsFunc(exercises, func(e course.Exercise) bool { return slices.ContainsFunc(slices.Concat(e.Solutions, e.Wrong), has) }) {
+			return fmt.Errorf("--only %s is no answer of these exercises; name the folder of one, such as 01", name)
+		}
+	}
+	return nil
+}
+
+// summary returns the result of the claims and the text that reports it. An exercise that the cluster cannot run is left out, with its
+// reason. If nothing is proven, the result is Inconclusive.
 func summary(claims []proof.Claim, exercises int, elapsed time.Duration) (reach.Result, string) {
 	result, text := reach.Skipped, ""
 	counts := map[reach.Result]int{}
@@ -120,11 +148,15 @@ func summary(claims []proof.Claim, exercises int, elapsed time.Duration) (reach.
 			text += fmt.Sprintf("%s  %s: %s: %s\n", c.Result, c.Exercise, c.What, c.Why)
 		}
 	}
-	if len(claims) == 0 {
+	if len(claims) == counts[reach.Skipped] {
 		result = reach.Inconclusive
 	}
-	return result, text + fmt.Sprintf("%s  %s, %s: %d proven, %d not so, %d could not be checked; %s\n", result, count(exercises, "exercise"), count(len(claims), "claim"),
-		counts[reach.Pass], counts[reach.Fail], counts[reach.Inconclusive], elapsed.Round(time.Second))
+	left := ""
+	if n := counts[reach.Skipped]; n > 0 {
+		left = fmt.Sprintf(", %s left out", count(n, "exercise"))
+	}
+	return result, text + fmt.Sprintf("%s  %s, %s: %d proven, %d not so, %d could not be checked%s; %s\n", result, count(exercises, "exercise"), count(len(claims)-counts[reach.Skipped], "claim"),
+		counts[reach.Pass], counts[reach.Fail], counts[reach.Inconclusive], left, elapsed.Round(time.Second))
 }
 
 // clusterValues are the values of the cluster that the exercises' files refer to.
@@ -136,6 +168,11 @@ func clusterValues(ctx context.Context, c *cluster.Cluster) (course.Values, erro
 	}
 	if len(pools) > 0 {
 		values.Pool = pools[0].String()
+	}
+	for _, addr := range c.OutsideAddrs() {
+		if addr.Is4() {
+			values.Outside = addr.String()
+		}
 	}
 	return values, nil
 }

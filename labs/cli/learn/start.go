@@ -219,6 +219,8 @@ func kindID(k course.Kind) coach.Message {
 		return coach.KindBuild
 	case course.Fix:
 		return coach.KindFix
+	case course.Incident:
+		return coach.KindIncident
 	default:
 		return coach.KindPredict
 	}

@@ -258,7 +258,7 @@ func (w *watcher) say(ctx context.Context, seen coach.Seen) error {
 	switch {
 	case f.passed && !w.debriefed:
 		w.debriefed = true
-		w.debrief(w.e)
+		w.debrief(ctx, w.e)
 		w.Say(coach.WatchPassed)
 	case f.diagnosis.Question != "":
 		w.Say(coach.WatchAnew)
