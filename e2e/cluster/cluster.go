@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
@@ -68,6 +69,11 @@ type Cluster struct {
 	containers memo[string]
 	sessions   probe.Pool
 	undo       undos
+	// modes: see NodeModes.
+	modes struct {
+		mu sync.Mutex
+		by map[string]string
+	}
 }
 
 var (

@@ -263,6 +263,7 @@ func (p Proxy) configuration(text, mode string) (string, error) {
 
 // into has a DaemonSet run the kube-proxy: its program is mounted over that of the image, which has nft and iptables.
 func (p Proxy) into(set *appsv1.DaemonSet, annotation string) {
+	outOfByNode(set)
 	all := intstr.FromString("100%") // all nodes at once; rules stay while no kube-proxy runs
 	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType,
 		RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all}}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -74,5 +75,49 @@ func TestAnnotated(t *testing.T) {
 		if got := annotated(Proxy{Release: tc.release}, tc.mode, NFTables); got != tc.want {
 			t.Errorf("%s %s: %q", tc.release, tc.mode, got)
 		}
+	}
+}
+
+// Pods that are made after intoByNode read the file of their node; what puts the cluster's own kube-proxy back undoes it.
+func TestProxyByNode(t *testing.T) {
+	made := func() *appsv1.DaemonSet {
+		set := &appsv1.DaemonSet{}
+		set.Spec.Template.Spec.Containers = []corev1.Container{{Name: "kube-proxy", Command: []string{"/usr/local/bin/kube-proxy", "--config=/var/lib/kube-proxy/config.conf"},
+			VolumeMounts: []corev1.VolumeMount{{Name: "kube-proxy"}}}}
+		return set
+	}
+	set := made()
+	for range 2 {
+		if err := intoByNode(set); err != nil {
+			t.Fatal(err)
+		}
+		spec := set.Spec.Template.Spec
+		if len(spec.Volumes) != 1 || spec.Containers[0].Command[1] != "--config=/var/lib/svclab-kube-proxy/now.conf" || len(spec.Containers[0].VolumeMounts) != 2 ||
+			set.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType || set.Spec.Template.Annotations[proxyAnnotation] == annotated(Proxy{}, NFTables, NFTables) {
+			t.Errorf("%+v", set.Spec)
+		}
+	}
+	Proxy{}.into(set, "")
+	want := made()
+	want.Spec.Template.Annotations = map[string]string{}
+	want.Spec.Template.Spec.Volumes = []corev1.Volume{}
+	if !reflect.DeepEqual(set.Spec.Template, want.Spec.Template) || set.Spec.UpdateStrategy.Type != appsv1.RollingUpdateDaemonSetStrategyType {
+		t.Errorf("it was not undone: %+v", set.Spec)
+	}
+	set.Spec.Template.Spec.Containers[0].Command = []string{"kube-proxy"}
+	if err := intoByNode(set); err == nil {
+		t.Error("a kube-proxy that reads no file was accepted")
+	}
+}
+
+func TestNodeModes(t *testing.T) {
+	c := &Cluster{settings: Settings{ProxyMode: NFTables}}
+	c.setMode("one", IPTables)
+	c.setMode("two", IPTables)
+	if got := c.NodeModes(); len(got) != 2 || got["one"] != IPTables {
+		t.Errorf("%v", got)
+	}
+	if c.setMode("one", NFTables); len(c.NodeModes()) != 1 {
+		t.Errorf("%v", c.NodeModes())
 	}
 }

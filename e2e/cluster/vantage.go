@@ -162,6 +162,7 @@ func (c *Cluster) Facts(ctx context.Context) (world.Facts, error) {
 	}
 	facts := world.Facts{
 		ProxyMode:    c.settings.ProxyMode,
+		NodeModes:    c.NodeModes(),
 		PodCIDRs:     c.settings.PodRanges(),
 		ServiceCIDRs: c.settings.ServiceRanges(),
 		Domain:       domain,

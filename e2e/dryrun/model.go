@@ -30,6 +30,7 @@ type model struct {
 	objects map[string]metav1.Object
 	order   []string                // the keys of objects, oldest first
 	former  map[string][]netip.Addr // ClusterIPs of Services that exist or existed, by name
+	modes   map[string]string       // of the kube-proxies whose mode was switched, by node
 	// poolGone and poolClosed: MetalLB has no address pool; it assigns no address to further Services.
 	poolGone, poolClosed bool
 	count                int // of the names and addresses assigned so far; none is assigned twice
@@ -45,7 +46,7 @@ const outsideHost = 9
 func nodeName(slot string) string { return "svclab-" + slot }
 
 func newModel(namespace string, l lab) *model {
-	m := &model{lab: l, namespace: namespace, objects: map[string]metav1.Object{}, former: map[string][]netip.Addr{}}
+	m := &model{lab: l, namespace: namespace, objects: map[string]metav1.Object{}, former: map[string][]netip.Addr{}, modes: map[string]string{}}
 	for i, slot := range slots {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName(slot), Labels: map[string]string{corev1.LabelHostname: nodeName(slot)}}}
 		for _, family := range m.families() {
@@ -93,7 +94,7 @@ func (m *model) podAddr(node int, family corev1.IPFamily) string {
 }
 
 func (m *model) facts() world.Facts {
-	f := world.Facts{ProxyMode: m.lab.mode, Slots: map[string]string{}, LoadBalancer: true, NodesUseClusterDNS: true, DropsStrays: true, PortsDeclared: true,
+	f := world.Facts{ProxyMode: m.lab.mode, NodeModes: maps.Clone(m.modes), Slots: map[string]string{}, LoadBalancer: true, NodesUseClusterDNS: true, DropsStrays: true, PortsDeclared: true,
 		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}
 	if m.lab.dual {
 		f.PodCIDRs = append(f.PodCIDRs, netip.MustParsePrefix("fd00:10:244::/56"))

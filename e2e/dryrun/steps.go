@@ -11,10 +11,11 @@ import (
 
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/world"
 )
 
-// do follows one step. Steps that only read, send requests, or must be refused change nothing. Nor do those that act on a
-// node: every scenario starts a node again before it observes the next table.
+// do follows one step. Steps that only read, send requests, or must be refused change nothing. Of those that act on a node only a
+// switch of its proxy mode does: every scenario starts a node again before it observes the next table.
 func (m *model) do(sc scenario.Scenario, step scenario.Step) error {
 	var err error
 	switch action := step.Action.(type) {
@@ -42,7 +43,9 @@ func (m *model) do(sc scenario.Scenario, step scenario.Step) error {
 		m.poolGone, err = true, poolsOnly(action)
 	case steps.Restore:
 		m.poolGone, err = false, poolsOnly(action)
-	case steps.Reject, steps.Settle, steps.Node, steps.Traffic:
+	case steps.Node:
+		m.control(action)
+	case steps.Reject, steps.Settle, steps.Traffic:
 	default:
 		if !action.ReadOnly() {
 			err = fmt.Errorf("the kind of step is not modelled: %s", action.Describe())
@@ -52,6 +55,16 @@ func (m *model) do(sc scenario.Scenario, step scenario.Step) error {
 		return err
 	}
 	return m.reconcile()
+}
+
+// control switches the proxy mode of a node.
+func (m *model) control(n steps.Node) {
+	switch n.Action {
+	case steps.OwnProxyMode:
+		delete(m.modes, nodeName(n.Slot))
+	case steps.OtherProxyMode:
+		m.modes[nodeName(n.Slot)] = world.OtherMode(m.lab.mode)
+	}
 }
 
 // isPool reports whether an object of another namespace is an address pool of MetalLB.

@@ -45,6 +45,11 @@ func (d *disturbances) during(p reach.Period, change *oracle.Change) {
 			continue
 		}
 		switch one.Kind {
+		case modeSwitched:
+			if change.Switched == nil {
+				change.Switched = map[string]bool{}
+			}
+			change.Switched[one.Node] = true
 		case "speakers-restarted", "speakers-partitioned":
 			change.Announcing = true
 		case "proxy-restarted", "proxy-paused", "proxy-killed", "sync-fails":
@@ -65,6 +70,8 @@ func (s *session) disturb(ctx context.Context, o Operation, inner func(context.C
 	}
 	c := s.cluster
 	switch o.Kind {
+	case modeSwitched:
+		return c.SwitchProxy(ctx, o.Node, o.Value)
 	case "proxy-restarted":
 		return c.RestartProxy(ctx, o.Node)
 	case "proxy-paused":

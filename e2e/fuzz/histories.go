@@ -100,6 +100,9 @@ func (s *session) history(ctx context.Context, i int, h History) reach.Verdict {
 		v.Result = reach.Worse(v.Result, reach.Inconclusive)
 	}
 	s.tally(p)
+	if s.proof != nil {
+		s.count(func(out *Outcome) { out.Switches = p.switched() })
+	}
 	s.say("history %d: %s after %s, %d operations%s", i, v.Result, round(time.Since(began)), len(p.moments)-1, firstWhy(v))
 	for _, d := range differing(p) {
 		if !s.new(&d) {
@@ -304,6 +307,9 @@ func commandsOf(p played, until int) [][]string {
 // nodeCommands are what does the disturbance of an operation by hand.
 func nodeCommands(o Operation) []string {
 	switch o.Kind {
+	case modeSwitched:
+		return []string{fmt.Sprintf("# set mode: %s in the configuration that kube-proxy of %s reads, then:", o.Value, o.Node),
+			"kubectl -n kube-system delete pod -l k8s-app=kube-proxy --field-selector spec.nodeName=" + o.Node}
 	case "proxy-restarted":
 		return []string{"kubectl -n kube-system delete pod -l k8s-app=kube-proxy --field-selector spec.nodeName=" + o.Node}
 	case "proxy-paused":

@@ -13,7 +13,7 @@ import (
 
 // kind is a kind of operation.
 type kind struct {
-	// weight is how often it is chosen.
+	// weight is how often it is chosen; 0: never.
 	weight int
 	// exclusive: it is a disturbance of the cluster, and needs an own turn. inner: it is one of a node, during which another
 	// operation is done.
@@ -297,6 +297,7 @@ func kinds() map[string]kind {
 			m.Overlap = !m.Overlap
 			return true
 		}),
+		modeSwitched:           {exclusive: true, choose: someNode}, // of a proof only: see Prove
 		"proxy-restarted":      {weight: 2, exclusive: true, choose: someNode},
 		"proxy-paused":         {weight: 3, exclusive: true, inner: true, choose: someNode},
 		"proxy-killed":         {weight: 1, exclusive: true, inner: true, choose: someNode},

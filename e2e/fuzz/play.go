@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/svclab/svclab/e2e/oracle"
@@ -41,8 +42,11 @@ type moment struct {
 	change    oracle.Change
 	period    reach.Period
 	verdict   reach.Step
-	cells     []reach.CellVerdict // those that are not as predicted
-	all       reach.Table         // all that were probed
+	// took is how long the operation itself took, and left what it left of the rules of kube-proxy's other mode.
+	took  time.Duration
+	left  []string
+	cells []reach.CellVerdict // those that are not as predicted
+	all   reach.Table         // all that were probed
 }
 
 // played is a history that was played.
@@ -67,7 +71,11 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 		return p, err
 	}
 	if h.Flows {
-		if running, err = s.flows(ctx, &p); err != nil {
+		start := s.flows
+		if s.proof != nil {
+			start = s.everyFlow
+		}
+		if running, err = start(ctx, &p); err != nil {
 			return p, err
 		}
 	}
@@ -166,11 +174,20 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 	if err != nil {
 		return m, err
 	}
+	m.took = time.Since(m.period.Began)
 	unsettled, err := s.sandbox.settle(ctx)
 	if err != nil {
 		return m, err
 	}
 	m.unsettled(unsettled)
+	if s.proof != nil {
+		if m.left, err = s.cluster.ProxyLeftovers(ctx, o.Node); err != nil {
+			return m, err
+		}
+		if len(m.left) > 0 {
+			m.verdict.Result, m.verdict.Why = reach.Fail, fmt.Sprintf("kube-proxy left rules of its other mode on %s: %s", o.Node, strings.Join(m.left, ", "))
+		}
+	}
 	if err := s.look(ctx, p.history, len(p.moments), names, &m); err != nil {
 		return m, err
 	}
@@ -244,7 +261,12 @@ func (s *session) look(ctx context.Context, h History, turn int, names map[strin
 		}
 	}
 	most := s.Cells * len(names)
-	if h.Flows {
+	switch {
+	case s.proof != nil: // the same cells each time, so that they can be compared
+		near, others = s.proof.changing(w, slices.Concat(near, others))
+		r, most = rand.New(rand.NewPCG(h.Seed, 0)), provenChanging
+		list = slices.Concat(sample(r, near, provenChanging), sample(r, others, provenOthers))
+	case h.Flows:
 		most = affectedCells
 		list = slices.Concat(sample(r, near, most), sample(r, others, bystanderCells))
 	}
@@ -265,6 +287,9 @@ func (s *session) look(ctx context.Context, h History, turn int, names map[strin
 	m.verdict.Lines = append(append(m.verdict.Lines, probedLines(seen.cells, len(near)+len(others), most)...), seen.lines...)
 	if m.verdict.Result != reach.Pass && m.verdict.Why == "" {
 		m.verdict.Tables, m.verdict.Why = troubled(seen.cells), firstOf(seen.cells)
+	}
+	if s.proof != nil {
+		m.verdict.Tables = []reach.Table{m.all}
 	}
 	for _, c := range seen.cells {
 		if c.Result == reach.Fail {

@@ -28,6 +28,11 @@ type Cluster interface {
 	Vantages(ctx context.Context) ([]reach.Vantage, error)
 	Facts(ctx context.Context) (world.Facts, error)
 	RestartProxy(ctx context.Context, node string) error
+	// SwitchProxy starts a node's kube-proxy again in another mode; NodeModes are the modes of the nodes for which that was done, and
+	// ProxyLeftovers what of the other mode's rules is left there.
+	SwitchProxy(ctx context.Context, node, mode string) error
+	NodeModes() map[string]string
+	ProxyLeftovers(ctx context.Context, node string) ([]string, error)
 	FreezeProxy(ctx context.Context, node string) error
 	ThawProxy(ctx context.Context, node string) error
 	RestartAPIServer(ctx context.Context) error
@@ -117,6 +122,8 @@ type Outcome struct {
 	// client followed.
 	Operations  int
 	Programming []time.Duration
+	// Switches are those of a proof.
+	Switches []Switched
 	// Flows counts the records that were judged, Requests those of them.
 	Flows, Requests int
 	// Rules counts the cells that were probed by the oracle's rule.
@@ -139,6 +146,7 @@ type session struct {
 	turn        *sync.RWMutex // held for reading by an operation, for writing by one on the complete cluster
 	mu          *sync.Mutex   // of outcome and known
 	outcome     *Outcome
+	proof       *Switch        // nil: nothing is proven
 	known       map[string]int // the place of a disagreement in the outcome, by its signature
 }
 
@@ -209,10 +217,13 @@ func (s *session) within(ctx context.Context, name string, do func(*session, con
 	n := *s.sandbox.(*namespace)
 	own.scene.Namespace, own.sandboxName, n.name = name, name, name
 	own.plan = Generate(s.Seed, own.scene, s.Count)
+	if s.proof != nil {
+		own.plan = Plan{Seed: s.Seed, Pods: standInPods(own.scene), Cases: s.proof.StandIns.in(own.scene)}
+	}
 	if n.programs, err = s.programs(ctx); err != nil {
 		return err
 	}
-	if s.Histories > 0 {
+	if s.Histories > 0 && s.proof == nil {
 		own.plan = Plan{Seed: s.Seed, Pods: gated(own.plan.Pods)}
 	}
 	n.pods, n.given, n.now = own.plan.Pods, map[string]corev1.Service{}, State{}

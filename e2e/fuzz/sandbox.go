@@ -167,7 +167,9 @@ func (n *namespace) clear(ctx context.Context) error {
 
 // snapshot implements sandbox.
 func (n *namespace) snapshot(ctx context.Context) (world.World, error) {
-	w, err := world.Take(ctx, n.client(), n.client().Discovery(), n.cluster.Dynamic(), n.facts, n.name)
+	facts := n.facts
+	facts.NodeModes = n.cluster.NodeModes()
+	w, err := world.Take(ctx, n.client(), n.client().Discovery(), n.cluster.Dynamic(), facts, n.name)
 	if err != nil {
 		return world.World{}, fmt.Errorf("take a snapshot: %w", err)
 	}

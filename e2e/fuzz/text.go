@@ -91,8 +91,16 @@ func clean(text string) string {
 // Text writes what a run found: its figures, and each disagreement with its smallest Service and table. Whether it passed
 // is said elsewhere, from the verdicts.
 func Text(w io.Writer, out Outcome, style report.Style) error {
+	if err := disagreementsText(w, out.Disagreements, style); err != nil {
+		return err
+	}
+	return figures(w, out)
+}
+
+// disagreementsText writes each disagreement with the smallest Service or history that shows it.
+func disagreementsText(w io.Writer, list []Disagreement, style report.Style) error {
 	var text strings.Builder
-	for _, d := range out.Disagreements {
+	for _, d := range list {
 		fmt.Fprintf(&text, "\ndisagreement at %s: %s\n", d.Service, d.Signature)
 		if len(d.Again) > 0 {
 			fmt.Fprintf(&text, "seen again at %s\n", strings.Join(d.Again, ", "))
@@ -116,6 +124,15 @@ func Text(w io.Writer, out Outcome, style report.Style) error {
 			return err
 		}
 	}
+	if _, err := io.WriteString(w, text.String()); err != nil {
+		return fmt.Errorf("print what was found: %w", err)
+	}
+	return nil
+}
+
+// figures writes the figures of a run.
+func figures(w io.Writer, out Outcome) error {
+	var text strings.Builder
 	s := out.Settings
 	if s.Histories > 0 {
 		fmt.Fprintf(&text, "\n%d of %d histories played, %d operations in %s, %.0f a minute\n", len(out.Verdicts), len(out.Planned), out.Operations, round(out.Elapsed), float64(out.Operations)/out.Elapsed.Minutes())

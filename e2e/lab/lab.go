@@ -13,6 +13,8 @@ import (
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
+	"github.com/svclab/svclab/e2e/steps"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // Cluster is a cluster with what the runner needs of it.
@@ -23,8 +25,7 @@ var (
 	_ runner.NodeController = Cluster{}
 )
 
-// ControlNode starts, stops or restarts the node of a slot, or restarts the API server: action is "start", "stop", "restart"
-// or "restart-api-server". See runner.NodeController.
+// ControlNode implements runner.NodeController.
 func (c Cluster) ControlNode(ctx context.Context, slot, action string) error {
 	facts, err := c.Facts(ctx)
 	if err != nil {
@@ -43,6 +44,10 @@ func (c Cluster) ControlNode(ctx context.Context, slot, action string) error {
 		return c.RestartNode(ctx, node)
 	case "restart-api-server":
 		return c.RestartAPIServer(ctx)
+	case steps.OwnProxyMode:
+		return c.SwitchProxy(ctx, node, facts.ProxyMode)
+	case steps.OtherProxyMode:
+		return c.SwitchProxy(ctx, node, world.OtherMode(facts.ProxyMode))
 	}
 	return fmt.Errorf("%s node %s: there is no such action", action, slot)
 }

@@ -95,6 +95,7 @@ func TestControlNode(t *testing.T) {
 		{"alpha", "start", "svclab does not stop nodes of a cluster that it did not make"},
 		{"alpha", "stop", "svclab does not stop nodes of a cluster that it did not make"},
 		{"alpha", "restart", "svclab does not stop nodes of a cluster that it did not make"},
+		{"alpha", "other-proxy-mode", "svclab does not stop nodes of a cluster that it did not make"},
 		{"alpha", "restart-api-server", "svclab does not stop nodes of a cluster that it did not make"},
 	} {
 		if err := c.ControlNode(t.Context(), at.slot, at.action); err == nil || err.Error() != at.want {

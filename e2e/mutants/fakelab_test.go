@@ -162,6 +162,10 @@ func (l *fakeLab) ThawProxy(_ context.Context, node string) error {
 	l.note(node + ": thaw kube-proxy")
 	return nil
 }
+func (l *fakeLab) StartProxyIn(_ context.Context, node, mode string) error {
+	l.note(node + ": kube-proxy in " + mode + " mode")
+	return nil
+}
 func (l *fakeLab) OnRestore(what string, undo func(context.Context) error) func(context.Context) error {
 	l.undo = append(l.undo, what)
 	return func(ctx context.Context) error {

@@ -132,6 +132,7 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"freezeProxy":      kind(proxyFrozen),
 		"freezeProxyAfter": kind(proxyFrozenAfter),
 		"kernel":           kind(kernelSet),
+		"modeKept":         kind(modeKept),
 		"neighbourKept":    fixed(neighbourKept()),
 		"ownAddress":       kind(addressOwned),
 		"prober":           kind(proberReplaced),

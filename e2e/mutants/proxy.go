@@ -12,6 +12,7 @@ import (
 
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/wait"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // changesEvery is how often objects are looked at for a change.
@@ -94,4 +95,38 @@ func versions(ctx context.Context, lab Lab, namespace string) (string, error) {
 	}
 	slices.Sort(all)
 	return strings.Join(all, ", "), nil
+}
+
+// modeKept has a node's kube-proxy run in the mode that it was to leave.
+func modeKept(p struct {
+	Node string `json:"node"`
+}) Fault {
+	start := func(ctx context.Context, lab Lab, kept bool) error {
+		facts, err := lab.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		node := facts.Slots[p.Node]
+		mode := facts.ModeOf(node)
+		if kept {
+			mode = world.OtherMode(mode)
+		}
+		return lab.StartProxyIn(ctx, node, mode)
+	}
+	injected := false
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
+			injected = true
+			return start(ctx, lab, true)
+		},
+		// What a process that was killed has left, the next Up restores.
+		Revert: func(ctx context.Context, lab Lab) error {
+			if !injected {
+				return nil
+			}
+			err := start(ctx, lab, false)
+			injected = err != nil
+			return err
+		},
+	}
 }

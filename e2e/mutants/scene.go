@@ -33,6 +33,8 @@ type Lab interface {
 	// FreezeProxy and ThawProxy stop a node's kube-proxy where it is, and let it go on.
 	FreezeProxy(ctx context.Context, node string) error
 	ThawProxy(ctx context.Context, node string) error
+	// StartProxyIn starts a node's kube-proxy again in a mode, and Facts do not say so.
+	StartProxyIn(ctx context.Context, node, mode string) error
 	// OnRestore has the lab undo something when it is closed, unless it is undone before by calling now.
 	OnRestore(what string, undo func(context.Context) error) (now func(context.Context) error)
 }

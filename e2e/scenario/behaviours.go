@@ -127,6 +127,8 @@ func Behaviours() []Behaviour {
 			Text: "established connections survive changes of other endpoints, a restart of kube-proxy or the API server, and their pod's grace"},
 		{ID: "rules.restored", Profile: Extended, Nodes: 1,
 			Text: "kube-proxy restores its rules when somebody deletes them"},
+		{ID: "mode.switch", Beyond: true, Profile: Extended, Nodes: 3,
+			Text: "kube-proxy switches between iptables and nftables mode node by node: each node does what its mode does, connections stay, nothing of the old mode is left (KEP-3866, KEP-5343)"},
 		{ID: "proxy.health", Profile: Extended, Nodes: 1,
 			Text: "kube-proxy's /healthz fails on a node that is about to be deleted, /livez does not (KEP-3836)"},
 		{ID: "dns.spec", Beyond: true, Profile: Core, Nodes: 1,

@@ -42,7 +42,8 @@ type Cluster interface {
 type NodeController interface {
 	// ControlNode does "start", "stop" or "restart" to the node of a slot, and returns when it is done; for start
 	// and restart that is when the node is Ready again. "restart-api-server" ends the API server that runs on it, and
-	// returns when another one is ready.
+	// returns when another one is ready. "other-proxy-mode" starts the node's kube-proxy again in the mode that is not the
+	// cluster's, "own-proxy-mode" in the cluster's; both return when it has written its rules.
 	ControlNode(ctx context.Context, slot, action string) error
 }
 

@@ -21,7 +21,8 @@ type Node struct {
 	// says so, and the same node in every later step.
 	Slot    string `json:"slot"`
 	Service string `json:"service,omitempty"`
-	// Action is start, stop or restart (the whole node), restart-api-server (on the control plane), or exec.
+	// Action is start, stop or restart (the whole node), restart-api-server (on the control plane), exec, other-proxy-mode (its
+	// kube-proxy is started again in the mode that is not the cluster's) or own-proxy-mode (in the cluster's).
 	Action string `json:"action"`
 	// Command is run on the node, for exec; it must end with exit code 0.
 	Command []string `json:"command,omitempty"`
@@ -29,6 +30,12 @@ type Node struct {
 
 // Announcer is a Node.Slot that only the run knows.
 const Announcer = "announcer"
+
+// The actions that switch the mode of a node's kube-proxy.
+const (
+	OtherProxyMode = "other-proxy-mode"
+	OwnProxyMode   = "own-proxy-mode"
+)
 
 // Validate wants a slot and a known action, in a scenario that runs alone.
 func (n Node) Validate(in scenario.Scenario) error {
@@ -38,8 +45,8 @@ func (n Node) Validate(in scenario.Scenario) error {
 	if n.Slot != Announcer && n.Service != "" {
 		return fmt.Errorf("node service goes with slot %s", Announcer)
 	}
-	if !slices.Contains([]string{"start", "stop", "restart", "restart-api-server", "exec"}, n.Action) {
-		return fmt.Errorf("node action %q: want start, stop, restart, restart-api-server or exec", n.Action)
+	if !slices.Contains([]string{"start", "stop", "restart", "restart-api-server", "exec", OtherProxyMode, OwnProxyMode}, n.Action) {
+		return fmt.Errorf("node action %q: want start, stop, restart, restart-api-server, exec, %s or %s", n.Action, OtherProxyMode, OwnProxyMode)
 	}
 	if (n.Action == "exec") != (len(n.Command) > 0) {
 		return errors.New("node command goes with action exec")

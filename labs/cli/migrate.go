@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ import (
 type migrateFlags struct {
 	kubeconfig, context, services string
 	from, to, format              string
-	verbose, plain                bool
+	verbose, plain, prove         bool
 }
 
 func (a *app) migrate() *cobra.Command {
@@ -47,13 +48,21 @@ With --kubeconfig the user needs to list nodes, services, endpointslices, pods, 
 and to get the ConfigMap kube-proxy in kube-system. A permission to list that is missing is named. Without the ConfigMap, name the mode
 by --from: then it is not known how kube-proxy tells pods from others.
 
+--prove tries it: on the lab's cluster (svclab up) it applies the Services of the file, of --kubeconfig, or svclab's own, with
+stand-in backends, and switches node by node while requests go on from every client: tables before, between and after, then the way
+back. It says for each node how long it took, what was lost, and which rules of the old mode are left. Nothing of the other cluster
+but what Services, slices and nodes say is used, and that cluster is only read. At the end the lab's cluster is as before. The report
+is in the folder migrate in the output folder.
+
 A change counts if it is at an address and port that a Service declares. What changes at other ports, for example that
 nftables mode refuses what iptables mode lets pass, is printed but not counted.
 
-Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode, 2 it could not be known.`,
+Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode, 2 it could not be known. With --prove: 0 the
+switch did what was predicted and left nothing behind, 1 it did not, 2 no verdict was possible.`,
 		Example: `  svclab migrate --kubeconfig ~/.kube/config --context staging
   svclab migrate --services objects.yaml --format html >report.html
-  svclab migrate --services objects.yaml --from nftables@1.35 --to nftables@1.37`,
+  svclab migrate --services objects.yaml --from nftables@1.35 --to nftables@1.37
+  svclab migrate --services objects.yaml --prove`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runMigrate(cmd.Context(), f) },
 	}
@@ -63,6 +72,7 @@ Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode
 	flags.StringVar(&f.services, "services", "", "file of Services, EndpointSlices and Nodes, as kubectl get -o yaml prints them")
 	flags.StringVar(&f.from, "from", "", "kube-proxy before: MODE or MODE@RELEASE (default: the cluster's mode)")
 	flags.StringVar(&f.to, "to", "", "kube-proxy after: MODE or MODE@RELEASE (default: the other mode)")
+	flags.BoolVar(&f.prove, "prove", false, "switch the lab's cluster node by node, and back, with these Services under traffic")
 	flags.StringVar(&f.format, "format", "text", "text, json or html")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every Service and every cell")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
@@ -87,10 +97,13 @@ Exit codes: 0 nothing changes, 1 something changes or a node cannot run the mode
 				return err
 			}
 		}
-		if given := console.GivenClusterFlags(cmd); given != "" && f.kubeconfig+f.services != "" {
+		if f.prove && (f.format != "text" || strings.Contains(f.from+f.to, "@")) {
+			return errors.New("--prove switches the mode and prints text; leave out --format and the releases of --from and --to")
+		}
+		if given := console.GivenClusterFlags(cmd); given != "" && f.kubeconfig+f.services != "" && !f.prove {
 			return fmt.Errorf("%s describes the lab's cluster, and the Services are those of another; use one of them", strings.TrimSpace(given))
 		}
-		if f.kubeconfig+f.services == "" {
+		if f.kubeconfig+f.services == "" || f.prove {
 			return lab(cmd, args)
 		}
 		return nil
@@ -158,6 +171,9 @@ func (a *app) runMigrate(ctx context.Context, f migrateFlags) error {
 		return err
 	}
 	from.ProxyRelease, to.ProxyRelease = fromRelease, toRelease
+	if f.prove {
+		return a.proveMigration(ctx, found.world, from, to, f)
+	}
 	report := migrate.Between(found.world, from, to)
 	switch f.format {
 	case "json":
@@ -182,6 +198,8 @@ func (a *app) migrateSource(ctx context.Context, f migrateFlags) (source, error)
 	switch {
 	case f.services != "":
 		return servicesOf(f.services)
+	case f.kubeconfig == "" && f.prove:
+		return a.builtInServices()
 	case f.kubeconfig != "":
 		c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
 		if err != nil {
@@ -244,7 +262,11 @@ func servicesOf(path string) (source, error) {
 		return source{}, fmt.Errorf("read the Services: %w; name a file that kubectl get -o yaml wrote", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	objects, err := migrate.Read(file)
+	return readServices(path, file)
+}
+
+func readServices(path string, r io.Reader) (source, error) {
+	objects, err := migrate.Read(r)
 	if err != nil {
 		return source{}, fmt.Errorf("read %s: %w", path, err)
 	}
