@@ -221,13 +221,15 @@ func ReadProxyConfig(text, mode string) (world.Facts, error) {
 		NFTables struct {
 			MasqueradeAll bool `json:"masqueradeAll"`
 		} `json:"nftables"`
-		NodePortAddresses []string `json:"nodePortAddresses"`
+		NodePortAddresses []string        `json:"nodePortAddresses"`
+		FeatureGates      map[string]bool `json:"featureGates"`
 	}
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
 		return world.Facts{}, err
 	}
 	facts := world.Facts{ProxyMode: cmp.Or(mode, config.Mode, world.ModeIPTables), MasqueradeAll: config.IPTables.MasqueradeAll,
-		NoLocalhostNodePorts: config.IPTables.LocalhostNodePorts != nil && !*config.IPTables.LocalhostNodePorts, NodePortAddresses: config.NodePortAddresses}
+		NoLocalhostNodePorts: config.IPTables.LocalhostNodePorts != nil && !*config.IPTables.LocalhostNodePorts, NodePortAddresses: config.NodePortAddresses,
+		LoopbackProxy: config.FeatureGates["KubeProxyNFTablesLocalhostNodePorts"]}
 	if !slices.Contains([]string{world.ModeIPTables, world.ModeNFTables, world.ModeIPVS}, facts.ProxyMode) {
 		facts.ProxyMode = world.ModeUnknown
 	}

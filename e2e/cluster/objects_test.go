@@ -185,6 +185,8 @@ func TestReadProxyConfig(t *testing.T) {
 	}{
 		{"mode: nftables\nclusterCIDR: 10.244.0.0/16,fd00:10:244::/56\n", world.Facts{ProxyMode: "nftables", PodCIDRs: prefixes("10.244.0.0/16", "fd00:10:244::/56")}},
 		{"mode: \"\"\nclusterCIDR: \"\"\n", world.Facts{ProxyMode: "iptables"}},
+		{"mode: nftables\nnodePortAddresses: [primary, localhost]\nfeatureGates: {KubeProxyNFTablesLocalhostNodePorts: true}\n",
+			world.Facts{ProxyMode: "nftables", NodePortAddresses: []string{"primary", "localhost"}, LoopbackProxy: true}},
 		{"mode: userspace\n", world.Facts{ProxyMode: "unknown"}},
 		{"iptables: {masqueradeAll: true, localhostNodePorts: false}\nnodePortAddresses: [primary]\ndetectLocalMode: NodeCIDR\n",
 			world.Facts{ProxyMode: "iptables", MasqueradeAll: true, NoLocalhostNodePorts: true, NodePortAddresses: []string{"primary"}, Detection: world.DetectNodeCIDR}},

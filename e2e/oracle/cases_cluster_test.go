@@ -11,6 +11,10 @@ import (
 
 func iptables(f *fixture) { f.Facts.ProxyMode = world.ModeIPTables }
 
+func loopbackProxy(f *fixture) {
+	f.Facts.LoopbackProxy, f.Facts.NodePortAddresses = true, []string{"primary", "localhost"}
+}
+
 func clusterIPCases() []tc {
 	itp := func(f *fixture) { f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) }
 	return []tc{

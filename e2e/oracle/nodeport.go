@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -86,6 +87,8 @@ func (o *Oracle) onLoopback(c client, to dest) prediction {
 	}
 	at, _ := o.w.Facts.ServesNodePortsAt(c.node.mode, to.addr, c.node.primary)
 	switch {
+	case to.protocol == reach.TCP && o.w.Facts.ProxiesLoopback(family):
+		return o.byProcess(c, sp, what)
 	case family == corev1.IPv6Protocol:
 		return o.closed(c.node, sp, ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what))
 	case c.node.mode == world.ModeIPTables && (o.w.Facts.NoLocalhostNodePorts || !at):
@@ -98,6 +101,30 @@ func (o *Oracle) onLoopback(c client, to dest) prediction {
 		return union(ruleModeUnknown, reach.Say("%s; whether it is served on the loopback address depends on the proxy mode, which is %s", what, c.node.mode),
 			served(), outcome("", reach.Phrase{}, reach.Refused, reach.TimedOut))
 	}
+}
+
+// byProcess predicts for a nodePort on a loopback address that a process serves: kube-proxy accepts every connection, and connects to
+// an endpoint itself. Where it does not get one, it closes the client's.
+// (pkg/proxy/localnodeportproxy, and syncProxyRules of pkg/proxy/nftables, of k8s.io/kubernetes v1.37.2.)
+func (o *Oracle) byProcess(c client, sp *servicePort, what reach.Phrase) prediction {
+	r := o.routing(sp, c.node)
+	g := r.cluster
+	if world.ExternalLocal(sp.service.Service) {
+		g = r.local
+	}
+	if len(g.backends) == 0 {
+		return outcome(ruleLocalhostProxied, reach.Say("%s: kube-proxy on %s accepts the connection, has no endpoint for it, and closes it", what, c.node.name), reach.WrongAnswer)
+	}
+	p := o.to(g, delivery{client: c, at: c.node, port: sp, rule: ruleLocalhostProxied, masquerade: true,
+		reason: reach.Say("%s: kube-proxy on %s accepts the connection, and", what, c.node.name)})
+	for i, outcome := range p.Outcomes {
+		if outcome != reach.Reached { // of an endpoint, not of the client's connection
+			p.Outcomes[i] = reach.WrongAnswer
+		}
+	}
+	slices.Sort(p.Outcomes)
+	p.Outcomes = slices.Compact(p.Outcomes)
+	return p
 }
 
 // closed predicts for a nodePort at an address of the node where it is not served. Nothing listens there. But in iptables mode

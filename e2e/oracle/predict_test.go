@@ -116,7 +116,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 
 // TestModes predicts every case in both modes: only the listed rules may differ.
 func TestModes(t *testing.T) {
-	differ := []string{ruleUndeclaredRefused, ruleUnallocated, ruleNodePortSecondary, ruleLocalhostNFTables, ruleLBRanges, ruleLocalhostIPv6, ruleNodePortElsewhere, ruleHealthSecondary, ruleHairpinAcross}
+	differ := []string{ruleUndeclaredRefused, ruleUnallocated, ruleNodePortSecondary, ruleLocalhostNFTables, ruleLBRanges, ruleLocalhostIPv6, ruleNodePortElsewhere, ruleHealthSecondary, ruleHairpinAcross, ruleLocalhostProxied}
 	for _, c := range cases() {
 		f := newFixture()
 		if c.change != nil {

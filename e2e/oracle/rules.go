@@ -29,6 +29,7 @@ const (
 	docNodes       = "https://kubernetes.io/docs/concepts/architecture/nodes/"
 	docLayer2      = "https://metallb.universe.tf/concepts/layer2/"
 	kepIPMode      = "https://kep.k8s.io/1860"
+	kepLocalhost   = "https://kep.k8s.io/6032"
 	kepNFTables    = "https://kep.k8s.io/3866"
 	kepTerminating = "https://kep.k8s.io/1669"
 	kepSameNode    = "https://kep.k8s.io/3015"
@@ -68,6 +69,7 @@ const (
 	ruleLocalhostNFTables = "localhost-nodeport-nftables"
 	ruleLocalhostIPv6     = "localhost-nodeport-ipv6"
 	ruleLocalhostOff      = "localhost-nodeport-off"
+	ruleLocalhostProxied  = "localhost-nodeport-proxied"
 	ruleLocalhostOwn      = "localhost-own"
 
 	ruleLB           = "loadbalancer"
@@ -151,6 +153,7 @@ func Rules() []Rule {
 		{ruleLocalhostNFTables, "In nftables mode nodePorts are not served on loopback addresses.", docNFTDiff},
 		{ruleLocalhostIPv6, "No proxy mode serves nodePorts on ::1: they are refused, or in iptables mode dropped where policy Local leaves the node no endpoint.", docNFTDiff},
 		{ruleLocalhostOff, "With localhostNodePorts false, or nodePortAddresses without the loopback address, iptables mode does not serve nodePorts there.", docProxyConfig},
+		{ruleLocalhostProxied, "With the feature gate KubeProxyNFTablesLocalhostNodePorts, and nodePortAddresses that name loopback addresses, kube-proxy serves TCP nodePorts there in nftables mode, by a process.", kepLocalhost},
 		{ruleLocalhostOwn, "A loopback address leads back to the client itself.", docService + "#type-nodeport"},
 
 		{ruleLB, "A load-balancer address leads, through the node that announces it, to any endpoint, and the source address becomes that node's.", docService + "#loadbalancer"},

@@ -73,6 +73,8 @@ type Facts struct {
 	// NodePortAddresses are kube-proxy's nodePortAddresses: prefixes and the words primary, localhost and all. Without any,
 	// nftables mode takes "primary" and the other modes "all". See ServesNodePortsAt.
 	NodePortAddresses []string
+	// LoopbackProxy: kube-proxy's feature gate KubeProxyNFTablesLocalhostNodePorts is on (KEP-6032). See ProxiesLoopback.
+	LoopbackProxy bool
 	// ServiceCIDRs are the ranges ClusterIPs come from. Take adds those of the ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 	// Domain is the cluster's DNS domain; empty means "cluster.local".
@@ -218,4 +220,14 @@ func (f Facts) ServesNodePortsAt(mode string, addr netip.Addr, primary map[corev
 		}
 	}
 	return serves || !ofFamily, true
+}
+
+// ProxiesLoopback says whether a process of kube-proxy serves TCP node ports on a family's loopback addresses: in nftables mode, where
+// nodePortAddresses names them. The word "all" and the whole address space do not.
+// (ContainsExplicitLoopback in pkg/proxy/util/nodeport_addresses.go of k8s.io/kubernetes.)
+func (f Facts) ProxiesLoopback(family corev1.IPFamily) bool {
+	return f.ProxyMode == ModeNFTables && f.LoopbackProxy && slices.ContainsFunc(f.NodePortAddresses, func(text string) bool {
+		prefix, err := netip.ParsePrefix(text)
+		return text == "localhost" || err == nil && prefix.Addr().IsLoopback() && FamilyOf(prefix.Addr()) == family
+	})
 }

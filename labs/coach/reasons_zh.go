@@ -128,6 +128,8 @@ func reasonsInChinese() map[string]string {
 		"%s, which iptables mode serves on the loopback address too":                              "%[1]s，iptables 模式下在回环地址上也有效",
 		"%s, and no proxy mode serves nodePorts on ::1":                                           "%[1]s，而任何代理模式都不在 ::1 上提供 nodePort",
 		"%s, which in nftables mode %s serves at its primary address only, not on its loopback":   "%[1]s，nftables 模式下 %[2]s 只在主地址上提供，不在回环地址上",
+		"%s: kube-proxy on %s accepts the connection, and":                                        "%[1]s：%[2]s 上的 kube-proxy 接受连接，并",
+		"%s: kube-proxy on %s accepts the connection, has no endpoint for it, and closes it":      "%[1]s：%[2]s 上的 kube-proxy 接受连接，但没有端点可用，于是关闭它",
 		"%s; whether it is served on the loopback address depends on the proxy mode, which is %s": "%[1]s；它在回环地址上是否有效取决于代理模式，而模式是 %[2]s",
 		"%s; %s":                              "%[1]s；%[2]s",
 		"%s has no %s address, and %s is one": "%[1]s 没有 %[2]s 地址，而 %[3]s 是这种地址",

@@ -94,6 +94,7 @@ func shapes() []shape {
 				e.Conditions = discoveryv1.EndpointConditions{Ready: new(bool), Serving: &yes, Terminating: &yes}
 			})
 		}},
+		{"220 ready endpoints, in slices of at most 100", func(b *builder) { b.many(220) }},
 		{"an endpoint that is a Service's address", func(b *builder) {
 			b.hostEndpoints()
 			s := b.add("other", 20)
@@ -207,6 +208,27 @@ func (b *builder) copySlices(name string, change func(*discoveryv1.Endpoint)) {
 				change(&s.Endpoints[j])
 			}
 			b.w.Slices = append(b.w.Slices, *s)
+		}
+	}
+}
+
+// many gives web n more pods, and lists them as ready, as the EndpointSlice controller does: at most 100 in a slice.
+func (b *builder) many(n int) {
+	g := &generator{w: b.w}
+	first := len(g.w.Pods)
+	for i := range n {
+		g.pod(fmt.Sprintf("m%03d", i), 1+i%2, false)
+	}
+	b.w = g.w
+	for _, like := range b.w.Slices {
+		for i, pod := range b.w.Pods[first:] {
+			if i%100 == 0 {
+				s := like.DeepCopy()
+				s.Name, s.Endpoints = fmt.Sprintf("%s-%d", like.Name, i), nil
+				b.w.Slices = append(b.w.Slices, *s)
+			}
+			last := &b.w.Slices[len(b.w.Slices)-1]
+			last.Endpoints = append(last.Endpoints, ofPod(&pod, last.AddressType == discoveryv1.AddressTypeIPv4))
 		}
 	}
 }
