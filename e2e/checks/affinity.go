@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -210,6 +214,96 @@ func judgeShared(cells []reach.Cell) ([]string, error) {
 	line := fmt.Sprintf("%d clients were given the same pod at each address", len(had))
 	if len(wrong) > 0 {
 		return nil, reach.Failf("%d of %d clients were given another pod at another address, first %s", len(wrong), len(had), wrong[0])
+	}
+	return []string{line}, nil
+}
+
+// perPortArgs are those of the check affinity-per-port.
+type perPortArgs struct {
+	Service string `json:"service"`
+	// Pods selects the pods behind the service.
+	Pods string `json:"pods"`
+	// From are vantages as a table's row has them; To selects a target of each of the service's ports for each.
+	From scenario.Strings `json:"from"`
+	To   scenario.To      `json:"to"`
+	// FalseAlarm is the chance that ports which choose one by one all choose the same pod.
+	FalseAlarm float64 `json:"falseAlarm"`
+}
+
+// affinityPerPort lets every client connect to each port, and again. kube-proxy remembers a client by the Service's port. So both
+// connections to a port go to one pod, and at each port another client's pod, or the same client's at another port, does not matter.
+func affinityPerPort(ctx context.Context, env Env, args perPortArgs) ([]string, error) {
+	pods, err := env.site().ReadyPods(args.Pods)
+	if err != nil {
+		return nil, err
+	}
+	pairs, err := env.site().Pairs(args.Service, args.From, args.To)
+	if err != nil {
+		return nil, err
+	}
+	var requests []probe.Request
+	for _, p := range pairs {
+		requests = append(requests, probe.Request{Vantage: p.Vantage, Target: p.Target, Min: 2, Max: 2, Timeout: env.Timeouts.Answered})
+	}
+	cells, err := env.Prober.Observe(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
+	return judgePerPort(cells, len(pods), args.FalseAlarm)
+}
+
+// judgePerPort returns an error unless each client kept its pod at each port, and on each node some client has another pod at
+// another port. That they all choose the same of so many pods by chance must be as unlikely as falseAlarm.
+func judgePerPort(cells []reach.Cell, pods int, falseAlarm float64) ([]string, error) {
+	if lines, err := judgeConnections(cells); err != nil {
+		return lines, err
+	}
+	type client struct {
+		vantage string
+		family  int
+	}
+	var (
+		had    = map[client]map[string]bool{}
+		ports  = map[string]int{} // by node: those of its clients, without the first of each
+		differ = map[string]bool{}
+		moved  []string
+	)
+	for _, cell := range cells {
+		if ok, _, _ := cell.Probed(); !ok {
+			continue
+		}
+		first, second := cell.Observations[0].Backend, cell.Observations[len(cell.Observations)-1].Backend
+		if first != second {
+			moved = append(moved, fmt.Sprintf("from %s to %s: %s at first, %s later", cell.Vantage.Name, cell.Target.Name(), first, second))
+		}
+		c, node := client{cell.Vantage.Name, cell.Target.IPFamily()}, cell.Vantage.Node
+		if had[c] == nil {
+			had[c] = map[string]bool{first: true}
+			ports[node] += 0
+			continue
+		}
+		had[c][first] = true
+		ports[node]++
+		differ[node] = differ[node] || len(had[c]) > 1
+	}
+	var (
+		chance float64
+		same   []string
+	)
+	for _, node := range slices.Sorted(maps.Keys(ports)) {
+		chance += math.Pow(float64(pods), -float64(ports[node]))
+		if !differ[node] {
+			same = append(same, node)
+		}
+	}
+	line := fmt.Sprintf("%d clients have a pod of their own at each port; by chance one pod at all would have a probability of %.1g", len(had), chance)
+	switch {
+	case falseAlarm <= 0 || chance > falseAlarm:
+		return nil, fmt.Errorf("falseAlarm %g: the chance is %.1g with these clients, ports and pods", falseAlarm, chance)
+	case len(moved) > 0:
+		return nil, reach.Failf("%d connections went to another pod than the one before at the same port, first %s", len(moved), moved[0])
+	case len(same) > 0:
+		return nil, reach.Failf("the clients on %s have the same pod at every port", strings.Join(same, " and "))
 	}
 	return []string{line}, nil
 }

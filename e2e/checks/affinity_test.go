@@ -156,3 +156,29 @@ func TestJudgeShared(t *testing.T) {
 		t.Errorf("one target proves nothing: %v", err)
 	}
 }
+
+func TestJudgePerPort(t *testing.T) {
+	cell := func(vantage string, port uint16, backends ...string) reach.Cell {
+		c := reach.Cell{Vantage: reach.Vantage{Name: vantage, Node: strings.TrimPrefix(vantage, "pod/")}, Target: reach.Target{Kind: reach.ClusterIP, Host: "10.96.0.9", Port: port}}
+		for _, b := range backends {
+			c.Observations = append(c.Observations, reach.Observation{Outcome: reach.Reached, Backend: b})
+		}
+		return c
+	}
+	for name, c := range map[string]struct {
+		cells []reach.Cell
+		alarm float64
+		want  reach.Result
+		why   string
+	}{
+		"apart":         {[]reach.Cell{cell("pod/w", 1, "a", "a"), cell("pod/w", 2, "b", "b"), cell("pod/v", 1, "b", "b"), cell("pod/v", 2, "a", "a")}, 1, reach.Pass, ""},
+		"the same":      {[]reach.Cell{cell("pod/w", 1, "a", "a"), cell("pod/w", 2, "a", "a"), cell("pod/v", 1, "b", "b"), cell("pod/v", 2, "a", "a")}, 1, reach.Fail, "the clients on w have"},
+		"moved":         {[]reach.Cell{cell("pod/w", 1, "a", "b"), cell("pod/w", 2, "b", "b")}, 1, reach.Fail, "1 connections went to another pod"},
+		"too few ports": {[]reach.Cell{cell("pod/w", 1, "a", "a"), cell("pod/w", 2, "b", "b")}, 0.1, reach.Inconclusive, "the chance is 0.5"},
+	} {
+		_, err := judgePerPort(c.cells, 2, c.alarm)
+		if reach.ResultOf(err) != c.want || err != nil && !strings.Contains(err.Error(), c.why) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

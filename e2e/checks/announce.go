@@ -17,12 +17,23 @@ import (
 // listen is how long the check waits for answers to an ARP or NDP request. On one machine they arrive in microseconds.
 const listen = 600 * time.Millisecond
 
+// announceArgs are those of the check one-node-announces.
+type announceArgs struct {
+	Service string `json:"service"`
+	// Node is the slot of the node that must be it; empty: any.
+	Node string `json:"node"`
+}
+
 // oneNodeAnnounces sends ARP or NDP requests instead of reading MetalLB's status, because the node that answers receives the
 // traffic. A host outside the cluster sends them; the check maps the hardware addresses in the answers to nodes.
-func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string, error) {
-	service, err := args.find(env)
+func oneNodeAnnounces(ctx context.Context, env Env, args announceArgs) ([]string, error) {
+	service, err := serviceArgs{args.Service}.find(env)
 	if err != nil {
 		return nil, err
+	}
+	node := env.World.Facts.Slots[args.Node]
+	if args.Node != "" && node == "" {
+		return nil, fmt.Errorf("there is no node %q", args.Node)
 	}
 	exec, outside, err := outsider(env)
 	if err != nil {
@@ -42,7 +53,7 @@ func oneNodeAnnounces(ctx context.Context, env Env, args serviceArgs) ([]string,
 		if err != nil {
 			return lines, err
 		}
-		line, err := judgeAnnouncement(ingress.Addr, answers, owners, env.World.Announcers)
+		line, err := judgeAnnouncement(ingress.Addr, answers, owners, env.World.Announcers, node)
 		lines = append(lines, line)
 		if err != nil {
 			return lines, err
@@ -82,8 +93,8 @@ func hardware(ctx context.Context, exec probe.Exec, vantages []reach.Vantage) (m
 }
 
 // judgeAnnouncement returns an error unless exactly one node answers for the address. Where MetalLB's status names a node,
-// it must be that one.
-func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]string, announcers map[netip.Addr]string) (line string, err error) {
+// it must be that one, and wanted if that is set.
+func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]string, announcers map[netip.Addr]string, wanted string) (line string, err error) {
 	var who []string
 	for _, mac := range answers {
 		node := owners[mac]
@@ -105,6 +116,8 @@ func judgeAnnouncement(addr netip.Addr, answers []string, owners map[string]stri
 		return line, reach.Failf("%s answers for %s, want a node", who[0], addr)
 	case announcer != "" && announcer != who[0]:
 		return line, reach.Failf("%s answers for %s, but MetalLB says that %s announces it", who[0], addr, announcer)
+	case wanted != "" && wanted != who[0]:
+		return line, reach.Failf("%s answers for %s, want %s", who[0], addr, wanted)
 	}
 	return line, nil
 }

@@ -119,6 +119,7 @@ func (c *Cluster) connect(config *rest.Config) error {
 		config.QPS, config.Burst = 50, 100 // kubectl's own
 	}
 	config.UserAgent = "svclab"
+	config.WarningHandler = rest.NoWarnings{} // they would be printed among the lines of progress; a step sees them in what kubectl prints
 	typed := rest.CopyConfig(config)
 	typed.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON // JSON takes both sides several times as long
 	client, err := kubernetes.NewForConfig(typed)

@@ -42,8 +42,14 @@ func scenarioRows(run report.Run, scenarios []adapted) []report.ScenarioResult {
 	for _, f := range scenarios {
 		row := report.ScenarioResult{Name: f.scenario.Name, Title: f.scenario.Title, Result: reach.Inconclusive, Reason: "the run ended without it"}
 		for _, v := range run.Verdicts {
-			if v.Scenario == row.Name {
-				row.Result, row.Reason = v.Result, report.Why(v)
+			if v.Scenario != row.Name {
+				continue
+			}
+			row.Result, row.Reason = v.Result, report.Why(v)
+			for _, step := range v.Steps { // those whose feature gate the cluster does not have
+				if v.Result == reach.Pass && step.Result == reach.Skipped && f.left[step.Name] == "" {
+					row.LeftOut = append(row.LeftOut, report.LeftOut{Step: step.Name, Reason: step.Why})
+				}
 			}
 		}
 		if row.Result != reach.Skipped {

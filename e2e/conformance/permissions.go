@@ -41,6 +41,7 @@ func Permissions() []Permission {
 		{Resource: "services", Verbs: append(slices.Clone(all), "deletecollection")},
 		{Resource: "services/status", Verbs: []string{"patch"}},
 		{Resource: "services/proxy", Verbs: []string{"get"}},
+		{Resource: "endpoints", Verbs: all},
 		{Resource: "events", Verbs: []string{"list", "watch"}},
 		{Group: "apps", Resource: "deployments", Verbs: all},
 		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list", "watch"}},

@@ -1,6 +1,7 @@
 package dryrun
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -41,6 +42,9 @@ func (m *model) reconcile() error {
 	}
 	for _, s := range all[*corev1.Service](m) {
 		m.endpointSlices(s)
+	}
+	for _, e := range all[*corev1.Endpoints](m) { //nolint:staticcheck // deprecated, and mirrored all the same
+		m.mirror(e)
 	}
 	return nil
 }
@@ -428,4 +432,26 @@ func hints(distribution, node, zone string) *discoveryv1.EndpointHints {
 		h.ForNodes = []discoveryv1.ForNode{{Name: node}}
 	}
 	return h
+}
+
+// mirror copies hand-written Endpoints into one IPv4 slice for each subset, as the mirroring controller does.
+func (m *model) mirror(e *corev1.Endpoints) { //nolint:staticcheck // deprecated, and mirrored all the same
+	if e.Labels[discoveryv1.LabelSkipMirror] == "true" {
+		return
+	}
+	for i, subset := range e.Subsets {
+		slice := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4,
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-mirrored-%d", e.Name, i), Namespace: m.namespace, Labels: map[string]string{discoveryv1.LabelServiceName: e.Name},
+				OwnerReferences: []metav1.OwnerReference{{Kind: "Endpoints", Name: e.Name}}}}
+		for _, p := range subset.Ports {
+			protocol := cmp.Or(p.Protocol, corev1.ProtocolTCP)
+			slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{Name: &p.Name, Protocol: &protocol, Port: &p.Port})
+		}
+		for ready, list := range map[bool][]corev1.EndpointAddress{true: subset.Addresses, false: subset.NotReadyAddresses} { //nolint:staticcheck // as above
+			for _, a := range list {
+				slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{a.IP}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}})
+			}
+		}
+		m.set("endpointslice/"+slice.Name, slice)
+	}
 }

@@ -85,10 +85,12 @@ func (m *model) kubectl(text string) error {
 	return fmt.Errorf("the command is not modelled: kubectl %s", strings.Join(c.args, " "))
 }
 
-// kubectlDelete deletes an object. A pod that is not waited for is terminating, until it is deleted by force.
+// kubectlDelete deletes an object. A pod, or an object with finalizers, that is not waited for is terminating, until it is deleted by
+// force or a patch takes the last finalizer away.
 func (m *model) kubectlDelete(key string, flags map[string]string) {
-	if pod, is := m.objects[key].(*corev1.Pod); is && flags["wait"] == "false" {
-		pod.DeletionTimestamp = &metav1.Time{Time: time.Unix(0, 0)}
+	o, exists := m.objects[key]
+	if _, isPod := o.(*corev1.Pod); exists && flags["wait"] == "false" && (isPod || len(o.GetFinalizers()) > 0) {
+		o.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(0, 0)})
 		return
 	}
 	m.remove(key)

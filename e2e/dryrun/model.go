@@ -167,6 +167,8 @@ func newObject(kind string) (metav1.Object, error) {
 		return &corev1.Node{}, nil
 	case "endpointslice":
 		return &discoveryv1.EndpointSlice{}, nil
+	case "endpoint":
+		return &corev1.Endpoints{}, nil //nolint:staticcheck // deprecated, and mirrored all the same
 	case "deployment":
 		return &appsv1.Deployment{}, nil
 	case "statefulset":
@@ -296,5 +298,8 @@ func (m *model) patch(key, how, subresource string, body []byte) error {
 		}
 	}
 	m.set(key, changed)
+	if _, isPod := changed.(*corev1.Pod); !isPod && changed.GetDeletionTimestamp() != nil && len(changed.GetFinalizers()) == 0 {
+		m.remove(key)
+	}
 	return nil
 }

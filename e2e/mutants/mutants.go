@@ -145,6 +145,7 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"speakersGone":     fixed(speakersGone()),
 		"speakersHang":     fixed(speakersHang()),
 		KindStranger:       kind(stranger),
+		"unmirrored":       kind(unmirrored),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/wait"
@@ -44,6 +45,35 @@ func sliceAdded(service string) Fault {
 			return remove(list.Items, func(namespace, name string) error {
 				return lab.Client().DiscoveryV1().EndpointSlices(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 			})
+		},
+	}
+}
+
+// unmirrored has the API server's controllers leave a Service's Endpoints alone, by the label that says so, though nobody else writes
+// EndpointSlices for them.
+func unmirrored(service string) Fault {
+	endpoints := func(lab Lab, namespace string) typedcorev1.EndpointsInterface {
+		return lab.Client().CoreV1().Endpoints(namespace)
+	}
+	label := func(ctx context.Context, lab Lab, namespace, name, skip, mark string) error {
+		return patch(ctx, endpoints(lab, namespace).Patch, name, fmt.Sprintf(`{"metadata":{"labels":{%q:%s,%q:%s}}}`, discoveryv1.LabelSkipMirror, skip, mutantLabel, mark))
+	}
+	return Fault{
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
+			return label(ctx, lab, scene.Namespace, service, `"true"`, `"endpoints"`)
+		},
+		Revert: func(ctx context.Context, lab Lab) error {
+			list, err := endpoints(lab, metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: mutantLabel})
+			if err != nil {
+				return fmt.Errorf("find the Endpoints that were not to be mirrored: %w", err)
+			}
+			var errs []error
+			for i := range list.Items {
+				if err := label(ctx, lab, list.Items[i].Namespace, list.Items[i].Name, "null", "null"); err != nil && !apierrors.IsNotFound(err) {
+					errs = append(errs, err)
+				}
+			}
+			return errors.Join(errs...)
 		},
 	}
 }

@@ -312,6 +312,9 @@ func (p plan) read(v reach.Verdict) (findings []*Finding, baseline []string) {
 // judge makes one mutant's finding of its steps; nil where they were not done, because something before them failed.
 func judge(m Mutant, during, after []reach.Step) *Finding {
 	notRun := func(s reach.Step) bool { return s.Result == reach.Skipped }
+	if len(during) > 0 && notRun(during[0]) && !strings.HasPrefix(during[0].Why, "not run") {
+		return &Finding{Mutant: m, Fate: Skipped, Why: during[0].Why}
+	}
 	if len(during) == 0 || notRun(during[0]) {
 		return nil
 	}

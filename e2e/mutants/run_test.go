@@ -76,6 +76,7 @@ func TestFates(t *testing.T) {
 		{"one cannot be injected", map[string]reach.Step{"look … with fault first": {Result: reach.Inconclusive, Why: "before the step: no nft"}}, NotRun, Noticed, reach.Inconclusive},
 		{"the scenario fails before one", map[string]reach.Step{"look again": failed}, Noticed, NotRun, reach.Fail},
 		{"the scenario ends before one", map[string]reach.Step{"replace … with fault second": skipped, "look again … with fault second": skipped, "look again … after the revert of second": skipped}, Noticed, NotRun, reach.Inconclusive},
+		{"the cluster lacks a feature gate", map[string]reach.Step{"replace … with fault second": {Result: reach.Skipped, Why: "needs the feature gate X"}, "look again … with fault second": skipped}, Noticed, Skipped, reach.Pass},
 		{"a step that changes something fails", map[string]reach.Step{"replace … with fault second": failed, "look again … with fault second": skipped, "look again … after the revert of second": skipped}, Noticed, Elsewhere, reach.Fail},
 		{"it is not seen whether it is reverted", map[string]reach.Step{"look … after the revert of first": skipped}, NotRecovered, Noticed, reach.Fail},
 	} {

@@ -10,7 +10,8 @@ import (
 
 // healthCheck predicts what a node's healthCheckNodePort answers. It answers either way, 200 or 503; the
 // backend of the observation is the count that it reports: "localEndpoints=N". Each node counts the ready endpoints
-// that it runs, without the terminating ones.
+// that it runs, without the terminating ones. That the node is about to be deleted changes nothing (KEP-3836; hcHandler in
+// pkg/proxy/healthcheck of k8s.io/kubernetes).
 func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) prediction {
 	if c.foreign {
 		return o.packet(c, dest{addr, port, reach.TCP})

@@ -87,7 +87,7 @@ func (o *Oracle) onLoopback(c client, to dest) prediction {
 	}
 	at, _ := o.w.Facts.ServesNodePortsAt(c.node.mode, to.addr, c.node.primary)
 	switch {
-	case to.protocol == reach.TCP && o.w.Facts.ProxiesLoopback(family):
+	case to.protocol == reach.TCP && o.w.Facts.ProxiesLoopback(c.node.mode, family):
 		return o.byProcess(c, sp, what)
 	case family == corev1.IPv6Protocol:
 		return o.closed(c.node, sp, ruleLocalhostIPv6, reach.Say("%s, and no proxy mode serves nodePorts on ::1", what))

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/svclab/svclab/e2e/grace"
 	"github.com/svclab/svclab/e2e/observe"
@@ -85,6 +86,10 @@ func (s *session) kept(result reach.Result) bool {
 	return s.runner.settings.Keep && result != reach.Pass
 }
 
+// cleanupFinalizer is what the controller of a cloud adds to a Service of type LoadBalancer (KEP-980). svclab's own clusters have no
+// such controller, so there a scenario added it that ended before it took it away.
+const cleanupFinalizer = "service.kubernetes.io/load-balancer-cleanup"
+
 // removeNamespace deletes a namespace's Services, waits until they are gone, because they hold node ports and
 // load-balancer addresses that the next scenario may want, and then deletes the namespace without waiting. Pods that
 // have a long grace period do not get it: nothing depends on them any more.
@@ -97,6 +102,13 @@ func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 	for _, service := range services.Items {
 		if err := client.CoreV1().Services(namespace).Delete(ctx, service.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete service %s/%s: %w", namespace, service.Name, err)
+		}
+		if !slices.Contains(service.Finalizers, cleanupFinalizer) || s.runner.cluster.Lacks(scenario.NodeControl) != "" {
+			continue
+		}
+		if _, err := client.CoreV1().Services(namespace).Patch(ctx, service.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
+			metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("release service %s/%s: %w", namespace, service.Name, err)
 		}
 	}
 	if len(services.Items) > 0 {

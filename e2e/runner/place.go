@@ -72,6 +72,10 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: "not run: " + stopped})
 			continue
 		}
+		if why := s.Gated(ctx, step); why != "" {
+			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: why})
+			continue
+		}
 		done := s.timed(ctx, step, func(bounded context.Context) (steps.Report, error) {
 			if err := s.runner.before(bounded, s.Scenario.Name, step, s.Namespace); err != nil {
 				return steps.Report{}, fmt.Errorf("before the step: %w", err)

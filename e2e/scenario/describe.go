@@ -31,6 +31,9 @@ func Describe(w io.Writer, s Scenario) error {
 		if step.Family != "" {
 			where = ", where the cluster has " + step.Family
 		}
+		if step.Gate != "" {
+			where += ", where the API server has the feature gate " + step.Gate + " on"
+		}
 		p.line("  %2d. %s: %s%s", i+1, step.Name, step.Action.Describe(), where)
 		for _, name := range step.Tables() {
 			p.table(name, s.Tables[name])

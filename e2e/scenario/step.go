@@ -20,6 +20,9 @@ type Step struct {
 	// Family, IPv4 or IPv6, limits the step to clusters whose Services can have addresses of that IP family. On any
 	// other cluster the step is left out, as rows of that family are.
 	Family string `json:"family,omitempty"`
+	// Gate is a feature gate of the API server that the step needs. Where the API server does not have it on, or does not say, the
+	// step is skipped, with that reason. A step that rests on it needs it too.
+	Gate string `json:"gate,omitempty"`
 	// Alone: its probes are judged without those of other steps, so that it needs as many as the only step of a scenario.
 	Alone bool `json:"-"`
 	// Action is what the step does. In YAML its kind is the name of a field: "apply: service.yaml".
@@ -172,8 +175,8 @@ func (s Scenario) validateSteps() error {
 		if step.Within != 0 && len(uses.Tables) == 0 {
 			add("within is for an expect")
 		}
-		if step.Family != "" && len(uses.Pairs) > 0 {
-			add("a step that goes with another one is for every IP family")
+		if (step.Family != "" || step.Gate != "") && len(uses.Pairs) > 0 {
+			add("a step that goes with another one is for every IP family and feature gate")
 		}
 		if err := errors.Join(validateFamily(step.Family), step.Action.Validate(s)); err != nil {
 			add("%w", err)

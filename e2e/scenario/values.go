@@ -29,7 +29,7 @@ func (s *Strings) UnmarshalJSON(data []byte) error {
 }
 
 // Allow names what a scenario leaves unfinished on purpose, so that settling does not wait for it: unready (pods),
-// terminating (pods), pending (load balancers). It may be written as one string.
+// terminating (pods and Services), pending (load balancers). It may be written as one string.
 type Allow []string
 
 // UnmarshalJSON refuses names that mean nothing.

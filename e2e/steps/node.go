@@ -24,7 +24,7 @@ type Node struct {
 	// Action is start, stop or restart (the whole node), restart-api-server (on the control plane), exec, other-proxy-mode (its
 	// kube-proxy is started again in the mode that is not the cluster's) or own-proxy-mode (in the cluster's).
 	Action string `json:"action"`
-	// Command is run on the node, for exec; it must end with exit code 0.
+	// Command is run on the node, for exec; it must end with exit code 0. Placeholders in its words are filled in.
 	Command []string `json:"command,omitempty"`
 }
 
@@ -159,14 +159,22 @@ func (n Node) exec(ctx context.Context, env *Env) (Report, error) {
 	if !found {
 		return Report{}, fmt.Errorf("there is no vantage node/%s", slot)
 	}
+	command := slices.Clone(n.Command)
+	for i, word := range command {
+		filled, err := env.fillIn(ctx, word)
+		if err != nil {
+			return Report{}, err
+		}
+		command[i] = filled.(string) // as it was
+	}
 	var out bytes.Buffer
-	err = commander.Exec(ctx, v, n.Command, io.MultiReader(), &out, &out)
-	report := Report{Lines: []string{"$ " + strings.Join(n.Command, " ")}}
+	err = commander.Exec(ctx, v, command, io.MultiReader(), &out, &out)
+	report := Report{Lines: []string{"$ " + strings.Join(command, " ")}}
 	for line := range strings.Lines(out.String()) {
 		report.Lines = append(report.Lines, strings.TrimRight(line, "\n"))
 	}
 	if err != nil {
-		return report, fmt.Errorf("run %v on node %s: %w", n.Command, slot, err)
+		return report, fmt.Errorf("run %v on node %s: %w", command, slot, err)
 	}
 	return report, nil
 }

@@ -222,11 +222,11 @@ func (f Facts) ServesNodePortsAt(mode string, addr netip.Addr, primary map[corev
 	return serves || !ofFamily, true
 }
 
-// ProxiesLoopback says whether a process of kube-proxy serves TCP node ports on a family's loopback addresses: in nftables mode, where
+// ProxiesLoopback says whether a process of a kube-proxy of that mode serves TCP node ports on a family's loopback addresses: in nftables mode, where
 // nodePortAddresses names them. The word "all" and the whole address space do not.
 // (ContainsExplicitLoopback in pkg/proxy/util/nodeport_addresses.go of k8s.io/kubernetes.)
-func (f Facts) ProxiesLoopback(family corev1.IPFamily) bool {
-	return f.ProxyMode == ModeNFTables && f.LoopbackProxy && slices.ContainsFunc(f.NodePortAddresses, func(text string) bool {
+func (f Facts) ProxiesLoopback(mode string, family corev1.IPFamily) bool {
+	return mode == ModeNFTables && f.LoopbackProxy && slices.ContainsFunc(f.NodePortAddresses, func(text string) bool {
 		prefix, err := netip.ParsePrefix(text)
 		return text == "localhost" || err == nil && prefix.Addr().IsLoopback() && FamilyOf(prefix.Addr()) == family
 	})

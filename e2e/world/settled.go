@@ -13,7 +13,7 @@ import (
 type Allow struct {
 	// Unready: pods need not be ready, nor their owners' replicas available.
 	Unready bool
-	// Terminating: pods that are being deleted may stay.
+	// Terminating: pods and Services that are being deleted may stay.
 	Terminating bool
 	// Pending: load balancers need not give addresses, nor announce them.
 	Pending bool
@@ -137,7 +137,7 @@ func (s settling) services() string {
 		switch {
 		case !s.in[service.Namespace]:
 			continue
-		case service.DeletionTimestamp != nil:
+		case service.DeletionTimestamp != nil && !s.allow.Terminating:
 			return fmt.Sprintf("service %s to be gone", Name(service))
 		case service.Spec.Type == corev1.ServiceTypeExternalName || len(service.Spec.Selector) == 0:
 			continue
