@@ -27,8 +27,9 @@ help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{ printf "%-18s%s\n", $$1, $$2 }' 
 
 .PHONY: build
-build: ## Build the svclab command
+build: ## Build the svclab command, with the terminal of its page if npm is there
 	@mkdir -p $(bin)
+	@scripts/page.sh
 	@scripts/beat.sh "building svclab" go build -o $(svclab) ./labs/cmd/svclab
 
 .PHONY: e2e
@@ -112,7 +113,13 @@ image: ## Build the image of svclab itself, for svclab conformance in a cluster 
 
 .PHONY: release
 release: ## Build a release in _output/release: archives for six systems, SBOMs, checksums (ARGS=v1.2.3 requires that tag)
+	@scripts/page.sh required >/dev/null
 	@scripts/release.sh $(ARGS)
+
+.PHONY: test-page
+test-page: build ## Solve an exercise in the page of svclab learn --web, in a real browser, on the cluster that is up (needs Chromium and npm)
+	@modules=$$(scripts/page.sh required); AXE=$$modules/node_modules/axe-core/axe.min.js SVCLAB=$(CURDIR)/$(svclab) \
+	  SVCLAB_OUTPUT=$${SVCLAB_OUTPUT:-$(CURDIR)/_output} scripts/beat.sh "testing the page" go test -tags e2e -count=1 -run '^TestPage' ./labs/page $(ARGS)
 
 .PHONY: test-pull
 test-pull: ## Pull every published image from a registry on loopback (needs an engine)

@@ -60,9 +60,10 @@ var below = map[string][]string{
 	"labs/lesson":             {"e2e/wait", "e2e/reach", "e2e/scenario", "e2e/steps", "e2e/runner", "labs/course", "labs/coach", "labs/progress"},
 	"labs/proof":              {"e2e/trace", "e2e/reach", "e2e/scenario", "e2e/runner", "labs/course", "labs/coach", "labs/lesson"},
 	"labs/drill":              {"e2e/mutants", "e2e/reach", "e2e/scenario", "e2e/steps", "labs/course", "labs/lesson"},
+	"labs/page":               {"e2e/wait", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/report", "e2e/trace"},
 	"labs/cli/console":        {"e2e/reach", "e2e/report", "e2e/cluster", "e2e/setup"},
-	"labs/cli/learn":          {"e2e/trace", "e2e/fuzz", "e2e/mutants", "e2e/probe", "e2e/world", "labs/drill", "e2e/wait", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},
-	"labs/cli":                {"e2e/releases", "labs/lesson", "e2e/tether", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect", "e2e/migrate", "e2e/oracle", "e2e/trace", "e2e/world"},
+	"labs/cli/learn":          {"labs/page", "e2e/trace", "e2e/fuzz", "e2e/mutants", "e2e/probe", "e2e/world", "labs/drill", "e2e/wait", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/course", "labs/coach", "labs/lesson", "labs/progress", "labs/proof", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup"},
+	"labs/cli":                {"e2e/releases", "labs/coach", "labs/page", "labs/lesson", "e2e/tether", "e2e/checks", "e2e/lab", "labs/cli/console", "labs/cli/learn", "e2e/upstream", "e2e/conformance", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps", "e2e/setup", "e2e/mutants", "e2e/probe", "e2e/fuzz", "e2e/explain", "e2e/explain/collect", "e2e/migrate", "e2e/oracle", "e2e/trace", "e2e/world"},
 	"labs/cmd/svclab":         {"labs/cli", "labs/cli/console", "labs/exercises", "manifests"},
 }
 

@@ -25,8 +25,8 @@ import (
 //	e2e, matrix                                    Alone    until it ends; the processes of the suite join
 //	verify, fuzz, mutants, upstream, learn prove   Alone    until it ends
 //	learn, learn start, check, hint, reset, next   Shared   until it ends
-//	learn watch                                    Shared   until q
-//	learn shell, explain                           Free     -
+//	learn watch, learn --web                       Shared   until q, until Ctrl-C
+//	learn shell, explain, trace, watch             Free     -
 //
 // So learners can check in a second window, and no scenario meets a check. The lock is flock(2) on a file in the runtime
 // folder, so it is freed when its process ends; scripts/engine.sh takes the same. Programs that a killed svclab had started

@@ -58,8 +58,11 @@ func (c Cluster) Runner(output string, opts ...runner.Option) *runner.Runner {
 	saved := runner.WithFailed(func(ctx context.Context, scenario, _ string) error {
 		return c.SaveLogs(ctx, filepath.Join(output, "logs", scenario))
 	})
-	return runner.New(c, runner.ForClient(probe.New(c.Cluster, probe.WithGuard(c.Guard()))), append([]runner.Option{saved}, opts...)...)
+	return runner.New(c, runner.ForClient(c.Probes()), append([]runner.Option{saved}, opts...)...)
 }
+
+// Probes returns a client that sends probes from the cluster's vantages, and keeps the host's on this machine.
+func (c Cluster) Probes() *probe.Client { return probe.New(c.Cluster, probe.WithGuard(c.Guard())) }
 
 // Describe is what reports say of the cluster.
 func (c Cluster) Describe(ctx context.Context) (report.Cluster, error) {

@@ -28,7 +28,7 @@ const (
 
 // Trace implements steps.Tracer.
 func (c Cluster) Trace(ctx context.Context, w world.World, cells []reach.Cell, tries int) (list []steps.Traced, err error) {
-	t, err := StartTracer(ctx, c.Cluster)
+	t, err := startTracer(ctx, c.Cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (c Cluster) Trace(ctx context.Context, w world.World, cells []reach.Cell, t
 	for _, cell := range cells {
 		var traced steps.Traced
 		for try := 0; try < tries && traced.Result != reach.Fail; try++ {
-			seen, err := t.Trace(ctx, TraceRequest(w, o.Walk(cell.Vantage, cell.Target)))
+			seen, err := t.Trace(ctx, traceRequest(w, o.Walk(cell.Vantage, cell.Target)))
 			if err != nil {
 				return nil, err
 			}
@@ -74,17 +74,22 @@ func (c Cluster) Walk(ctx context.Context, namespaces []string, from string, to 
 	if len(targets) == 0 {
 		return t, fmt.Errorf("Service %s has no target %s", to.Service, to)
 	}
-	tracer, err := StartTracer(ctx, c.Cluster)
-	if err != nil {
-		return t, err
-	}
-	defer func() { err = errors.Join(err, tracer.Close()) }()
-	t, err = tracer.Trace(ctx, TraceRequest(w, oracle.New(w).Walk(v, targets[0])))
-	return t.Undecided(), err
+	return c.TraceWalk(ctx, w, oracle.New(w).Walk(v, targets[0]))
 }
 
-// StartTracer begins to trace on all nodes of a cluster that can be used now. Its pods need no prober.
-func StartTracer(ctx context.Context, c *cluster.Cluster) (*trace.Tracer, error) {
+// TraceWalk sends one request along a walk, and compares its path with it.
+func (c Cluster) TraceWalk(ctx context.Context, w world.World, walk oracle.Walk) (result trace.Trace, err error) {
+	t, err := startTracer(ctx, c.Cluster)
+	if err != nil {
+		return trace.Trace{}, err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	result, err = t.Trace(ctx, traceRequest(w, walk))
+	return result.Undecided(), err
+}
+
+// startTracer begins to trace on all nodes of a cluster that can be used now. Its pods need no prober.
+func startTracer(ctx context.Context, c *cluster.Cluster) (*trace.Tracer, error) {
 	vantages, err := c.Vantages(ctx)
 	if err != nil {
 		return nil, err
@@ -93,9 +98,9 @@ func StartTracer(ctx context.Context, c *cluster.Cluster) (*trace.Tracer, error)
 	return trace.Start(ctx, &trace.InPods{Lab: c, Own: func(v reach.Vantage) bool { return v.Namespace == cluster.ClientsNamespace }}, nodes)
 }
 
-// TraceRequest is a connection along a walk. A node has no cluster DNS in its own resolver, and the process that stands in for
+// traceRequest is a connection along a walk. A node has no cluster DNS in its own resolver, and the process that stands in for
 // a pod has its node's; both send their lookups to the DNS Service.
-func TraceRequest(w world.World, walk oracle.Walk) trace.Request {
+func traceRequest(w world.World, walk oracle.Walk) trace.Request {
 	r := trace.Request{Walk: walk, Timeout: answeredIn}
 	if !walk.Prediction.Allows(reach.Reached) {
 		r.Timeout = silentIn

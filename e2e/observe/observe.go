@@ -208,7 +208,6 @@ func (e Engine) plan(ctx context.Context) (plan, error) {
 	var (
 		p       = plan{world: w, tables: tables}
 		predict = e.Predict(w)
-		server  = dnsServer(w)
 		spread  = endpointCounts(w)
 	)
 	for _, t := range tables {
@@ -222,9 +221,7 @@ func (e Engine) plan(ctx context.Context) (plan, error) {
 				f.Oracle.Certain = nil
 			}
 			f.predicted = fmt.Sprint(f.Oracle)
-			if c.Vantage.Kind == reach.Node && isName(c.Target) {
-				f.dns = server
-			}
+			f.dns = lookupsTo(w, c.Vantage, c.Target)
 			p.forecasts = append(p.forecasts, f)
 		}
 		for i := range t.Cells {

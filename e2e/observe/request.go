@@ -287,19 +287,24 @@ func (f Forecast) request(of pass, timeouts Timeouts) probe.Request {
 	return r
 }
 
+// Once is a request for one probe of a cell, for who shows what traffic does at the moment and judges nothing.
+func Once(w world.World, v reach.Vantage, t reach.Target, timeout time.Duration) probe.Request {
+	return probe.Request{Vantage: v, Target: t, Min: 1, Max: 1, Timeout: timeout, DNSServer: lookupsTo(w, v, t)}
+}
+
+// lookupsTo is the DNS server for lookups from a vantage; the zero value: the vantage's own. A node has no cluster DNS in its own
+// resolver, but daemons on it can send lookups to the DNS Service; so node vantages do.
+func lookupsTo(w world.World, v reach.Vantage, t reach.Target) netip.AddrPort {
+	if service, found := w.DNSService(); found && v.Kind == reach.Node && isName(t) {
+		return netip.AddrPortFrom(world.ClusterIPs(&service)[0], 53)
+	}
+	return netip.AddrPort{}
+}
+
 func isName(t reach.Target) bool { return t.Kind == reach.DNSName || t.Kind == reach.ExternalName }
 
 func anyReached(cell reach.Cell) bool {
 	return slices.ContainsFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome == reach.Reached })
-}
-
-// dnsServer is the address of the cluster's DNS Service, or the zero value. A node has no cluster DNS
-// in its own resolver, but daemons on it can send lookups to the DNS Service; so node vantages do.
-func dnsServer(w world.World) netip.AddrPort {
-	if service, found := w.DNSService(); found {
-		return netip.AddrPortFrom(world.ClusterIPs(&service)[0], 53)
-	}
-	return netip.AddrPort{}
 }
 
 // spreads counts endpoints by Service and address type.

@@ -147,6 +147,9 @@ func TestPlan(t *testing.T) {
 			if asks := f.Vantage.Kind == reach.Node && isName(f.Target); asks != (f.dns == clusterDNS) || asks == !f.dns.IsValid() {
 				t.Errorf("%s → %s: DNS server %s", f.Vantage.Name, f.Target.Name(), f.dns)
 			}
+			if once := Once(p.world, f.Vantage, f.Target, time.Second); once.DNSServer != f.dns || once.Min != 1 || once.Max != 1 || once.Timeout != time.Second {
+				t.Errorf("one probe: %+v", once)
+			}
 			if partly := f.Target.Name() == v6.Name(); f.Oracle.AnyBackend != partly {
 				t.Errorf("%s: any backend %t", f.Target.Name(), f.Oracle.AnyBackend)
 			}

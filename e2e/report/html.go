@@ -12,7 +12,7 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-//go:embed page.html page.css palette.css picture.svg summary.md
+//go:embed page.html grid.html page.css palette.css picture.svg summary.md
 var assets embed.FS
 
 // HTML writes one page that needs no script, no font and no request. A cell shows its explanation when the pointer or
@@ -45,6 +45,17 @@ func HTML(w io.Writer, run Run) error {
 
 // Styles returns the style sheet of svclab's pages. It has a light and a dark theme.
 func Styles() (template.CSS, error) { return styles("palette.css", "page.css") }
+
+// HTMLGrid writes a table as an element for another page: the words of its cells, without what was expected and why.
+func HTMLGrid(w io.Writer, t reach.Table) error {
+	return render(w, "grid.html", newPageTable("", t, ""), nil)
+}
+
+// Palette is the style sheet with the colours of reports, light and dark, as custom properties.
+func Palette() []byte {
+	css, _ := assets.ReadFile("palette.css") // it is embedded
+	return css
+}
 
 // styles joins style sheets of this package.
 func styles(names ...string) (template.CSS, error) {

@@ -106,6 +106,10 @@ func TestWith(t *testing.T) {
 	if node := got.Announcers[netip.MustParseAddr("172.18.255.1")]; node != "two" || len(w.Pods) != 2 {
 		t.Errorf("announced by %q; the snapshot has %d pods", node, len(w.Pods))
 	}
+	node := &unstructured.Unstructured{Object: map[string]any{"kind": "Node", "metadata": map[string]any{"name": "new"}}}
+	if got, err := w.With(append(objects, node)); err != nil || len(got.Nodes) != 1 || got.Nodes[0].Name != "new" {
+		t.Errorf("nodes %v, %v", got.Nodes, err)
+	}
 	objects[0].Object["metadata"] = "nonsense"
 	if _, err := w.With(objects); err == nil {
 		t.Error("an object that cannot be read is no error")

@@ -58,13 +58,16 @@ func (w World) Sorted() World {
 	return w
 }
 
-// With returns w with the objects given in place of its Pods, Services, EndpointSlices, workloads and Claims: those that a watch
-// knows, which may be older or newer than the rest of w.
+// With returns w with the objects given in place of its Pods, Services, EndpointSlices, workloads and Claims, and of its Nodes if
+// there is any: those that a watch knows, which may be older or newer than the rest of w.
 func (w World) With(objects []*unstructured.Unstructured) (World, error) {
 	w.Pods, w.Services, w.Slices, w.Deployments, w.StatefulSets, w.DaemonSets, w.Claims = nil, nil, nil, nil, nil, nil, nil
+	var nodes []corev1.Node
 	for _, object := range objects {
 		var err error
 		switch object.GetKind() {
+		case "Node":
+			err = read(&nodes, object)
 		case "Pod":
 			err = read(&w.Pods, object)
 		case "Service":
@@ -85,6 +88,9 @@ func (w World) With(objects []*unstructured.Unstructured) (World, error) {
 		if err != nil {
 			return World{}, fmt.Errorf("read %s %s: %w", object.GetKind(), Name(object), err)
 		}
+	}
+	if nodes != nil {
+		w.Nodes = nodes
 	}
 	if w.Announcers != nil {
 		w = w.WithClaims(w.Claims)

@@ -78,7 +78,7 @@ func refused(t *testing.T, args []string, want ...string) {
 }
 
 // needed are arguments without which a verb refuses its flags.
-var needed = map[string][]string{"svclab explain": {"web"}, "svclab picture": {"good/result.json", "a/b"}, "svclab diff": {"good/result.json", "good/result.json"},
+var needed = map[string][]string{"svclab explain": {"web"}, "svclab watch": {"--web"}, "svclab picture": {"good/result.json", "a/b"}, "svclab diff": {"good/result.json", "good/result.json"},
 	"svclab trace": {"pod/worker", "a/b"}, "svclab trace diff": {"good/result.json", "good/result.json"}, "svclab learn hint": {"2"}, "svclab merge": {"good/result.json"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"}}
 
 // values are wrong values of flags, and what the error says. A flag has the same ones in all verbs that have it, but for those
@@ -142,11 +142,12 @@ var values = map[string][]struct {
 	"time-limit":           {{"1s", []string{"1m to 168h"}}, {"-1h", []string{"1m to 168h"}}, {"100000h", []string{"1m to 168h"}}},
 	"kubectl":              {{"/nowhere/kubectl", []string{"--kubectl: ", "install it"}}, {"", []string{"--kubectl: "}}, {"kubectl-of-tomorrow", []string{"--kubectl: "}}},
 
-	"namespace": {{"", []string{"NAMESPACE/SERVICE"}}, {"Bad_Name", []string{`namespace "Bad_Name"`, "NAMESPACE/SERVICE"}}},
-	"from":      {{"moon", []string{"pod, node, outside or host"}}, {"node/", []string{"node/worker"}}},
-	"at":        {{"moon", []string{"the kinds are clusterIP"}}},
-	"port":      {{"70000", []string{"out of range"}}, {"-1", []string{"--port"}}},
-	"protocol":  {{"icmp", []string{"TCP, UDP or SCTP"}}},
+	"namespace":              {{"", []string{"NAMESPACE/SERVICE"}}, {"Bad_Name", []string{`namespace "Bad_Name"`, "NAMESPACE/SERVICE"}}},
+	"svclab watch namespace": {{"", []string{"--namespace", "is no namespace"}}, {"Bad_Name", []string{"--namespace Bad_Name is no namespace"}}},
+	"from":                   {{"moon", []string{"pod, node, outside or host"}}, {"node/", []string{"node/worker"}}},
+	"at":                     {{"moon", []string{"the kinds are clusterIP"}}},
+	"port":                   {{"70000", []string{"out of range"}}, {"-1", []string{"--port"}}},
+	"protocol":               {{"icmp", []string{"TCP, UDP or SCTP"}}},
 
 	"lang":                        {{"xx", []string{"en or zh"}}, {"EN", []string{"en or zh"}}},
 	"answer":                      {{"moon", []string{"matches no question"}}, {"=", []string{"matches no question"}}},
@@ -219,7 +220,7 @@ func TestBadFlags(t *testing.T) {
 				tried++
 				given := append(slices.Clone(args), "--"+flag.Name+"="+strings.Replace(k.value, "FOLDER", folder, 1))
 				if path == "svclab conformance" && flag.Name != "kubeconfig" || path == "svclab explain" && foreign(verb, flag) ||
-					slices.Contains([]string{"svclab trace", "svclab migrate"}, path) && flag.Name == "context" {
+					slices.Contains([]string{"svclab trace", "svclab watch", "svclab migrate"}, path) && flag.Name == "context" {
 					given = append(given, "--kubeconfig="+filepath.Join(folder, "kubeconfig"))
 				}
 				refused(t, given, k.want...)

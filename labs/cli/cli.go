@@ -81,7 +81,7 @@ Exit codes: 0 pass, 1 fail, 2 no verdict was possible.`,
 	}{
 		{groupProve, "Prove, on the lab's cluster:", []*cobra.Command{a.verify(), a.e2e(), a.matrix(), a.fuzz(), a.releases(), a.mutants(), a.upstream(), a.merge(), a.diff(), a.picture()}},
 		{groupLearn, "Learn:", []*cobra.Command{learn.Command(&a.App)}},
-		{groupAny, "Any cluster:", []*cobra.Command{a.conformance(), a.explain(), a.trace(), a.migrate()}},
+		{groupAny, "Any cluster:", []*cobra.Command{a.conformance(), a.explain(), a.trace(), a.watch(), a.migrate()}},
 		{groupMachine, "The lab's cluster and this machine:", []*cobra.Command{a.up(), a.down(), a.doctor()}},
 		{groupWrite, "Write:", []*cobra.Command{a.scenario()}},
 	} {

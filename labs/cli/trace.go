@@ -76,19 +76,7 @@ Exit codes: 0 the packet walked as predicted, 1 it did not, 2 no verdict was pos
 	flags.StringVar(&f.format, "format", "text", "text, json, svg or mermaid")
 	flags.BoolVar(&f.plain, "plain", false, "ASCII only (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
-	lab := cmd.PreRunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		switch {
-		case f.kubeconfig == "" && (cmd.Flags().Changed("kubeconfig") || f.context != ""):
-			return errors.New("--kubeconfig names no file; name one, or leave --kubeconfig and --context out for the lab's own cluster")
-		case f.kubeconfig == "":
-			return lab(cmd, args)
-		}
-		if given := console.GivenClusterFlags(cmd); given != "" {
-			return fmt.Errorf("%s describes the lab's cluster, and --kubeconfig names another; use one of them", strings.TrimSpace(given))
-		}
-		return nil
-	}
+	cmd.PreRunE = ownOrNamed(cmd.PreRunE, &f.kubeconfig, &f.context)
 	cmd.AddCommand(a.traceDiff())
 	return cmd
 }
@@ -134,16 +122,11 @@ func (a *app) runTrace(ctx context.Context, from, to string, f traceFlags) (err 
 	if v := walk.Vantage; v.Unusable != "" {
 		return fmt.Errorf("nothing can be sent from %s: %s", v.Name, v.Unusable)
 	}
-	tracer, err := lab.StartTracer(ctx, c)
+	result, err := lab.Cluster{Cluster: c}.TraceWalk(ctx, w, walk)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, tracer.Close()) }()
-	result, err := tracer.Trace(ctx, lab.TraceRequest(w, walk))
-	if err != nil {
-		return err
-	}
-	return a.printTrace(result.Undecided(), f)
+	return a.printTrace(result, f)
 }
 
 // predictTrace prints the prediction for a cluster that svclab did not create.
@@ -151,19 +134,10 @@ func (a *app) predictTrace(ctx context.Context, from, to string, f traceFlags) e
 	if err := f.check(); err != nil {
 		return err
 	}
-	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
+	c, err := a.connected(ctx, f.kubeconfig, f.context)
 	if err != nil {
 		return err
 	}
-	nodes, err := c.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list the nodes: %w", err)
-	}
-	slots := map[string]string{}
-	for _, n := range nodes.Items {
-		slots[n.Name] = n.Name
-	}
-	c.UseNodes(slots)
 	_, walk, err := walked(ctx, c, from, to, f)
 	if err != nil {
 		return err

@@ -114,6 +114,10 @@ func (p *Renderer) Start(v reach.Verdict) {
 
 // Grid writes a table, indented.
 func (p *Renderer) Grid(t reach.Table) {
+	if p.HTML {
+		p.gridHTML(t)
+		return
+	}
 	var b strings.Builder
 	style := p.Style
 	style.Width, style.Merge = max(60, p.columns()-2), true
@@ -176,7 +180,7 @@ func (p *Renderer) differences(t reach.Table, withWhy bool) {
 	}
 	for i, k := range kinds {
 		if i == mostShown {
-			p.line(fmt.Sprintf("  … +%d", len(kinds)-mostShown))
+			p.Raw(fmt.Sprintf("  … +%d", len(kinds)-mostShown))
 			return
 		}
 		if k.more > 0 {

@@ -2,6 +2,7 @@ package coach
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"regexp"
 	"strings"
@@ -18,6 +19,8 @@ type Renderer struct {
 	W        io.Writer
 	Style    report.Style
 	Language course.Language
+	// HTML: write the elements of a web page instead of lines of text.
+	HTML bool
 
 	err error
 }
@@ -52,7 +55,11 @@ func (p *Renderer) line(s string) {
 }
 
 // Blank ends a paragraph.
-func (p *Renderer) Blank() { p.line("") }
+func (p *Renderer) Blank() {
+	if !p.HTML {
+		p.line("")
+	}
+}
 
 // Say writes a message of the verbs as a paragraph.
 func (p *Renderer) Say(m Message, args ...any) { p.para(0, 0, plain, Say(p.Language, m, args...)) }
@@ -62,6 +69,10 @@ func (p *Renderer) Quiet(m Message, args ...any) { p.para(0, 0, dim, Say(p.Langu
 
 // Head writes a heading, underlined except in plain style.
 func (p *Renderer) Head(text string) {
+	if p.HTML {
+		p.element("h3", "", Inline(text))
+		return
+	}
 	p.para(0, 0, bold, text)
 	if !p.Style.Plain {
 		p.line(p.paint(dim, strings.Repeat("─", min(report.Width(text), p.columns()))))
@@ -70,6 +81,10 @@ func (p *Renderer) Head(text string) {
 
 // Field writes a label and a text next to it. All lines of the text are aligned.
 func (p *Renderer) Field(label, text string) {
+	if p.HTML {
+		p.element("p", "", `<span class="muted">`+html.EscapeString(strings.TrimSpace(label))+"</span> "+Inline(text))
+		return
+	}
 	room := report.Width(label) + 1
 	lines := report.Wrap(report.Printable(text), max(20, p.columns()-room))
 	for i, l := range lines {
@@ -82,7 +97,12 @@ func (p *Renderer) Field(label, text string) {
 }
 
 // Raw writes a line without wrapping it.
-func (p *Renderer) Raw(s string) { p.line(report.Printable(s)) }
+func (p *Renderer) Raw(s string) {
+	if s = report.Printable(s); p.HTML {
+		s = "<p>" + html.EscapeString(s) + "</p>"
+	}
+	p.line(s)
+}
 
 func (p *Renderer) columns() int {
 	if p.Style.Width == 0 {
@@ -94,6 +114,10 @@ func (p *Renderer) columns() int {
 // para writes a paragraph. Lines after the first are indented by hang more columns. A mark other than plain replaces the styles in
 // the text, except bold.
 func (p *Renderer) para(indent, hang int, m mark, text string) {
+	if p.HTML {
+		p.element("p", class(m), Inline(text))
+		return
+	}
 	letters := inline(report.Printable(text), p.Style.Plain || !p.Style.Color)
 	var bare strings.Builder
 	for _, l := range letters {
@@ -174,6 +198,10 @@ var listItem = regexp.MustCompile(`^(\s*(?:[-*]|[0-9]+\.) )(.*)$`)
 
 // Markdown writes an exercise's message: paragraphs, lists, and blocks of code, which are indented and never wrapped.
 func (p *Renderer) Markdown(text string) {
+	if p.HTML {
+		p.markdownHTML(text)
+		return
+	}
 	var (
 		fenced bool
 		open   string

@@ -133,8 +133,7 @@ func (s *session) keep(e course.Exercise, f finding) error {
 // report prints the result of a check: the tables and differences, then the misconceptions. Reasons name the fault, so they come
 // only after a hint, or once the exercise was passed.
 func (s *session) report(e course.Exercise, f finding) {
-	x := s.progress.Exercises[e.ID]
-	why := x.Help() > 0 || !x.Passed.IsZero()
+	why := s.explains(e)
 	s.Feedback(e, f.before, f.seen, why)
 	if !why && f.seen.Verdict.Result == reach.Fail {
 		s.Quiet(coach.WhyLater)
@@ -153,6 +152,12 @@ func (s *session) report(e course.Exercise, f finding) {
 	}
 }
 
+// explains reports whether the learner may read why something is so: see report.
+func (s *session) explains(e course.Exercise) bool {
+	x := s.progress.Exercises[e.ID]
+	return x.Help() > 0 || !x.Passed.IsZero()
+}
+
 // suspect prints what may be wrong besides the answer: objects of the exercise are missing or, if the learner has changed nothing
 // in it, the learner's kubectl uses another cluster.
 func (s *session) suspect(ctx context.Context, e course.Exercise, f finding) {
@@ -164,7 +169,7 @@ func (s *session) suspect(ctx context.Context, e course.Exercise, f finding) {
 	if same {
 		s.Quiet(coach.SameAsEver)
 	}
-	if wired := os.Getenv("KUBECONFIG"); (same || f.seen.Untouched) && wired != s.kubeconfigFile() {
+	if wired := os.Getenv("KUBECONFIG"); !s.HTML && (same || f.seen.Untouched) && wired != s.kubeconfigFile() {
 		s.Say(coach.OtherWire)
 		s.wiring()
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
+	"github.com/svclab/svclab/labs/page"
 	"github.com/svclab/svclab/labs/progress"
 )
 
@@ -51,6 +52,8 @@ type environment struct {
 	dynamic dynamic.Interface
 	// unlock frees the cluster's lock; nil: there is none.
 	unlock func() error
+	// shown is the cluster as a page shows it.
+	shown page.Options
 	// copyKubectl is a command that copies the lab's own kubectl to this machine.
 	copyKubectl string
 }
@@ -123,7 +126,8 @@ func (s *session) attachWith(ctx context.Context, access cluster.Access) (*clust
 		runner.WithFailed(func(context.Context, string, string) error { return nil }))
 	copying := settings.Engine.Line("cp", settings.Name+"-control-plane:/usr/bin/kubectl", filepath.Join("~", ".local", "bin", "kubectl"))
 	return attached, &environment{lessons: lesson.Environment{Cluster: lab, Runner: r, Folder: s.folder}, values: values, kubeconfig: attached.Kubeconfig(),
-		walk: lab.Walk, dynamic: attached.Dynamic(), unlock: attached.Lock().Release, copyKubectl: copying}, nil
+		walk: lab.Walk, dynamic: attached.Dynamic(), unlock: attached.Lock().Release, copyKubectl: copying,
+		shown: page.Options{Cluster: attached, Prober: lab.Probes(), Trace: lab.TraceWalk}}, nil
 }
 
 // raise brings the cluster up if the learner agrees. why says why that is necessary.

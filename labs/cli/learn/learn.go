@@ -4,6 +4,7 @@ package learn
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
+	"github.com/svclab/svclab/labs/progress"
 )
 
 // flags are those of the learner's verbs. Each verb has the ones that it reads.
@@ -69,8 +71,8 @@ const (
 // Command returns svclab learn.
 func Command(a *console.App) *cobra.Command {
 	var (
-		f     flags
-		class bool
+		f          flags
+		class, web bool
 	)
 	cmd := &cobra.Command{
 		Use:   "learn",
@@ -83,12 +85,16 @@ Without a verb it continues where you were, or starts with the first exercise. Y
 ($XDG_STATE_HOME/svclab, or ~/.local/state/svclab) and sent nowhere. With --class the arguments are files that learners
 exported, and one table sums them up.
 
+With --web it serves a page on this machine and prints its address: the exercise, your cluster as it is, who reaches what,
+a request on its way hop by hop, and a terminal. Only who has the address can open it, and only on this machine. Ctrl-C ends it.
+
 Exit codes of check: 0 passed, 1 not yet, 2 no verdict was possible.`,
 		Example: `  svclab learn                      continue where you were
   svclab learn start 04 --lang zh   start exercise 04, in Chinese
   svclab learn shell                a shell whose kubectl is connected to the exercise
   svclab learn check
   svclab learn watch                check again whenever you change something
+  svclab learn --web                all of it in a page of your browser
   svclab learn export > ann.json && svclab learn --class ann.json ben.json`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -98,6 +104,8 @@ Exit codes of check: 0 passed, 1 not yet, 2 no verdict was possible.`,
 				return err
 			case class:
 				return s.class(args)
+			case web && len(args) == 0:
+				return s.web(cmd.Context())
 			case len(args) > 0:
 				return errors.New(coach.Say(s.Language, coach.UnknownVerb, args[0], args[0]))
 			}
@@ -106,6 +114,7 @@ Exit codes of check: 0 passed, 1 not yet, 2 no verdict was possible.`,
 	}
 	f.add(a, cmd, onCluster|predicts)
 	cmd.Flags().BoolVar(&class, "class", false, "sum up the exports of many learners; the arguments are their files")
+	cmd.Flags().BoolVar(&web, "web", false, "serve a page on this machine's loopback, and print its address")
 	cmd.AddGroup(&cobra.Group{ID: groupDo, Title: "Do exercises:"}, &cobra.Group{ID: groupWrite, Title: "Write exercises:"})
 	for id, verbs := range map[string][]*cobra.Command{groupDo: learnerVerbs(a), groupWrite: {newVerb(a), lintVerb(a), proveVerb(a)}} {
 		for _, verb := range verbs {
@@ -236,6 +245,19 @@ func first(args []string) string {
 		return ""
 	}
 	return args[0]
+}
+
+// Language returns the language that was given, else the one that learn has stored, else the locale's.
+func Language(given string) (course.Language, error) {
+	folder, err := progress.Folder(os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	kept, err := progress.Load(folder)
+	if err != nil {
+		return "", err
+	}
+	return language(given, kept.Language, os.Getenv)
 }
 
 // language is the one that was given, else the one stored, else the locale's.

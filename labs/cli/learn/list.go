@@ -28,7 +28,6 @@ func (s *session) list() error {
 			wrong = append(wrong, err)
 			continue
 		}
-		kept := s.progress.Exercises[e.ID]
 		mark := " "
 		switch {
 		case s.progress.Done(e.ID):
@@ -36,26 +35,32 @@ func (s *session) list() error {
 		case e.ID == s.progress.Current:
 			mark = ">"
 		}
-		var notes []string
-		if e.ID == s.progress.Current && !s.progress.Done(e.ID) {
-			notes = append(notes, coach.Say(s.Language, coach.Here))
-		}
-		if kept.Help() > 0 {
-			notes = append(notes, coach.Say(s.Language, coach.UsedHints, kept.Help()))
-		}
-		if kept.Solution {
-			notes = append(notes, coach.Say(s.Language, coach.UsedAnswer))
-		}
-		if e.Kind == course.Incident && s.progress.Done(e.ID) {
-			notes = append(notes, coach.Say(s.Language, coach.Points, kept.Score(time.Duration(e.Par))))
-		}
 		line := mark + " " + e.ID + "  " + pad(coach.Say(s.Language, kindID(e.Kind)), 8) + e.Title(s.Language)
-		if len(notes) > 0 {
-			line += "  (" + strings.Join(notes, ", ") + ")"
+		if notes := s.notes(e); notes != "" {
+			line += "  (" + notes + ")"
 		}
 		s.Raw(line)
 	}
 	return errors.Join(append(wrong, s.Done())...)
+}
+
+// notes say in the list where the learner is, and which help was shown.
+func (s *session) notes(e course.Exercise) string {
+	var notes []string
+	kept := s.progress.Exercises[e.ID]
+	if e.ID == s.progress.Current && !s.progress.Done(e.ID) {
+		notes = append(notes, coach.Say(s.Language, coach.Here))
+	}
+	if kept.Help() > 0 {
+		notes = append(notes, coach.Say(s.Language, coach.UsedHints, kept.Help()))
+	}
+	if kept.Solution {
+		notes = append(notes, coach.Say(s.Language, coach.UsedAnswer))
+	}
+	if e.Kind == course.Incident && s.progress.Done(e.ID) {
+		notes = append(notes, coach.Say(s.Language, coach.Points, kept.Score(time.Duration(e.Par))))
+	}
+	return strings.Join(notes, ", ")
 }
 
 func (s *session) tickMark() string {

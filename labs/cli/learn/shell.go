@@ -1,6 +1,7 @@
 package learn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/labs/coach"
+	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
 )
 
@@ -20,23 +22,15 @@ func (s *session) shell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.wire(e), s.handOut(e, false)); err != nil {
+	command, err := s.shellOf(ctx, e)
+	if err != nil {
 		return err
 	}
 	s.Say(coach.ShellIn, e.ID, lesson.Namespace(e))
 	if !hasKubectl() {
 		s.Say(coach.NoKubectl, s.env.copyKubectl)
 	}
-	program := os.Getenv("SHELL")
-	if program == "" {
-		program = "/bin/sh"
-	}
-	command := exec.CommandContext(ctx, program)
-	command.Dir = s.workFolder(e)
 	command.Stdin, command.Stdout, command.Stderr = s.In, s.Out, s.Err
-	if command.Env, err = s.environment(); err != nil {
-		return err
-	}
 	if s.env.unlock != nil { // a shell may stay open for days, and the cluster be brought up again from it
 		if err := s.env.unlock(); err != nil {
 			return err
@@ -45,10 +39,22 @@ func (s *session) shell(ctx context.Context) error {
 	err = command.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) { // an exit code is that of the learner's last command, and no error of svclab
-		return fmt.Errorf("open the shell %s: %w; name another with SHELL", program, err)
+		return fmt.Errorf("open the shell %s: %w; name another with SHELL", command.Path, err)
 	}
 	s.Say(coach.ShellOut)
 	return s.Done()
+}
+
+// shellOf returns the learner's shell, which runs in the exercise's folder and ends with ctx.
+func (s *session) shellOf(ctx context.Context, e course.Exercise) (*exec.Cmd, error) {
+	if err := errors.Join(s.wire(e), s.handOut(e, false)); err != nil {
+		return nil, err
+	}
+	command := exec.CommandContext(ctx, cmp.Or(os.Getenv("SHELL"), "/bin/sh"))
+	command.Dir = s.workFolder(e)
+	var err error
+	command.Env, err = s.environment()
+	return command, err
 }
 
 // environment returns the environment variables of the learner's shell.

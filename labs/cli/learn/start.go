@@ -15,18 +15,22 @@ import (
 
 // resume continues with the current exercise, or starts the next one if that is passed.
 func (s *session) resume(ctx context.Context) error {
-	wanted := s.progress.Current
-	if wanted == "" || s.progress.Done(wanted) {
-		name, err := s.following(wanted)
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			return s.allDone()
-		}
-		wanted = name
+	name, err := s.continued()
+	if err != nil {
+		return err
 	}
-	return s.start(ctx, wanted)
+	if name == "" {
+		return s.allDone()
+	}
+	return s.start(ctx, name)
+}
+
+// continued returns the current exercise, or the next one if that is passed. Empty: all are passed.
+func (s *session) continued() (string, error) {
+	if at := s.progress.Current; at == "" || s.progress.Done(at) {
+		return s.following(at)
+	}
+	return s.current()
 }
 
 // allDone says that no exercise is left.
@@ -181,7 +185,7 @@ func own(begun []string) []string {
 // introduce prints the exercise: its goal, what answers now, and how to continue.
 func (s *session) introduce(e course.Exercise, resumed bool) error {
 	done, all := s.passed()
-	s.Head(coach.Say(s.Language, coach.Heading, e.ID, coach.Say(s.Language, kindID(e.Kind)), e.Title(s.Language)))
+	s.Head(s.heading(e))
 	s.Quiet(coach.PassedOf, done, all)
 	for _, id := range e.Prerequisites {
 		if !s.progress.Done(id) {
@@ -211,6 +215,11 @@ func (s *session) introduce(e course.Exercise, resumed bool) error {
 	s.wiring()
 	s.Say(coach.Then)
 	return s.Done()
+}
+
+// heading is the exercise's number, kind and title.
+func (s *session) heading(e course.Exercise) string {
+	return coach.Say(s.Language, coach.Heading, e.ID, coach.Say(s.Language, kindID(e.Kind)), e.Title(s.Language))
 }
 
 func kindID(k course.Kind) coach.Message {
