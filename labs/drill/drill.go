@@ -31,7 +31,7 @@ const ID = "incident"
 const parEach = 10 * time.Minute
 
 // views is the manifest of the pods through which a learner changes a node.
-const views = "app/node-views.yaml"
+const views = "incident/node-views.yaml"
 
 // Drill is an incident.
 type Drill struct {
