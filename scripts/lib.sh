@@ -40,6 +40,7 @@ floor_config() { sed 's/^name: .*//; /extraPortMappings/,/protocol/d' "$1"; }
 
 # measure COMMAND…: runs it and sets seconds and processor to what it took: wall-clock, and the CPU-seconds of the whole machine,
 # because the engine has its share of the work ("-" on a system without /proc/stat).
+# shellcheck disable=SC2034 # callers read seconds
 measure() {
   local began before status=0
   before=$(machine_processor) began=$(now)
