@@ -16,6 +16,7 @@ export async function begin(state) {
   sheet.href = 'bundle/xterm.css';
   document.head.append(sheet);
   const { Terminal, FitAddon } = await import('./bundle/xterm.js');
+  divert();
   const again = byId('shell-again');
   const connect = () => {
     again.hidden = true;
@@ -33,7 +34,7 @@ export async function begin(state) {
 function open(Terminal, FitAddon, ended) {
   const box = byId('terminal');
   box.replaceChildren();
-  const terminal = new Terminal({ screenReaderMode: true, fontSize: 13, scrollback: 5000, minimumContrastRatio: 4.5, theme: theme(), documentOverride: styled(document) });
+  const terminal = new Terminal({ screenReaderMode: true, fontSize: 13, scrollback: 5000, minimumContrastRatio: 4.5, theme: theme() });
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(box);
@@ -69,18 +70,19 @@ function theme() {
   return { background: colour('--panel'), foreground: colour('--fg'), cursor: colour('--focus'), selectionBackground: colour('--focus') };
 }
 
-// styled is a document for xterm.js, whose style elements and style attributes the page's Content-Security-Policy forbids: the
-// styles that xterm.js makes become style sheets of the document, and properties of the elements.
-function styled(real) {
-  const createElement = (name, options) => {
-    const e = real.createElement(name === 'style' ? 'meta' : name, options);
+// divert lets xterm.js make style elements and style attributes, which the page's Content-Security-Policy forbids: they become style
+// sheets of the document, and properties of the elements. xterm.js makes some of them in its documentOverride, and some not.
+function divert() {
+  const create = Document.prototype.createElement;
+  document.createElement = (name, options) => {
+    const e = create.call(document, name === 'style' ? 'meta' : name, options);
     if (name === 'style') {
       const sheet = new CSSStyleSheet();
-      real.adoptedStyleSheets.push(sheet);
+      document.adoptedStyleSheets.push(sheet);
       Object.defineProperty(e, 'textContent', { set: css => sheet.replaceSync(css), get: () => '' });
       const remove = e.remove.bind(e);
       e.remove = () => {
-        real.adoptedStyleSheets = real.adoptedStyleSheets.filter(s => s !== sheet);
+        document.adoptedStyleSheets = document.adoptedStyleSheets.filter(s => s !== sheet);
         remove();
       };
     } else {
@@ -88,11 +90,4 @@ function styled(real) {
     }
     return e;
   };
-  return new Proxy(real, {
-    get(target, key) {
-      if (key === 'createElement') return createElement;
-      const value = Reflect.get(target, key);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
 }
