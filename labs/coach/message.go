@@ -165,7 +165,7 @@ const (
 	ShellOut Message = "You have left the exercise's shell." + zh + "已离开练习的 shell。"
 
 	WebOn    Message = "Open this page in your browser: %s" + zh + "在浏览器中打开：%s"
-	WebRules Message = "It is served on this machine only, and whoever has the address can use it. Ctrl-C ends it." + zh + "只有本机能打开；知道这个地址的人都能使用。按 Ctrl-C 结束。"
+	WebRules Message = "It is served on this machine only, and anyone who has the address can use it. Ctrl-C ends it." + zh + "只有本机能打开；知道这个地址的人都能使用。按 Ctrl-C 结束。"
 	WebShell Message = "The terminal in the page is a shell of yours: keep the address to yourself." + zh + "页面里的终端就是你的 shell，所以不要把地址告诉别人。"
 
 	WatchOn      Message = "Watching exercise %s (%s). Each change that you make with kubectl starts a check." + zh + "正在跟踪练习 %s（%s）。每次用 kubectl 做出改动，都会自动重新检查。"

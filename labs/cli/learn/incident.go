@@ -51,7 +51,7 @@ node-view-SLOT are root on their nodes. It prints the KUBECONFIG with which kube
 The clock runs from the moment of the faults. A hint costs points, and so does each minute beyond ten for each fault.
 
 Keys, each followed by Enter: c check, h hint, s solution (which repairs the faults), q quit. In the end all is removed. With --prove
-nobody is asked: the check must pass before the faults, fail with them, and pass after their repair.
+no key is read: the check must pass before the faults, fail with them, and pass after their repair.
 
 It refuses a cluster in which an exercise is open: see svclab learn stop.
 
@@ -75,23 +75,18 @@ Exit codes: 0 solved, 1 not solved, 2 no verdict was possible.`,
 	}
 	cmd.Flags().Uint64Var(&i.seed, "seed", 0, "seed of the incident (default: a new one, which is printed)")
 	cmd.Flags().IntVar(&i.faults, "faults", 2, "how many faults are injected at once, 1 to 3")
-	cmd.Flags().BoolVar(&i.prove, "prove", false, "ask nobody: prove that the faults are noticed and their repair solves the incident")
+	cmd.Flags().BoolVar(&i.prove, "prove", false, "read no key: prove that the faults are noticed and their repair solves the incident")
 	f.add(a, cmd, onCluster)
 	return cmd
 }
 
 // incident sets an incident up, and removes all of it in the end, whatever happens.
 func (s *session) incident(ctx context.Context, f incidentFlags) (err error) {
-	attached, env, err := s.alone(ctx)
+	attached, leave, err := s.alone(ctx)
 	if err != nil {
 		return err
 	}
-	s.env = env
-	defer func() {
-		clean, cancel := console.Cleaning(ctx)
-		defer cancel()
-		err = errors.Join(err, attached.Close(clean))
-	}()
+	defer func() { err = errors.Join(err, leave()) }()
 	d, err := s.chooseIncident(ctx, attached, f)
 	if err != nil {
 		return err
@@ -100,11 +95,11 @@ func (s *session) incident(ctx context.Context, f incidentFlags) (err error) {
 		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		left := s.spinner.run(coach.Clearing, func() error {
-			return errors.Join(d.Repair(clean, attached), env.Leave(clean, []string{drill.Namespace}, true))
+			return errors.Join(d.Repair(clean, attached), s.env.Leave(clean, []string{drill.Namespace}, true))
 		})
 		err = errors.Join(err, left)
 	}()
-	if err := s.spinner.run(coach.Setting, func() error { return env.Begin(ctx, d.Exercise, drill.Namespace) }); err != nil {
+	if err := s.spinner.run(coach.Setting, func() error { return s.env.Begin(ctx, d.Exercise, drill.Namespace) }); err != nil {
 		return err
 	}
 	if before, err := s.look(ctx, d.Exercise); err != nil {
@@ -126,17 +121,22 @@ func (s *session) incident(ctx context.Context, f incidentFlags) (err error) {
 	return r.respond(ctx)
 }
 
-// alone attaches to the lab's cluster, for this verb only.
-func (s *session) alone(ctx context.Context) (*cluster.Cluster, *environment, error) {
-	var (
-		attached *cluster.Cluster
-		env      *environment
-	)
-	err := s.spinner.run(coach.Connecting, func() (err error) { attached, env, err = s.attachWith(ctx, cluster.Alone); return err })
+// alone attaches to the lab's cluster, for this verb only, and sets the session's environment. leave detaches; call it unless there is
+// an error.
+func (s *session) alone(ctx context.Context) (attached *cluster.Cluster, leave func() error, err error) {
+	err = s.spinner.run(coach.Connecting, func() (err error) { attached, s.env, err = s.attachWith(ctx, cluster.Alone); return err })
 	if err != nil {
 		return nil, nil, err
 	}
-	return attached, env, lesson.NoneOpen(ctx, attached.Client(), attached.Name())
+	leave = func() error {
+		clean, cancel := console.Cleaning(ctx)
+		defer cancel()
+		return attached.Close(clean)
+	}
+	if err := lesson.NoneOpen(ctx, attached.Client(), attached.Name()); err != nil {
+		return nil, nil, errors.Join(err, leave())
+	}
+	return attached, leave, nil
 }
 
 // chooseIncident chooses the faults of a seed, after it has reverted what an earlier process may have left.

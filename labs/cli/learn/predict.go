@@ -24,7 +24,7 @@ import (
 	"github.com/svclab/svclab/labs/coach"
 )
 
-// puzzlesMost bounds the Services that are made for one run. Nobody predicts as many.
+// puzzlesMost bounds the Services that are made for one run. It is more than a person predicts in one run.
 const puzzlesMost = 500
 
 func predictVerb(a *console.App) *cobra.Command {
@@ -39,7 +39,7 @@ func predictVerb(a *console.App) *cobra.Command {
 		Long: `Makes random Services of all shapes (those of svclab fuzz), one at a time, shows one with its endpoints, and asks what a client
 gets: an answer, a refusal, silence. Then it sends the request, and says why. It counts how many of your predictions were right.
 
-Answer with the number of an option; q quits. With --answer nobody is asked: each answers the next question, and the last one ends it.
+Answer with the number of an option; q quits. With --answer no line is read: each answers the next question, and the last one ends it.
 
 It refuses a cluster in which an exercise is open: see svclab learn stop.
 
@@ -71,16 +71,11 @@ Exit codes: 0 all predictions were right, 1 some were not, 2 no verdict was poss
 
 // predictions asks for predictions until the learner quits.
 func (s *session) predictions(ctx context.Context, seed uint64, answers []string) (err error) {
-	attached, env, err := s.alone(ctx)
+	attached, leave, err := s.alone(ctx)
 	if err != nil {
 		return err
 	}
-	s.env = env
-	defer func() {
-		clean, cancel := console.Cleaning(ctx)
-		defer cancel()
-		err = errors.Join(err, attached.Close(clean))
-	}()
+	defer func() { err = errors.Join(err, leave()) }()
 	found := lab.Cluster{Cluster: attached}
 	settings := fuzz.Defaults()
 	settings.Seed, settings.Count = seed, puzzlesMost
@@ -133,14 +128,11 @@ func (s *session) puzzle(p fuzz.Puzzle) {
 	} else {
 		s.Say(coach.PuzzleNoSlice)
 	}
-	s.Say(coach.PuzzleAsk, s.client(p), fmt.Sprintf("%s:%d/%s", p.Target.Host, p.Target.Port, p.Target.Protocol), string(p.Target.Kind))
+	s.Say(coach.PuzzleAsk, p.Vantage.Name, fmt.Sprintf("%s:%d/%s", p.Target.Host, p.Target.Port, p.Target.Protocol), string(p.Target.Kind))
 	for i, outcome := range fuzz.PuzzleOutcomes() {
 		s.Field(fmt.Sprintf("  %d)", i+1), coach.Say(s.Language, outcomeText(outcome)))
 	}
 }
-
-// client says who sends the request.
-func (s *session) client(p fuzz.Puzzle) string { return p.Vantage.Name }
 
 func outcomeText(o reach.Outcome) coach.Message {
 	switch o {
