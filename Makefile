@@ -15,9 +15,9 @@ export SVCLAB_IMAGES := $(IMAGES)
 export SVCLAB_WORKERS := $(WORKERS)
 export KEEP
 
-# All that is compiled shares one build cache, that of the images' programs included: the same flags everywhere.
+# All that is compiled shares one build cache, that of the images' programs included: the same flags everywhere (scripts/lib.sh).
 export CGO_ENABLED := 0
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false)
 
 bin := _output/bin
 svclab := $(bin)/svclab

@@ -62,7 +62,7 @@ runtime_program() {
   [[ -x $target && -r $target.stamp && $(<"$target.stamp") == "$stamp" ]] && return
   have go || die "Go is needed to build svclab's container runtime" "install Go 1.26 or newer"
   mkdir -p "${target%/*}"
-  (cd "$source" && CGO_ENABLED=0 GOOS=linux GOARCH=$2 go build -trimpath -ldflags "-s -w" -o "$target.new.$$" .) ||
+  (cd "$source" && CGO_ENABLED=0 GOOS=linux GOARCH=$2 go build -ldflags "-s -w" -o "$target.new.$$" .) ||
     die "building svclab's container runtime failed" "see above"
   mv -f "$target.new.$$" "$target"
   printf '%s' "$stamp" >"$target.stamp"

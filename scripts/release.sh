@@ -21,7 +21,7 @@ export CGO_ENABLED=0
 
 # build PLATFORM OUTPUT PACKAGE
 build() {
-  GOOS=${1%/*} GOARCH=${1#*/} heartbeat "build ${3##*/} for $1" "$logs/release.log" go build -trimpath -ldflags "-s -w" -o "$2" "$3"
+  GOOS=${1%/*} GOARCH=${1#*/} heartbeat "build ${3##*/} for $1" "$logs/release.log" go build -ldflags "-s -w" -o "$2" "$3"
 }
 
 for platform in $platforms; do

@@ -55,10 +55,10 @@ for minor in $minors; do
     done
   done | sed '1s/^/{"Replace": {\n/; $s/,$/}}/' >"$out/$minor.overlay"
   CGO_ENABLED=0 heartbeat "build the proxiers of Kubernetes $minor" "$out/$minor.log" \
-    go -C "$sources" build -trimpath -modfile "$out/$minor.mod" -overlay "$out/$minor.overlay" -o "$out/proxier-$minor" . ||
+    go -C "$sources" build -modfile "$out/$minor.mod" -overlay "$out/$minor.overlay" -o "$out/proxier-$minor" . ||
     die "building the proxiers of Kubernetes $minor failed" "see $out/$minor.log"
   proxiers+=("--proxier" "$version=$out/proxier-$minor")
 done
 
-go build -trimpath -o "$out/differential" ./e2e/oracle/differential || die "building the comparison failed" "see above"
+go build -o "$out/differential" ./e2e/oracle/differential || die "building the comparison failed" "see above"
 exec "$out/differential" "${proxiers[@]}" "$@"

@@ -148,7 +148,7 @@ func build(ctx context.Context, root, path, goos, goarch string) error {
 	defer os.RemoveAll(scratch)
 	output := filepath.Join(scratch, "prober")
 	_, err = goCommand(ctx, root, []string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + goarch, "GOFLAGS="},
-		"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", output, "./"+proberPackage)
+		"build", "-trimpath", "-gcflags=all=-dwarf=false", "-buildvcs=false", "-ldflags", "-s -w", "-o", output, "./"+proberPackage)
 	if err != nil {
 		return fmt.Errorf("build the prober: %w", err)
 	}

@@ -239,7 +239,7 @@ func (a *app) suiteProgram(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("compile the suite: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-tags=e2e", "-o", program, "./e2e/suites")
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-gcflags=all=-dwarf=false", "-tags=e2e", "-o", program, "./e2e/suites")
 	cmd.Dir = a.Config.Root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make builds svclab, so that what both have is compiled once
 	var said bytes.Buffer
