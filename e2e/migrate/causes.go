@@ -24,7 +24,7 @@ const docDiff = "https://kubernetes.io/docs/reference/networking/virtual-ips/#mi
 // toNFTables is advice for a switch to nftables mode.
 func toNFTables(text string) map[string]string { return map[string]string{world.ModeNFTables: text} }
 
-// causes returns all causes. The first that applies counts.
+// causes returns all causes. The first that applies counts, and the last one applies to every change.
 func causes() []cause {
 	rules := func(names ...string) func(Change) bool {
 		return func(c Change) bool {
@@ -76,14 +76,4 @@ func causes() []cause {
 				"Nothing, unless a load balancer takes a refusal for something else than a timeout.")},
 		{id: other, title: "other", applies: func(Change) bool { return true }},
 	}
-}
-
-// causeOf returns the cause of a change.
-func causeOf(c Change) cause {
-	for _, why := range causes() {
-		if why.applies(c) {
-			return why
-		}
-	}
-	panic("the last cause applies to every change")
 }

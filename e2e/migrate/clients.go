@@ -26,13 +26,13 @@ type clients struct {
 	plain, zoned [][]int
 	pods         []reach.Vantage // of each node, at its index
 	podOf        map[netip.Addr]*corev1.Pod
-	nodeOf       map[netip.Addr]bool // addresses of nodes
+	nodeOf       map[netip.Addr]string // the node that has an address
 	// placed are the nodes that slices of any Service place a pod's address on though its pod is elsewhere.
 	placed map[netip.Addr]string
 }
 
 func newClients(w world.World) *clients {
-	c := &clients{w: w, targets: w.Targeter(), podOf: map[netip.Addr]*corev1.Pod{}, nodeOf: map[netip.Addr]bool{}, placed: map[netip.Addr]string{}}
+	c := &clients{w: w, targets: w.Targeter(), podOf: map[netip.Addr]*corev1.Pod{}, nodeOf: map[netip.Addr]string{}, placed: map[netip.Addr]string{}}
 	for i := range w.Pods {
 		if pod := &w.Pods[i]; !pod.Spec.HostNetwork && !world.Ended(pod) {
 			for _, addr := range world.PodAddrs(pod) {
@@ -63,7 +63,7 @@ func newClients(w world.World) *clients {
 	for i := range w.Nodes {
 		n := &w.Nodes[i]
 		for _, addr := range world.NodeAddrs(n) {
-			c.nodeOf[addr] = true
+			c.nodeOf[addr] = n.Name
 		}
 		key := c.class(n)
 		add(&c.plain, plain, key, i)
@@ -162,9 +162,9 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 	sorts := map[string][]string{}
 	for _, slice := range c.targets.SlicesOf(world.Name(s)) {
 		for _, e := range slice.Endpoints {
-			sort := conditions(slice.AddressType, e)
+			sort := conditions(&slice, e)
 			if addr, err := netip.ParseAddr(firstOf(e.Addresses)); err == nil {
-				if c.nodeOf[addr] {
+				if c.nodeOf[addr] != "" {
 					sort += " host"
 				}
 				if pod := c.podOf[addr]; pod != nil {
@@ -176,9 +176,17 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 				on = *e.NodeName
 				sorts[on] = append(sorts[on], sort)
 			}
-			for _, addr := range e.Addresses { // where its pod really is
-				if addr, err := netip.ParseAddr(addr); err == nil && c.podOf[addr] != nil && c.podOf[addr].Spec.NodeName != on {
-					sorts[c.podOf[addr].Spec.NodeName] = append(sorts[c.podOf[addr].Spec.NodeName], sort+" elsewhere")
+			for _, text := range e.Addresses { // where it really is
+				addr, err := netip.ParseAddr(text)
+				if err != nil {
+					continue
+				}
+				real := c.nodeOf[addr]
+				if pod := c.podOf[addr]; pod != nil {
+					real = pod.Spec.NodeName
+				}
+				if real != "" && real != on {
+					sorts[real] = append(sorts[real], sort+" elsewhere")
 				}
 			}
 			if e.Hints != nil {
@@ -199,7 +207,7 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 			n := &c.w.Nodes[i]
 			for _, addr := range slices.Concat(world.NodeAddrs(n), c.pods[i].Addrs) {
 				if slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-					sorts[n.Name] = append(sorts[n.Name], fmt.Sprintf("admitted %s %v", world.FamilyOf(addr), c.nodeOf[addr]))
+					sorts[n.Name] = append(sorts[n.Name], fmt.Sprintf("admitted %s %v", world.FamilyOf(addr), c.nodeOf[addr] != ""))
 				}
 			}
 		}
@@ -212,12 +220,13 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 	return here, zones
 }
 
-// conditions are what a slice says of an endpoint's state.
-func conditions(family discoveryv1.AddressType, e discoveryv1.Endpoint) string {
+// conditions are what a slice says of an endpoint's state, and whether kube-proxy sees the slice.
+func conditions(slice *discoveryv1.EndpointSlice, e discoveryv1.Endpoint) string {
+	_, hidden := slice.Labels[corev1.IsHeadlessService]
 	is := func(condition *bool, otherwise bool) bool {
 		return condition == nil && otherwise || condition != nil && *condition
 	}
-	return fmt.Sprintf("%s %v %v %v", family, is(e.Conditions.Ready, true), is(e.Conditions.Serving, true), is(e.Conditions.Terminating, false))
+	return fmt.Sprintf("%s %v %v %v %v", slice.AddressType, hidden, is(e.Conditions.Ready, true), is(e.Conditions.Serving, true), is(e.Conditions.Terminating, false))
 }
 
 func firstOf(addresses []string) string {
@@ -273,14 +282,14 @@ func (c *clients) backends(s *corev1.Service, here map[string]string) []reach.Va
 			case pod != nil:
 				listens = listenText(pod)
 				v.Namespace, v.PodName, v.Node, v.Addrs = pod.Namespace, pod.Name, pod.Spec.NodeName, world.PodAddrs(pod)
-			case len(c.w.Pods) == 0 && e.TargetRef != nil && e.TargetRef.Kind == "Pod" && said != "" && !c.nodeOf[addr.Unmap()]: // pods were not read
+			case len(c.w.Pods) == 0 && e.TargetRef != nil && e.TargetRef.Kind == "Pod" && said != "" && c.nodeOf[addr.Unmap()] == "": // pods were not read
 				v.PodName, v.Node = e.TargetRef.Name, said
 			default:
 				continue
 			}
 			// Where the slices place it on its own node, both modes masquerade a pod for itself there, and pods differ by what
 			// is said of them and their node. Else each endpoint counts.
-			sort := fmt.Sprint(conditions(slice.AddressType, e), portText(slice.Ports), listens, here[v.Node], e.Hints, c.placed[addr.Unmap()])
+			sort := fmt.Sprint(conditions(&slice, e), portText(slice.Ports), listens, here[v.Node], e.Hints, c.placed[addr.Unmap()])
 			if v.Node != said && misplaced < mostMisplaced {
 				misplaced++
 				sort = addr.String()

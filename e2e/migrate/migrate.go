@@ -239,9 +239,9 @@ func group(changes []Change, mode string) []Group {
 		effect   Effect
 		declared bool
 	}
-	groups := map[key]*Group{}
+	groups, all := map[key]*Group{}, causes()
 	for _, c := range changes {
-		why := causeOf(c)
+		why := all[slices.IndexFunc(all, func(why cause) bool { return why.applies(c) })] // the last one applies to every change
 		k := key{why.id, c.effect(), c.declared()}
 		if why.id == other {
 			k.id += " " + c.Before.Rule + " " + c.After.Rule

@@ -236,14 +236,14 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// large is a cluster of Services on 50 nodes: four of five inside the cluster only, the others with node ports, half of those
-// with a load balancer; three pods each.
-func large(services int) world.World {
+// large is a cluster of Services: four of five inside the cluster only, the others with node ports, half of those with a load
+// balancer; three pods each.
+func large(services, nodes int) world.World {
 	var w world.World
 	w.Facts.PodCIDRs, w.Facts.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}, []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
-	for i := range 50 {
+	for i := range nodes {
 		w.Nodes = append(w.Nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%02d", i), Labels: map[string]string{corev1.LabelTopologyZone: fmt.Sprint(i % 3)}},
-			Spec: corev1.NodeSpec{PodCIDRs: []string{fmt.Sprintf("10.%d.%d.0/22", 128+i/64, i%64*4)}},
+			Spec: corev1.NodeSpec{PodCIDRs: []string{fmt.Sprintf("10.%d.0.0/16", 128+i)}},
 			Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("172.18.0.%d", i+2)}},
 				NodeInfo: corev1.NodeSystemInfo{KernelVersion: "6.1.0", KubeletVersion: "v1.37.2"}}})
 	}
@@ -263,11 +263,11 @@ func large(services int) world.World {
 		slice := discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name + "-a", Labels: map[string]string{discoveryv1.LabelServiceName: s.Name}},
 			AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &number, Protocol: &protocol}}}
 		for j := range 3 {
-			node := &w.Nodes[(i*3+j)%50]
+			node := &w.Nodes[(i*3+j)%nodes]
 			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: fmt.Sprintf("%s-%d", s.Name, j)},
 				Spec: corev1.PodSpec{NodeName: node.Name, Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: number}}}}}}
-			n := (i*3 + j) / 50 // of the node's pods
-			pod.Status.PodIPs = []corev1.PodIP{{IP: fmt.Sprintf("10.%d.%d.%d", 128+(i*3+j)%50/64, (i*3+j)%50%64*4+n/200, 10+n%200)}}
+			n := (i*3 + j) / nodes // of the node's pods
+			pod.Status.PodIPs = []corev1.PodIP{{IP: fmt.Sprintf("10.%d.%d.%d", 128+(i*3+j)%nodes, n/200, 10+n%200)}}
 			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{pod.Status.PodIPs[0].IP}, NodeName: &node.Name,
 				TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name},
 				Conditions: discoveryv1.EndpointConditions{Ready: &yes, Serving: &yes, Terminating: &no}})
@@ -280,19 +280,25 @@ func large(services int) world.World {
 
 // BenchmarkBetween predicts 5,000 Services in both modes.
 func BenchmarkBetween(b *testing.B) {
-	w := large(5000)
-	from, to := modes(w)
-	b.ReportAllocs()
-	for b.Loop() {
-		if r := Between(w, from, to); len(r.Changed) != 1000 {
-			b.Fatalf("%d of %d Services change", len(r.Changed), r.Services)
-		}
+	for _, nodes := range []int{3, 50} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			w := large(5000, nodes)
+			from, to := modes(w)
+			b.ReportAllocs()
+			for b.Loop() {
+				r := Between(w, from, to)
+				if len(r.Changed) != 1000 {
+					b.Fatalf("%d of %d Services change", len(r.Changed), r.Services)
+				}
+				b.ReportMetric(float64(r.Cells), "cells/op")
+			}
+		})
 	}
 }
 
 // The Services of a large cluster are predicted for a few nodes and clients each, however many nodes there are.
 func TestShares(t *testing.T) {
-	w := large(500)
+	w := large(500, 50)
 	from, to := modes(w)
 	r := Between(w, from, to)
 	if per := r.Cells / r.Services; per > 100 {

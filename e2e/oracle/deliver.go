@@ -3,7 +3,6 @@ package oracle
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -51,7 +50,7 @@ func (o *Oracle) to(g *group, d delivery) prediction {
 		rule, why = ruleHairpinAcross, reach.Say("kube-proxy in nftables mode on %s does not masquerade a pod for itself if it takes it for one of another node, and the pod drops a packet from its own address", d.at.name)
 	}
 	if len(heard) == 0 {
-		return outcome(rule, andThen(reach.Say("%s sends it to %s", d.reason, choice(g)), why), reach.TimedOut).by(d, g)
+		return outcome(rule, andThen(reach.Say("%s sends it to %s", d.reason, g.choice), why), reach.TimedOut).by(d, g)
 	}
 	part := o.group(d.at, heard, g.terminating, g.distribution)
 	p := o.deliver(part, g, d)
@@ -116,7 +115,7 @@ func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
 // deliver predicts for those of a group's endpoints whose answers come back.
 func (o *Oracle) deliver(g, all *group, d delivery) prediction {
 	p := prediction{Prediction: reach.Prediction{Rule: d.rule, Backends: g.names}}
-	said := reach.Say("%s sends it to %s", d.reason, choice(all))
+	said := reach.Say("%s sends it to %s", d.reason, all.choice)
 	note := func(p reach.Phrase) { said = andThen(said, p) }
 	p.Rule = d.particular(g)
 	switch p.Rule {
@@ -316,14 +315,4 @@ func (d delivery) seen(kept, rewrites bool) reach.Phrase {
 	default:
 		return reach.Phrase{}
 	}
-}
-
-func choice(g *group) reach.Phrase {
-	switch only := strings.Trim(listed(g.backends), "()"); {
-	case len(g.backends) == 1 && g.terminating:
-		return reach.Say("the only one, %s (terminating but still serving)", only)
-	case len(g.backends) == 1:
-		return reach.Say("the only one, %s", only)
-	}
-	return reach.Say("any of %s", g.text)
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// routeKey names what one node's proxy has worked out for one Service port.
+// routeKey names what one node's proxy has worked out for one Service port. Nodes of a zone that no endpoint is on, or has a hint for,
+// share it: node is nil, zone set.
 type routeKey struct {
 	port *servicePort
 	node *node
+	zone string
 }
 
 // routing is where one node's proxy sends a Service port's packets.
@@ -51,13 +53,13 @@ type group struct {
 	backends []*backend
 	names    []string     // of those that listen, sorted, each once
 	certain  []string     // of those that listen for certain
-	text     reach.Phrase // "2 ready endpoints (a, b)"
+	choice   reach.Phrase // "any of 2 ready endpoints (a, b)"
 	addrs    map[netip.Addr]bool
 	// The kinds of answer to expect.
 	listening, maybe, deaf, unknown bool
 	nameless                        bool // one that listens has no known name
 	why                             reach.Phrase
-	// samples are listening backends, two of each place that differs in whose address it sees.
+	// samples are listening backends, two addresses of each place that differs in whose address it sees: one may be the client's own.
 	samples []backend
 	// terminating: no endpoint is ready, so these (if any) are terminating but still serving. distribution is the hint in force ("zone", "node").
 	terminating  bool
@@ -67,17 +69,26 @@ type group struct {
 
 // routing works out, once, what a node's proxy does with a Service port.
 func (o *Oracle) routing(sp *servicePort, n *node) *routing {
-	key := routeKey{sp, n}
+	return o.once(routeKey{port: sp, node: n}, func() *routing {
+		concerned := func(b backend) bool { return b.local == n.name || b.Node == n.name || slices.Contains(b.Nodes, n.name) }
+		if slices.ContainsFunc(o.backends(sp), concerned) {
+			return o.route(sp, n)
+		}
+		return o.once(routeKey{port: sp, zone: n.zone}, func() *routing { return o.route(sp, n) })
+	})
+}
+
+// once returns the routing of a key, which work makes if it is not there yet.
+func (o *Oracle) once(key routeKey, work func() *routing) *routing {
 	o.mu.Lock()
 	r := o.routed[key]
 	o.mu.Unlock()
-	if r != nil {
-		return r
+	if r == nil {
+		r = work()
+		o.mu.Lock()
+		o.routed[key] = r
+		o.mu.Unlock()
 	}
-	r = o.route(sp, n)
-	o.mu.Lock()
-	o.routed[key] = r
-	o.mu.Unlock()
 	return r
 }
 
@@ -177,11 +188,12 @@ func (o *Oracle) group(n *node, backends []*backend, fallback bool, mode string)
 	if !fallback {
 		g.distribution = mode
 	}
-	places := map[place]int{}
+	places := map[place][]netip.Addr{}
 	for _, b := range backends {
 		g.add(b)
-		if at := o.place(*b, n); (b.unknown || b.listens != world.ListensNot) && places[at] < 2 {
-			places[at]++
+		at := o.place(*b, n)
+		if (b.unknown || b.listens != world.ListensNot) && len(places[at]) < 2 && !slices.Contains(places[at], b.Addr) {
+			places[at] = append(places[at], b.Addr)
 			g.samples = append(g.samples, *b)
 		}
 	}
@@ -236,7 +248,13 @@ func (g *group) finish() {
 	if g.terminating {
 		number = count(len(g.backends), reach.Say("terminating but still serving endpoint"), reach.Say("terminating but still serving endpoints"))
 	}
-	g.text = reach.Say("%s %s", number, listed(g.backends))
+	g.choice = reach.Say("any of %s", reach.Say("%s %s", number, "("+listed(g.backends)+")"))
+	switch {
+	case len(g.backends) == 1 && g.terminating:
+		g.choice = reach.Say("the only one, %s (terminating but still serving)", listed(g.backends))
+	case len(g.backends) == 1:
+		g.choice = reach.Say("the only one, %s", listed(g.backends))
+	}
 }
 
 // backend finds what answers at an endpoint. A pod is found by the name the slice gives, else by its address; an
@@ -300,7 +318,7 @@ func count(n int, one, more reach.Phrase) reach.Phrase {
 	return reach.Say("%d %s", n, more)
 }
 
-// listed names endpoints in brackets, the first few of them.
+// listed names endpoints, the first few of them.
 func listed(backends []*backend) string {
 	const most = 4
 	var names []string
@@ -318,5 +336,5 @@ func listed(backends []*backend) string {
 			names = append(names, b.Addr.String())
 		}
 	}
-	return "(" + strings.Join(names, ", ") + ")"
+	return strings.Join(names, ", ")
 }

@@ -26,9 +26,14 @@ func exceptions() []exception {
 		{
 			id: "address-shared",
 			applies: func(c *cluster, d disagreement) bool {
-				return len(c.holders(d.target.Host, d.target.Port, string(d.target.Protocol))) > 1 && c.observe(d.vantage, d.target).within(d.prediction)
+				holders := c.holders(d.target.Host, d.target.Port, string(d.target.Protocol))
+				ranges := slices.ContainsFunc(c.w.Services, func(s corev1.Service) bool {
+					return slices.Contains(holders, world.Name(&s)) && len(s.Spec.LoadBalancerSourceRanges) > 0
+				})
+				return len(holders) > 1 && (c.observe(d.vantage, d.target).within(d.prediction) || ranges && c.w.Facts.ProxyMode == world.ModeNFTables)
 			},
-			reason: "two Services with the same address and port: the proxiers write their Services in the order of a Go map, and the first rule (iptables) or the last element (nftables) counts. The oracle allows for both.",
+			reason: "two Services with the same address and port: the proxiers write their Services in the order of a Go map, and the first rule (iptables) or the last element (nftables) counts. " +
+				"The oracle allows for both. In nftables mode the map of loadBalancerSourceRanges may have one of them, and the map of addresses the other.",
 			source: "syncProxyRules, \"for svcName, svc := range proxier.svcPortMap\", in pkg/proxy/iptables/proxier.go and pkg/proxy/nftables/proxier.go",
 		},
 		{

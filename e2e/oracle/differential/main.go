@@ -23,6 +23,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/svclab/svclab/e2e/releases"
 	"github.com/svclab/svclab/e2e/world"
 	"github.com/svclab/svclab/manifests"
@@ -198,13 +200,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 				agree = agree && t.differ == 0
 			}
 		}
-		sw := r.switched
-		fmt.Fprintf(out, "Kubernetes %s  from iptables to nftables, %d Services: %d of %d cells change: %d missed, %d invented, %d by an exception\n",
-			program[0], sw.services, sw.changed, sw.cells, sw.missed, sw.invented, sw.excused)
-		for _, line := range sw.first[:min(len(sw.first), s.show)] {
-			fmt.Fprintln(out, "  "+line)
-		}
-		agree = agree && sw.missed+sw.invented == 0
+		agree = s.printSwitch(out, fmt.Sprintf("Kubernetes %s  from iptables to nftables mode", program[0]), r.switched) && agree
 		fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d worlds in %.1f s\n", program[0], len(s.jobs())/len(s.modes), time.Since(began).Seconds())
 		for why, n := range r.refused {
 			fmt.Fprintf(out, "%d worlds, %s\n", n, why)
@@ -212,6 +208,15 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 		}
 		if err := s.print(ctx, program, r, out); err != nil {
 			return false, err
+		}
+	}
+	for i := 1; s.cases == nil && len(s.modes) > 1 && i < len(s.programs); i++ {
+		for _, mode := range s.modes {
+			sw, err := s.between(ctx, [2][2]string{s.programs[i-1], s.programs[i]}, mode)
+			if err != nil {
+				return false, err
+			}
+			agree = s.printSwitch(out, fmt.Sprintf("Kubernetes %s to %s, %s mode", s.programs[i-1][0], s.programs[i][0], mode), sw) && agree
 		}
 	}
 	if s.json != "" {
@@ -237,25 +242,26 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (agree boo
 	return agree, nil
 }
 
+// printSwitch says what a switch changes, and whether all of it was predicted.
+func (s settings) printSwitch(out io.Writer, what string, sw switched) (agree bool) {
+	fmt.Fprintf(out, "%s and back, %d Services: %d of %d cells change (IPv4 %d, IPv6 %d): %d missed, %d invented, %d by an exception\n",
+		what, sw.services, sw.changed, sw.cells, sw.families[4], sw.families[6], sw.missed, sw.invented, sw.excused)
+	for _, line := range sw.first[:min(len(sw.first), s.show)] {
+		fmt.Fprintln(out, "  "+line)
+	}
+	return sw.missed+sw.invented == 0
+}
+
 // release compares all worlds with the proxiers of one Kubernetes release, on all processors.
 func (s settings) release(ctx context.Context, release, program string, progress io.Writer) (result, error) {
 	var (
-		r       = result{tallies: map[string]map[int]tally{}, rules: map[string]int{}, excused: map[string]int{}, refused: map[string]int{}}
-		jobs    = s.jobs()
-		next    = make(chan int, len(jobs))
-		mu      sync.Mutex
-		failure error
-		done    int
-		workers sync.WaitGroup
-		said    = time.Now()
+		r    = result{tallies: map[string]map[int]tally{}, rules: map[string]int{}, excused: map[string]int{}, refused: map[string]int{}}
+		jobs = s.jobs()
+		mu   sync.Mutex
+		done int
+		said = time.Now()
 	)
-	for i := range jobs {
-		next <- i
-	}
-	close(next)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	one := func() error {
+	err := parallel(ctx, len(jobs), func(ctx context.Context, next <-chan int) error {
 		p, err := startProxiers(ctx, release, program)
 		if err != nil {
 			return err
@@ -263,18 +269,9 @@ func (s settings) release(ctx context.Context, release, program string, progress
 		for i := range next {
 			w := jobs[i].world()
 			if jobs[i].mode == switchMode {
-				if w.Facts.Detection == world.DetectUnknown { // the proxiers know what the facts do not say, so both modes are vague
-					continue
-				}
-				found, err := p.compareSwitch(w)
-				if refused := refusal(""); errors.As(err, &refused) { // counted in its own mode
-					continue
-				}
+				found, err := jobs[i].switched(w, [2]side{{p, world.ModeIPTables}, {p, world.ModeNFTables}})
 				if err != nil {
-					return fmt.Errorf("world %s, switch: %w", jobs[i].name, err)
-				}
-				for j := range found.first {
-					found.first[j] = "world " + jobs[i].name + ": " + found.first[j]
+					return err
 				}
 				mu.Lock()
 				r.switched.add(found)
@@ -299,21 +296,70 @@ func (s settings) release(ctx context.Context, release, program string, progress
 			mu.Unlock()
 		}
 		return p.stop()
-	}
-	for range runtime.NumCPU() {
-		workers.Go(func() {
-			if err := one(); err != nil {
-				mu.Lock()
-				if failure == nil {
-					failure = err
-				}
-				mu.Unlock()
-				cancel()
+	})
+	return r, err
+}
+
+// between compares what changes between two releases in one mode, for the worlds in which the modes are compared.
+func (s settings) between(ctx context.Context, programs [2][2]string, mode string) (switched, error) {
+	var (
+		sum  switched
+		mu   sync.Mutex
+		jobs = slices.DeleteFunc(s.jobs(), func(j job) bool { return j.mode != switchMode })
+	)
+	err := parallel(ctx, len(jobs), func(ctx context.Context, next <-chan int) error {
+		var sides [2]side
+		for i, program := range programs {
+			p, err := startProxiers(ctx, program[0], program[1])
+			if err != nil {
+				return err
 			}
-		})
+			sides[i] = side{p, mode}
+		}
+		for i := range next {
+			found, err := jobs[i].switched(jobs[i].world(), sides)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			sum.add(found)
+			mu.Unlock()
+		}
+		return errors.Join(sides[0].stop(), sides[1].stop())
+	})
+	return sum, err
+}
+
+// switched is compareSwitch for the world of a job.
+func (j job) switched(w world.World, sides [2]side) (switched, error) {
+	if w.Facts.Detection == world.DetectUnknown { // the proxiers know what the facts do not say, so both sides are vague
+		return switched{}, nil
 	}
-	workers.Wait()
-	return r, failure
+	found, err := compareSwitch(w, sides)
+	if refused := refusal(""); errors.As(err, &refused) { // counted in its own mode
+		return switched{}, nil
+	}
+	if err != nil {
+		return switched{}, fmt.Errorf("world %s, from %s to %s: %w", j.name, sides[0].text(), sides[1].text(), err)
+	}
+	for i := range found.first {
+		found.first[i] = "world " + j.name + ": " + found.first[i]
+	}
+	return found, nil
+}
+
+// parallel hands the numbers below n to workers on all processors. The first error ends all.
+func parallel(ctx context.Context, n int, worker func(context.Context, <-chan int) error) error {
+	next := make(chan int, n)
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	group, ctx := errgroup.WithContext(ctx)
+	for range runtime.NumCPU() {
+		group.Go(func() error { return worker(ctx, next) })
+	}
+	return group.Wait()
 }
 
 func (r *result) add(j job, tallies map[int]tally, here []disagreement) {

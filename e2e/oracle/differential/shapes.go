@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -40,6 +41,37 @@ func shapes() []shape {
 		{"slices labelled headless", func(b *builder) {
 			b.slices(func(s *discoveryv1.EndpointSlice) { s.Labels[corev1.IsHeadlessService] = "" })
 		}},
+		{"a node whose only endpoint is in a slice labelled headless", func(b *builder) { // migrate had taken all nodes for equal
+			b.local()
+			b.web.Status.LoadBalancer.Ingress = nil
+			b.copySlices("-hidden", func(*discoveryv1.Endpoint) {})
+			c := b.w.Pods[0]
+			c.Name, c.Spec.NodeName, c.Status.PodIPs = "c", "cp", []corev1.PodIP{{IP: "10.244.0.13"}, {IP: "fd00:10:244::13"}}
+			b.w.Pods = append(b.w.Pods, c)
+			b.slices(func(s *discoveryv1.EndpointSlice) { // a and c are endpoints, b is hidden
+				if strings.HasSuffix(s.Name, "-hidden") {
+					s.Labels = map[string]string{discoveryv1.LabelServiceName: "web", corev1.IsHeadlessService: ""}
+					s.Endpoints = s.Endpoints[1:]
+				} else {
+					s.Endpoints[1] = ofPod(&c, s.AddressType == discoveryv1.AddressTypeIPv4)
+				}
+			})
+		}},
+		{"a pod listed twice, at two ports", func(b *builder) { // another endpoint of its node sees its own address
+			b.w.Pods[1] = b.w.Pods[0]
+			b.w.Pods[1].Name, b.w.Pods[1].Status.PodIPs = "b", []corev1.PodIP{{IP: "10.244.1.12"}, {IP: "fd00:10:244:1::12"}}
+			b.slices(func(s *discoveryv1.EndpointSlice) {
+				s.Endpoints[1] = ofPod(&b.w.Pods[1], s.AddressType == discoveryv1.AddressTypeIPv4)
+			})
+			b.copySlices("again", func(*discoveryv1.Endpoint) {})
+			b.slices(func(s *discoveryv1.EndpointSlice) {
+				if strings.HasSuffix(s.Name, "again") {
+					number := int32(9090)
+					s.Endpoints, s.Ports[0].Port = s.Endpoints[:1], &number
+				}
+			})
+			b.w.Facts.PortsDeclared = false
+		}},
 		{"no local detection", func(b *builder) { b.w.Facts.PodCIDRs = nil; b.local(); b.routes() }},
 		{"pods by their node's range", func(b *builder) { b.w.Facts.Detection = world.DetectNodeCIDR; b.local(); b.kept() }},
 		{"pods by their interfaces", func(b *builder) { b.w.Facts.Detection = world.DetectUnknown; b.local(); b.kept(); b.routes() }},
@@ -61,6 +93,16 @@ func shapes() []shape {
 			b.endpoints(func(e *discoveryv1.Endpoint) { cp := "cp"; e.NodeName = &cp })
 		}},
 		{"hairpin across nodes, addresses kept", func(b *builder) { b.local(); b.kept() }},
+		{"hairpin across nodes, and a host endpoint that the slices place on another node", func(b *builder) { // migrate had taken one and two for equal
+			b.local()
+			b.kept()
+			b.web.Status.LoadBalancer.Ingress = nil
+			b.slices(func(s *discoveryv1.EndpointSlice) {
+				e, cp := ofPod(&b.w.Pods[2], s.AddressType == discoveryv1.AddressTypeIPv4), "cp"
+				e.NodeName = &cp
+				s.Endpoints = append(s.Endpoints, e)
+			})
+		}},
 		{"endpoints outside, placed on a node", func(b *builder) {
 			b.endpoints(func(e *discoveryv1.Endpoint) {
 				four := netip.MustParseAddr(e.Addresses[0]).Is4()
