@@ -197,7 +197,7 @@ func wholeScene(t *testing.T, lab Lab) Scene {
 		t.Fatal(err)
 	}
 	for _, name := range []string{serviceName, "forgetful", "same-zone", "anywhere", "first", "router", "required",
-		"many-ports", "many-endpoints", "the-longest-name-of-a-service-that-the-api-server-admits-is-63c", "left-alone", "same-node", "without", "elsewhere", "8080-my-service", "mirrored", "several", "narrow"} {
+		"many-ports", "many-endpoints", "the-longest-name-of-a-service-that-the-api-server-admits-is-63c", "left-alone", "same-node", "without", "elsewhere", "8080-my-service", "mirrored", "several", "narrow", "many"} {
 		scene.All[name] = corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name},
 			Spec:   corev1.ServiceSpec{ClusterIPs: []string{"10.96.0.9", "fd00:10:96::9"}, Ports: []corev1.ServicePort{{Port: 80, NodePort: 30080}}},
 			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "172.18.200.1"}, {IP: "fc00::1"}}}}}

@@ -14,7 +14,7 @@ const (
 	lossNoticed, holeNoticed = 0.05, 0.03
 	// DenialsOfANode is how many probes through one node it takes to notice such a hole there.
 	DenialsOfANode = 152
-	// dead and period are those of a path that is dead again and again.
+	// dead and period are those of a path that refuses connections again and again. One that drops them delays them: see Lossy.
 	dead, period = time.Second, 3 * time.Second
 )
 
@@ -53,7 +53,7 @@ func Powers(verdicts []Verdict) []Power {
 		holes    = Power{Check: "scenarios and nodes", Fault: fmt.Sprintf("a hole that lets through %.0f %% of the connections that must be denied at a node", 100*holeNoticed)}
 		losses   = Power{Check: "scenarios", Fault: fmt.Sprintf("%.0f %% of SYNs lost", 100*lossNoticed)}
 		even     = Power{Check: "cells", Fault: fmt.Sprintf("a backend that is chosen %.0f times as often as each other one", float64(favoured))}
-		periodic = Power{Check: "paths", Fault: fmt.Sprintf("a path that is dead for %s of every %s", dead, period)}
+		periodic = Power{Check: "paths", Fault: fmt.Sprintf("a path that refuses connections for %s of every %s", dead, period)}
 		sums     = Power{Check: "sets of pods", Fault: fmt.Sprintf("a pod that is chosen %.1f times as often as each other one", preferred)}
 	)
 	for _, v := range verdicts {
@@ -165,7 +165,7 @@ func (c CellVerdict) choices() (counted []int, ok bool) {
 	return counts(c.Oracle.Backends, chosen), true
 }
 
-// periodicPower is how likely a path that is dead for a part of each period, which began at any time, is probed while it is dead.
+// periodicPower is how likely a path that refuses connections for a part of each period, which began at any time, is probed meanwhile.
 func periodicPower(probes []Observation) float64 {
 	var starts []time.Duration // of the part in which the fault is noticed by a probe: it began up to dead before it
 	for _, o := range probes {

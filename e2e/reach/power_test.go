@@ -50,7 +50,7 @@ func TestPowers(t *testing.T) {
 	}
 }
 
-// A path that is dead for a second of every three is noticed by connections that begin at least once a second for two seconds.
+// A path that refuses for a second of every three is noticed by connections that begin at least once a second for two seconds.
 func TestPeriodicFault(t *testing.T) {
 	at := func(seconds ...float64) (probes []Observation) {
 		for _, s := range seconds {

@@ -125,7 +125,7 @@ func (t tally) String() string {
 	return fmt.Sprintf("%d of %d (%.1f %%)", t.resent, t.connections, 100*float64(t.resent)/float64(max(t.connections, 1)))
 }
 
-// tallies count all connections, by the path "", those from each vantage and those to each target.
+// tallies count all connections, by the path "", those from each vantage, those to each target, and those from one to the other.
 func tallies(steps []Step) map[string]tally {
 	paths := map[string]tally{}
 	for _, s := range steps {
@@ -138,7 +138,8 @@ func tallies(steps []Step) map[string]tally {
 					if o.Outcome != Reached {
 						continue
 					}
-					for _, path := range []string{"", "from " + c.Cell.Vantage.Name, "to " + c.Cell.Target.Name()} {
+					from, to := "from "+c.Cell.Vantage.Name, "to "+c.Cell.Target.Name()
+					for _, path := range []string{"", from, to, from + " " + to} {
 						sum := paths[path]
 						if sum.connections++; o.Resent > 0 {
 							sum.resent++

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestLossy(t *testing.T) {
 		least, most float64 // with which chance it is called lossy
 	}{
 		{10_000, 0.001, 0, 0}, {500, 0.002, 0, 0}, {8, 0.001, 0, 0},
-		{500, 0.05, 0.99, 1}, {136, 0.1, 0.9, 1}, {8, 1, 1, 1},
+		{500, 0.05, 0.99, 1}, {136, 0.1, 0.9, 1}, {40, 1.0 / 3, 0.98, 1}, {8, 1, 1, 1},
 	} {
 		called := 0
 		const runs = 2_000
@@ -87,8 +88,8 @@ func TestLossy(t *testing.T) {
 }
 
 func TestOverall(t *testing.T) {
-	connections := func(total, resent int) []Step {
-		cell := Cell{Vantage: Vantage{Name: "pod/worker"}, Target: Target{Kind: ClusterIP, Service: "demo/web", Host: "10.96.0.1", Port: 80, Protocol: TCP}}
+	path := func(from string, port uint16, total, resent int) []Step {
+		cell := Cell{Vantage: Vantage{Name: from}, Target: Target{Kind: ClusterIP, Service: "demo/web", Host: "10.96.0.1", Port: port, Protocol: TCP}}
 		for i := range total {
 			o := Observation{Outcome: Reached}
 			if i < resent {
@@ -98,6 +99,7 @@ func TestOverall(t *testing.T) {
 		}
 		return []Step{{Name: "expect", Tables: []Table{{Cells: []CellVerdict{{Cell: cell}}}}}}
 	}
+	connections := func(total, resent int) []Step { return path("pod/worker", 80, total, resent) }
 	behind := func(each ...map[string]time.Duration) (steps []Step) {
 		for _, nodes := range each { // the tables of a step share their convergence
 			steps = append(steps, Step{Name: "expect", Tables: []Table{{Behind: nodes}, {Behind: nodes}}})
@@ -126,6 +128,7 @@ func TestOverall(t *testing.T) {
 		"nothing was lost":      {connections(100, 0), Pass, "a SYN was sent again for 0 of 100 (0.0 %) connections"},
 		"one was":               {connections(100, 1), Pass, "1 of 100 (1.0 %)"},
 		"many were":             {connections(100, 20), Fail, "packets are lost: a SYN had to be sent again for 20 of 100 (20.0 %) connections"},
+		"one path loses them":   {slices.Concat(path("pod/b", 80, 1000, 0), path("pod/a", 81, 1000, 0), path("pod/a", 80, 40, 13)), Fail, "for 13 of 40 (32.5 %) connections from pod/a to web clusterIP:80/TCP"},
 		"all follow late":       {behind(nodes(7*time.Second, 8*time.Second), nodes(8*time.Second, 7*time.Second)), Pass, "the last node followed the objects after 8s (b)"},
 		"one follows late":      {behind(nodes(time.Second, 8*time.Second), nodes(0, 6*time.Second), nodes(0, 0), nodes(0, 0)), Fail, "kube-proxy on b followed the objects late: in 2 of 2 steps at least 6s after"},
 		"late in one step":      {behind(nodes(0, 8*time.Second)), Pass, "after 8s (b)"},
