@@ -79,7 +79,8 @@ func refused(t *testing.T, args []string, want ...string) {
 
 // needed are arguments without which a verb refuses its flags.
 var needed = map[string][]string{"svclab explain": {"web"}, "svclab watch": {"--web"}, "svclab picture": {"good/result.json", "a/b"}, "svclab diff": {"good/result.json", "good/result.json"},
-	"svclab trace": {"pod/worker", "a/b"}, "svclab trace diff": {"good/result.json", "good/result.json"}, "svclab learn hint": {"2"}, "svclab merge": {"good/result.json"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"}}
+	"svclab trace": {"pod/worker", "a/b"}, "svclab trace diff": {"good/result.json", "good/result.json"}, "svclab learn hint": {"2"}, "svclab merge": {"good/result.json"}, "svclab scenario new": {"new-one"}, "svclab learn new": {"new-one"},
+	"svclab learn join": {"http://127.0.0.1:1", "ABCD-2345"}, "svclab learn class": {"--serve"}}
 
 // values are wrong values of flags, and what the error says. A flag has the same ones in all verbs that have it, but for those
 // that are named with their verb. FOLDER is the folder of untouched.
@@ -161,16 +162,29 @@ var values = map[string][]struct {
 	"services": {{"", []string{"--services"}}, {"/nowhere", []string{"no such file", "kubectl get"}}, {"FOLDER", []string{"is a directory"}}, {"FOLDER/broken", []string{"broken"}},
 		{"FOLDER/empty", []string{"no Service", "kubectl get"}}, {"FOLDER/binary", []string{"binary"}}},
 
-	"learner": nil, // every text is a name
+	"svclab learn join name": learnersName, "svclab learn certificate name": learnersName, "svclab learn export name": learnersName,
+	"classroom": {{"", []string{"--classroom names no folder"}}, {"FOLDER/text", []string{"not a directory", "name another folder"}}},
+	"exercise":  {{"99", []string{"--exercise and --ref are for --classroom"}}},
+	"ref":       {{"", []string{"are for --classroom"}}},
+	"listen":    {{"", []string{"--listen", "such as 192.168.1.10:8090"}}, {"0.0.0.0:8090", []string{"no address of this machine"}}, {"moon", []string{"no address of this machine"}}},
+	"code":      {{"", []string{"--code", "no code of a class"}}, {"1234", []string{"no code of a class"}}},
+	"result":    {{"FOLDER", []string{"exists already"}}},
 }
+
+// learnersName are texts that are no name of a learner.
+var learnersName = []struct {
+	value string
+	want  []string
+}{{"a\tb", []string{"--name", "cannot be printed"}}, {strings.Repeat("x", 41), []string{"longer than 40"}}}
 
 // unused are flags of a verb that another of its flags, or what it is about, leaves without wrong values of their own.
 var unused = map[string]string{
-	"svclab down output":       "down deletes a cluster whatever stands there",
-	"svclab doctor output":     "doctor writes nothing",
-	"svclab merge output":      "it reads first, and what it is given here is no shard",
-	"svclab learn next output": "it says first that the exercise is not passed",
-	"svclab learn answer":      "", "svclab learn start answer": "", "svclab learn next answer": "", "svclab learn check answer": "", "svclab learn watch answer": "",
+	"svclab down output":        "down deletes a cluster whatever stands there",
+	"svclab doctor output":      "doctor writes nothing",
+	"svclab merge output":       "it reads first, and what it is given here is no shard",
+	"svclab learn grade output": "it looks for answers first",
+	"svclab learn next output":  "it says first that the exercise is not passed",
+	"svclab learn answer":       "", "svclab learn start answer": "", "svclab learn next answer": "", "svclab learn check answer": "", "svclab learn watch answer": "",
 }
 
 // Every flag of every verb refuses a value that is missing, that is of another type, and that is not one of its values, before a
@@ -313,11 +327,11 @@ func TestBadArguments(t *testing.T) {
 		"learn: no number of a hint":            {[]string{"learn", "hint", "x"}, nil, []string{"x"}},
 		"learn: no answer":                      {[]string{"learn", "start", "07", "--answer", "moon"}, nil, []string{"matches no question", "number=refused"}},
 		"learn: no answer when checked":         {[]string{"learn", "check", "--answer", "moon"}, nil, []string{"matches no question"}},
-		"learn: a class of nobody":              {[]string{"learn", "--class"}, nil, []string{"svclab learn --class ann.json"}},
-		"learn: a class without a file":         {[]string{"learn", "--class", "/nowhere"}, nil, []string{"/nowhere", "svclab learn export"}},
-		"learn: a class of a folder":            {[]string{"learn", "--class", folder}, nil, []string{"is a directory", "svclab learn export"}},
-		"learn: a class of a broken file":       {[]string{"learn", "--class", file["broken"]}, nil, []string{"damaged", "leave the file out"}},
-		"learn: a class of an empty file":       {[]string{"learn", "--class", file["empty"]}, nil, []string{"damaged"}},
+		"learn: a class of nobody":              {[]string{"learn", "class"}, nil, []string{"svclab learn class ann.json"}},
+		"learn: a class without a file":         {[]string{"learn", "class", "/nowhere"}, nil, []string{"/nowhere", "svclab learn export"}},
+		"learn: a class of a folder":            {[]string{"learn", "class", folder}, nil, []string{"is a directory", "svclab learn export"}},
+		"learn: a class of a broken file":       {[]string{"learn", "class", file["broken"]}, nil, []string{"damaged", "leave the file out"}},
+		"learn: a class of an empty file":       {[]string{"learn", "class", file["empty"]}, nil, []string{"damaged"}},
 		"lint: no exercise":                     {[]string{"learn", "lint", "99"}, nil, []string{`no exercise "99"`}},
 		"prove: no exercise":                    {[]string{"learn", "prove", "99"}, nil, []string{`no exercise "99"`}},
 		"new: no name":                          {[]string{"learn", "new", "Bad_Name"}, nil, []string{"lower-case words"}},

@@ -91,17 +91,25 @@ func (r Environment) Do(ctx context.Context, e course.Exercise, namespace string
 	return Done(r.Runner.In(ctx, place(e, namespace), steps))
 }
 
-// Done returns an error that names the first step that did not pass, or nil if all steps did.
+// StepError says which step of an exercise's setup or of an answer did not pass.
+type StepError struct {
+	Result reach.Result
+	text   string
+}
+
+func (e *StepError) Error() string { return e.text }
+
+// Done returns a StepError for the first step that did not pass, or nil if all steps did.
 func Done(v reach.Verdict) error {
 	if v.Result == reach.Pass {
 		return nil
 	}
 	for _, step := range v.Steps {
 		if step.Result != reach.Pass {
-			return fmt.Errorf("%s: step %q: %s: %s", v.Title, step.Name, step.Result, step.Why)
+			return &StepError{step.Result, fmt.Sprintf("%s: step %q: %s: %s", v.Title, step.Name, step.Result, step.Why)}
 		}
 	}
-	return fmt.Errorf("%s: %s", v.Title, v.Result)
+	return &StepError{v.Result, fmt.Sprintf("%s: %s", v.Title, v.Result)}
 }
 
 // checksAtMost bounds how often Check judges because objects changed meanwhile, as during a rollout.

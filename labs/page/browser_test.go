@@ -31,6 +31,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/svclab/svclab/labs/class"
+	"github.com/svclab/svclab/labs/progress"
 )
 
 // learned is svclab learn --web with a new learner, and a browser that has opened its page.
@@ -39,6 +42,8 @@ type learned struct {
 	ctx context.Context
 	url string
 	axe string // the source of axe-core
+	// join are the URL and the code of a class.
+	join []string
 
 	mu      sync.Mutex
 	strange []string // what the browser complained about, and requests to others
@@ -56,12 +61,20 @@ func setting(t *testing.T, name string) string {
 
 func begin(t *testing.T) *learned {
 	t.Helper()
+	l := opened(t, "learn", "--web", "--lang", "en", "--yes")
+	l.do("see the exercise", chromedp.WaitVisible(chromedp.CSS("#h-task")))
+	return l
+}
+
+// opened runs svclab, and opens the page whose address it prints.
+func opened(t *testing.T, args ...string) *learned {
+	t.Helper()
 	axe, err := os.ReadFile(setting(t, "AXE"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &learned{T: t, axe: string(axe)}
-	svclab := exec.CommandContext(t.Context(), setting(t, "SVCLAB"), "learn", "--web", "--lang", "en", "--yes")
+	svclab := exec.CommandContext(t.Context(), setting(t, "SVCLAB"), args...)
 	svclab.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir(), "SHELL=/bin/sh", "PS1=$ ")
 	svclab.Cancel = func() error { return svclab.Process.Signal(syscall.SIGTERM) }
 	svclab.WaitDelay = 20 * time.Second
@@ -76,6 +89,9 @@ func begin(t *testing.T) *learned {
 	lines := bufio.NewScanner(out)
 	for l.url == "" && lines.Scan() {
 		_, l.url, _ = strings.Cut(lines.Text(), "browser: ")
+		if _, join, found := strings.Cut(lines.Text(), "svclab learn join "); found {
+			l.join = strings.Fields(join)
+		}
 	}
 	if l.url == "" {
 		t.Fatalf("svclab printed no address: %v", svclab.Wait())
@@ -115,7 +131,7 @@ func begin(t *testing.T) *learned {
 	if err := chromedp.Do(tab); err != nil { // starts the browser, which lives as long as this context
 		t.Fatal(err)
 	}
-	l.do("open the page", command(network.Enable, network.EnableParams{}), command(log.Enable, protocol.Empty{}), chromedp.Navigate(l.url), chromedp.WaitVisible(chromedp.CSS("#h-task")))
+	l.do("open the page", command(network.Enable, network.EnableParams{}), command(log.Enable, protocol.Empty{}), chromedp.Navigate(l.url), chromedp.WaitVisible(chromedp.CSS("h1")))
 	return l
 }
 
@@ -277,11 +293,62 @@ func TestPageSolvesAnExercise(t *testing.T) {
 	l.says("#h-task", "Exercise 07")
 	l.says("#reach-note", "when you have answered")
 	l.accessible("questions")
+	l.nothingStrange()
+}
+
+// nothingStrange fails if the browser complained about something.
+func (l *learned) nothingStrange() {
+	l.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if strange := slices.Compact(l.strange); len(strange) > 0 {
-		t.Errorf("the browser says %s", strings.Join(strange, "\n"))
+		l.Errorf("the browser says %s", strings.Join(strange, "\n"))
 	}
+}
+
+// A teacher sees who is where, and a learner's name is only text. It needs no cluster.
+func TestPageOfAClass(t *testing.T) {
+	l := opened(t, "learn", "class", "--serve", "--lang", "en")
+	l.says("#nobody", "No learner has joined yet.")
+	l.says("#join", l.join[0]+" "+l.join[1])
+	began := time.Now().Add(-12 * time.Minute)
+	learner := func(name, exercise, misconception string, passed time.Time) (class.Member, progress.Progress) {
+		t.Helper()
+		m, err := class.NewMember(l.join[0], l.join[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := progress.Progress{Learner: name, Current: exercise, Exercises: map[string]progress.Exercise{"01": {Started: began, Passed: began},
+			exercise: {Started: began, Checked: time.Now(), Passed: passed, Hints: 2, Shows: misconception}}}
+		if err := m.Send(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		return m, p
+	}
+	const evil = `<img src=x onerror="document.title='x'">`
+	ann, anns := learner("Ann", "04", "endpoints-mean-working", time.Time{})
+	learner("王小明", "04", "endpoints-mean-working", time.Time{})
+	learner(evil, "13", "", time.Now())
+	l.until("three are there", `document.querySelectorAll('#rows tr').length === 3`)
+	l.says("#rows", evil)
+	l.says("#rows", "12 min")
+	l.says("#stuck summary", "endpoints-mean-working")
+	l.do("read about it", click("#stuck summary"))
+	l.says("#stuck details[open] div", "A Service with endpoints need not work.")
+	l.accessible("class")
+	l.says("#rows", "not yet")
+
+	anns.Change("04", func(e *progress.Exercise) { e.Passed, e.Shows = time.Now(), "" })
+	if err := ann.Send(t.Context(), anns); err != nil {
+		t.Fatal(err)
+	}
+	l.says("#changes", "Ann: 04 Endpoints, and every connection is refused, passed")
+	l.until("what was opened stays open", `document.querySelectorAll('#stuck details[open]').length === 1`)
+	if err := ann.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.until("Ann is gone", `document.querySelectorAll('#rows tr').length === 2`)
+	l.nothingStrange()
 }
 
 // inTime changes a port of the Service, and measures when the page shows that, and a probe of the new port. On a busy machine one of

@@ -106,10 +106,10 @@ const (
 )
 
 // events streams messages to a page, as server-sent events.
-func (s *server) events(w http.ResponseWriter, r *http.Request) {
+func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	language := r.URL.Query().Get("lang")
 	if language == "" {
-		language = s.Language
+		language = s.language
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)

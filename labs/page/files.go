@@ -37,9 +37,6 @@ func loadFiles() (map[string]file, error) {
 			return fmt.Errorf("assets/%s: no media type is known for it", name)
 		}
 		data, err := fs.ReadFile(root, name)
-		if name == "index.html" {
-			name = ""
-		}
 		files[name] = file{kind: kind, data: data}
 		return err
 	})

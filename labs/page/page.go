@@ -1,6 +1,6 @@
 // Package page is a web page on this machine's loopback that shows a cluster as it is: its nodes, pods, Services and
 // EndpointSlices, which vantage reaches what, and a request on its way hop by hop. With a Course it has the exercise, its verbs
-// and a terminal too. It judges nothing: a Course runs the verbs of the command line.
+// and a terminal too. It judges nothing: a Course runs the verbs of the command line. ServeClass is the page of a class's teacher.
 //
 // Other programs and other web sites on the machine must not use it, because its terminal is a shell. So it listens on loopback
 // only, every path begins with a token, and Host, Origin and Sec-Fetch-Site are checked. It loads nothing from other servers.
@@ -8,17 +8,10 @@ package page
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/subtle"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/client-go/dynamic"
@@ -94,7 +87,9 @@ type Action struct {
 // State is what the page shows of a course.
 type State struct {
 	// Summary says how many exercises are passed.
-	Summary   string  `json:"summary"`
+	Summary string `json:"summary"`
+	// Class says in which class the learner is, and the code by which the teacher finds the learner; empty: in none.
+	Class     string  `json:"class,omitempty"`
 	Exercises []Entry `json:"exercises"`
 	// Task is the current exercise; nil: there is none.
 	Task *Task `json:"task,omitempty"`
@@ -138,132 +133,36 @@ type Option struct {
 	Text string `json:"text"`
 }
 
-// Languages are those of the page.
-func languages() []string { return []string{"en", "zh"} }
-
 // server is the page while it is served.
 type server struct {
+	*site
 	Options
-	hub    *hub
-	live   *live
-	files  map[string]file
-	token  string
-	host   string
-	routes map[string]func(http.ResponseWriter, *http.Request)
+	live *live
 }
 
 // Serve serves the page until ctx ends. It calls ready with the page's address once it can be opened.
 func Serve(ctx context.Context, o Options, ready func(url string)) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("serve the page: %w", err)
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	s, err := newServer(o, listener.Addr().String())
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	web := &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	served := make(chan error, 1)
-	go func() { served <- web.Serve(listener) }()
-	followed := make(chan struct{})
-	go func() { defer close(followed); s.follow(ctx) }()
-	ready("http://" + s.host + "/" + s.token + "/")
-	select {
-	case <-ctx.Done():
-		err = nil
-	case err = <-served:
-	}
-	stop()
-	<-followed
-	return errors.Join(err, web.Close())
+	return serve(ctx, ready, func(host string) (*site, func(context.Context), error) {
+		s, err := newServer(o, host)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s.site, s.follow, nil
+	})
 }
 
 func newServer(o Options, host string) (*server, error) {
-	files, err := loadFiles()
+	site, err := newSite("index.html", host, o.Language)
 	if err != nil {
-		return nil, fmt.Errorf("serve the page: %w", err)
+		return nil, err
 	}
-	s := &server{Options: o, hub: newHub(), files: files, token: rand.Text(), host: host}
-	s.live = &live{Options: o, hub: s.hub}
-	s.routes = map[string]func(http.ResponseWriter, *http.Request){"GET events": s.events, "POST walk": s.walk,
-		"GET hello": func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.hello()) }}
+	s := &server{site: site, Options: o, live: &live{Options: o, hub: site.hub}}
+	s.routes["POST walk"] = s.walk
+	s.routes["GET hello"] = func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.hello()) }
 	if o.Course != nil {
 		s.routes["POST do"], s.routes["GET terminal"] = s.do, s.terminal
 	}
 	return s, nil
-}
-
-// policy lets the page load and connect to nothing but this server, and run no script and style that is not a file of it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// ServeHTTP refuses requests that the page itself did not make, and those without the token.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for key, value := range map[string]string{"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-		"Cache-Control": "no-store", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"} {
-		w.Header().Set(key, value)
-	}
-	if why := s.refused(r); why != "" {
-		http.Error(w, why, http.StatusForbidden)
-		return
-	}
-	token, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
-		http.NotFound(w, r)
-		return
-	}
-	if route := s.routes[r.Method+" "+rest]; route != nil {
-		route(w, r)
-		return
-	}
-	if found, known := s.files[rest]; known && r.Method == http.MethodGet {
-		w.Header().Set("Content-Type", found.kind)
-		_, _ = w.Write(found.data) // the client may be gone
-		return
-	}
-	http.NotFound(w, r)
-}
-
-// refused says why a request is not answered; empty: it is. A name that another site has resolve to loopback is another Host.
-func (s *server) refused(r *http.Request) string {
-	_, port, _ := net.SplitHostPort(s.host)
-	if r.Host != s.host && r.Host != "localhost:"+port {
-		return "this server has another name"
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" && (r.Method != http.MethodGet || r.Header.Get("Upgrade") != "") || origin != "" && origin != "http://"+r.Host {
-		return "the request comes from another page"
-	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return "the request comes from another site"
-	}
-	return ""
-}
-
-// mostBody bounds a request's body, which is a few answers.
-const mostBody = 64 << 10
-
-// read reads the JSON body of a request.
-func read(w http.ResponseWriter, r *http.Request, into any) bool {
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		http.Error(w, "want application/json", http.StatusUnsupportedMediaType)
-		return false
-	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return false
-	}
-	return true
-}
-
-// reply writes JSON.
-func reply(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // the client may be gone
 }
 
 // said is what a verb or a walk answers.
@@ -355,12 +254,5 @@ func (s *server) follow(ctx context.Context) {
 
 // tell publishes the state of the course in all languages.
 func (s *server) tell() {
-	for _, language := range languages() {
-		state, err := s.Course.State(language)
-		if err != nil {
-			s.hub.publish("trouble", err.Error())
-			return
-		}
-		s.hub.publish("state-"+language, state)
-	}
+	s.speak("state", func(language string) (any, error) { return s.Course.State(language) })
 }

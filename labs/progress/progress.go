@@ -55,6 +55,9 @@ type Exercise struct {
 	First   map[string]string `json:"first,omitempty"`
 	// Misconceptions are the misconceptions that showed, each once, in order.
 	Misconceptions []string `json:"misconceptions,omitempty"`
+	// Checked is when the last check was, and Shows the misconception that it showed first; empty: none.
+	Checked time.Time `json:"checked,omitzero"`
+	Shows   string    `json:"shows,omitempty"`
 }
 
 // Done reports whether an exercise was passed.

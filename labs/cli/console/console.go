@@ -28,6 +28,9 @@ const ClearLine = "\r\x1b[K"
 // ClearBelow empties the line of a terminal that the cursor is on, and all below it.
 const ClearBelow = "\r\x1b[J"
 
+// ClearScreen empties a terminal, and moves the cursor to its start.
+const ClearScreen = "\x1b[2J\x1b[H"
+
 // cleanUpWithin bounds the removal of what a verb has made, also after an interrupt.
 const cleanUpWithin = 3 * time.Minute
 

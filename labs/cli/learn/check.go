@@ -124,8 +124,9 @@ func (s *session) keep(e course.Exercise, f finding) error {
 	return s.change(e.ID, func(x *progress.Exercise) {
 		x.Checks++
 		x.Saw(f.diagnosis.All()...)
+		x.Checked, x.Shows = time.Now().UTC().Truncate(time.Second), f.diagnosis.Misconception
 		if f.passed && x.Passed.IsZero() {
-			x.Passed = time.Now().UTC().Truncate(time.Second)
+			x.Passed = x.Checked
 		}
 	})
 }

@@ -16,36 +16,55 @@ import (
 )
 
 func exportVerb(a *console.App) *cobra.Command {
-	var format, learner string
+	var (
+		format, name, folder, ref string
+		only                      []string
+	)
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Print your progress for a class, as JSON or JUnit",
-		Long: `Prints what is stored of your progress: exercises passed, checks, hints, predictions and misconceptions. A teacher sums
-the files of a class up with svclab learn --class.`,
-		Example: "  svclab learn export --learner Ann > ann.json\n  svclab learn export --format junit > ann.xml",
+		Short: "Print your progress for a class, or write a repository for one",
+		Long: `Prints what is stored of your progress, as JSON or JUnit: exercises passed, checks, hints, predictions and misconceptions. A
+teacher sums the files of a class up with svclab learn class.
+
+With --classroom it is for a teacher: it writes a repository that learners get a copy of, from GitHub Classroom or as a template,
+into a folder. In it are the tasks, a place for the answers, and a workflow that grades them with svclab learn grade on a cluster
+that it starts. No file is overwritten.`,
+		Example: "  svclab learn export --name Ann > ann.json\n  svclab learn export --format junit > ann.xml\n  svclab learn export --classroom class-2026 --exercise 01,04,13",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := newSession(a, cmd, &flags{})
 			if err != nil {
 				return err
 			}
-			return s.export(format, learner)
+			switch given := cmd.Flags().Changed; {
+			case folder != "" && (given("format") || given("name")):
+				return errors.New("--format and --name are for your progress, which --classroom does not print; leave one of them out")
+			case folder != "":
+				return s.classroom(folder, ref, only)
+			case given("classroom"):
+				return errors.New("--classroom names no folder")
+			case given("exercise") || given("ref"):
+				return errors.New("--exercise and --ref are for --classroom")
+			}
+			return s.export(format, name)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "json", "json or junit")
-	cmd.Flags().StringVar(&learner, "learner", "", "your name, as the class sees it; it is stored")
+	cmd.Flags().StringVar(&name, "name", "", nameUsage)
+	cmd.Flags().StringVar(&folder, "classroom", "", "write a repository for a class into this folder")
+	cmd.Flags().StringSliceVar(&only, "exercise", nil, "exercises of that repository (default: all)")
+	cmd.Flags().StringVar(&ref, "ref", release(), "tag, branch or commit of svclab that its workflow uses")
+	_ = cmd.RegisterFlagCompletionFunc("exercise", completeExercises(a))
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json", "junit"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func (s *session) export(format, learner string) error {
+func (s *session) export(format, name string) error {
 	if format != "json" && format != "junit" {
 		return fmt.Errorf("--format %q: want json or junit", format)
 	}
-	if learner != "" && learner != s.progress.Learner {
-		if err := s.update(func(p *progress.Progress) { p.Learner = learner }); err != nil {
-			return err
-		}
+	if err := s.rename(name); err != nil {
+		return err
 	}
 	if format == "json" {
 		return progress.JSON(s.Out, s.progress)
@@ -65,7 +84,7 @@ func (s *session) class(files []string) error {
 		return err
 	}
 	if len(members) == 0 {
-		return errors.New("--class wants the files that learners exported: svclab learn --class ann.json ben.json")
+		return errors.New("name the files that learners exported: svclab learn class ann.json ben.json; to see a class live: svclab learn class --serve")
 	}
 	names, err := s.source.Names()
 	if err != nil {

@@ -65,14 +65,15 @@ func (f *flags) add(a *console.App, cmd *cobra.Command, r reads) {
 // The groups of verbs in the help text.
 const (
 	groupDo    = "do"
+	groupTeach = "teach"
 	groupWrite = "write"
 )
 
 // Command returns svclab learn.
 func Command(a *console.App) *cobra.Command {
 	var (
-		f          flags
-		class, web bool
+		f   flags
+		web bool
 	)
 	cmd := &cobra.Command{
 		Use:   "learn",
@@ -82,8 +83,7 @@ from pods, nodes, and machines outside the cluster, and says what differs from t
 exercise asks you to predict, do so before you look: your first answer is kept.
 
 Without a verb it continues where you were, or starts with the first exercise. Your progress is stored on this machine
-($XDG_STATE_HOME/svclab, or ~/.local/state/svclab) and sent nowhere. With --class the arguments are files that learners
-exported, and one table sums them up.
+($XDG_STATE_HOME/svclab, or ~/.local/state/svclab), and sent nowhere unless you join a class (svclab learn join).
 
 With --web it serves a page on this machine and prints its address: the exercise, your cluster as it is, who reaches what,
 a request on its way hop by hop, and a terminal. Only who has the address can open it, and only on this machine. Ctrl-C ends it.
@@ -95,28 +95,27 @@ Exit codes of check: 0 passed, 1 not yet, 2 no verdict was possible.`,
   svclab learn check
   svclab learn watch                check again whenever you change something
   svclab learn --web                all of it in a page of your browser
-  svclab learn export > ann.json && svclab learn --class ann.json ben.json`,
+  svclab learn certificate          a page to print, of what you have passed`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := newSession(a, cmd, &f)
 			switch {
 			case err != nil:
 				return err
-			case class:
-				return s.class(args)
 			case web && len(args) == 0:
 				return s.web(cmd.Context())
 			case len(args) > 0:
 				return errors.New(coach.Say(s.Language, coach.UnknownVerb, args[0], args[0]))
 			}
-			return s.resume(cmd.Context())
+			err = s.resume(cmd.Context())
+			s.tellClass(cmd.Context())
+			return err
 		},
 	}
 	f.add(a, cmd, onCluster|predicts)
-	cmd.Flags().BoolVar(&class, "class", false, "sum up the exports of many learners; the arguments are their files")
 	cmd.Flags().BoolVar(&web, "web", false, "serve a page on this machine's loopback, and print its address")
-	cmd.AddGroup(&cobra.Group{ID: groupDo, Title: "Do exercises:"}, &cobra.Group{ID: groupWrite, Title: "Write exercises:"})
-	for id, verbs := range map[string][]*cobra.Command{groupDo: learnerVerbs(a), groupWrite: {newVerb(a), lintVerb(a), proveVerb(a)}} {
+	cmd.AddGroup(&cobra.Group{ID: groupDo, Title: "Do exercises:"}, &cobra.Group{ID: groupTeach, Title: "Teach a class:"}, &cobra.Group{ID: groupWrite, Title: "Write exercises:"})
+	for id, verbs := range map[string][]*cobra.Command{groupDo: learnerVerbs(a), groupTeach: {classVerb(a), gradeVerb(a)}, groupWrite: {newVerb(a), lintVerb(a), proveVerb(a)}} {
 		for _, verb := range verbs {
 			verb.GroupID = id
 			cmd.AddCommand(verb)
@@ -216,7 +215,9 @@ Exit codes: 0 ended by q, 2 the cluster went away, or interrupted.`,
 				if err != nil {
 					return err
 				}
-				return v.run(s, cmd, args)
+				err = v.run(s, cmd, args)
+				s.tellClass(cmd.Context())
+				return err
 			}}
 		if v.exercises {
 			cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
@@ -229,7 +230,7 @@ Exit codes: 0 ended by q, 2 the cluster went away, or interrupted.`,
 		f.add(a, cmd, v.reads)
 		commands = append(commands, cmd)
 	}
-	return append(commands, incidentVerb(a), predictVerb(a), exportVerb(a))
+	return append(commands, incidentVerb(a), predictVerb(a), exportVerb(a), certificateVerb(a), joinVerb(a), leaveVerb(a))
 }
 
 // arguments checks the number of arguments that a usage line shows: one optional argument, or none.

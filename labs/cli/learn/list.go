@@ -91,6 +91,7 @@ func (s *session) words() error {
 func (s *session) status() error {
 	done, all := s.passed()
 	s.Say(coach.PassedOf, done, all)
+	s.membership()
 	if s.progress.Current == "" {
 		s.Say(coach.StatusNone)
 		return s.Done()

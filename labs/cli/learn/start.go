@@ -187,6 +187,7 @@ func (s *session) introduce(e course.Exercise, resumed bool) error {
 	done, all := s.passed()
 	s.Head(s.heading(e))
 	s.Quiet(coach.PassedOf, done, all)
+	s.membership()
 	for _, id := range e.Prerequisites {
 		if !s.progress.Done(id) {
 			s.Quiet(coach.Prerequisite, id)

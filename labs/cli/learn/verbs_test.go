@@ -279,7 +279,7 @@ func TestLearnWords(t *testing.T) {
 
 func TestLearnExport(t *testing.T) {
 	folder := stateOf(t, midway())
-	out, _, code := learn(t, nil, "export", "--learner=Ann")
+	out, _, code := learn(t, nil, "export", "--name=Ann")
 	var got progress.Progress
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Learner != "Ann" || !got.Done("01") {
 		t.Errorf("exit code %d, %v, %s", code, err, out)
@@ -315,7 +315,7 @@ func TestLearnClass(t *testing.T) {
 		files = append(files, file)
 	}
 	slices.Sort(files)
-	out, _, code := learn(t, nil, append([]string{"--class"}, files...)...)
+	out, _, code := learn(t, nil, append([]string{"class"}, files...)...)
 	want := `learner  01 04 07  passed
 Ann      s  -  .   1/3
 王小明   +  .  .   1/3
@@ -329,7 +329,7 @@ Ann      0/0
 	if code != 0 || out != want {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, out, want)
 	}
-	if _, stderr, code := learn(t, nil, "--class"); code != 2 || !strings.Contains(stderr, "--class wants the files") {
+	if _, stderr, code := learn(t, nil, "class"); code != 2 || !strings.Contains(stderr, "name the files that learners exported") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

@@ -21,6 +21,7 @@ func (s *session) watch(ctx context.Context) error {
 	if err := s.predicted(e); err != nil {
 		return err
 	}
+	defer (&follower{folder: s.folder}).follow(ctx)()
 	// From here on the watcher decides when the exercise ends, and sets the terminal's state.
 	keys := s.keyboard(ctx)
 	defer keys.close()

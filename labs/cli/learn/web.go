@@ -9,10 +9,10 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 
+	"github.com/svclab/svclab/labs/class"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
@@ -35,8 +35,10 @@ func (s *session) web(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	course := &webCourse{session: s, class: &follower{folder: s.folder}}
+	defer course.class.follow(ctx)()
 	options := s.env.shown
-	options.Course, options.Language = &webCourse{session: s}, string(s.Language)
+	options.Course, options.Language = course, string(s.Language)
 	return page.Serve(ctx, options, func(url string) {
 		s.Say(coach.WebOn, url)
 		s.Quiet(coach.WebRules)
@@ -48,6 +50,7 @@ func (s *session) web(ctx context.Context) error {
 // because a command in a terminal may have changed it.
 type webCourse struct {
 	session *session
+	class   *follower
 	// verbs run one after the other.
 	verbs sync.Mutex
 
@@ -88,13 +91,9 @@ func (c *webCourse) exercise(s *session, name string) (course.Exercise, error) {
 	return e, err
 }
 
-// Stamp is that of the file with the progress.
+// Stamp is that of the files with the progress and the class, and whether the class can be reached.
 func (c *webCourse) Stamp() string {
-	info, err := os.Stat(filepath.Join(c.session.folder, progress.File))
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+	return fmt.Sprint(stamp(c.session.folder, progress.File, class.File), c.class.problem())
 }
 
 // View hides who reaches what until the questions are answered, because it would show the answer, and what is predicted until
@@ -140,6 +139,14 @@ func (c *webCourse) State(language string) (page.State, error) {
 			state.Task = s.task(e, &out)
 		}
 	}
+	out.Reset()
+	s.HTML = false
+	if trouble := c.class.problem(); trouble != nil {
+		s.Say(coach.ClassTrouble, trouble)
+	} else {
+		s.membership()
+	}
+	state.Class = strings.TrimSpace(out.String())
 	return state, s.Done()
 }
 

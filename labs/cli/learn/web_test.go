@@ -25,7 +25,7 @@ func webSession(t *testing.T) (*webCourse, *fakeEnvironment) {
 	if _, err := s.connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &webCourse{session: s}, r
+	return &webCourse{session: s, class: &follower{folder: s.folder}}, r
 }
 
 func do(t *testing.T, c *webCourse, a page.Action) string {

@@ -5,6 +5,7 @@ let task, busy = false;
 
 export function show(state) {
   byId('summary').textContent = state.summary;
+  byId('member').textContent = state.class ?? '';
   list(state.exercises);
   const before = task;
   task = state.task;

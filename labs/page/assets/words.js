@@ -76,6 +76,29 @@ const words = {
   answerBack: ['answer', '应答'],
   gone: ['The page has lost svclab. Is it still running?', '与 svclab 的连接断开了。它还在运行吗？'],
   changed: ['Changed: ', '有变化：'],
+
+  // the page of a class's teacher
+  class: ['Class', '班级'],
+  skipToLearners: ['Skip to the learners', '跳到学员'],
+  toJoin: ['To join:', '加入班级：'],
+  stuck: ['Stuck at', '卡在哪里'],
+  noneStuck: ['No learner\'s last check showed a misconception.', '目前没有学员的检查结果对应某个误解。'],
+  learners: ['Learners', '学员'],
+  nobody: ['No learner has joined yet.', '还没有学员加入。'],
+  noName: ['(no name)', '（没有名字）'],
+  learner: ['learner', '学员'],
+  code: ['code', '代号'],
+  exercise: ['exercise', '练习'],
+  state: ['state', '状态'],
+  misconception: ['misconception', '误解'],
+  started: ['for', '已用时'],
+  hints: ['hints', '提示'],
+  passedCount: ['passed', '已通过'],
+  heard: ['last heard', '最近一次收到'],
+  minutes: ['N min', 'N 分钟'],
+  ago: ['N min ago', 'N 分钟前'],
+  states: { none: ['no exercise', '还没开始'], unchecked: ['not checked yet', '还没检查过'], open: ['not yet', '还没通过'], passed: ['passed', '已通过'],
+    solution: ['solution seen', '看过答案'] },
 };
 
 export let language = 'en';
