@@ -17,6 +17,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster/kind"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // ClientsNamespace is where the client pods live.
@@ -69,10 +70,11 @@ type Cluster struct {
 	containers memo[string]
 	sessions   probe.Pool
 	undo       undos
-	// modes: see NodeModes.
+	// modes: see NodeModes. like are kube-proxy's settings in each mode, see UseProxySettings; nil: the cluster's own.
 	modes struct {
-		mu sync.Mutex
-		by map[string]string
+		mu   sync.Mutex
+		by   map[string]string
+		like map[string]world.Facts
 	}
 }
 

@@ -192,7 +192,8 @@ var dropOther = map[string]string{
     $tables-save -t $table | grep -v KUBE- | $tables-restore -T $table || exit 1
   done
 done`,
-	IPTables: `for family in ip ip6; do nft list table $family kube-proxy >/dev/null 2>&1 || continue; nft delete table $family kube-proxy || exit 1; done`,
+	// kube-proxy may delete it at the same time: what is added first is there to be deleted
+	IPTables: `for family in ip ip6; do nft list table $family kube-proxy >/dev/null 2>&1 || continue; nft "add table $family kube-proxy; delete table $family kube-proxy" || exit 1; done`,
 }
 
 func (c *Cluster) proxyText() string {

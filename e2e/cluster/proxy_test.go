@@ -8,6 +8,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/world"
 )
 
 func TestProxyCheck(t *testing.T) {
@@ -119,5 +121,26 @@ func TestNodeModes(t *testing.T) {
 	}
 	if c.setMode("one", NFTables); len(c.NodeModes()) != 1 {
 		t.Errorf("%v", c.NodeModes())
+	}
+}
+
+// The configuration for a node has the settings that facts have, whatever the ConfigMap says, and keeps the rest of it.
+func TestConfigured(t *testing.T) {
+	text := "clusterCIDR: 10.244.0.0/16,fd00:10:244::/56\nmode: iptables\niptables: {masqueradeAll: true, minSyncPeriod: 1s}\nnodePortAddresses: [primary]\nbindAddress: 0.0.0.0\n"
+	for _, want := range []world.Facts{
+		{ProxyMode: IPTables, PodCIDRs: prefixes("10.244.0.0/16")},
+		{ProxyMode: NFTables, MasqueradeAll: true, NoLocalhostNodePorts: true, NodePortAddresses: []string{"172.18.0.2/32"}, Detection: world.DetectNodeCIDR},
+	} {
+		config, err := configured(text, want.ProxyMode, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadProxyConfig(config, want.ProxyMode)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+		if !strings.Contains(config, "minSyncPeriod: 1s") || !strings.Contains(config, "bindAddress: 0.0.0.0") {
+			t.Errorf("other settings are gone:\n%s", config)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/yaml"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/wait"
+	"github.com/svclab/svclab/e2e/world"
 )
 
 // byNode is what proxyAnnotation says while the kube-proxies read a file of their node. No settings want it, so the next Up restores
@@ -61,6 +64,24 @@ func (c *Cluster) SwitchProxy(ctx context.Context, node, mode string) error {
 		return err
 	}
 	c.setMode(node, mode)
+	return nil
+}
+
+// UseProxySettings starts the kube-proxy of every node again, one after the other, with the settings that facts have for each mode:
+// PodCIDRs, Detection, NodePortAddresses, NoLocalhostNodePorts and MasqueradeAll. What SwitchProxy starts later has them too. Facts has
+// them, and RestoreAll and Close restore the cluster's own. No node may be switched yet.
+func (c *Cluster) UseProxySettings(ctx context.Context, by map[string]world.Facts) error {
+	if slices.Contains(c.undo.pending(), byNode) {
+		return errors.New("kube-proxy's settings are to change, and a node is switched already")
+	}
+	c.modes.mu.Lock()
+	c.modes.like = by
+	c.modes.mu.Unlock()
+	for _, node := range c.nodeNames() {
+		if err := c.SwitchProxy(ctx, node, c.settings.ProxyMode); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -154,6 +175,9 @@ func (c *Cluster) proxiesByNode(ctx context.Context) error {
 	var files []docker.File
 	for _, mode := range []string{NFTables, IPTables} {
 		text, err := c.settings.Proxy.configuration(config.Data["config.conf"], mode)
+		if like, set := c.modes.like[mode]; err == nil && set {
+			text, err = configured(text, mode, like)
+		}
 		if err != nil {
 			return err
 		}
@@ -173,7 +197,7 @@ func (c *Cluster) proxiesByNode(ctx context.Context) error {
 	}
 	c.undo.add(byNode, func(ctx context.Context) error {
 		c.modes.mu.Lock()
-		c.modes.by = nil
+		c.modes.by, c.modes.like = nil, nil
 		c.modes.mu.Unlock()
 		return c.ensureProxy(ctx)
 	})
@@ -189,6 +213,31 @@ func (c *Cluster) proxiesByNode(ctx context.Context) error {
 		_, err = sets.Update(ctx, set, metav1.UpdateOptions{FieldManager: fieldManager})
 		return err
 	})
+}
+
+// configured is a KubeProxyConfiguration with the settings that facts have; see UseProxySettings.
+func configured(text, mode string, f world.Facts) (string, error) {
+	config := map[string]any{}
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return "", fmt.Errorf("read its ConfigMap: %w", err)
+	}
+	in := func(section string) map[string]any {
+		settings, is := config[section].(map[string]any)
+		if !is {
+			settings = map[string]any{}
+			config[section] = settings
+		}
+		return settings
+	}
+	var ranges []string
+	for _, prefix := range f.PodCIDRs {
+		ranges = append(ranges, prefix.String())
+	}
+	config["clusterCIDR"], config["detectLocalMode"], config["nodePortAddresses"] = strings.Join(ranges, ","), cmp.Or(string(f.Detection), "ClusterCIDR"), f.NodePortAddresses
+	in("iptables")["localhostNodePorts"] = !f.NoLocalhostNodePorts
+	in(mode)["masqueradeAll"] = f.MasqueradeAll
+	out, err := yaml.Marshal(config)
+	return string(out), err
 }
 
 // configFlag is the argument of kube-proxy that names its configuration.

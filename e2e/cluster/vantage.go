@@ -179,6 +179,13 @@ func (c *Cluster) Facts(ctx context.Context) (world.Facts, error) {
 	for _, node := range c.nodeNames() {
 		facts.Slots[c.slot(node)] = node
 	}
+	c.modes.mu.Lock()
+	if like, set := c.modes.like[facts.ProxyMode]; set {
+		facts.PodCIDRs, facts.Detection, facts.NodePortAddresses = like.PodCIDRs, like.Detection, like.NodePortAddresses
+		facts.NoLocalhostNodePorts, facts.MasqueradeAll = like.NoLocalhostNodePorts, like.MasqueradeAll
+		facts.NodeMasqueradeAll = c.modes.like[world.OtherMode(facts.ProxyMode)].MasqueradeAll
+	}
+	c.modes.mu.Unlock()
 	for _, name := range outsideNames() {
 		full := name + ".example.com"
 		if name == "@" {

@@ -146,9 +146,8 @@ func (s *session) nodes() []string {
 // changing are the pairs whose prediction the switch of all nodes changes, and the others.
 func (p *Switch) changing(w world.World, all []pair) (changing, others []pair) {
 	w.Facts.NodeModes = nil
-	w.Facts.ProxyMode = p.From
 	before := oracle.New(w)
-	w.Facts.ProxyMode = p.To
+	w.Facts.ProxyMode, w.Facts.MasqueradeAll = p.To, w.Facts.NodeMasqueradeAll
 	after := oracle.New(w)
 	for _, one := range all {
 		if migrate.Differ(before.Decide(one.vantage, one.target), after.Decide(one.vantage, one.target)) {
@@ -236,7 +235,8 @@ func (p played) switched() []Switched {
 			if c.Result == reach.Fail || c.Result == reach.Inconclusive {
 				one.Wrong++
 			}
-			if was := before[c.Cell.Vantage.Name+"|"+c.Cell.Target.Name()]; was != "" && was != outcome(c) {
+			// what is predicted either way, such as Unreachable or TimedOut where no host has an address, changes by itself
+			if was := before[c.Cell.Vantage.Name+"|"+c.Cell.Target.Name()]; was != "" && was != outcome(c) && !c.Oracle.Allows(reach.Outcome(was)) {
 				one.Changed++
 			}
 		}

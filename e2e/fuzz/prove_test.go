@@ -138,9 +138,14 @@ func TestSwitched(t *testing.T) {
 		return reach.CellVerdict{Cell: reach.Cell{Vantage: reach.Vantage{Name: "node/one"}, Target: reach.Target{Kind: reach.Localhost, Host: "127.0.0.1", Port: 30080},
 			Observations: []reach.Observation{{Outcome: outcome}}}, Result: result}
 	}
-	p := played{moments: []moment{{all: reach.Table{Cells: []reach.CellVerdict{cell(reach.Reached, reach.Pass)}}},
+	free := func(outcome reach.Outcome) reach.CellVerdict { // an address that no host has
+		c := cell(outcome, reach.Pass)
+		c.Cell.Target.Kind, c.Oracle.Outcomes = reach.LoadBalancer, []reach.Outcome{reach.Unreachable, reach.TimedOut}
+		return c
+	}
+	p := played{moments: []moment{{all: reach.Table{Cells: []reach.CellVerdict{cell(reach.Reached, reach.Pass), free(reach.Unreachable)}}},
 		{operation: Operation{Kind: modeSwitched, Node: "one", Value: world.ModeNFTables}, period: period, took: 3 * time.Second, left: []string{"iptables nat KUBE-SERVICES"},
-			verdict: reach.Step{Result: reach.Fail, Why: "a chain"}, all: reach.Table{Cells: []reach.CellVerdict{cell(reach.Refused, reach.Fail)}}}},
+			verdict: reach.Step{Result: reach.Fail, Why: "a chain"}, all: reach.Table{Cells: []reach.CellVerdict{cell(reach.Refused, reach.Fail), free(reach.TimedOut)}}}},
 		flows: []reach.FlowVerdict{
 			flow(reach.FlowNew, oracle.RuleOverSwitch, at(time.Second, reach.Reached, time.Millisecond), at(2*time.Second, reach.TimedOut, 5*time.Second), at(2500*time.Millisecond, reach.Reached, time.Second)),
 			flow(reach.FlowNew, "over-time-bystander", at(time.Second, reach.Reached, time.Millisecond), at(2*time.Second, reach.Refused, 0)),
@@ -149,14 +154,14 @@ func TestSwitched(t *testing.T) {
 		}}
 	got := p.switched()
 	if len(got) != 1 || got[0].Through != (Count{3, 1, 1, 1}) || got[0].Elsewhere != (Count{2, 1, 0, 1}) || got[0].Kept != (Count{1, 0, 0, 1}) || got[0].Datagrams.Lost != 1 ||
-		got[0].Window != 500*time.Millisecond || got[0].Changed != 1 || got[0].Wrong != 1 || got[0].Cells != 1 {
+		got[0].Window != 500*time.Millisecond || got[0].Changed != 1 || got[0].Wrong != 1 || got[0].Cells != 2 {
 		t.Errorf("%+v", got)
 	}
 	var text bytes.Buffer
 	if err := ProofText(&text, Outcome{Switches: got}, Switch{From: "iptables", To: "nftables"}, report.Style{Width: 120, Plain: true}); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"one → nftables", "3, 1 lost, 1 late within 500ms", "0 of 1, 1 changed", "left on one by kube-proxy in nftables mode: iptables nat KUBE-SERVICES", "Fail: a chain"} {
+	for _, part := range []string{"one → nftables", "3, 1 lost, 1 late within 500ms", "1 of 2, 1 changed", "left on one by kube-proxy in nftables mode: iptables nat KUBE-SERVICES", "Fail: a chain"} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("the text does not say %q:\n%s", part, text.String())
 		}

@@ -140,6 +140,7 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"rangeReleased":    fixed(rangeReleased()),
 		"recordsLost":      kind(recordsLost),
 		"routeOutside":     kind(wayIn),
+		"rulesLeft":        kind(rulesLeft),
 		"searchPathLost":   kind(searchLost),
 		"sliceAdded":       kind(sliceAdded),
 		"speakersGone":     fixed(speakersGone()),

@@ -130,3 +130,33 @@ func modeKept(p struct {
 		},
 	}
 }
+
+// rulesLeft leaves rules of nftables mode on a node whose kube-proxy runs in iptables mode: in kube-proxy's own table, before the rules
+// of iptables mode.
+func rulesLeft(p struct {
+	Node string `json:"node"`
+	// Rules translate the destination of connections.
+	Rules []string `json:"rules"`
+}) Fault {
+	const table, arriving, sent = "ip kube-proxy", mutantMark + "-arriving", mutantMark + "-sent"
+	rules := strings.Join(p.Rules, "\n")
+	return Fault{
+		Table: table,
+		Slots: []string{p.Node},
+		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
+			text, err := scene.fill(fmt.Sprintf("table %s {\n chain %s {\n type nat hook prerouting priority dstnat - 20;\n %s\n}\n chain %s {\n type nat hook output priority -120;\n %[3]s\n}\n}\n",
+				table, arriving, rules, sent))
+			if err != nil {
+				return err
+			}
+			return onNode(ctx, lab, p.Node, text, "nft", "-f", "-")
+		},
+		// The table may be that of a kube-proxy which runs in nftables mode again.
+		Revert: func(ctx context.Context, lab Lab) error {
+			script := fmt.Sprintf(`nft list chain %[1]s %[2]s >/dev/null 2>&1 || exit 0
+				nft "flush chain %[1]s %[2]s; delete chain %[1]s %[2]s; flush chain %[1]s %[3]s; delete chain %[1]s %[3]s" || exit
+				nft list table %[1]s | grep -q chain || nft delete table %[1]s`, table, arriving, sent)
+			return onNode(ctx, lab, p.Node, "", "sh", "-c", script)
+		},
+	}
+}

@@ -25,6 +25,14 @@ func clusterIPCases() []tc {
 		{name: "node without endpoint", from: "node/cp", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: cp},
 		{name: "pod, all is masqueraded", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: gw1 + " " + one,
 			change: func(f *fixture) { f.Facts.MasqueradeAll = true }},
+		{name: "pod, all is masqueraded in the mode of another node", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: pod1,
+			change: func(f *fixture) {
+				f.Facts.NodeModes, f.Facts.NodeMasqueradeAll = map[string]string{"two": world.ModeIPTables}, true
+			}},
+		{name: "pod, all is masqueraded in the mode of its node", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: gw1 + " " + one,
+			change: func(f *fixture) {
+				f.Facts.NodeModes, f.Facts.NodeMasqueradeAll = map[string]string{"one": world.ModeIPTables}, true
+			}},
 		{name: "pod, not known how pods are told from others", from: "pod/one", to: webIP + ":80", rule: ruleClusterIP, want: "Reached", backends: "a b", sources: pod1,
 			change: func(f *fixture) { f.Facts.PodCIDRs, f.Facts.Detection = nil, world.DetectUnknown }},
 		{name: "left to another proxy", from: "pod/one", to: webIP + ":80", rule: ruleUnallocated, want: "TimedOut", says: "leaves it to another proxy",

@@ -16,7 +16,7 @@ func (o *Oracle) clusterIP(c client, at *node, sp *servicePort) prediction {
 		return o.noEndpoints(r, sp, what)
 	}
 	return o.bySender(c, at, sp, func(s sender) prediction {
-		d := delivery{client: c, at: at, masquerade: o.w.Facts.MasqueradeAll || s.detects && !s.pod, port: sp, rule: ruleClusterIP,
+		d := delivery{client: c, at: at, masquerade: o.w.Facts.MasqueradesAll(at.name) || s.detects && !s.pod, port: sp, rule: ruleClusterIP,
 			reason: reach.Say("%s: kube-proxy on %s", what, at.name)}
 		if !world.InternalLocal(sp.service.Service) {
 			return o.to(r.cluster, d)

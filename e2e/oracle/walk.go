@@ -380,7 +380,7 @@ func (s *walker) masqueraded(d delivery, b *backend) string {
 	switch {
 	case d.itself(b):
 		return "the source address is rewritten to one of the node's, because the client is the endpoint itself"
-	case s.o.w.Facts.MasqueradeAll && d.rule == ruleClusterIP:
+	case s.o.w.Facts.MasqueradesAll(d.at.name) && d.rule == ruleClusterIP:
 		return "the source address is rewritten to one of the node's, because masqueradeAll is set"
 	case d.rule == ruleClusterIP || d.rule == ruleITPLocal:
 		return "the source address is rewritten to one of the node's, because the client is no pod of the cluster"

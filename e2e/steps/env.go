@@ -47,6 +47,12 @@ type NodeController interface {
 	ControlNode(ctx context.Context, slot, action string) error
 }
 
+// RuleReader is implemented by a Cluster that can read the packet filters of its nodes.
+type RuleReader interface {
+	// ProxyLeftovers returns the chains and tables that kube-proxy has left on a node in another mode than its own.
+	ProxyLeftovers(ctx context.Context, node string) ([]string, error)
+}
+
 // Tracer is implemented by a Cluster that can follow packets through the kernels of its nodes.
 type Tracer interface {
 	// Trace follows one connection of each cell, one after the other, up to tries times until it leaves the predicted path. It

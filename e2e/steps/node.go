@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/table"
 	"github.com/svclab/svclab/e2e/world"
@@ -22,7 +23,8 @@ type Node struct {
 	Slot    string `json:"slot"`
 	Service string `json:"service,omitempty"`
 	// Action is start, stop or restart (the whole node), restart-api-server (on the control plane), exec, other-proxy-mode (its
-	// kube-proxy is started again in the mode that is not the cluster's) or own-proxy-mode (in the cluster's).
+	// kube-proxy is started again in the mode that is not the cluster's), own-proxy-mode (in the cluster's) or one-proxy-mode (it
+	// must have no rules of the mode in which its kube-proxy does not run).
 	Action string `json:"action"`
 	// Command is run on the node, for exec; it must end with exit code 0. Placeholders in its words are filled in.
 	Command []string `json:"command,omitempty"`
@@ -31,10 +33,11 @@ type Node struct {
 // Announcer is a Node.Slot that only the run knows.
 const Announcer = "announcer"
 
-// The actions that switch the mode of a node's kube-proxy.
+// The actions that switch the mode of a node's kube-proxy, and the one that looks for what that left.
 const (
 	OtherProxyMode = "other-proxy-mode"
 	OwnProxyMode   = "own-proxy-mode"
+	OneProxyMode   = "one-proxy-mode"
 )
 
 // Validate wants a slot and a known action, in a scenario that runs alone.
@@ -45,8 +48,8 @@ func (n Node) Validate(in scenario.Scenario) error {
 	if n.Slot != Announcer && n.Service != "" {
 		return fmt.Errorf("node service goes with slot %s", Announcer)
 	}
-	if !slices.Contains([]string{"start", "stop", "restart", "restart-api-server", "exec", OtherProxyMode, OwnProxyMode}, n.Action) {
-		return fmt.Errorf("node action %q: want start, stop, restart, restart-api-server, exec, %s or %s", n.Action, OtherProxyMode, OwnProxyMode)
+	if !slices.Contains([]string{"start", "stop", "restart", "restart-api-server", "exec", OtherProxyMode, OwnProxyMode, OneProxyMode}, n.Action) {
+		return fmt.Errorf("node action %q: want start, stop, restart, restart-api-server, exec, %s, %s or %s", n.Action, OtherProxyMode, OwnProxyMode, OneProxyMode)
 	}
 	if (n.Action == "exec") != (len(n.Command) > 0) {
 		return errors.New("node command goes with action exec")
@@ -65,8 +68,8 @@ func (n Node) Describe() string {
 	return n.Action + " node " + n.Slot
 }
 
-// ReadOnly is false.
-func (Node) ReadOnly() bool { return false }
+// ReadOnly is false for what acts on the node.
+func (n Node) ReadOnly() bool { return n.Action == OneProxyMode }
 
 // Uses pairs a stop with the start that follows it.
 func (n Node) Uses(scenario.Scenario) scenario.Uses {
@@ -88,6 +91,9 @@ func (n Node) Do(ctx context.Context, env *Env) (Report, error) {
 	if n.Action == "exec" {
 		return n.exec(ctx, env)
 	}
+	if n.Action == OneProxyMode {
+		return n.leftovers(ctx, env)
+	}
 	controller, ok := env.Cluster.(NodeController)
 	if !ok {
 		return Report{}, errors.New("this cluster's nodes cannot be stopped or started")
@@ -108,6 +114,30 @@ func (n Node) Do(ctx context.Context, env *Env) (Report, error) {
 		env.down = slices.DeleteFunc(env.down, func(down string) bool { return down == slot })
 	}
 	return Report{Lines: []string{fmt.Sprintf("%s: node %s", n.Action, slot)}}, nil
+}
+
+// leftovers looks for rules of the mode in which the node's kube-proxy does not run.
+func (n Node) leftovers(ctx context.Context, env *Env) (Report, error) {
+	reader, ok := env.Cluster.(RuleReader)
+	if !ok {
+		return Report{}, errors.New("the packet filters of this cluster's nodes cannot be read")
+	}
+	slot, err := n.slot(ctx, env)
+	if err != nil {
+		return Report{}, err
+	}
+	facts, err := env.Cluster.Facts(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	left, err := reader.ProxyLeftovers(ctx, facts.Slots[slot])
+	if err != nil {
+		return Report{}, err
+	}
+	if len(left) > 0 {
+		return Report{Lines: left}, reach.Failf("kube-proxy has left rules of its other mode on %s: %s", facts.Slots[slot], strings.Join(left, ", "))
+	}
+	return Report{Lines: []string{fmt.Sprintf("%s has rules of %s mode only", facts.Slots[slot], facts.ModeOf(facts.Slots[slot]))}}, nil
 }
 
 // slot is the slot of the node that is meant. The announcer is found out once and then kept.

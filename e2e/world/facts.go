@@ -68,6 +68,8 @@ type Facts struct {
 	Detection Detection
 	// MasqueradeAll: kube-proxy masquerades all packets to ClusterIPs, whoever sends them.
 	MasqueradeAll bool
+	// NodeMasqueradeAll is MasqueradeAll of the kube-proxies in NodeModes: each mode has a setting of its own.
+	NodeMasqueradeAll bool
 	// NoLocalhostNodePorts: iptables mode does not serve node ports on IPv4 loopback addresses (localhostNodePorts is false).
 	NoLocalhostNodePorts bool
 	// NodePortAddresses are kube-proxy's nodePortAddresses: prefixes and the words primary, localhost and all. Without any,
@@ -129,6 +131,14 @@ func (f Facts) ModeOf(node string) string {
 		return mode
 	}
 	return f.ProxyMode
+}
+
+// MasqueradesAll is MasqueradeAll of the kube-proxy on a node.
+func (f Facts) MasqueradesAll(node string) bool {
+	if f.ModeOf(node) != f.ProxyMode {
+		return f.NodeMasqueradeAll
+	}
+	return f.MasqueradeAll
 }
 
 // ProxyBefore reports whether kube-proxy is known to be older than v1.MINOR.

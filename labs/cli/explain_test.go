@@ -85,12 +85,18 @@ func foreignCluster(t *testing.T, may func(a authorizationv1.ResourceAttributes)
 		_, _ = fmt.Fprint(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {token: t}}]\n", server.URL)
-	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+	return kubeconfigOf(t, server.URL), func() []string { mu.Lock(); defer mu.Unlock(); return wrote }
+}
+
+// kubeconfigOf writes a kubeconfig for the user of an API server.
+func kubeconfigOf(t *testing.T, server string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {token: t}}]\n", server)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return kubeconfig, func() []string { mu.Lock(); defer mu.Unlock(); return wrote }
+	return path
 }
 
 // A dry run, and a prediction, create nothing, need no engine, and are about a sample of the nodes with those of the Service's pods.

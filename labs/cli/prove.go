@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/fuzz"
 	"github.com/svclab/svclab/e2e/migrate"
@@ -59,6 +60,20 @@ func (a *app) proveMigration(ctx context.Context, w world.World, from, to world.
 		_, _ = fmt.Fprintf(a.Err, "migrate: every node of %s to %s mode first\n", lab.Name(), s.From) // progress
 		if err := lab.UseProxy(ctx, lab.Proxy(), s.From); err != nil {
 			return err
+		}
+	}
+	if f.services+f.kubeconfig != "" {
+		nodes, err := lab.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("read the nodes of %s: %w", lab.Name(), err)
+		}
+		settings, notes := fuzz.LikeProxies(w, from, to, facts, nodes.Items)
+		s.StandIns.Notes = append(s.StandIns.Notes, notes...)
+		if settings != nil {
+			_, _ = fmt.Fprintf(a.Err, "migrate: %s\n", notes[0]) // progress
+			if err := lab.UseProxySettings(ctx, settings); err != nil {
+				return err
+			}
 		}
 	}
 	settings := fuzz.Defaults()
