@@ -86,6 +86,6 @@ if [ "$(facts routes)" = yes ]; then
   routes
 fi
 systemd-notify --ready
-while sleep 3; do
+while sleep 10; do
   if [ "$(facts routes)" = yes ]; then routes; fi
 done
