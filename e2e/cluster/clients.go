@@ -80,12 +80,12 @@ func (c *Cluster) allJoined(ctx context.Context) error {
 func (c *Cluster) runClients(ctx context.Context, pods []clientPod) error {
 	objects, err := c.manifest("cluster/clients.yaml.tmpl", struct {
 		Namespace, Image string
-		// Lab and LabPods: the namespace, and these pods, belong to a cluster of svclab's own
-		Lab, LabPods bool
+		// Lab and LabPods: the namespace, and these pods, belong to a cluster of svclab's own. Privileged: see Settings
+		Lab, LabPods, Privileged bool
 		// Seconds: the pods' bound; 0: none
 		Seconds int64
 		Pods    []clientPod
-	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil || c.inLab, c.engine != nil, int64(c.settings.PodsFor.Seconds()), pods})
+	}{ClientsNamespace, c.settings.Images.Agnhost, c.engine != nil || c.inLab, c.engine != nil, c.settings.Privileged, int64(c.settings.PodsFor.Seconds()), pods})
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func TestLater(t *testing.T) {
 func TestClientPods(t *testing.T) {
 	c := &Cluster{settings: testSettings(t), engine: docker.New("")}
 	text, err := kind.Render(c.settings.Manifests, "cluster/clients.yaml.tmpl", map[string]any{
-		"Namespace": ClientsNamespace, "Image": "agnhost:1", "Lab": true, "LabPods": true, "Seconds": 7200,
+		"Namespace": ClientsNamespace, "Image": "agnhost:1", "Lab": true, "LabPods": true, "Privileged": true, "Seconds": 7200,
 		"Pods": []clientPod{{Name: c.podOf("svclab-worker2"), Node: "svclab-worker2", App: clientApp}, {Name: "node-x", Node: "x", App: "svclab-node-client", HostNetwork: true}}})
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +128,14 @@ func TestClientPods(t *testing.T) {
 	}
 	if host, _, _ := unstructured.NestedBool(objects[2].Object, "spec", "hostNetwork"); !host {
 		t.Error("a pod that stands in for a node needs its network")
+	}
+	for i, want := range map[int]bool{1: false, 2: true} {
+		processes, _, _ := unstructured.NestedBool(objects[i].Object, "spec", "hostPID")
+		containers, _, _ := unstructured.NestedSlice(objects[i].Object, "spec", "containers")
+		privileged, _, _ := unstructured.NestedBool(containers[0].(map[string]any), "securityContext", "privileged")
+		if processes != want || privileged != want {
+			t.Errorf("%s: privileged %t, sees the node's processes %t", objects[i].GetName(), privileged, processes)
+		}
 	}
 }
 

@@ -51,6 +51,9 @@ type Settings struct {
 	Engine    *docker.Engine
 	// PodsFor is how long a client pod in a cluster that svclab did not make may run; 0: no bound.
 	PodsFor time.Duration
+	// Privileged: in a cluster that svclab did not make, the pods in the nodes' networks are privileged and see all processes of their
+	// nodes. svclab trace reads the nodes' packet filters and enters the network namespaces of pods from them.
+	Privileged bool
 	// Use says who uses the cluster.
 	Use Use
 	// Extras are added to what is created in a cluster that svclab did not make.

@@ -40,6 +40,23 @@ func TestChooseTakesKindsThreeNodes(t *testing.T) {
 	}
 }
 
+// A sample of one node takes a control plane only where there is no other.
+func TestChooseOne(t *testing.T) {
+	for want, nodes := range map[string][]corev1.Node{"a": {node("x", tainted), node("a")}, "x": {node("x", tainted)}} {
+		if s := choose(nodes, 1, 1, nil); len(s.Slots) != 1 || s.Slots[s.Order[0]] != want {
+			t.Errorf("chose %v, not %s", s.Slots, want)
+		}
+	}
+}
+
+// A trace needs the nodes that the packet may pass, and no others.
+func TestChooseForTracing(t *testing.T) {
+	nodes := []corev1.Node{node("x", tainted), node("a"), node("b"), node("c")}
+	if s := chooseNear(nodes, []string{"x", "b"}, 2, 0, 1, nil); !slices.Equal(s.Order, []string{"b", "x"}) {
+		t.Errorf("chose %v", s.Order)
+	}
+}
+
 func TestChooseSamplesFiveHundred(t *testing.T) {
 	var nodes []corev1.Node
 	for i := range 500 {
@@ -218,7 +235,7 @@ func TestChooseNear(t *testing.T) {
 		{nil, 6, 0, 6}, {[]string{"n01", "n02"}, 6, 2, 6}, {[]string{"n01", "n02", "n04", "n05", "n06"}, 6, 3, 6}, {[]string{"n03"}, 6, 0, 6},
 		{[]string{"n01"}, 1, 1, 1}, {nil, 1, 0, 1}, {[]string{"n01", "n02", "n04"}, 100, 3, 39}, {[]string{"gone"}, 2, 0, 2},
 	} {
-		s := chooseNear(nodes, tc.near, tc.most, 7, nil)
+		s := chooseNear(nodes, tc.near, (tc.most+1)/2, tc.most, 7, nil)
 		of := 0
 		for slot, node := range s.Slots {
 			if slot != node {

@@ -36,6 +36,9 @@ type ClientOptions struct {
 	// NodesFromHere: this machine may send requests to the nodes' addresses by any route. InPod: svclab runs in a pod of the
 	// cluster, so this machine is not a vantage.
 	NodesFromHere, InPod bool
+	// Tracing: the clients read the packet filters of their nodes. They run only on nodes that matter to the packet, and those in the
+	// nodes' networks are privileged.
+	Tracing bool
 	// Extras are added to the namespaces and pods of the run.
 	Extras cluster.Extras
 }
@@ -168,15 +171,22 @@ func source(ctx context.Context, to netip.Addr) netip.Addr {
 }
 
 // creates prints what is created for the clients and the lock.
-func (c Clients) creates(row func(label, format string, args ...any)) {
+func (c Clients) creates(row func(label, format string, args ...any), o ClientOptions) {
 	row("creates", "namespace %s with %d pods, two on each chosen node, one of them in the node's network; they tolerate every taint;", cluster.ClientsNamespace, 2*len(c.Sample.Slots))
+	if o.Tracing {
+		row("", "those in a node's network are privileged and see the node's processes. Each adds a table inet svclab-trace-N to the node's")
+		row("", "packet filter, which marks the packets of one connection and is removed by the kernel with the process that made it;")
+	}
 	row("", "namespace %s with a Lease, which excludes a second run;", LockNamespace)
 }
 
 // rows prints the nodes, the image and the use of this machine.
 func (c Clients) rows(row func(label, format string, args ...any), o ClientOptions) {
 	sampled := "all usable ones"
-	if !c.Sample.Whole() {
+	switch {
+	case o.Tracing:
+		sampled = "those that the packet may pass"
+	case !c.Sample.Whole():
 		sampled = fmt.Sprintf("a sample by --seed %d, --sample %d", o.Seed, o.Sample)
 	}
 	row("nodes", "%d of %d, %s:", len(c.Sample.Slots), c.Sample.Total, sampled)

@@ -108,10 +108,10 @@ func run(t *testing.T, svclab string, args ...string) result {
 	return wait()
 }
 
-// explain runs svclab explain on the cluster, without an engine.
-func (l lab) explain(t *testing.T, service string) result {
+// visit runs explain or trace on the cluster, without an engine.
+func (l lab) visit(t *testing.T, args ...string) result {
 	t.Helper()
-	cmd := exec.Command(l.svclab, "explain", service, "--kubeconfig", l.kubeconfig)
+	cmd := exec.Command(l.svclab, append(args, "--kubeconfig", l.kubeconfig)...)
 	cmd.Dir = filepath.Join("..", "..")
 	cmd.Env = append(os.Environ(), "KUBECONFIG=/nonexistent/ambient", "DOCKER_HOST=unix:///nonexistent/docker.sock")
 	var out, errs bytes.Buffer

@@ -284,15 +284,33 @@ func TestLiveSecondRunIsKeptOut(t *testing.T) {
 	if second.exit != 2 || second.took > 15*time.Second || !strings.Contains(second.err, heldMessage) || !strings.Contains(second.err, host) {
 		t.Errorf("exit %d after %s: %s", second.exit, second.took, second.err)
 	}
-	if kept := l.explain(t, "kube-system/kube-dns"); kept.exit != 2 || kept.out != "" || !strings.Contains(kept.err, heldMessage) || !strings.Contains(kept.err, host) {
+	if kept := l.visit(t, "explain", "kube-system/kube-dns"); kept.exit != 2 || kept.out != "" || !strings.Contains(kept.err, heldMessage) || !strings.Contains(kept.err, host) {
 		t.Errorf("explain: exit %d: %s%s", kept.exit, kept.out, kept.err)
 	}
 	if first := wait(); first.exit != 0 || first.conformance.Result != reach.Pass {
 		t.Errorf("the first run: exit %d: %s", first.exit, first.err)
 	}
 	l.mustBeClean(t)
-	if alone := l.explain(t, "kube-system/kube-dns"); alone.exit != 0 {
+	if alone := l.visit(t, "explain", "kube-system/kube-dns"); alone.exit != 0 {
 		t.Errorf("explain: exit %d: %s%s", alone.exit, alone.out, alone.err)
+	}
+	l.mustBeClean(t)
+}
+
+// A packet is traced only where the user permits privileged pods, and these are removed.
+func TestLiveTrace(t *testing.T) {
+	l := foreign(t)
+	nodes, err := l.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := "pod/"+nodes.Items[0].Name, "kube-system/kube-dns:dns-tcp"
+	if r := l.visit(t, "trace", from, to); r.exit != 0 || !strings.Contains(r.out, "read only with --privileged-trace") {
+		t.Errorf("without permission: exit %d: %s%s", r.exit, r.out, r.err)
+	}
+	r := l.visit(t, "trace", from, to, "--privileged-trace")
+	if r.exit != 0 || !strings.Contains(r.out, "as predicted") || !strings.Contains(r.err, "are privileged and see the node's processes") {
+		t.Errorf("exit %d: %s%s", r.exit, r.out, r.err)
 	}
 	l.mustBeClean(t)
 }

@@ -57,8 +57,8 @@ func Permissions() []Permission {
 	}
 }
 
-// VisitPermissions returns exactly the permissions that a Visit needs to read the objects around a Service of the namespace and,
-// with clients, to deploy and use clients.
+// VisitPermissions returns exactly the permissions that a Visit needs to read the objects around a Service of the namespace (empty:
+// of all namespaces, which have to be listed then) and, with clients, to deploy and use clients.
 func VisitPermissions(namespace string, clients bool) []Permission {
 	all := []Permission{
 		{Resource: "nodes", Verbs: []string{"get", "list"}},
@@ -71,6 +71,9 @@ func VisitPermissions(namespace string, clients bool) []Permission {
 		{Group: "networking.k8s.io", Resource: "servicecidrs", Verbs: []string{"list"}},
 		{Group: world.MetalLBGroup, Resource: "servicel2statuses", Verbs: []string{"list"}, Optional: true},
 		{Group: world.MetalLBGroup, Resource: "l2advertisements", Verbs: []string{"list"}, Optional: true},
+	}
+	if namespace == "" {
+		all = append(all, Permission{Resource: "namespaces", Verbs: []string{"list"}})
 	}
 	if !clients {
 		return all

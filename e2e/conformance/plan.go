@@ -188,7 +188,7 @@ func (p Plan) Text(w io.Writer) error {
 	row := rowsTo(&b)
 	fmt.Fprintf(&b, "svclab conformance, profile %s; scenarios to run: %d\n", p.Profile, len(p.scenarios))
 	row("cluster", "context %s at %s, Kubernetes %s", p.Cluster.Name, p.Server, p.Cluster.Kubernetes)
-	p.creates(row)
+	p.creates(row, p.ClientOptions)
 	row("", "for a moment a namespace svclab-%s-… with Services without pods, to see what the cluster admits;", preflightName)
 	row("", "a namespace svclab-SCENARIO-… for each scenario, with Services, pods and EndpointSlices, at most 4 at once")
 	row("", "all labelled app.kubernetes.io/managed-by=svclab; all removed at the end, after Ctrl-C too")

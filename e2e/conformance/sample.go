@@ -69,7 +69,7 @@ func choose(nodes []corev1.Node, most int, seed uint64, unresponsive map[string]
 	}
 	first := ""
 	switch {
-	case len(kept) > 0 && most > 1:
+	case len(kept) > 0 && (most > 1 || len(open) == 0):
 		first, kept = kept[0], kept[1:]
 	case len(open) > 0:
 		first, open = open[len(open)-1], open[:len(open)-1]

@@ -16,7 +16,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Visit is the use of a cluster that svclab did not create for one Service of somebody else: svclab explain. It deploys the
+// Visit is the use of a cluster that svclab did not create for one Service of somebody else: svclab explain and trace. It deploys the
 // clients of a conformance run, under the same lock, on nodes that matter to the Service, and probes no faster.
 type Visit struct {
 	Clients
@@ -27,7 +27,7 @@ type Visit struct {
 }
 
 // SurveyVisit reads the cluster and plans a visit. It creates nothing. Half of the sample, if so many of them are usable, are nodes
-// in near. The scenarios name the image.
+// in near; all of it for tracing. The scenarios name the image.
 func SurveyVisit(ctx context.Context, c *cluster.Cluster, all []scenario.Scenario, near []string, o ClientOptions) (*Visit, error) {
 	clients, err := newClients(ctx, c, all)
 	if err != nil {
@@ -48,13 +48,17 @@ func SurveyVisit(ctx context.Context, c *cluster.Cluster, all []scenario.Scenari
 
 // choose chooses the nodes of the clients.
 func (v *Visit) choose(ctx context.Context) error {
-	_, err := v.use(ctx, chooseNear(v.nodes, v.near, v.options.Sample, v.options.Seed, v.unresponsive), v.options)
+	o := v.options
+	close, all := (o.Sample+1)/2, o.Sample
+	if o.Tracing {
+		close, all = o.Sample, 0
+	}
+	_, err := v.use(ctx, chooseNear(v.nodes, v.near, close, all, o.Seed, v.unresponsive), o)
 	return err
 }
 
-// chooseNear returns a sample of at most most nodes. At most half of them, rounded up, are nodes in near. The slots are the
-// nodes' own names.
-func chooseNear(nodes []corev1.Node, near []string, most int, seed uint64, unresponsive map[string]string) Sample {
+// chooseNear returns a sample of at most most nodes in near, and others until there are all. The slots are the nodes' own names.
+func chooseNear(nodes []corev1.Node, near []string, most, all int, seed uint64, unresponsive map[string]string) Sample {
 	var close, far []corev1.Node
 	for i := range nodes {
 		if slices.Contains(near, nodes[i].Name) {
@@ -67,7 +71,7 @@ func chooseNear(nodes []corev1.Node, near []string, most int, seed uint64, unres
 	for _, part := range []struct {
 		nodes []corev1.Node
 		most  int
-	}{{close, (most + 1) / 2}, {far, most}} {
+	}{{close, most}, {far, all}} {
 		if len(s.Slots) >= part.most {
 			continue
 		}
@@ -103,7 +107,7 @@ func (v *Visit) Text(w io.Writer, title, contextName string, more [][2]string) e
 	row := rowsTo(&b)
 	fmt.Fprintln(&b, title)
 	row("cluster", "context %s at %s, Kubernetes %s", contextName, v.Server, v.version)
-	v.creates(row)
+	v.creates(row, v.options)
 	row("", "both labelled app.kubernetes.io/managed-by=svclab; both removed at the end, after Ctrl-C too")
 	row("changes", "nothing that it did not create")
 	v.rows(row, v.options)

@@ -52,14 +52,15 @@ func (e *InPods) Exec(ctx context.Context, v reach.Vantage, argv []string, stdin
 	return e.Lab.Exec(ctx, e.node(v), append([]string{"nsenter", "--net=" + namespace}, argv...), stdin, stdout, stderr)
 }
 
-// namespace finds the network namespace that has a pod's address among those that the container runtime keeps.
+// namespace finds the network namespace that has a pod's address among those that the container runtime keeps. A pod that stands in
+// for a node sees them below the root of the node's first process.
 func (e *InPods) namespace(ctx context.Context, v reach.Vantage, addr netip.Addr) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if path := e.found[addr.String()]; path != "" {
 		return path, nil
 	}
-	script := `for n in /run/netns/*; do
+	script := `for n in /proc/1/root/run/netns/*; do
 		if nsenter --net="$n" ip -o addr show 2>/dev/null | grep -q -F " $0/"; then echo "$n"; exit; fi
 	done`
 	var out bytes.Buffer

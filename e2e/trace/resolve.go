@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -228,6 +229,36 @@ func ofAddress(w world.World, addr netip.Addr, t reach.Target, c Choice) (reach.
 		}
 	}
 	return t, nil
+}
+
+// Nodes are the names of the nodes that a packet may pass: the client's, the one that has the target's address, and those of the
+// endpoints, in this order.
+func Nodes(w world.World, walk oracle.Walk) []string {
+	names := []string{walk.Vantage.Node, walk.Target.Node}
+	for _, way := range walk.Ways {
+		for _, hop := range way.Hops {
+			names = append(names, hop.At)
+		}
+	}
+	var nodes []string
+	for _, name := range names {
+		known := slices.ContainsFunc(w.Nodes, func(n corev1.Node) bool { return n.Name == name })
+		if known && !slices.Contains(nodes, name) {
+			nodes = append(nodes, name)
+		}
+	}
+	return nodes
+}
+
+// Leaves is why a packet to a target may leave the cluster; empty: it does not.
+func Leaves(t reach.Target) string {
+	switch {
+	case t.Kind == reach.ExternalName, t.Kind == reach.DNSName && t.Service == "":
+		return "what its name stands for may be outside the cluster"
+	case t.Kind == reach.Endpoint && t.Pod == "" && t.Service == "":
+		return "no node, pod or Service of the cluster has the address"
+	}
+	return ""
 }
 
 // VantageOf returns the vantage that a text means: one of the vantages by name, or NAMESPACE/POD.

@@ -119,6 +119,31 @@ func TestFaultsAreNamedAtTheirHop(t *testing.T) {
 	}
 }
 
+// In a cluster that svclab did not create, only the nodes that a packet may pass are read, and no packet may leave it.
+func TestNodesOfAWalk(t *testing.T) {
+	w := lab(world.ModeNFTables)
+	for _, tc := range []struct {
+		from, to string
+		nodes    []string
+		leaves   bool
+	}{
+		{"pod/one", "demo/web", []string{"lab-one", "lab-two"}, false},
+		{"pod/one", "10.244.1.10:8080", []string{"lab-one"}, false},
+		{"node/one", "two:30080", []string{"lab-one", "lab-two"}, false},
+		{"demo/client-two", "10.244.2.10:8080", []string{"lab-two"}, false},
+		{"pod/one", "192.0.2.7:80", []string{"lab-one"}, true},
+		{"pod/one", "example.com", []string{"lab-one"}, true},
+	} {
+		walk := walkOf(t, w, tc.from, tc.to)
+		if got := Nodes(w, walk); !slices.Equal(got, tc.nodes) {
+			t.Errorf("from %s to %s: nodes %v", tc.from, tc.to, got)
+		}
+		if why := Leaves(walk.Target); why != "" != tc.leaves {
+			t.Errorf("to %s: leaves: %q", tc.to, why)
+		}
+	}
+}
+
 func TestNothingSentIsNoVerdict(t *testing.T) {
 	w := walkOf(t, lab(world.ModeNFTables), "pod/one", "demo/web")
 	got := Compared(w, reach.Observation{Outcome: reach.ProbeFailed, Detail: "no shell"}, nil, watched)

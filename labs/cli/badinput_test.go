@@ -233,8 +233,8 @@ func TestBadFlags(t *testing.T) {
 			for _, k := range known {
 				tried++
 				given := append(slices.Clone(args), "--"+flag.Name+"="+strings.Replace(k.value, "FOLDER", folder, 1))
-				if path == "svclab conformance" && flag.Name != "kubeconfig" || path == "svclab explain" && foreign(verb, flag) ||
-					slices.Contains([]string{"svclab trace", "svclab watch", "svclab migrate"}, path) && flag.Name == "context" {
+				if path == "svclab conformance" && flag.Name != "kubeconfig" || slices.Contains([]string{"svclab explain", "svclab trace"}, path) && foreign(verb, flag) ||
+					slices.Contains([]string{"svclab watch", "svclab migrate"}, path) && flag.Name == "context" {
 					given = append(given, "--kubeconfig="+filepath.Join(folder, "kubeconfig"))
 				}
 				refused(t, given, k.want...)
@@ -303,6 +303,9 @@ func TestBadArguments(t *testing.T) {
 		"explain: a flag of the lab's cluster":  {[]string{"explain", "web", kubeconfig, "--mode=nftables"}, nil, []string{"--mode=nftables describes the lab's cluster"}},
 		"explain: needs no checkout, no engine": {[]string{"explain", "web", "--kubeconfig=/nowhere"}, map[string]string{"SVCLAB_ROOT": "/nowhere"}, []string{"the kubeconfig /nowhere cannot be used"}},
 		"explain: two images":                   {[]string{"explain", "web", kubeconfig, "--image=a", "--image-registry=b"}, nil, []string{"use one of them"}},
+		"trace: what runs where, nothing":       {[]string{"trace", "node/a", "b/c", kubeconfig, "--dry-run"}, nil, []string{"--privileged-trace"}},
+		"trace: sends and sends not":            {[]string{"trace", "node/a", "b/c", kubeconfig, "--privileged-trace", "--no-probe"}, nil, []string{"use one of them"}},
+		"trace: a flag of another cluster":      {[]string{"trace", "node/a", "b/c", "--privileged-trace"}, nil, []string{"--privileged-trace needs --kubeconfig"}},
 		"conformance: no cluster":               {[]string{"conformance"}, nil, []string{"--kubeconfig FILE"}},
 		"conformance: two clusters":             {[]string{"conformance", kubeconfig, "--in-cluster"}, nil, []string{"use one of them"}},
 		"conformance: in no pod":                {[]string{"conformance", "--in-cluster"}, nil, []string{"no pod of a cluster"}},

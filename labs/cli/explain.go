@@ -73,7 +73,6 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd, args[0], f) },
 	}
-	foreign := map[string]bool{"context": true} // flags that need --kubeconfig
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
@@ -82,13 +81,9 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
 	own.BoolVar(&f.dryRun, "dry-run", false, "with --kubeconfig: only print what would be created and probed, and where")
 	own.BoolVar(&f.readSockets, "read-sockets", false, "with --kubeconfig: read what the Service's pods listen on where they refuse, by running cat /proc/net/tcp in them")
 	own.BoolVar(&f.outside, "probe-outside", false, "with --kubeconfig: also probe a host outside the cluster that an ExternalName names")
-	own.BoolVar(&f.clients.NodesFromHere, "probe-nodes-from-here", false, "with --kubeconfig: probe the nodes' addresses from this machine even if the packets leave it")
 	own.IntVar(&f.clients.Sample, "sample", conformance.DefaultSample, "with --kubeconfig: how many nodes send and receive requests, at most")
 	own.Uint64Var(&f.clients.Seed, "seed", 1, "with --kubeconfig: seed of the choice of the sampled nodes")
-	own.StringVar(&f.clients.Image, "image", "", "with --kubeconfig: the client pods' image, an agnhost")
-	own.StringVar(&f.clients.Registry, "image-registry", "", "with --kubeconfig: registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
-	f.extras.add(own, "with --kubeconfig: ")
-	own.VisitAll(func(flag *pflag.Flag) { foreign[flag.Name] = true })
+	addClients(own, &f.clients, &f.extras)
 	flags.AddFlagSet(own)
 	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a SERVICE that is given without one")
 	flags.StringVar(&f.from, "from", "", "intent: the client that reaches it: pod, node, outside, host, or one of them, as node/worker")
@@ -100,29 +95,16 @@ Exit codes: 0 no cause was found, 1 a cause was found, 2 no verdict was possible
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print every cell with what was predicted and why")
 	flags.BoolVar(&f.plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd)
-	lab := cmd.PreRunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if f.kubeconfig == "" && cmd.Flags().Changed("kubeconfig") {
-			return errors.New("--kubeconfig is empty; name a file, or leave the flag out for the lab's own cluster")
-		}
-		if f.kubeconfig == "" {
-			var err error
-			cmd.Flags().Visit(func(flag *pflag.Flag) {
-				if foreign[flag.Name] && err == nil {
-					err = fmt.Errorf("--%s needs --kubeconfig: it is about a cluster that svclab did not create", flag.Name)
-				}
-			})
-			if err != nil {
-				return err
-			}
-			return lab(cmd, args)
-		}
-		if given := console.GivenClusterFlags(cmd); given != "" {
-			return fmt.Errorf("%s describes the lab's cluster, and --kubeconfig names another; use one of them", strings.TrimSpace(given))
-		}
-		return nil
-	}
+	cmd.PreRunE = ownOrNamed(cmd.PreRunE, &f.kubeconfig, &f.context, own)
 	return cmd
+}
+
+// addClients adds the flags of the clients of a visit.
+func addClients(flags *pflag.FlagSet, o *conformance.ClientOptions, extras *extrasFlags) {
+	flags.BoolVar(&o.NodesFromHere, "probe-nodes-from-here", false, "with --kubeconfig: probe the nodes' addresses from this machine even if the packets leave it")
+	flags.StringVar(&o.Image, "image", "", "with --kubeconfig: the client pods' image, an agnhost")
+	flags.StringVar(&o.Registry, "image-registry", "", "with --kubeconfig: registry to pull e2e-test-images/agnhost from, instead of registry.k8s.io")
+	extras.add(flags, "with --kubeconfig: ")
 }
 
 func addressKinds() []string {
@@ -249,10 +231,6 @@ func (a *app) ends(ctx context.Context, c lab.Cluster, found explain.Case) (stri
 
 // explainExisting does the same in the cluster that --kubeconfig names, or prints what it would do.
 func (a *app) explainExisting(ctx context.Context, service string, intent explain.Intent, f explainFlags) (found explain.Case, err error) {
-	scenarios, err := a.scenarios(nil) // they name the client pods' image
-	if err != nil {
-		return found, err
-	}
 	c, err := cluster.Connect(ctx, f.kubeconfig, f.context, cluster.Settings{Manifests: a.Manifests, PodsFor: time.Hour, Extras: f.clients.Extras, Log: a.Err})
 	if err != nil {
 		return found, err
@@ -269,7 +247,7 @@ func (a *app) explainExisting(ctx context.Context, service string, intent explai
 	if named {
 		near = []string{node}
 	}
-	visit, err := conformance.SurveyVisit(ctx, c, scenarios, near, f.clients)
+	visit, err := a.visit(ctx, c, near, f.clients)
 	if err != nil {
 		return found, err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,12 +9,15 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/conformance"
 	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
@@ -29,7 +33,14 @@ type traceFlags struct {
 	family               int
 	noProbe, short, full bool
 	plain                bool
+	// of a cluster that svclab did not create
+	privileged, dryRun bool
+	clients            conformance.ClientOptions
+	extras             extrasFlags
 }
+
+// mostTraced bounds the nodes of a cluster that svclab did not create whose kernels are read.
+const mostTraced = 6
 
 func (a *app) trace() *cobra.Command {
 	f := traceFlags{}
@@ -49,24 +60,28 @@ table of svclab's own marks these packets and the answers to them. The kernel re
 it, however that ends. Nothing of kube-proxy's is changed, and no packet is.
 
 The cluster is the lab's own. Of one that svclab did not create, which --kubeconfig names, only the prediction is printed:
-nothing is sent, created or read on its nodes. The ambient kubeconfig is never used.
+nothing is sent, created or read on its nodes. With --privileged-trace the packet is sent and traced there too, by two pods on
+each node that it may pass, six nodes at most. One of the two is privileged and in the node's network. What will run where is
+printed first; --dry-run prints it and ends. The pods are removed at the end, also after Ctrl-C; a Lease excludes other runs.
+What a data plane that is not kube-proxy does inside is not predicted. The ambient kubeconfig is never used.
 
 Exit codes: 0 the packet walked as predicted, 1 it did not, 2 no verdict was possible.`,
 		Example: `  svclab trace pod/worker default/my-service
   svclab trace outside worker2:30080 --short
   svclab trace shop/frontend-7d4b9 shop/backend:http --format json > before.json
   svclab trace shop/frontend-7d4b9 shop/backend --kubeconfig staging.yaml
+  svclab trace shop/frontend-7d4b9 shop/backend --kubeconfig staging.yaml --privileged-trace --dry-run
   svclab trace diff before.json after.json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.kubeconfig != "" {
-				return a.predictTrace(cmd.Context(), args[0], args[1], f)
+				return a.traceExisting(cmd.Context(), args[0], args[1], f)
 			}
 			return a.runTrace(cmd.Context(), args[0], args[1], f)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create: only predict")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create: only predict, without --privileged-trace")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
 	flags.StringVar(&f.protocol, "protocol", "", "TCP or UDP (default: that of the Service's port, else TCP)")
 	flags.IntVar(&f.family, "ip", 0, "4 or 6: the IP family of the address, or of what a name resolves to")
@@ -75,8 +90,14 @@ Exit codes: 0 the packet walked as predicted, 1 it did not, 2 no verdict was pos
 	flags.BoolVar(&f.full, "full", false, "with every rule that the packet matched, and the connections as the nodes track them")
 	flags.StringVar(&f.format, "format", "text", "text, json, svg or mermaid")
 	flags.BoolVar(&f.plain, "plain", false, "ASCII only (also if the output is no terminal)")
+	foreign := pflag.NewFlagSet("", pflag.ContinueOnError)
+	foreign.SortFlags = false
+	foreign.BoolVar(&f.privileged, "privileged-trace", false, "with --kubeconfig: send the packet, and read the kernels of its nodes from privileged pods")
+	foreign.BoolVar(&f.dryRun, "dry-run", false, "with --privileged-trace: only print what would run where")
+	addClients(foreign, &f.clients, &f.extras)
+	flags.AddFlagSet(foreign)
 	a.ClusterFlags(cmd)
-	cmd.PreRunE = ownOrNamed(cmd.PreRunE, &f.kubeconfig, &f.context)
+	cmd.PreRunE = ownOrNamed(cmd.PreRunE, &f.kubeconfig, &f.context, foreign)
 	cmd.AddCommand(a.traceDiff())
 	return cmd
 }
@@ -89,6 +110,10 @@ func (f traceFlags) check() error {
 		return fmt.Errorf("--ip %d is not 4 or 6", f.family)
 	case f.short && f.full:
 		return errors.New("--short and --full print different things; use one of them")
+	case f.dryRun && !f.privileged:
+		return errors.New("--dry-run prints what --privileged-trace would run; without that, nothing is created")
+	case f.privileged && f.noProbe:
+		return errors.New("--privileged-trace sends a packet, and --no-probe sends none; use one of them")
 	case !slices.Contains([]string{"text", "json", "svg", "mermaid"}, f.format):
 		return fmt.Errorf("--format %s is not text, json, svg or mermaid", f.format)
 	}
@@ -129,25 +154,92 @@ func (a *app) runTrace(ctx context.Context, from, to string, f traceFlags) (err 
 	return a.printTrace(result, f)
 }
 
-// predictTrace prints the prediction for a cluster that svclab did not create.
-func (a *app) predictTrace(ctx context.Context, from, to string, f traceFlags) error {
-	if err := f.check(); err != nil {
+// traceExisting prints the prediction for a cluster that svclab did not create and, where the user permits it, the trace.
+func (a *app) traceExisting(ctx context.Context, from, to string, f traceFlags) (err error) {
+	if f.clients.Extras, err = f.extras.read(); err != nil {
 		return err
 	}
-	c, err := a.connected(ctx, f.kubeconfig, f.context)
+	f.clients.Tracing, f.clients.Sample = true, mostTraced
+	if err := errors.Join(f.check(), f.clients.Check()); err != nil {
+		return err
+	}
+	c, err := a.connected(ctx, f.kubeconfig, f.context, cluster.Settings{PodsFor: time.Hour, Privileged: f.privileged, Extras: f.clients.Extras})
 	if err != nil {
 		return err
 	}
-	_, walk, err := walked(ctx, c, from, to, f)
+	if err := conformance.Allowed(ctx, c.Client(), c.Context(), conformance.VisitPermissions("", f.privileged && !f.noProbe)); err != nil {
+		return err
+	}
+	w, walk, err := walked(ctx, c, from, to, f)
 	if err != nil {
 		return err
 	}
-	t := trace.Predicted(walk)
-	if !f.noProbe {
-		t.Why += ": the kernels of a cluster that svclab did not create are not read"
+	if f.noProbe || !f.privileged {
+		t := trace.Predicted(walk)
+		if !f.noProbe {
+			t.Why += ": the kernels of a cluster that svclab did not create are read only with --privileged-trace"
+		}
+		f.noProbe = true
+		return a.printTrace(t, f)
 	}
-	f.noProbe = true
-	return a.printTrace(t, f)
+	if why := cmp.Or(conformance.Withheld(walk.Target, w.Facts.ProxyMode), trace.Leaves(walk.Target)); why != "" {
+		return fmt.Errorf("nothing is sent to %s: %s; --no-probe predicts", to, why)
+	}
+	near := trace.Nodes(w, walk)
+	f.clients.Sample = min(len(near), mostTraced)
+	visit, err := a.visit(ctx, c, near[:f.clients.Sample], f.clients)
+	if err != nil {
+		return err
+	}
+	out := a.Err
+	if f.dryRun {
+		out = a.Out
+	}
+	more := [][2]string{{"sends", fmt.Sprintf("one connection or datagram from %s to %s", from, to)}}
+	if v := walk.Vantage; v.Kind == reach.Pod && v.Namespace != cluster.ClientsNamespace {
+		more = append(more, [2]string{"", fmt.Sprintf("by a process of svclab's pod on %s, in the network namespace of pod %s/%s", v.Node, v.Namespace, v.PodName)})
+	}
+	if err := visit.Text(out, "svclab trace "+from+" "+to, c.Context(), more); err != nil || f.dryRun {
+		return err
+	}
+	locked, release, err := conformance.Lock(ctx, c.Client(), f.clients.Extras, a.Err)
+	if err != nil {
+		return err
+	}
+	defer func() { // removes the pods, also after Ctrl-C
+		clean, cancel := console.Cleaning(ctx)
+		defer cancel()
+		err = errors.Join(err, release(clean, c.Close))
+	}()
+	if err := visit.Deploy(locked, c); err != nil {
+		return err
+	}
+	vantages, err := visit.Site(c).Vantages(locked)
+	if err != nil {
+		return err
+	}
+	// A client of svclab's has its address now. Other nodes than those with clients are in the world of before only.
+	v, err := trace.VantageOf(w, vantages, from)
+	if err != nil {
+		return err
+	}
+	if v.Unusable != "" {
+		return fmt.Errorf("nothing can be sent from %s: %s", v.Name, v.Unusable)
+	}
+	result, err := lab.Cluster{Cluster: c}.TraceWalk(locked, w, oracle.New(w).Walk(v, walk.Target))
+	if err != nil {
+		return err
+	}
+	return a.printTrace(result, f)
+}
+
+// visit plans the visit of a cluster that svclab did not create. The scenarios name the clients' image.
+func (a *app) visit(ctx context.Context, c *cluster.Cluster, near []string, o conformance.ClientOptions) (*conformance.Visit, error) {
+	scenarios, err := a.scenarios(nil)
+	if err != nil {
+		return nil, err
+	}
+	return conformance.SurveyVisit(ctx, c, scenarios, near, o)
 }
 
 // walked predicts the path between FROM and TO, as the user named them.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -55,7 +56,7 @@ nothing is sent or created there, and objects are only read. The ambient kubecon
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of a cluster that svclab did not create: only predict")
 	flags.StringVar(&f.context, "context", "", "context in that kubeconfig (default: its current one)")
 	a.ClusterFlags(cmd)
-	cmd.PreRunE = ownOrNamed(cmd.PreRunE, &f.kubeconfig, &f.context)
+	cmd.PreRunE = ownOrNamed(cmd.PreRunE, &f.kubeconfig, &f.context, &pflag.FlagSet{})
 	return cmd
 }
 
@@ -71,7 +72,7 @@ func (a *app) runWatch(ctx context.Context, f watchFlags) (err error) {
 	}
 	options := page.Options{View: page.View{Namespaces: f.namespaces, Traffic: true, Reasons: true}, Language: string(language)}
 	if f.kubeconfig != "" {
-		c, err := a.connected(ctx, f.kubeconfig, f.context)
+		c, err := a.connected(ctx, f.kubeconfig, f.context, cluster.Settings{})
 		if err != nil {
 			return err
 		}
@@ -100,8 +101,9 @@ func (a *app) runWatch(ctx context.Context, f watchFlags) (err error) {
 }
 
 // connected is a cluster that svclab did not create. Its nodes are vantages of predictions.
-func (a *app) connected(ctx context.Context, kubeconfig, contextName string) (*cluster.Cluster, error) {
-	c, err := cluster.Connect(ctx, kubeconfig, contextName, cluster.Settings{Manifests: a.Manifests, Log: a.Err})
+func (a *app) connected(ctx context.Context, kubeconfig, contextName string, s cluster.Settings) (*cluster.Cluster, error) {
+	s.Manifests, s.Log = a.Manifests, a.Err
+	c, err := cluster.Connect(ctx, kubeconfig, contextName, s)
 	if err != nil {
 		return nil, err
 	}
@@ -117,14 +119,23 @@ func (a *app) connected(ctx context.Context, kubeconfig, contextName string) (*c
 	return c, nil
 }
 
-// ownOrNamed is the check of flags of which --kubeconfig and --context name a cluster that svclab did not create, and the others
-// describe the lab's own, which lab checks.
-func ownOrNamed(lab func(*cobra.Command, []string) error, kubeconfig, contextName *string) func(*cobra.Command, []string) error {
+// ownOrNamed is the check of flags of which --kubeconfig and --context name a cluster that svclab did not create, those in foreign
+// are about such a cluster, and the others describe the lab's own, which lab checks.
+func ownOrNamed(lab func(*cobra.Command, []string) error, kubeconfig, contextName *string, foreign *pflag.FlagSet) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case *kubeconfig == "" && (cmd.Flags().Changed("kubeconfig") || *contextName != ""):
-			return errors.New("--kubeconfig names no file; name one, or leave --kubeconfig and --context out for the lab's own cluster")
-		case *kubeconfig == "":
+		if *kubeconfig == "" {
+			if cmd.Flags().Changed("kubeconfig") || *contextName != "" {
+				return errors.New("--kubeconfig names no file; name one, or leave --kubeconfig and --context out for the lab's own cluster")
+			}
+			var err error
+			cmd.Flags().Visit(func(flag *pflag.Flag) {
+				if foreign.Lookup(flag.Name) != nil && err == nil {
+					err = fmt.Errorf("--%s needs --kubeconfig: it is about a cluster that svclab did not create", flag.Name)
+				}
+			})
+			if err != nil {
+				return err
+			}
 			return lab(cmd, args)
 		}
 		if given := console.GivenClusterFlags(cmd); given != "" {
