@@ -45,14 +45,14 @@ kubeconfig is never used. A file is what kubectl prints:
 the mode of kube-proxy's ConfigMap, without --to the other one.
 
 With --kubeconfig the user needs to list nodes, services, endpointslices, pods, daemonsets and servicecidrs in all namespaces,
-and to get the ConfigMap kube-proxy in kube-system. A permission to list that is missing is named. Without the ConfigMap, name the mode
-by --from: then it is not known how kube-proxy tells pods from others.
+and to get the ConfigMap kube-proxy in kube-system: manifests/migrate/rbac.yaml. A permission to list that is missing is
+named. Without the ConfigMap, name the mode by --from: then it is not known how kube-proxy tells pods from others.
 
 --prove tries it: on the lab's cluster (svclab up) it applies the Services of the file, of --kubeconfig, or svclab's own, with
 stand-in backends, and switches node by node while requests go on from every client: tables before, between and after, then the way
 back. It says for each node how long it took, what was lost, and which rules of the old mode are left. Nothing of the other cluster
-but what Services, slices and nodes say is used, and that cluster is only read. At the end the lab's cluster is as before. The report
-is in the folder migrate in the output folder.
+but what Services, slices, nodes and kube-proxy's settings say is used, and that cluster is only read. What cannot be taken over is
+named. At the end the lab's cluster is as before. The report is in the folder migrate in the output folder.
 
 A change counts if it is at an address and port that a Service declares. What changes at other ports, for example that
 nftables mode refuses what iptables mode lets pass, is printed but not counted.

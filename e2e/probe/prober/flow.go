@@ -100,9 +100,10 @@ func due(spec wire.Flow) int {
 	return max(1, int(spec.Duration.Seconds()*float64(spec.PerSecond)))
 }
 
-// inFlight returns how many requests may be in flight: those that start within one timeout, plus one second's.
+// inFlight returns how many requests may be in flight: those that start within two timeouts, plus one second's. In an outage each takes
+// a whole timeout, and a prober that a busy machine has kept waiting starts at once what was due meanwhile.
 func inFlight(spec wire.Flow) int {
-	within := int(spec.Cell.Timeout.Seconds()*float64(spec.PerSecond)) + spec.PerSecond + 1
+	within := int(2*spec.Cell.Timeout.Seconds()*float64(spec.PerSecond)) + spec.PerSecond + 1
 	return min(within, wire.MaxInFlight)
 }
 

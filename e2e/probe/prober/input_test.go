@@ -81,7 +81,7 @@ func TestUnwritableOutputIsAnError(t *testing.T) {
 
 func TestFlowInFlightIsBounded(t *testing.T) {
 	spec := wire.Flow{PerSecond: 50, Cell: wire.Cell{Timeout: 2 * time.Second}}
-	if got := inFlight(spec); got != 151 {
+	if got := inFlight(spec); got != 251 {
 		t.Errorf("50 a second for 2 s each: %d", got)
 	}
 	spec.Cell.Timeout = time.Hour
