@@ -157,7 +157,7 @@ const (
 	ClassStuck     Message = "Stuck at %s %s (%d): %s" + zh + "卡在 %s %s（%d 人）：%s"
 	ClassUnchecked Message = "not checked yet" + zh + "还没检查过"
 	ClassOther     Message = "you are in the class at %s; leave it first: svclab learn leave" + zh + "你已经在 %s 的班级里；请先离开：svclab learn leave"
-	ClassGets      Message = "After each command your teacher's machine gets: the name that you chose; for each exercise when you started, checked and passed it, the hints, and the misconception that the last check showed. It is not encrypted. To end it: svclab learn leave" + zh + "每次执行命令后，老师的机器会收到：你选的名字；每道练习的开始、检查和通过时间，提示次数，以及最近一次检查对应的误解。内容不加密。不想再发送：svclab learn leave"
+	ClassGets      Message = "After each command your teacher's machine gets: the name that you chose; for each exercise when you started, checked and passed it, the hints, whether you saw the solution, and the misconception that the last check showed. It is not encrypted. To end it: svclab learn leave" + zh + "每次执行命令后，老师的机器会收到：你选的名字；每道练习的开始、检查和通过时间，提示次数，是否看过答案，以及最近一次检查对应的误解。内容不加密。不想再发送：svclab learn leave"
 	InClass        Message = "You are in the class at %s. Your code: %s. Your name there: %q" + zh + "你在 %s 的班级里。你的代号：%s。你在那里的名字：%q"
 	ClassTrouble   Message = "Your class did not get your progress: %v. It is kept, and sent by a later command. To leave the class: svclab learn leave" + zh + "班级没有收到你的进度：%v。进度都在，之后的命令会再发送。离开班级：svclab learn leave"
 	ClassNone      Message = "You are in no class." + zh + "你没有加入班级。"

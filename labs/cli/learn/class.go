@@ -44,8 +44,8 @@ command by which learners join, and the address of a page for you, which only op
 printed here, without a page.
 
 Nothing is received from other machines unless --listen names an address of yours. Then learners' machines send there, without
-encryption: the name that the learner chose, and for each exercise when it was started, checked and passed, the hints, and the
-misconception that the last check showed. Only machines that know the class's code are listened to. Nothing is stored: what was
+encryption: the name that the learner chose, and for each exercise when it was started, checked and passed, the hints, whether
+the solution was shown, and the misconception that the last check showed. Only machines that know the class's code are listened to. Nothing is stored: what was
 received is gone when the command ends. In the next lesson use the same --listen and --code, and learners need not join again.`,
 		Example: `  svclab learn class ann.json ben.json
   svclab learn class --serve --listen 192.168.1.10:8090

@@ -28,8 +28,8 @@ func joinVerb(a *console.App) *cobra.Command {
 		Short: "Join a class: your progress is sent to your teacher's machine",
 		Long: `Joins the class whose address and code your teacher reads out. From then on each svclab learn command, and the page of svclab
 learn --web, sends to the teacher's machine: the name that you choose here, and for each exercise when you started, checked
-and passed it, the hints, and the misconception that the last check showed. Nothing else, and nothing before you join. It is
-not encrypted. If the teacher's machine does not answer, you can work on, and a later command sends everything.
+and passed it, the hints, whether you saw the solution, and the misconception that the last check showed. With them goes a random
+ID. Nothing else, and nothing before you join. It is not encrypted. If the teacher's machine does not answer, you can work on, and a later command sends everything.
 
 svclab learn leave ends it.`,
 		Example: "  svclab learn join http://192.168.1.10:8090 7KQ2-M4XA --name Ann",
