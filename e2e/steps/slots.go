@@ -3,6 +3,7 @@ package steps
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // nodeName is how manifests name the nodes of the lab's own cluster, so that a reader can use them with
@@ -48,11 +49,12 @@ func renamed(value any, slots map[string]string) (any, error) {
 	}
 }
 
-// renamedText is renamed for one string.
+// renamedText is renamed for one string. A name may also stand after "=", as in spec.nodeName=svclab-worker.
 func renamedText(text string, slots map[string]string) (string, error) {
-	value, err := renamed(text, slots)
+	at := strings.LastIndex(text, "=") + 1
+	value, err := renamed(text[at:], slots)
 	if err != nil {
 		return "", err
 	}
-	return value.(string), nil
+	return text[:at] + value.(string), nil
 }
