@@ -45,6 +45,17 @@ func TestOwnServices(t *testing.T) {
 	if len(r.Changed) < 3 || len(r.Changed) == r.Services {
 		t.Errorf("the switch changes %v of %d Services", r.Changed, r.Services)
 	}
+	for _, g := range r.Groups {
+		if g.ID == "other" {
+			t.Errorf("no cause is named for %s: %s", g.Services, g.Why)
+		}
+	}
+	both := NewStandIns(w, r, []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol})
+	if n := len(slices.DeleteFunc(both.services, func(one standIn) bool {
+		return one.service.Spec.IPFamilyPolicy == nil || *one.service.Spec.IPFamilyPolicy != corev1.IPFamilyPolicyRequireDualStack
+	})); n < 4 {
+		t.Errorf("%d Services have both families on a dual-stack cluster", n)
+	}
 	list := NewStandIns(w, r, []corev1.IPFamily{corev1.IPv4Protocol})
 	if len(list.services) != len(w.Services) || len(list.Notes) > 0 {
 		t.Errorf("%d of %d Services: %v", len(list.services), len(w.Services), list.Notes)
@@ -119,7 +130,7 @@ func TestStandInsAreBounded(t *testing.T) {
 		}
 	}
 	six := NewStandIns(w, migrate.Between(w, from, to), []corev1.IPFamily{corev1.IPv6Protocol})
-	if len(six.services) != 0 || !strings.Contains(strings.Join(six.Notes, "\n"), "no addresses of their IP family") {
+	if len(six.services) != 4 || !strings.Contains(strings.Join(six.Notes, "\n"), "no addresses of their IP family") {
 		t.Errorf("%d, %v", len(six.services), six.Notes)
 	}
 }

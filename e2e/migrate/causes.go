@@ -1,6 +1,9 @@
 package migrate
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -69,8 +72,12 @@ func causes() []cause {
 			applies: func(c Change) bool { return c.effect() == Source }, do: map[string]string{
 				world.ModeNFTables: "iptables.masqueradeAll does not hold in nftables mode. Set nftables.masqueradeAll to the same value.",
 				world.ModeIPTables: "nftables.masqueradeAll does not hold in iptables mode. Set iptables.masqueradeAll to the same value."}},
-		{id: "hairpin", title: "pods that reach themselves through a Service", applies: rules("hairpin-across-nodes", "hairpin"), do: toNFTables(
-			"Set nodeName of the endpoint in the EndpointSlice to the pod's node. A controller of your own that writes slices must do so too.")},
+		{id: "hairpin", title: "pods that reach themselves through a Service", applies: func(c Change) bool {
+			answers := func(p reach.Prediction) bool { return slices.Contains(p.Backends, c.Vantage.PodName) }
+			return rules("hairpin-across-nodes", "hairpin")(c) || strings.HasPrefix(c.Vantage.Name, own) && answers(c.Before) != answers(c.After)
+		}, do: toNFTables(
+			"Set nodeName of the endpoint in the EndpointSlice to the pod's node. A controller of your own that writes slices must do so too. " +
+				"A pod that sends to itself through a node port of another node is to use the ClusterIP.")},
 		{id: "closed-local", title: "node ports at addresses where they are not served, with externalTrafficPolicy Local",
 			applies: func(c Change) bool { return (c.Target.Kind == reach.NodePort) && c.effect() == Fails }, do: toNFTables(
 				"Nothing, unless a load balancer takes a refusal for something else than a timeout.")},
