@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -79,8 +80,8 @@ func awaitSync(ctx context.Context, url string) (done bool, behind time.Duration
 		state, err := proxyState(ctx, url)
 		busy, hold := state.busy(), state.hold()
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return false, behind, "kube-proxy did not answer in time"
+		case err != nil && ctx.Err() != nil: // what it said before is the reason, if it has answered
+			return false, behind, cmp.Or(why, "kube-proxy did not answer in time")
 		case err != nil:
 			return false, behind, err.Error()
 		case idleSince.IsZero() && !busy:
