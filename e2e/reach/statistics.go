@@ -94,8 +94,8 @@ func meanOf(weights []float64) float64 {
 const OverallStep = "loss and delay over all probes"
 
 // Overall judges what no single cell shows, over all judged probes of the steps: connections that needed a SYN to be sent
-// again, a backend that is preferred, and a node whose kube-proxy again and again followed the objects later than those of other
-// nodes, by more than late. late 0: this is not judged. ok is false where the steps have no probes.
+// again, a backend that is preferred, and a node whose kube-proxy again and again followed the objects later than those of the
+// other nodes, by more than late. late 0: this is not judged. ok is false where the steps have no probes.
 func Overall(steps []Step, late time.Duration) (step Step, ok bool) {
 	step = Step{Name: OverallStep, Result: Pass}
 	var why []string
@@ -188,9 +188,9 @@ func preferenceOf(steps []Step) (line, wrong string) {
 	return line, wrong
 }
 
-// delayOf compares how long the kube-proxy of each node was behind the objects with the one that was the least, in each step:
-// its tables are observed together, so they have one delay. A machine that is busy slows all of them, now one and now another. So
-// a node is late if it is in two steps at least, and in half of those in which any was seen behind.
+// delayOf compares how long the kube-proxy of each node was behind the objects with the mean of the other nodes, in each step: its
+// tables are observed together, so they have one delay. A machine that is busy slows all of them, now one and now another. So a
+// node is late if it is in two steps at least, and in half of those in which any was seen behind.
 func delayOf(steps []Step, bound time.Duration) (line, wrong string) {
 	var (
 		last     time.Duration
@@ -203,15 +203,17 @@ func delayOf(steps []Step, bound time.Duration) (line, wrong string) {
 			if len(t.Behind) < 2 {
 				continue
 			}
-			first, most := slices.Min(slices.Collect(maps.Values(t.Behind))), time.Duration(0)
+			sum, most := time.Duration(0), time.Duration(0)
+			for _, d := range t.Behind {
+				sum, most = sum+d, max(most, d)
+			}
 			for _, node := range slices.Sorted(maps.Keys(t.Behind)) {
 				d := t.Behind[node]
-				most = max(most, d)
 				if lastNode == "" || d > last {
 					last, lastNode = d, node
 				}
-				if d-first > bound {
-					late[node] = append(late[node], d-first)
+				if after := d - (sum-d)/time.Duration(len(t.Behind)-1); after > bound {
+					late[node] = append(late[node], after)
 				}
 			}
 			if most > 0 {
@@ -226,7 +228,7 @@ func delayOf(steps []Step, bound time.Duration) (line, wrong string) {
 	line = fmt.Sprintf("the last node followed the objects after %s (%s)", last.Round(10*time.Millisecond), lastNode)
 	for _, node := range slices.Sorted(maps.Keys(late)) {
 		if n := len(late[node]); bound > 0 && n >= 2 && 2*n >= changed {
-			wrong = fmt.Sprintf("kube-proxy on %s followed the objects late: in %d of %d steps at least %s after that of another node; the bound is %s",
+			wrong = fmt.Sprintf("kube-proxy on %s followed the objects late: in %d of %d steps at least %s after the mean of the other nodes; the bound is %s",
 				node, n, changed, slices.Min(late[node]).Round(10*time.Millisecond), bound)
 		}
 	}

@@ -120,6 +120,9 @@ func TestOverall(t *testing.T) {
 		return steps
 	}
 	nodes := func(a, b time.Duration) map[string]time.Duration { return map[string]time.Duration{"a": a, "b": b} }
+	three := func(a, b, c time.Duration) map[string]time.Duration {
+		return map[string]time.Duration{"a": a, "b": b, "c": c}
+	}
 	for name, c := range map[string]struct {
 		steps  []Step
 		result Result
@@ -131,6 +134,8 @@ func TestOverall(t *testing.T) {
 		"one path loses them":   {slices.Concat(path("pod/b", 80, 1000, 0), path("pod/a", 81, 1000, 0), path("pod/a", 80, 40, 13)), Fail, "for 13 of 40 (32.5 %) connections from pod/a to web clusterIP:80/TCP"},
 		"all follow late":       {behind(nodes(7*time.Second, 8*time.Second), nodes(8*time.Second, 7*time.Second)), Pass, "the last node followed the objects after 8s (b)"},
 		"one follows late":      {behind(nodes(time.Second, 8*time.Second), nodes(0, 6*time.Second), nodes(0, 0), nodes(0, 0)), Fail, "kube-proxy on b followed the objects late: in 2 of 2 steps at least 6s after"},
+		"one of three":          {behind(three(0, 6*time.Second, 0), three(0, 7*time.Second, time.Second)), Fail, "kube-proxy on b followed the objects late: in 2 of 2 steps at least 6s after the mean"},
+		"busy, two of three":    {behind(three(time.Second, 8*time.Second, 4*time.Second), three(0, 6*time.Second, 5*time.Second)), Pass, "after 8s (b)"},
 		"late in one step":      {behind(nodes(0, 8*time.Second)), Pass, "after 8s (b)"},
 		"all are chosen":        {chosen(500, 510), Pass, "a (1000), b (1020)"},
 		"one is preferred":      {chosen(600, 400), Fail, "connections to demo/web do not spread evenly over all cells: a (1200), b (800)"},

@@ -44,8 +44,9 @@ type Settings struct {
 	// Convergence bounds how long traffic may differ from the prediction after the objects have settled:
 	// kube-proxy, DNS and load balancers follow the objects, and no object tells when they have.
 	Convergence time.Duration
-	// Late bounds how much later than on another node kube-proxy may follow the objects on one, again and again. It writes at most
-	// once a second by default (minSyncPeriod), and a machine that is busy slows all nodes.
+	// Late bounds how much later than on the other nodes kube-proxy may be seen to follow the objects on one, again and again. It
+	// writes at most once a second by default (minSyncPeriod), and a machine that is busy slows all nodes. What is seen may be up to
+	// 2 s less than the delay: a SYN is sent again after 1 and 3 seconds.
 	Late time.Duration
 	// Cleanup bounds the removal of a scenario's namespace, which happens after a cancelled run too.
 	Cleanup time.Duration
@@ -73,7 +74,7 @@ type Settings struct {
 // machine needs.
 func Defaults() Settings {
 	return Settings{
-		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Late: 5 * time.Second, Cleanup: 90 * time.Second,
+		StepTimeout: 60 * time.Second, Convergence: 10 * time.Second, Late: 4 * time.Second, Cleanup: 90 * time.Second,
 		Heartbeat: 15 * time.Second, Workers: 4, Kubectl: "kubectl",
 		Timeouts: observe.DefaultTimeouts(),
 	}

@@ -44,7 +44,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			}
 			return names(all), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if list && describe {
 				return errors.New("--list and --describe print different things; use one of them")
 			}
@@ -64,6 +64,11 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible, or
 			if err != nil {
 				return err
 			}
+			defer func() { // restores what a scenario changed: mode-switch leaves kube-proxies that read a file of their node
+				clean, cancel := console.Cleaning(ctx)
+				defer cancel()
+				err = errors.Join(err, lab.Close(clean))
+			}()
 			run, err := a.runScenarios(ctx, lab, described, scenarios, runner.Settings{Keep: keep, TraceAll: traced}, verbose, plain)
 			if err != nil {
 				return err

@@ -261,6 +261,12 @@ func (s settings) release(ctx context.Context, release, program string, progress
 		done int
 		said = time.Now()
 	)
+	did := func() { // with mu
+		if done++; time.Since(said) > 10*time.Second {
+			said = time.Now()
+			fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d of %d\n", release, done, len(jobs))
+		}
+	}
 	err := parallel(ctx, len(jobs), func(ctx context.Context, next <-chan int) error {
 		p, err := startProxiers(ctx, release, program)
 		if err != nil {
@@ -275,6 +281,7 @@ func (s settings) release(ctx context.Context, release, program string, progress
 				}
 				mu.Lock()
 				r.switched.add(found)
+				did()
 				mu.Unlock()
 				continue
 			}
@@ -289,10 +296,7 @@ func (s settings) release(ctx context.Context, release, program string, progress
 				r.refused[jobs[i].mode+": "+string(refused)]++
 			}
 			r.add(jobs[i], tallies, here)
-			if done++; time.Since(said) > 10*time.Second {
-				said = time.Now()
-				fmt.Fprintf(progress, "test-oracle: Kubernetes %s: %d of %d\n", release, done, len(jobs))
-			}
+			did()
 			mu.Unlock()
 		}
 		return p.stop()
