@@ -197,9 +197,13 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 			}
 		}
 	}
+	external := world.ExternalIPs(s) // these may be announced too, for another Service
 	for _, ingress := range world.Ingresses(s) {
-		if node := c.w.Announcers[ingress.Addr]; node != "" {
-			sorts[node] = append(sorts[node], "announces "+ingress.Addr.String()) // two nodes may announce one each
+		external = append(external, ingress.Addr)
+	}
+	for _, addr := range external {
+		if node := c.w.Announcers[addr]; node != "" {
+			sorts[node] = append(sorts[node], "announces "+addr.String()) // two nodes may announce one each
 		}
 	}
 	if ranges := sourceRanges(s); len(ranges) > 0 {

@@ -125,6 +125,13 @@ func shapes() []shape {
 				s.Spec.Ports[0].NodePort, s.Status.LoadBalancer.Ingress = 0, nil
 			}
 		}},
+		{"an external IP that is another Service's load balancer's, no endpoints", func(b *builder) { // migrate had taken all nodes for equal
+			s := b.add("other", 20)
+			s.Spec.Ports[0].Protocol = corev1.ProtocolUDP
+			b.w.Slices, b.web.Status.LoadBalancer.Ingress = nil, nil
+			b.web.Spec.Type, b.web.Spec.Ports[0].NodePort = corev1.ServiceTypeClusterIP, 0
+			b.web.Spec.ExternalIPs = []string{"172.18.255.1", "fc00::ff01"}
+		}},
 		{"an endpoint in two slices that disagree", func(b *builder) {
 			for i := range 8 {
 				b.copySlices(fmt.Sprintf("again%d", i), func(e *discoveryv1.Endpoint) { e.Conditions.Ready, e.Conditions.Serving = new(bool), new(bool) })
