@@ -17,6 +17,7 @@ func TestDescribe(t *testing.T) {
 		"the API refuses to patch service/a, merge: {}: too late": Reject{Patch: &Patch{Object: service, Body: []byte("{}")}, Reason: []string{"too late"}},
 		"run kubectl get pods":                                                 Run{Command: "kubectl \\\n  get pods"},
 		"replace the pods with app=a in namespace n on worker":                 ReplacePods{Selector: "app=a", Namespace: "n", Slot: "worker"},
+		"replace the pods with app=a by a rolling update":                      ReplacePods{Selector: "app=a", Rolling: true},
 		"stop traffic t: at most 5 lost, at least 1, no gap longer than 2s":    Traffic{Stop: &TrafficStop{Name: "t", MaxLost: 5, MinLost: 1, MaxGap: scenario.Duration(2 * time.Second)}},
 		"start traffic t: 5 requests a second from outside to any target of a": Traffic{Start: &TrafficStart{Name: "t", From: "outside", To: scenario.To{Service: "a"}, PerSecond: 5}},
 		"run on node worker: ip link":                                          Node{Slot: "worker", Action: "exec", Command: []string{"ip", "link"}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,10 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
+
+// ReplacedAnnotation is on the template of pods that a rolling update has replaced. It says when, and nothing else.
+const ReplacedAnnotation = "svclab.io/replaced-at"
 
 // ReplacePods deletes the pods selected, whose owner makes new ones, and waits until as many are ready.
 type ReplacePods struct {
@@ -24,6 +29,8 @@ type ReplacePods struct {
 	Namespace string `json:"namespace,omitempty"`
 	// Slot limits it to the pods of one node.
 	Slot string `json:"slot,omitempty"`
+	// Rolling does not delete them: the Deployments of the namespace whose pods have these labels roll new ones out.
+	Rolling bool `json:"rolling,omitempty"`
 }
 
 // Validate wants a selector, and pods that the scenario may touch.
@@ -33,6 +40,9 @@ func (r ReplacePods) Validate(in scenario.Scenario) error {
 	}
 	if r.Selector == "" {
 		return errors.New("selector is missing")
+	}
+	if r.Rolling && r.Slot != "" {
+		return errors.New("a rolling update replaces the pods of every slot")
 	}
 	_, err := labels.Parse(r.Selector)
 	return err
@@ -47,13 +57,16 @@ func (r ReplacePods) Describe() string {
 	if r.Slot != "" {
 		text += " on " + r.Slot
 	}
+	if r.Rolling {
+		text += " by a rolling update"
+	}
 	return text
 }
 
 // ReadOnly is false.
 func (ReplacePods) ReadOnly() bool { return false }
 
-// Do deletes the pods and waits until they are gone and as many others are ready in their place.
+// Do deletes the pods, or has them rolled out again, and waits until they are gone and as many others are ready in their place.
 func (r ReplacePods) Do(ctx context.Context, env *Env) (Report, error) {
 	namespace := r.Namespace
 	if namespace == "" {
@@ -78,10 +91,18 @@ func (r ReplacePods) Do(ctx context.Context, env *Env) (Report, error) {
 	var old []types.UID
 	for _, pod := range before.Items {
 		old = append(old, pod.UID)
+		if r.Rolling {
+			continue
+		}
 		// A StatefulSet gives a new pod the name of the old one. The UID keeps a late delete from removing the new pod.
 		err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return Report{}, fmt.Errorf("delete pod %s: %w", pod.Name, err)
+		}
+	}
+	if r.Rolling {
+		if err := r.roll(ctx, env, namespace); err != nil {
+			return Report{}, err
 		}
 	}
 	var now []string
@@ -109,6 +130,34 @@ func (r ReplacePods) Do(ctx context.Context, env *Env) (Report, error) {
 		return Report{}, err
 	}
 	return Report{Lines: []string{fmt.Sprintf("replaced %v by %v", podNames(before.Items), now)}}, nil
+}
+
+// roll begins a rolling update of each Deployment whose pods are selected.
+func (r ReplacePods) roll(ctx context.Context, env *Env, namespace string) error {
+	selector, err := labels.Parse(r.Selector)
+	if err != nil {
+		return err
+	}
+	deployments := env.Cluster.Client().AppsV1().Deployments(namespace)
+	list, err := deployments.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list the deployments: %w", err)
+	}
+	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, ReplacedAnnotation, time.Now().UTC().Format(time.RFC3339Nano))
+	found := false
+	for _, d := range list.Items {
+		if !selector.Matches(labels.Set(d.Spec.Template.Labels)) {
+			continue
+		}
+		found = true
+		if _, err := deployments.Patch(ctx, d.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			return fmt.Errorf("roll out deployment %s: %w", d.Name, err)
+		}
+	}
+	if !found {
+		return reach.Failf("no deployment has pods with the labels %s", r.Selector)
+	}
+	return nil
 }
 
 func podNames(pods []corev1.Pod) []string {

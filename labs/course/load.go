@@ -24,9 +24,13 @@ const (
 	setupDir     = "setup"
 	solutionsDir = "solutions"
 	wrongDir     = "wrong"
-	// sharedPrefix names manifests that several exercises set up: app/NAME.yaml of the folder manifests.
-	sharedPrefix = "app/"
 )
+
+// shared reports whether a manifest is one that several exercises set up, app/NAME.yaml or incident/NAME.yaml of the folder manifests.
+func shared(name string) bool {
+	folder := path.Dir(name)
+	return folder == "app" || folder == "incident"
+}
 
 var (
 	folderPattern = regexp.MustCompile(`^([0-9]{2})-[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -256,11 +260,11 @@ func (e Exercise) foreign(values Values) []string {
 }
 
 func (l *loader) manifest(by, folder, name string) (string, bool) {
-	if path.Ext(name) != ".yaml" || strings.Contains(strings.TrimPrefix(name, sharedPrefix), "/") {
-		l.fail(by, "%q is no manifest: want NAME.yaml in %s/, or %sNAME.yaml", name, folder, sharedPrefix)
+	if path.Ext(name) != ".yaml" || strings.Contains(name, "/") && !shared(name) {
+		l.fail(by, "%q is no manifest: want NAME.yaml in %s/, app/NAME.yaml or incident/NAME.yaml", name, folder)
 		return "", false
 	}
-	if !strings.HasPrefix(name, sharedPrefix) {
+	if !shared(name) {
 		data, ok := l.read(path.Join(folder, name))
 		return l.values.Fill(data), ok
 	}

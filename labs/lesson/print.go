@@ -11,9 +11,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/scenario"
+	"github.com/svclab/svclab/e2e/steps"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 )
@@ -148,12 +150,27 @@ func written(o *unstructured.Unstructured) map[string]any {
 			text[key] = value
 		}
 	}
-	if spec, ok := text["spec"].(map[string]any); ok && o.GetKind() == "Pod" {
+	spec, ok := text["spec"].(map[string]any)
+	switch {
+	case ok && o.GetKind() == "Pod":
 		spec = maps.Clone(spec)
 		delete(spec, "nodeName") // the scheduler's
 		text["spec"] = spec
+	case ok && o.GetKind() == "Deployment":
+		spec = runtime.DeepCopyJSON(spec)
+		unmarked(spec)
+		text["spec"] = spec
 	}
 	return text
+}
+
+// unmarked removes from a Deployment's spec what a check has left there: see steps.ReplacedAnnotation.
+func unmarked(spec map[string]any) {
+	path := []string{"template", "metadata", "annotations"}
+	unstructured.RemoveNestedField(spec, append(path, steps.ReplacedAnnotation)...)
+	if left, _, err := unstructured.NestedMap(spec, path...); err == nil && len(left) == 0 {
+		unstructured.RemoveNestedField(spec, path...)
+	}
 }
 
 // reported returns the part of an object that controllers report and a check depends on.

@@ -17,7 +17,7 @@ const (
 	aService = `{apiVersion: v1, kind: Service, metadata: {name: my-service, namespace: learn-04, resourceVersion: "1"},
   spec: {type: LoadBalancer, ports: [{port: 80, targetPort: 8081}]}}`
 	aDeployment = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: my-app, namespace: learn-04, generation: 1,
-  annotations: {deployment.kubernetes.io/revision: "1"}}, spec: {replicas: 2}, status: {readyReplicas: 2, observedGeneration: 1}}`
+  annotations: {deployment.kubernetes.io/revision: "1"}}, spec: {replicas: 2, template: {metadata: {labels: {app: my-app}}}}, status: {readyReplicas: 2, observedGeneration: 1}}`
 	aPod = `{apiVersion: v1, kind: Pod, metadata: {name: my-app-b, namespace: learn-04, labels: {app: my-app}}, spec: {nodeName: ""},
   status: {phase: Pending}}`
 	madePod = `{apiVersion: v1, kind: Pod, metadata: {name: my-app-5d5f-x, namespace: learn-04, labels: {app: my-app, pod-template-hash: 5d5f},
@@ -103,6 +103,12 @@ func TestPrint(t *testing.T) {
 		{"a revision", aDeployment, func(o *unstructured.Unstructured) *unstructured.Unstructured {
 			return with(o, "2", "metadata", "annotations", "deployment.kubernetes.io/revision")
 		}, nil, false},
+		{"a rolling update by a check", aDeployment, func(o *unstructured.Unstructured) *unstructured.Unstructured {
+			return with(o, "now", "spec", "template", "metadata", "annotations", steps.ReplacedAnnotation)
+		}, nil, false},
+		{"a rolling update by hand", aDeployment, func(o *unstructured.Unstructured) *unstructured.Unstructured {
+			return with(o, "now", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
+		}, []string{"deployment/my-app"}, true},
 		{"a generation seen", aDeployment, func(o *unstructured.Unstructured) *unstructured.Unstructured {
 			return with(o, int64(2), "status", "observedGeneration")
 		}, nil, false},

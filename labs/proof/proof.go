@@ -213,10 +213,11 @@ func (a *attempt) prove(ctx context.Context) {
 	}
 	var before []string
 	if a.solution == 0 {
-		if !a.unsolved(ctx, env, e, namespace) {
+		// before the first check, which may replace pods
+		if !a.claim("take the inventory", func() (err error) { before, err = a.inventory(ctx, e, namespaces); return err }) {
 			return
 		}
-		if !a.claim("take the inventory", func() (err error) { before, err = a.inventory(ctx, e, namespaces); return err }) {
+		if !a.unsolved(ctx, env, e, namespace) {
 			return
 		}
 	}
