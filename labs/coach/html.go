@@ -85,7 +85,7 @@ func (p *Renderer) markdownHTML(text string) {
 			end()
 			fenced = true
 		case fenced && strings.HasPrefix(line, "$ "):
-			block += "<b>" + html.EscapeString(line) + "</b>\n"
+			block += `<b><span class="prompt">$ </span>` + html.EscapeString(line[len("$ "):]) + "</b>\n" // it is not copied with the command
 		case fenced:
 			block += html.EscapeString(line) + "\n"
 		case strings.TrimSpace(line) == "":

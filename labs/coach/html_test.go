@@ -48,7 +48,7 @@ func TestHTML(t *testing.T) {
 <tr><th>h</th><th>i</th></tr>
 <tr><td>j</td><td><strong>k</strong></td></tr>
 </table></div>
-<pre tabindex="0"><code><b>$ kubectl get &lt;x&gt;</b>
+<pre tabindex="0"><code><b><span class="prompt">$ </span>kubectl get &lt;x&gt;</b>
 NAME</code></pre>
 <p>end</p>
 `

@@ -57,6 +57,7 @@ const (
 	FirstRight Message = "Your first prediction was right: %s" + zh + "你最初的预测是对的：%s"
 	FirstWrong Message = "Your first prediction was: %s What is so: %s" + zh + "你最初的预测是：%s 实际是：%s"
 	PredictBad Message = "The cluster behaves differently from your prediction." + zh + "集群的实际表现与你的预测不同。"
+	PredictNew Message = "Choose another answer to this question: %s" + zh + "请为这道题另选一个答案：%s"
 
 	Before    Message = "Before:" + zh + "之前："
 	Now       Message = "Now:" + zh + "现在："
@@ -84,6 +85,7 @@ const (
 	WhyLater    Message = "After the first hint, the check also says why." + zh + "原因在看过第一条提示之后才会给出。"
 	Explained   Message = "svclab explain tells the cause, as a hint does: it is counted in your progress as one, for exercise %s." + zh + "svclab explain 会直接说出原因，和提示一样：它会作为一次提示记入练习 %s 的进度。"
 	HelpNext    Message = "Continue, then check again. Hints used: %d of %d; next hint: svclab learn hint" + zh + "改好后再检查一次。提示已用 %d / %d；看下一条：svclab learn hint"
+	Continue    Message = "Continue, then check again. Hints used: %d of %d." + zh + "改好后再检查一次。提示已用 %d / %d。"
 	GoOn        Message = "For the next exercise: svclab learn next" + zh + "做下一题：svclab learn next"
 	AllDone     Message = "You have passed all %d exercises." + zh + "全部 %d 道练习都通过了。"
 	SameAsEver  Message = "Nothing that the check looks at has changed since the last check." + zh + "与上次检查相比，检查所涉及的内容没有变化。"

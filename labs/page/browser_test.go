@@ -205,6 +205,14 @@ func (l *learned) says(selector, text string) {
 	l.until(selector+" says "+text, fmt.Sprintf("document.querySelector(%q)?.textContent.includes(%q)", selector, text))
 }
 
+// inWindow fails unless the top of an element is in the window, without scrolling.
+func (l *learned) inWindow(selector string) {
+	l.Helper()
+	if !value[bool](l, fmt.Sprintf(`(top => top >= 0 && top < innerHeight)(document.querySelector(%q).getBoundingClientRect().top)`, selector)) {
+		l.Errorf("%s is not in the window", selector)
+	}
+}
+
 // picture saves a picture of the whole page, to be looked at.
 func (l *learned) picture(name string) {
 	folder := filepath.Join(os.Getenv("SVCLAB_OUTPUT"), "page")
@@ -256,6 +264,7 @@ func (l *learned) accessible(name string) {
 func TestPageSolvesAnExercise(t *testing.T) {
 	l := begin(t)
 	l.says("#h-task", "Exercise 01")
+	l.inWindow("#shell")
 	l.says("#terminal", "$")
 	l.accessible("start")
 	l.types("kubectl get deployment")
@@ -289,9 +298,16 @@ func TestPageSolvesAnExercise(t *testing.T) {
 	l.says("#h-task", "Exercise 02")
 	l.says("#shell-note", "has ended")
 
-	l.do("choose another exercise", click("#exercises summary"), click("#list li:nth-child(7) button"))
+	l.do("choose another exercise", click("#exercises summary"), click("#list li:nth-child(6) button"))
+	l.says("#h-task", "Exercise 06")
+	l.until("it is set up", `!document.querySelector('[data-verb=next]').disabled`)
+	l.do("go to the next exercise", click("[data-verb=next]"))
 	l.says("#h-task", "Exercise 07")
 	l.says("#reach-note", "when you have answered")
+	l.until("it is set up", `!document.querySelector('[data-verb=check]').disabled`)
+	l.inWindow("#h-task")
+	l.do("check without answers", click("[data-verb=check]"))
+	l.until("the first question has the focus", `document.activeElement === document.querySelector('#questions input')`)
 	l.accessible("questions")
 	l.nothingStrange()
 }

@@ -54,7 +54,11 @@ func (s *session) check(ctx context.Context) error {
 			s.Quiet(coach.ClockRuns, time.Since(s.progress.Exercises[e.ID].Started).Round(time.Second), time.Duration(e.Par))
 		}
 		s.suspect(ctx, e, f)
-		s.Say(coach.HelpNext, s.progress.Exercises[e.ID].Hints, course.Hints)
+		next := coach.HelpNext
+		if s.HTML { // the page has a button for the hint
+			next = coach.Continue
+		}
+		s.Say(next, s.progress.Exercises[e.ID].Hints, course.Hints)
 	}
 	if err := s.Done(); err != nil {
 		return err
@@ -146,6 +150,9 @@ func (s *session) report(e course.Exercise, f finding) {
 		}
 		s.Blank()
 		s.Say(id)
+		if id == coach.PredictBad && s.HTML { // the command line asks the question again
+			s.Say(coach.PredictNew, e.Say(s.Language, "question/"+f.diagnosis.Question))
+		}
 	}
 	for _, id := range f.diagnosis.All() {
 		s.Blank()
@@ -262,7 +269,9 @@ func (s *session) progressed() {
 		s.Say(coach.AllDone, all)
 		return
 	}
-	s.Say(coach.GoOn)
+	if !s.HTML { // the page has a button for it
+		s.Say(coach.GoOn)
+	}
 }
 
 // predict takes the answers given by --answer, then prints the questions that have no right answer yet and, at a terminal, reads the

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -244,7 +245,8 @@ func (s *session) webEnter(ctx context.Context, a page.Action) (err error) {
 	return s.Done()
 }
 
-// Shell is the shell of the current exercise.
+// Shell is a shell whose kubectl goes to the current exercise, also after another one has begun. So it opens in the folder of all
+// exercises' manifests; and bash shows only the end of the folder's name, because a line in the page is short.
 func (c *webCourse) Shell(ctx context.Context) (*exec.Cmd, error) {
 	s, err := c.run(string(c.session.Language), &bytes.Buffer{})
 	if err != nil {
@@ -254,5 +256,11 @@ func (c *webCourse) Shell(ctx context.Context) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.shellOf(ctx, e)
+	command, err := s.shellOf(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	command.Dir = filepath.Dir(command.Dir)
+	command.Env = append(command.Env, "PROMPT_DIRTRIM=1")
+	return command, nil
 }

@@ -20,7 +20,7 @@ export function showWorld(world) {
     const own = slices.filter(x => x.namespace === s.namespace && x.service === s.name);
     const addresses = [...(s.addrs ?? []), ...(s.external ?? [])].join(', ');
     const ends = own.flatMap(slice => (slice.endpoints ?? []).map(e => element('li', { class: e.state === 'ready' ? 'ready' : 'unready' },
-      `${e.pod ?? ''} ${e.addrs.join(', ')}:${(slice.ports ?? []).join('/')} `, badge(e.state === 'ready', t(e.state === 'not ready' ? 'notReady' : e.state)))));
+      `${e.pod ?? ''} ${e.addrs.join(', ')}${slice.ports?.length ? ':' + slice.ports.join('/') : `, ${t('noPort')}`} `, badge(e.state === 'ready', t(e.state === 'not ready' ? 'notReady' : e.state)))));
     return element('article', { class: 'card', 'data-at': `${s.namespace}/${s.name}` },
       element('h3', {}, name(s), ' ', element('span', { class: 'badge skipped' }, s.type)),
       element('p', {}, addresses, s.pending ? badge(false, t('pending')) : ''),

@@ -57,22 +57,28 @@ async function run(verb, more = {}) {
   if (busy) return;
   if (verb === 'check' && answers().length < (task.questions?.length ?? 0)) {
     byId('busy').textContent = t('answerFirst');
+    [...byId('questions').querySelectorAll('fieldset')].find(f => !f.querySelector(':checked')).querySelector('input').focus();
     return;
   }
   if (verb === 'solution' && !task.passed && !confirm(t('sureSolution'))) return;
   if (verb === 'reset' && !confirm(t('sureReset'))) return;
   busy = true;
-  byId('busy').textContent = t(verb === 'check' ? 'checking' : ['start', 'next', 'reset'].includes(verb) ? 'setting' : 'working');
+  const setsUp = ['start', 'next', 'reset'].includes(verb), began = Date.now(), seconds = element('span', { 'aria-hidden': 'true' });
+  byId('busy').replaceChildren(t(verb === 'check' ? 'checking' : setsUp ? 'setting' : 'working'), seconds);
+  const ticks = setInterval(() => { seconds.textContent = ` ${Math.round((Date.now() - began) / 1000)} s`; }, 1000);
   for (const b of document.querySelectorAll('[data-verb]')) b.disabled = true;
   const said = await post('do', { verb, language, ...more });
   for (const b of document.querySelectorAll('[data-verb]')) b.disabled = false;
   busy = false;
-  byId('busy').textContent = '';
+  clearInterval(ticks);
+  byId('busy').textContent = verb === 'answer' && !said.error && answers().length === task.questions.length ? t('answered') : '';
   const result = byId('result');
   result.innerHTML = said.html ?? '';
   if (said.error) result.append(element('p', { class: 'bad' }, said.error));
   if (result.childElementCount) result.focus({ preventScroll: false });
-  else byId('main').focus({ preventScroll: false });
+  else if (verb === 'answer') document.querySelector('[data-verb=check]').focus();
+  else byId('main').focus({ preventScroll: true });
+  if (setsUp && !said.error) byId('task').scrollIntoView();
 }
 
 for (const button of document.querySelectorAll('[data-verb]')) {
