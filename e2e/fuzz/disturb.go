@@ -52,7 +52,7 @@ func (d *disturbances) during(p reach.Period, change *oracle.Change) {
 			change.Switched[one.Node] = true
 		case "speakers-restarted", "speakers-partitioned":
 			change.Announcing = true
-		case "proxy-restarted", "proxy-paused", "proxy-killed", "sync-fails":
+		case "proxy-restarted", "proxy-paused", "proxy-killed", syncFails:
 			change.Resynced = true
 		}
 	}
@@ -84,7 +84,7 @@ func (s *session) disturb(ctx context.Context, o Operation, inner func(context.C
 		// A container that ends by itself is started again later each time; a pod that is deleted is not.
 		err := then(inner(ctx), func() error { return s.onNode(ctx, o.Node, "pkill", "--signal", "KILL", "--exact", "kube-proxy") })
 		return undoing(func(ctx context.Context) error { return c.RestartProxy(ctx, o.Node) }, err)
-	case "sync-fails":
+	case syncFails:
 		err := s.onNode(ctx, o.Node, "sh", "-c", hideFilters, "sh", "")
 		if err == nil {
 			err = then(inner(ctx), func() error { return wait.Sleep(ctx, pausedFor) })
@@ -110,6 +110,9 @@ func (s *session) disturb(ctx context.Context, o Operation, inner func(context.C
 		return inner(ctx)
 	}
 }
+
+// syncFails is the kind of operation during which kube-proxy cannot write its rules.
+const syncFails = "sync-fails"
 
 // partition is the rules that separate the speaker of a node from the others by memberlist's port in MetalLB's manifests. Both sides then
 // take the other for gone, and both announce the addresses. A table that a killed run left is replaced.

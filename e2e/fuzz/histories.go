@@ -316,7 +316,7 @@ func nodeCommands(o Operation) []string {
 		return []string{fmt.Sprintf("docker exec %s pkill -STOP -x kube-proxy   # and -CONT %s after what follows", o.Node, pausedFor)}
 	case "proxy-killed":
 		return []string{fmt.Sprintf("docker exec %s pkill -KILL -x kube-proxy   # directly after what follows", o.Node)}
-	case "sync-fails":
+	case syncFails:
 		return []string{fmt.Sprintf("# hide nft and iptables-restore in the container of kube-proxy on %s until %s after what follows", o.Node, pausedFor)}
 	case "api-server-restarted":
 		return []string{"docker exec CONTROL-PLANE pkill -KILL -x kube-apiserver"}

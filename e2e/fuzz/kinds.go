@@ -301,7 +301,7 @@ func kinds() map[string]kind {
 		"proxy-restarted":      {weight: 2, exclusive: true, choose: someNode},
 		"proxy-paused":         {weight: 3, exclusive: true, inner: true, choose: someNode},
 		"proxy-killed":         {weight: 1, exclusive: true, inner: true, choose: someNode},
-		"sync-fails":           {weight: 2, exclusive: true, inner: true, choose: someNode},
+		syncFails:              {weight: 2, exclusive: true, inner: true, choose: someNode},
 		"api-server-restarted": {weight: 1, exclusive: true, choose: cluster},
 		"dns-restarted":        {weight: 1, exclusive: true, choose: cluster},
 		"controller-restarted": {weight: 1, exclusive: true, choose: balancer},

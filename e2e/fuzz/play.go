@@ -273,7 +273,11 @@ func (s *session) look(ctx context.Context, h History, turn int, names map[strin
 	seen := observation{}
 	seen.judged = time.Now()
 	if len(list) > 0 {
-		if seen, err = s.observer.observe(ctx, list, s.Convergence); err != nil {
+		bound := s.Convergence
+		if m.operation.Kind == syncFails {
+			bound += oracle.RetryPeriod
+		}
+		if seen, err = s.observer.observe(ctx, list, bound); err != nil {
 			return err
 		}
 		w = seen.world

@@ -25,6 +25,10 @@ const (
 	// SyncPeriod is minSyncPeriod: how long kube-proxy waits at most until it writes what it knows
 	// (KubeProxyConfiguration.iptables.minSyncPeriod and .nftables.minSyncPeriod, 1 s by default).
 	SyncPeriod = time.Second
+	// RetryPeriod is syncPeriod: when kube-proxy tries again to write what it could not write, if nothing changes before
+	// (KubeProxyConfiguration.iptables.syncPeriod and .nftables.syncPeriod, 30 s by default; the error of syncProxyRules in
+	// pkg/proxy/nftables/proxier.go of k8s.io/kubernetes v1.37.2).
+	RetryPeriod = 30 * time.Second
 	// CleanupPeriod is how long after it has written its rules kube-proxy has deleted the conntrack entries that are stale: it
 	// does so at the end of each sync, for the complete table.
 	CleanupPeriod = 2 * time.Second
