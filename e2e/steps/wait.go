@@ -63,10 +63,16 @@ func (env *Env) wait(ctx context.Context, what string, condition wait.Condition,
 		return reach.Failf("%s", ended)
 	case ended.Unseen != nil && timedOut(ctx): // an API server that does not answer is no failure of a Service
 		return fmt.Errorf("wait for %s: %w", what, ended.Unseen)
+	case ended.Away >= awayLong && timedOut(ctx): // nor one that was away for a good part of the wait
+		return fmt.Errorf("waited for %s, and the API server did not answer for %s of it; last seen: %s", what, ended.Away.Round(time.Second), ended.Seen)
 	default:
 		return env.ranOut(ctx, what, ended.Seen)
 	}
 }
+
+// awayLong is how long an API server must have been away for a wait to be no verdict. One that restarts is away for longer, and the
+// kubelets report what their pods do only after that.
+const awayLong = 5 * time.Second
 
 // once evaluates a condition once.
 func once(ctx context.Context, what string, look wait.Condition) error {

@@ -54,6 +54,8 @@ type Error struct {
 	What, Seen string
 	// Unseen is the error of the last evaluation, if it failed: the condition may be met.
 	Unseen error
+	// Away is for how long, all in all, evaluations failed: what was waited for could not be seen.
+	Away time.Duration
 	// After is how long the wait took. Hold is how long the condition had to hold, if it had to.
 	After, Hold time.Duration
 	// Err is why the wait ended: context.DeadlineExceeded when the time given by Timeout was up, ErrNotHeld, or the cause of
@@ -163,7 +165,8 @@ func For(ctx context.Context, what string, condition Condition, with ...Option) 
 	if w.seen == "" {
 		w.seen = "nothing"
 	}
-	return &Error{What: what, Seen: w.seen, Unseen: w.unseen, After: time.Since(w.began), Hold: w.hold, Err: err}
+	w.answered()
+	return &Error{What: what, Seen: w.seen, Unseen: w.unseen, Away: w.away, After: time.Since(w.began), Hold: w.hold, Err: err}
 }
 
 // waiting is a wait under way.
@@ -178,7 +181,9 @@ type waiting struct {
 	changed   time.Time // when the first change since then was noticed; zero without any
 	met       time.Time // since when the condition has been met; zero while it is not
 	seen      string
-	unseen    error // of the last evaluation, if the wait goes on after it
+	unseen    error     // of the last evaluation, if the wait goes on after it
+	lost      time.Time // since when evaluations have failed; zero while they do not
+	away      time.Duration
 	failed    error // of the condition
 }
 
@@ -220,6 +225,7 @@ func (w *waiting) due() bool {
 	}
 	if objects, err := w.watch.List(); w.gate != nil && w.met.IsZero() && err == nil {
 		if pass, seen := w.gate(objects); !pass {
+			w.answered()
 			w.changed, w.seen, w.unseen = time.Time{}, seen, nil
 			return false
 		}
@@ -232,18 +238,23 @@ func (w *waiting) held() bool { return !w.met.IsZero() && time.Since(w.met) >= w
 
 func (w *waiting) look(ctx context.Context) (bool, error) {
 	w.changed = time.Time{}
+	began := time.Now()
 	done, seen, err := w.condition(ctx)
 	w.looked = time.Now()
 	switch {
 	case err != nil && ctx.Err() != nil: // the end of the wait cut it off, so it saw nothing
 		return false, nil
 	case errors.As(err, &unseen{}):
+		if w.lost.IsZero() {
+			w.lost = began
+		}
 		w.seen, w.unseen = err.Error(), err
 		return false, nil
 	case err != nil:
 		w.failed = err
 		return false, err
 	case ctx.Err() == nil || seen != "":
+		w.answered()
 		w.seen, w.unseen = seen, nil
 	}
 	switch {
@@ -255,6 +266,13 @@ func (w *waiting) look(ctx context.Context) (bool, error) {
 		w.met = w.looked
 	}
 	return w.held(), nil
+}
+
+// answered ends a time in which evaluations failed.
+func (w *waiting) answered() {
+	if !w.lost.IsZero() {
+		w.away, w.lost = w.away+time.Since(w.lost), time.Time{}
+	}
 }
 
 // Sleep lets d pass. It returns the cause when ctx ends before.

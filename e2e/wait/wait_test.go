@@ -64,7 +64,7 @@ func TestForGoesOnAfterFailures(t *testing.T) {
 		if err := For(t.Context(), "it", fails(0, time.Hour), Timeout(time.Minute)); !errors.As(err, &ended) || !errors.Is(ended.Unseen, down) || ended.Seen != down.Error() {
 			t.Errorf("%#v", err)
 		}
-		if err := For(t.Context(), "it", fails(0, time.Second), Timeout(1500*time.Millisecond)); !errors.As(err, &ended) || ended.Unseen != nil || ended.Seen != "not yet" {
+		if err := For(t.Context(), "it", fails(0, time.Second), Timeout(1500*time.Millisecond)); !errors.As(err, &ended) || ended.Unseen != nil || ended.Seen != "not yet" || ended.Away != time.Second {
 			t.Errorf("%#v", err)
 		}
 	})
