@@ -33,7 +33,7 @@ const (
 // Report is all that a learner's machine sends.
 type Report struct {
 	Version int `json:"version"`
-	// ID is random, and made anew for each class that is joined. Only the learner's machine and the teacher's know it.
+	// ID is random, and another one in each class that is joined. Only the learner's machine and the teacher's know it.
 	ID string `json:"id"`
 	// Name is the one that the learner chose; it may be empty.
 	Name string `json:"name,omitempty"`
@@ -87,7 +87,7 @@ func (r Report) validate() error {
 	}
 	for id, e := range r.Exercises {
 		if !exercisePattern.MatchString(id) || !misconceptionPattern.MatchString(e.Misconception) || e.Hints < 0 || e.Hints > mostHints {
-			return errors.New("an exercise of the report is none")
+			return errors.New("the report has an exercise with a wrong number, misconception or count of hints")
 		}
 	}
 	return CheckName(r.Name)

@@ -95,7 +95,7 @@ func TestSince(t *testing.T) {
 	}
 }
 
-// Whoever does not know the code, and every browser, is refused before a byte of the body is read.
+// A client that does not know the code, and every browser, is refused before a byte of the body is read.
 func TestOthersAreRefused(t *testing.T) {
 	room := NewRoom("ABCD-2345")
 	good, err := json.Marshal(report(strings.Repeat("A", 26), ann(), monday))

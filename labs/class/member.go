@@ -42,7 +42,7 @@ func NewMember(address, code string) (Member, error) {
 	return Member{URL: "http://" + u.Host, Code: code, ID: rand.Text()}, err
 }
 
-// Load returns the membership that is stored in a folder. joined is false if there is none.
+// Load returns the membership that is stored in a folder. joined reports whether there is one.
 func Load(folder string) (m Member, joined bool, err error) {
 	data, err := os.ReadFile(filepath.Join(folder, File))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +72,7 @@ func (m Member) Save(folder string) error {
 	return nil
 }
 
-// Forget removes the membership that is stored in a folder. It is no error if there is none.
+// Forget removes the membership that is stored in a folder, if there is one.
 func Forget(folder string) error {
 	if err := os.Remove(filepath.Join(folder, File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget your class: %w", err)

@@ -330,7 +330,7 @@ func TestBadArguments(t *testing.T) {
 		"learn: no number of a hint":            {[]string{"learn", "hint", "x"}, nil, []string{"x"}},
 		"learn: no answer":                      {[]string{"learn", "start", "07", "--answer", "moon"}, nil, []string{"matches no question", "number=refused"}},
 		"learn: no answer when checked":         {[]string{"learn", "check", "--answer", "moon"}, nil, []string{"matches no question"}},
-		"learn: a class of nobody":              {[]string{"learn", "class"}, nil, []string{"svclab learn class ann.json"}},
+		"learn: a class without files":          {[]string{"learn", "class"}, nil, []string{"svclab learn class ann.json"}},
 		"learn: a class without a file":         {[]string{"learn", "class", "/nowhere"}, nil, []string{"/nowhere", "svclab learn export"}},
 		"learn: a class of a folder":            {[]string{"learn", "class", folder}, nil, []string{"is a directory", "svclab learn export"}},
 		"learn: a class of a broken file":       {[]string{"learn", "class", file["broken"]}, nil, []string{"damaged", "leave the file out"}},

@@ -265,24 +265,42 @@ func (a *app) explainExisting(ctx context.Context, service string, intent explai
 	if err := visit.Text(out, "svclab explain "+service, c.Context(), f.probes(found)); err != nil || f.dryRun {
 		return found, err
 	}
-	locked, release, err := conformance.Lock(ctx, c.Client(), f.clients.Extras, a.Err)
+	err = a.during(ctx, c, visit, f.clients.Extras, func(locked context.Context) error {
+		mode, err := c.ProxyMode(locked)
+		if err != nil {
+			return err
+		}
+		options.Probe, options.Prober = true, visit.Prober(c, mode.Mode)
+		found, err = collect.About(locked, visit.Site(c), service, intent, options)
+		return err
+	})
+	return found, err
+}
+
+// visit plans the visit of a cluster that svclab did not create. The scenarios name the clients' image.
+func (a *app) visit(ctx context.Context, c *cluster.Cluster, near []string, o conformance.ClientOptions) (*conformance.Visit, error) {
+	scenarios, err := a.scenarios(nil)
 	if err != nil {
-		return found, err
+		return nil, err
 	}
-	defer func() { // removes the client pods, also after Ctrl-C
+	return conformance.SurveyVisit(ctx, c, scenarios, near, o)
+}
+
+// during calls do while the clients of a visit run and its lock is held, and removes both, also after Ctrl-C.
+func (a *app) during(ctx context.Context, c *cluster.Cluster, visit *conformance.Visit, extras cluster.Extras, do func(locked context.Context) error) (err error) {
+	locked, release, err := conformance.Lock(ctx, c.Client(), extras, a.Err)
+	if err != nil {
+		return err
+	}
+	defer func() {
 		clean, cancel := console.Cleaning(ctx)
 		defer cancel()
 		err = errors.Join(err, release(clean, c.Close))
 	}()
 	if err := visit.Deploy(locked, c); err != nil {
-		return found, err
+		return err
 	}
-	mode, err := c.ProxyMode(locked)
-	if err != nil {
-		return found, err
-	}
-	options.Probe, options.Prober = true, visit.Prober(c, mode.Mode)
-	return collect.About(locked, visit.Site(c), service, intent, options)
+	return do(locked)
 }
 
 // probes says what would be probed and read, from predictions.

@@ -202,44 +202,25 @@ func (a *app) traceExisting(ctx context.Context, from, to string, f traceFlags) 
 	if err := visit.Text(out, "svclab trace "+from+" "+to, c.Context(), more); err != nil || f.dryRun {
 		return err
 	}
-	locked, release, err := conformance.Lock(ctx, c.Client(), f.clients.Extras, a.Err)
-	if err != nil {
-		return err
-	}
-	defer func() { // removes the pods, also after Ctrl-C
-		clean, cancel := console.Cleaning(ctx)
-		defer cancel()
-		err = errors.Join(err, release(clean, c.Close))
-	}()
-	if err := visit.Deploy(locked, c); err != nil {
-		return err
-	}
-	vantages, err := visit.Site(c).Vantages(locked)
-	if err != nil {
-		return err
-	}
-	// A client of svclab's has its address now. Other nodes than those with clients are in the world of before only.
-	v, err := trace.VantageOf(w, vantages, from)
-	if err != nil {
-		return err
-	}
-	if v.Unusable != "" {
-		return fmt.Errorf("nothing can be sent from %s: %s", v.Name, v.Unusable)
-	}
-	result, err := lab.Cluster{Cluster: c}.TraceWalk(locked, w, oracle.New(w).Walk(v, walk.Target))
-	if err != nil {
-		return err
-	}
-	return a.printTrace(result, f)
-}
-
-// visit plans the visit of a cluster that svclab did not create. The scenarios name the clients' image.
-func (a *app) visit(ctx context.Context, c *cluster.Cluster, near []string, o conformance.ClientOptions) (*conformance.Visit, error) {
-	scenarios, err := a.scenarios(nil)
-	if err != nil {
-		return nil, err
-	}
-	return conformance.SurveyVisit(ctx, c, scenarios, near, o)
+	return a.during(ctx, c, visit, f.clients.Extras, func(locked context.Context) error {
+		vantages, err := visit.Site(c).Vantages(locked)
+		if err != nil {
+			return err
+		}
+		// A client of svclab's has its address now. Other nodes than those with clients are in the world of before only.
+		v, err := trace.VantageOf(w, vantages, from)
+		if err != nil {
+			return err
+		}
+		if v.Unusable != "" {
+			return fmt.Errorf("nothing can be sent from %s: %s", v.Name, v.Unusable)
+		}
+		result, err := lab.Cluster{Cluster: c}.TraceWalk(locked, w, oracle.New(w).Walk(v, walk.Target))
+		if err != nil {
+			return err
+		}
+		return a.printTrace(result, f)
+	})
 }
 
 // walked predicts the path between FROM and TO, as the user named them.

@@ -20,7 +20,7 @@ import (
 	"github.com/svclab/svclab/labs/page"
 )
 
-// loopback is where a class is received unless another address is given: nobody else on the network reaches it.
+// loopback is where a class is received unless another address is given: no other machine reaches it.
 const loopback = "127.0.0.1:0"
 
 // serving are the flags of a class that is served.

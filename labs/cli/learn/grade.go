@@ -13,8 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/svclab/svclab/e2e/cluster"
-	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/labs/cli/console"
 	"github.com/svclab/svclab/labs/coach"
@@ -76,30 +74,14 @@ func (s *session) grade(ctx context.Context, folder, result string, procs int) e
 	if err != nil {
 		return err
 	}
-	settings, err := s.Config.Settings(ctx)
+	v, err := vacant(ctx, s.App)
 	if err != nil {
 		return err
 	}
-	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
-	if err != nil {
-		return err
-	}
-	if err := lesson.NoneOpen(ctx, attached.Client(), attached.Name()); err != nil {
-		return err
-	}
-	values, err := clusterValues(ctx, attached)
-	if err != nil {
-		return err
-	}
-	snapshots, err := os.MkdirTemp("", "svclab-grade-")
-	if err != nil {
-		return fmt.Errorf("make a folder for snapshots: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(snapshots) }() // files left in a temporary folder do no harm
-	lab := lab.Cluster{Cluster: attached}
-	r := lab.Runner(s.Config.Output)
-	grader := grade.Grader{Source: s.source, Values: values, Workers: procs, Environment: func(e course.Exercise) grade.Environment {
-		return lesson.Environment{Cluster: lab, Runner: r, Folder: filepath.Join(snapshots, e.ID)}
+	defer v.remove()
+	r := v.Runner(s.Config.Output)
+	grader := grade.Grader{Source: s.source, Values: v.values, Workers: procs, Environment: func(e course.Exercise) grade.Environment {
+		return lesson.Environment{Cluster: v.Cluster, Runner: r, Folder: filepath.Join(v.snapshots, e.ID)}
 	}}
 	grades, err := grader.Grade(ctx, os.DirFS(folder), names)
 	if err != nil {

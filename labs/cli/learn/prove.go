@@ -81,29 +81,14 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int, onl
 	if err := answers(source, names, only); err != nil {
 		return err
 	}
-	settings, err := a.Config.Settings(ctx)
+	v, err := vacant(ctx, a)
 	if err != nil {
 		return err
 	}
-	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
-	if err != nil {
-		return err
-	}
-	if err := lesson.NoneOpen(ctx, attached.Client(), attached.Name()); err != nil {
-		return err
-	}
-	values, err := clusterValues(ctx, attached)
-	if err != nil {
-		return err
-	}
-	folder, err := os.MkdirTemp("", "svclab-prove-")
-	if err != nil {
-		return fmt.Errorf("make a folder for snapshots: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(folder) }() // files left in a temporary folder do no harm
-	lab, began := lab.Cluster{Cluster: attached}, time.Now()
-	prover := proof.Prover{Cluster: lab, Runner: lab.Runner(a.Config.Output), Source: source, Walker: lab, Values: values,
-		Folder: folder, Workers: procs, Only: only, Log: a.Err}
+	defer v.remove()
+	began := time.Now()
+	prover := proof.Prover{Cluster: v.Cluster, Runner: v.Runner(a.Config.Output), Source: source, Walker: v.Cluster, Values: v.values,
+		Folder: v.snapshots, Workers: procs, Only: only, Log: a.Err}
 	claims, err := prover.Prove(ctx, names)
 	if err != nil && len(claims) == 0 {
 		return err
@@ -117,6 +102,39 @@ func runProve(ctx context.Context, a *console.App, args []string, procs int, onl
 	}
 	return console.Judged(result)
 }
+
+// vacancy is the lab's cluster for a verb that tries answers. No exercise is open in it, and no other verb uses it.
+type vacancy struct {
+	lab.Cluster
+	values course.Values
+	// snapshots is a temporary folder. remove removes it.
+	snapshots string
+}
+
+// vacant attaches to the lab's cluster for one verb alone. It refuses a cluster in which an exercise is open.
+func vacant(ctx context.Context, a *console.App) (v vacancy, err error) {
+	settings, err := a.Config.Settings(ctx)
+	if err != nil {
+		return v, err
+	}
+	attached, err := cluster.Attach(ctx, settings, cluster.Alone)
+	if err != nil {
+		return v, err
+	}
+	v.Cluster = lab.Cluster{Cluster: attached}
+	if err := lesson.NoneOpen(ctx, attached.Client(), attached.Name()); err != nil {
+		return v, err
+	}
+	if v.values, err = clusterValues(ctx, attached); err != nil {
+		return v, err
+	}
+	if v.snapshots, err = os.MkdirTemp("", "svclab-learn-"); err != nil {
+		return v, fmt.Errorf("make a folder for snapshots: %w", err)
+	}
+	return v, nil
+}
+
+func (v vacancy) remove() { _ = os.RemoveAll(v.snapshots) } // files left in a temporary folder do no harm
 
 // answers returns an error if only has a name that no answer of the exercises has.
 func answers(source course.Source, names, only []string) error {
