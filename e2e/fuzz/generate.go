@@ -253,7 +253,7 @@ func (g generator) selector() map[string]string {
 // manual are endpoints in states that no controller leaves: not ready but serving, terminating but serving, without node,
 // with hints.
 func (g generator) manual(spec *corev1.ServiceSpec) *Manual {
-	m := &Manual{}
+	m := &Manual{Room: g.scene.Room}
 	if g.chance(12) {
 		return m // a Service without endpoints
 	}
@@ -271,8 +271,8 @@ func (g generator) manual(spec *corev1.ServiceSpec) *Manual {
 		m.Ports = append(m.Ports, discoveryv1.EndpointPort{Name: ptr(p.Name), Port: ptr(number), Protocol: ptr(p.Protocol)})
 	}
 	m.Parts, m.Overlap = g.IntN(4)%3, g.chance(20)
-	if m.Many = 0; g.chance(15) {
-		m.Many = 1 + g.IntN(mostMany)
+	if g.chance(15) {
+		g.crowd(m)
 	}
 	hinted := g.chance(25)
 	for _, i := range g.Perm(len(g.pods))[:1+g.IntN(4)] {
@@ -291,4 +291,22 @@ func (g generator) manual(spec *corev1.ServiceSpec) *Manual {
 		m.Endpoints = append(m.Endpoints, e)
 	}
 	return m
+}
+
+// crowd gives a Service many endpoints, ready or not, often as many as it may have.
+func (g generator) crowd(m *Manual) {
+	room := MaxEndpoints - podCount // the others are Endpoints
+	some := func() int {
+		if g.chance(40) {
+			return room
+		}
+		return 1 + g.IntN(room)
+	}
+	if g.chance(60) {
+		m.Many = some()
+		room -= m.Many
+	}
+	if room > 0 && (m.Many == 0 || g.chance(50)) {
+		m.Waiting, m.Size = some(), pick(g.Rand, controllerSlice, apiSlice)
+	}
 }

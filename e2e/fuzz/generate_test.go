@@ -59,10 +59,12 @@ func TestPlansAreValid(t *testing.T) {
 			kinds["longest name"] += count(len(c.Name()) == longestName)
 			kinds["many ports"] += count(len(c.Service.Spec.Ports) > 20)
 			kinds["many endpoints"] += count(c.Manual != nil && c.Manual.Many > 20)
+			kinds["endpoints that wait"] += count(c.Manual != nil && c.Manual.Waiting > 100)
+			kinds["a thousand endpoints"] += count(c.Manual != nil && c.Manual.Many+c.Manual.Waiting >= 1000)
 			kinds["several slices"] += count(c.Manual != nil && c.Manual.Parts > 0)
 		}
 	}
-	for _, kind := range []string{"ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "headless", "manual", "etp", "itp", "several ports", "dual", "publish", "affinity", "external IPs", "external IPs and policy Local", "longest name", "many ports", "many endpoints", "several slices"} {
+	for _, kind := range []string{"ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "headless", "manual", "etp", "itp", "several ports", "dual", "publish", "affinity", "external IPs", "external IPs and policy Local", "longest name", "many ports", "many endpoints", "a thousand endpoints", "endpoints that wait", "several slices"} {
 		if kinds[kind] < 50 {
 			t.Errorf("of 5000 Services only %d are %s", kinds[kind], kind)
 		}

@@ -47,6 +47,9 @@ func TestHistoriesAreValid(t *testing.T) {
 				seen[o.Kind]++
 				for _, next := range o.states(state) {
 					for _, c := range next.Cases {
+						if m := c.Manual; m != nil && len(m.Endpoints)+m.Many+m.Waiting > MaxEndpoints {
+							t.Fatalf("seed %d, %s, %s: %s has more endpoints than %d: %+v", seed, h.Name, o, c.Name(), MaxEndpoints, m)
+						}
 						if problem := invalidNow(c); problem != "" {
 							t.Fatalf("seed %d, %s, %s: %s: %s: %+v", seed, h.Name, o, c.Name(), problem, c.Service.Spec)
 						}

@@ -84,12 +84,16 @@ func (g generator) main() Case {
 		}
 		return c
 	}
-	c.Manual = &Manual{Ports: []discoveryv1.EndpointPort{{Name: ptr("p0"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)}, {Name: ptr("p1"), Port: ptr(udpMain), Protocol: ptr(corev1.ProtocolUDP)}}}
+	c.Manual = &Manual{Room: g.scene.Room, Ports: []discoveryv1.EndpointPort{{Name: ptr("p0"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)}, {Name: ptr("p1"), Port: ptr(udpMain), Protocol: ptr(corev1.ProtocolUDP)}}}
 	if len(spec.Ports) > 2 {
 		c.Manual.Ports = append(c.Manual.Ports, discoveryv1.EndpointPort{Name: ptr("p2"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)})
 	}
 	for _, i := range g.Perm(len(fit))[:min(2+g.IntN(3), len(fit))] {
 		c.Manual.Endpoints = append(c.Manual.Endpoints, ManualEndpoint{Pod: fit[i].Name, Referred: true, Placed: true})
+	}
+	if g.chance(40) {
+		c.Manual.Parts, c.Manual.Overlap = g.IntN(3), g.chance(40)
+		g.crowd(c.Manual)
 	}
 	return c
 }

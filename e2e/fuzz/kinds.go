@@ -283,6 +283,17 @@ func kinds() map[string]kind {
 			}
 			return i >= 0
 		}),
+		"endpoints-scaled": {weight: 5, choose: func(g generator, s State) (Operation, bool) {
+			return g.someService(s, func(c Case) []string {
+				return slices.DeleteFunc(scales(g), func(value string) bool { next := c.clone(); return next.Manual == nil || !next.Manual.scale(value) })
+			})
+		}, do: func(o Operation, s State) []State {
+			i := s.find(o.Service)
+			if i < 0 || s.Cases[i].Manual == nil || !s.Cases[i].Manual.scale(o.Value) {
+				return nil
+			}
+			return []State{s}
+		}},
 		"slices-split": onSlices(3, func(m *Manual, pod string) bool {
 			if len(m.Endpoints) == 0 || m.Endpoints[0].Pod != pod {
 				return false
@@ -382,4 +393,38 @@ func portNames(c Case) []string {
 		names = append(names, p.Name)
 	}
 	return names
+}
+
+// scales are values of scale: no endpoints, a few, and as many as there may be, ready or not, in slices of either size.
+func scales(g generator) []string {
+	const room = MaxEndpoints - podCount
+	some := 1 + g.IntN(room)
+	return []string{noEndpoints, scaleTo(0, 0, 0), scaleTo(room, 0, 0), scaleTo(some, 0, 0), scaleTo(0, room, apiSlice), scaleTo(0, room, controllerSlice),
+		scaleTo(some, room-some, pick(g.Rand, controllerSlice, apiSlice))}
+}
+
+const (
+	noEndpoints = "to-none"
+	scaleFormat = "many=%d,waiting=%d,size=%d"
+)
+
+func scaleTo(many, waiting, size int) string { return fmt.Sprintf(scaleFormat, many, waiting, size) }
+
+// scale sets how many endpoints there are, and reports whether that changed anything.
+func (m *Manual) scale(value string) (changed bool) {
+	if value == noEndpoints {
+		changed = len(m.Endpoints)+m.Many+m.Waiting > 0
+		m.Endpoints, m.Many, m.Waiting = nil, 0, 0
+		return changed
+	}
+	var many, waiting, size int
+	if _, err := fmt.Sscanf(value, scaleFormat, &many, &waiting, &size); err != nil {
+		return false
+	}
+	tcp := slices.ContainsFunc(m.Ports, func(p discoveryv1.EndpointPort) bool { return *p.Protocol == corev1.ProtocolTCP })
+	if changed = many != m.Many || waiting != m.Waiting || size != m.Size; many > 0 && !tcp || waiting > 0 && len(m.Room) == 0 {
+		return false
+	}
+	m.Many, m.Waiting, m.Size = many, waiting, size
+	return changed
 }

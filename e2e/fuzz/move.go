@@ -304,33 +304,49 @@ func (n *namespace) moveSlices(ctx context.Context, service *corev1.Service, to 
 		return nil, fmt.Errorf("list the EndpointSlices of %s: %w", to.Name(), err)
 	}
 	wanted := to.Slices(service, pods)
-	for _, slice := range wanted {
+	written := make([]bool, len(wanted))
+	if err := each(len(wanted), func(i int) (err error) {
+		slice := wanted[i].DeepCopy()
 		at := slices.IndexFunc(list.Items, func(s discoveryv1.EndpointSlice) bool { return s.Name == slice.Name })
 		if at < 0 {
-			_, err = slicesOf.Create(ctx, &slice, metav1.CreateOptions{})
+			_, err = slicesOf.Create(ctx, slice, metav1.CreateOptions{})
 		} else {
 			if live := &list.Items[at]; reflect.DeepEqual(live.Endpoints, slice.Endpoints) && reflect.DeepEqual(live.Ports, slice.Ports) {
-				continue
+				return nil
 			}
 			slice.ResourceVersion = list.Items[at].ResourceVersion
-			_, err = slicesOf.Update(ctx, &slice, metav1.UpdateOptions{})
+			_, err = slicesOf.Update(ctx, slice, metav1.UpdateOptions{})
 		}
 		if err != nil {
-			return commands, fmt.Errorf("write EndpointSlice %s: %w", slice.Name, err)
+			return fmt.Errorf("write EndpointSlice %s: %w", slice.Name, err)
 		}
-		slice.ResourceVersion = ""
-		commands = append(commands, n.kubectl("apply -f - <<'END'\n"+text(&slice)+"END"))
+		written[i] = true
+		return nil
+	}); err != nil {
+		return commands, err
 	}
+	var changed []discoveryv1.EndpointSlice
+	for i, is := range written {
+		if is {
+			changed = append(changed, wanted[i])
+		}
+	}
+	commands = to.Manual.applied(changed, n.kubectl("apply"))
+	var gone []string
 	for _, old := range list.Items {
-		if slices.ContainsFunc(wanted, func(s discoveryv1.EndpointSlice) bool { return s.Name == old.Name }) {
-			continue
+		if !slices.ContainsFunc(wanted, func(s discoveryv1.EndpointSlice) bool { return s.Name == old.Name }) {
+			gone = append(gone, old.Name)
 		}
-		if err := slicesOf.Delete(ctx, old.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return commands, fmt.Errorf("delete EndpointSlice %s: %w", old.Name, err)
-		}
-		commands = append(commands, n.kubectl("delete endpointslice "+old.Name))
 	}
-	return commands, nil
+	if len(gone) > 0 {
+		commands = append(commands, n.kubectl("delete endpointslice "+strings.Join(gone, " ")))
+	}
+	return commands, each(len(gone), func(i int) error {
+		if err := slicesOf.Delete(ctx, gone[i], metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete EndpointSlice %s: %w", gone[i], err)
+		}
+		return nil
+	})
 }
 
 // inherit gives a Service that is created again the addresses and node ports that it had.

@@ -48,7 +48,7 @@ func pairs(w world.World, vantages []reach.Vantage, service string) []pair {
 		list []pair
 		have = map[string]bool{}
 	)
-	for _, t := range w.TargetsWith(service, form(service)) {
+	for _, t := range few(w.TargetsWith(service, form(service))) {
 		if t.Kind == reach.ExternalName {
 			t.Port = 0
 		}
@@ -60,6 +60,26 @@ func pairs(w world.World, vantages []reach.Vantage, service string) []pair {
 		}
 	}
 	return list
+}
+
+// mostEndpoints is how many endpoints of a Service are probed at their own addresses, at most.
+const mostEndpoints = 60
+
+// few leaves out targets that are endpoints, evenly, until at most mostEndpoints are left: a Service may have more than a thousand.
+func few(list []reach.Target) []reach.Target {
+	isEndpoint := func(t reach.Target) bool { return t.Kind == reach.Endpoint }
+	all := 0
+	for _, t := range list {
+		all += count2(isEndpoint(t))
+	}
+	nth := -1
+	return slices.DeleteFunc(list, func(t reach.Target) bool {
+		if !isEndpoint(t) || all <= mostEndpoints {
+			return false
+		}
+		nth++
+		return nth*mostEndpoints/all == (nth+1)*mostEndpoints/all
+	})
 }
 
 // form is how a Service's name is looked up: for each fourth Service in full through the search path of a pod, which

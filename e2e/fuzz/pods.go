@@ -84,8 +84,8 @@ func (b backend) pod(namespace string) corev1.Pod {
 		app.Args[2] = fmt.Sprintf("--udp-port=%d", b.udp)
 		app.Ports = append(app.Ports, corev1.ContainerPort{Name: "gram", ContainerPort: b.udp, Protocol: corev1.ProtocolUDP})
 	}
-	for i := range int32(mostMany) { // without a name: those of Manual.Many
-		app.Ports = append(app.Ports, corev1.ContainerPort{ContainerPort: firstMany + i, Protocol: corev1.ProtocolTCP})
+	for i := range int32(morePorts) { // without a name: those of Manual.Many
+		app.Ports = append(app.Ports, corev1.ContainerPort{ContainerPort: firstMore + i, Protocol: corev1.ProtocolTCP})
 	}
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: b.name, Labels: b.labels},
 		Spec: corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelHostname: b.node}, TerminationGracePeriodSeconds: ptr(int64(0)),

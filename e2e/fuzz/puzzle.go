@@ -74,7 +74,7 @@ func Puzzles(ctx context.Context, c Cluster, prober Prober, settings Settings, a
 
 // puzzling reports whether a Service is short enough to be read.
 func puzzling(c Case) bool {
-	return len(c.Service.Spec.Ports) <= mostPorts && len(c.Service.Name) < longestName && (c.Manual == nil || c.Manual.Many == 0)
+	return len(c.Service.Spec.Ports) <= mostPorts && len(c.Service.Name) < longestName && (c.Manual == nil || c.Manual.Many+c.Manual.Waiting == 0)
 }
 
 // puzzle makes a Service and chooses a cell of it. found is false if every cell has several possible outcomes.

@@ -62,7 +62,7 @@ func describeManual(m *Manual) string {
 	if m == nil {
 		return ""
 	}
-	text := fmt.Sprint(len(m.Ports), m.Parts, m.Overlap, m.Many)
+	text := fmt.Sprint(len(m.Ports), m.Parts, m.Overlap, m.Many, m.Waiting, m.Size)
 	for _, e := range m.Endpoints {
 		text += fmt.Sprintf(" %s %t %t %s %v", e.Pod, e.Referred, e.Placed, e.Conditions.String(), e.ForNodes)
 	}
@@ -151,13 +151,15 @@ func smallerManual(t Trial) []Trial {
 		change(smaller.Case.Manual)
 		list = append(list, smaller)
 	}
-	if t.Case.Manual.Many > 0 {
-		add(func(m *Manual) { m.Many = 0 })
-		if t.Case.Manual.Many > 1 {
-			add(func(m *Manual) { m.Many /= 2 })
+	for _, count := range []func(*Manual) *int{func(m *Manual) *int { return &m.Many }, func(m *Manual) *int { return &m.Waiting }} {
+		if *count(t.Case.Manual) > 0 {
+			add(func(m *Manual) { *count(m) = 0 })
+		}
+		if *count(t.Case.Manual) > 1 {
+			add(func(m *Manual) { *count(m) /= 2 })
 		}
 	}
-	if t.Case.Manual.Parts > 0 {
+	if t.Case.Manual.Parts > 0 || t.Case.Manual.Overlap {
 		add(func(m *Manual) { m.Parts, m.Overlap = 0, false })
 	}
 	for i, e := range t.Case.Manual.Endpoints {

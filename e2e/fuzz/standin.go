@@ -187,7 +187,7 @@ func standInOf(w world.World, s *corev1.Service, families []corev1.IPFamily) sta
 			}
 			key := fmt.Sprint(protocol, *p.Port)
 			if numbers[key] == 0 {
-				if numbers[key] = firstMany + int32(len(numbers)%mostMany); protocol == corev1.ProtocolUDP {
+				if numbers[key] = firstMore + int32(len(numbers)%morePorts); protocol == corev1.ProtocolUDP {
 					numbers[key] = udpMain
 				}
 			}

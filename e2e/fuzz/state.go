@@ -80,7 +80,7 @@ func touched(a, b State, pods []corev1.Pod) map[string]bool {
 // uses reports whether a pod, with the labels that it is planned with, is an endpoint of a case.
 func uses(c Case, pod *corev1.Pod) bool {
 	if c.Manual != nil {
-		return slices.ContainsFunc(c.Manual.Endpoints, func(e ManualEndpoint) bool { return e.Pod == pod.Name })
+		return c.Manual.Many > 0 || slices.ContainsFunc(c.Manual.Endpoints, func(e ManualEndpoint) bool { return e.Pod == pod.Name })
 	}
 	selector := c.Service.Spec.Selector
 	return len(selector) > 0 && labels.SelectorFromSet(selector).Matches(labels.Set(pod.Labels))

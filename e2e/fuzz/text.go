@@ -36,11 +36,14 @@ func YAML(t Trial, pods []corev1.Pod) string {
 		}
 		served := service
 		served.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
-		for _, slice := range t.Case.Slices(&served, at) {
+		short := t.Case.clone()
+		short.Manual.Many, short.Manual.Waiting = 0, 0
+		for _, slice := range short.Slices(&served, at) {
 			add(&slice)
 			last := len(documents) - 1
 			documents[last] = "# 192.0.2.N stands for the address of the N-th endpoint's pod: " + strings.Join(endpointPods(m), ", ") + "\n" + documents[last]
 		}
+		documents[len(documents)-1] += m.summary(service.Name)
 	}
 	for i := range pods {
 		if slices.Contains(wanted, pods[i].Name) {
