@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -105,7 +106,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 		return err
 	}
 	client := probe.New(c)
-	return c.await(ctx, "DNS to answer every node and client pod, and each pod to reach example.com", dnsAnswersIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
+	return c.withDNSLogs(ctx, c.await(ctx, "DNS to answer every node and client pod, and each pod to reach example.com", dnsAnswersIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
 		var lookups []probe.Lookup
 		var requests []probe.Request
 		for _, v := range vantages {
@@ -127,17 +128,38 @@ func (c *Cluster) answers(ctx context.Context) error {
 		var wrong []string
 		for _, f := range found {
 			if f.Observation.Outcome != reach.Reached {
-				wrong = append(wrong, fmt.Sprintf("%s looks up %s: %s %s", f.Vantage.Name, f.Name, f.Observation.Outcome, f.Observation.Detail))
+				wrong = append(wrong, fmt.Sprintf("%s: %s, %s", f.Vantage.Name, f.Observation.Outcome, f.Observation.Detail))
 			}
 		}
 		for _, cell := range cells {
 			i := slices.IndexFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome != reach.Reached || o.Backend != outsideBackend })
 			if i >= 0 {
 				o := cell.Observations[i]
-				wrong = append(wrong, fmt.Sprintf("%s probes example.com: %s %s %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
+				wrong = append(wrong, fmt.Sprintf("%s: %s %s, example.com: %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
 			}
 		}
 		slices.Sort(wrong)
 		return len(wrong) == 0, strings.Join(wrong, "; "), nil
-	}))
+	})))
+}
+
+// withDNSLogs adds the last lines of each CoreDNS pod's log to the error of a wait whose time was up.
+func (c *Cluster) withDNSLogs(ctx context.Context, err error) error {
+	var ended *wait.Error
+	if !errors.As(err, &ended) || ctx.Err() != nil {
+		return err
+	}
+	pods, failed := c.client.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
+	if failed != nil {
+		return errors.Join(err, fmt.Errorf("find CoreDNS's pods: %w", failed))
+	}
+	for _, pod := range pods.Items {
+		log, failed := c.client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: new(int64(10))}).DoRaw(ctx)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("read the log of %s: %w", pod.Name, failed))
+			continue
+		}
+		err = errors.Join(err, fmt.Errorf("the log of %s on %s, %s, ends with:\n%s", pod.Name, pod.Spec.NodeName, pod.Status.PodIP, strings.TrimSpace(string(log))))
+	}
+	return err
 }

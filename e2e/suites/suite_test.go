@@ -86,8 +86,10 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	}
 	settings, err := config.Settings(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	theSuite.owner, err = cluster.Up(ctx, settings)
-	Expect(err).NotTo(HaveOccurred())
+	if theSuite.owner, err = cluster.Up(ctx, settings); err != nil {
+		_, _ = fmt.Fprintf(progress, "svclab: error: %v\n", err) // Ginkgo's own account is in its log
+		Fail(err.Error())
+	}
 	DeferCleanup(func(ctx SpecContext) {
 		if os.Getenv("SVCLAB_KEEP") == "true" {
 			Expect(theSuite.owner.Close(ctx)).To(Succeed())

@@ -118,8 +118,11 @@ func (a *app) suite(ctx context.Context, s suite, settings cluster.Settings, loc
 		return nil, context.Cause(ctx)
 	}
 	file, err := os.Open(result)
-	if err != nil {
-		return nil, errors.Join(ran, fmt.Errorf("the suite left no result: %w", err))
+	switch {
+	case errors.Is(err, os.ErrNotExist) && ran != nil:
+		return nil, fmt.Errorf("the suite left no result: %w", ran)
+	case err != nil:
+		return nil, errors.Join(ran, fmt.Errorf("read the suite's result: %w", err))
 	}
 	defer func() { _ = file.Close() }()
 	run, err := report.Decode(file)
