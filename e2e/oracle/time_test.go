@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -31,6 +32,33 @@ type overTime struct {
 	want string
 	then string
 	rule string
+	// all is what describe says of the fate in nftables mode; empty: it is not compared.
+	all string
+}
+
+// describe is all that a fate allows: until it is in force, then, and how many requests may be lost.
+func describe(f reach.Fate) string {
+	one := func(p reach.Prediction) string {
+		text := strings.Trim(fmt.Sprint(p.Outcomes), "[]")
+		if len(p.Backends) > 0 {
+			text += " by " + strings.Join(p.Backends, ",")
+		}
+		if p.Sticky {
+			text += " sticky"
+		}
+		if p.AnyBackend {
+			text += " any"
+		}
+		if p.Even || len(p.Certain) > 0 {
+			text += " each must answer"
+		}
+		return text
+	}
+	text := one(f.Meanwhile) + "; " + one(f.Then) + fmt.Sprintf("; %d lost", f.Tolerated)
+	if f.Anytime {
+		text += " anytime"
+	}
+	return fmt.Sprintf("%s; %s", text, f.Within)
 }
 
 // withUDP has demo/web serve 53/UDP too, at node port 30053, from 5353 of the pods.
@@ -100,7 +128,7 @@ func overTimes() []overTime {
 		{name: "UDP: no backend answered", before: func(f *fixture) { f.unready("a", "b") }, change: func(f *fixture) {
 			f.each("a", func(e *discoveryv1.Endpoint) { e.Conditions = discoveryv1.EndpointConditions{} })
 		},
-			from: "pod/two", to: udp, kind: reach.FlowConnected, backend: "-", want: "must move", then: "a", rule: ruleOverNew},
+			from: "pod/two", to: udp, kind: reach.FlowConnected, backend: "-", want: "must move", then: "a", rule: ruleOverNew, all: "Reached Refused TimedOut Unreachable by a any; Reached by a any; 2 lost; 3s"},
 		{name: "UDP: source ranges", change: func(f *fixture) { f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"} }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowConnected,
 			want: "keeps its backend", then: "a", rule: ruleOverUDP},
 		{name: "UDP without answers: source ranges", change: func(f *fixture) { f.web().Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"} }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowOneWay,
@@ -117,10 +145,179 @@ func overTimes() []overTime {
 	}
 }
 
+// boundsOverTime are cases of what decides a rule, and of all that it allows: each fails when one condition or bound of time.go is
+// left out.
+func boundsOverTime() []overTime {
+	const udp, tcp = webIP + ":53/UDP", webIP + ":80"
+	affine := func(f *fixture) { f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }
+	touched := func(c *Change) { c.Touched = map[string]bool{"demo/web": true} }
+	resynced := func(c *Change) { c.Resynced = true }
+	empty := func(o *Oracle) []*Oracle { return []*Oracle{o.Without(nil, map[string]bool{"demo/web": true}, nil)} }
+	gone := func(o *Oracle) []*Oracle { return []*Oracle{o.Without(map[string]bool{"demo/web": true}, nil, nil)} }
+	unready := func(o *Oracle) []*Oracle { return []*Oracle{o.Without(nil, nil, map[string]bool{"a": true})} }
+	same := func(*fixture) {}
+	// other is a Service with the endpoint b that takes over an address of demo/web.
+	other := func(f *fixture) *corev1.Service {
+		s := f.second()
+		s.Spec.Ports[1].NodePort = 0
+		f.Slices = append(f.Slices, f.slicesNamed("other", "b")...)
+		return s
+	}
+	moved := func(f *fixture) {
+		other(f).Status, f.web().Status = f.web().Status, corev1.ServiceStatus{}
+		f.Services[1].Spec.Type = corev1.ServiceTypeLoadBalancer
+	}
+	return []overTime{
+		{name: "a load balancer's address moves to another Service", change: moved, from: "outside", to: lbIP + ":80", want: "may move", then: "b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "TCP: a load balancer's address moves to another Service", change: moved, from: "outside", to: lbIP + ":80", kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: a load balancer's address moves to another Service, which has no such port", change: func(f *fixture) {
+			moved(f)
+			f.Services[1].Spec.Ports = f.Services[1].Spec.Ports[:1]
+		}, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: a load balancer's address moves to another Service, which has the port", change: func(f *fixture) {
+			moved(f)
+			*f = *withUDPSlices(f)
+		}, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowUnconnected, want: "must move", then: "b", rule: ruleOverUDPStale,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "a ClusterIP moves to another Service", change: func(f *fixture) {
+			s := other(f)
+			s.Spec.ClusterIP, s.Spec.ClusterIPs = webIP, []string{webIP}
+			f.Services = f.Services[1:]
+		}, from: "pod/one", to: tcp, want: "may move", then: "b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "UDP: an entry to an endpoint of long ago", before: func(f *fixture) { f.drop("a") }, change: same, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "must move", then: "b", rule: ruleOverUDPStale,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "an unknown address, then a pod", before: func(f *fixture) { f.byHand("10.244.9.9", 8080) }, change: func(f *fixture) { f.slice("web", "b") }, from: "pod/one", to: tcp, want: "may move", then: "b", rule: ruleOverNew,
+			all: "Reached Refused TimedOut Unreachable any; Reached by b any; 2 lost; 3s"},
+		{name: "touched, nothing changes", change: same, edit: touched, from: "pod/one", to: tcp, want: "must not notice", then: "a b", rule: ruleOverRewritten,
+			all: "Reached by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "resynced", change: same, edit: resynced, from: "pod/one", to: tcp, want: "must not notice", then: "a b", rule: ruleOverRewritten,
+			all: "Reached by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "another Service is touched", change: same, edit: func(c *Change) { c.Touched = map[string]bool{"demo/other": true} }, from: "pod/one", to: tcp, want: "must not notice", then: "a b", rule: ruleOverBystander,
+			all: "Reached by a,b any; Reached by a,b any; 0 lost; 3s"},
+		{name: "no backend answered, nothing changes", before: func(f *fixture) { f.unready("a", "b") }, change: same, from: "pod/two", to: udp, kind: reach.FlowConnected, backend: "-", want: "must not notice", then: "Refused TimedOut", rule: ruleOverBystander,
+			all: "Refused TimedOut Unreachable any; Refused TimedOut any; 0 lost; 3s"},
+		{name: "no backend answers new connections, nothing changes", before: func(f *fixture) { f.unready("a", "b") }, change: same, from: "pod/two", to: udp, backend: "-", want: "must not notice", then: "Refused TimedOut", rule: ruleOverBystander,
+			all: "Refused TimedOut any; Refused TimedOut any; 0 lost; 3s"},
+		{name: "no endpoints for a moment", change: same, passing: empty, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
+			all: "Reached Refused TimedOut by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "one endpoint does not listen any more", change: func(f *fixture) { f.byName("b").Spec.Containers[0].Ports = f.byName("b").Spec.Containers[0].Ports[1:] }, from: "pod/one", to: tcp, want: "may move", then: "a", rule: ruleOverNew,
+			all: "Reached Refused TimedOut by a,b any; Reached Refused TimedOut by a any; 2 lost; 3s"},
+		{name: "an endpoint leaves, and lives", change: func(f *fixture) { f.drop("a") }, from: "pod/one", to: tcp, want: "may move", then: "b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "an endpoint leaves, and is gone", change: func(f *fixture) { f.vanish("a") }, from: "pod/one", to: tcp, want: "may move", then: "b", rule: ruleOverNew,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "the only endpoint is replaced", before: func(f *fixture) { f.drop("b") }, change: func(f *fixture) { f.Slices = nil; f.slice("web", "b"); *f = *withUDPSlices(f) }, from: "pod/one", to: tcp, want: "must move", then: "b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by b any; 2 lost; 3s"},
+		{name: "endpoints come", before: func(f *fixture) { f.drop("a", "b") }, change: func(f *fixture) { f.slice("web", "a"); *f = *withUDPSlices(f) }, from: "pod/one", to: tcp, backend: "-", want: "must move", then: "a", rule: ruleOverNew,
+			all: "Reached Refused TimedOut by a any; Reached by a any; 2 lost; 3s"},
+		{name: "affinity begins", change: affine, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by a,b sticky; 2 lost; 3s"},
+		{name: "affinity ends", before: affine, change: func(f *fixture) { f.web().Spec.SessionAffinity = "" }, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "affinity, touched", before: affine, change: same, edit: touched, from: "pod/one", to: tcp, want: "keeps its backend", then: "a", rule: ruleOverAffinity,
+			all: "Reached by a sticky; Reached by a sticky; 2 lost; 3s"},
+		{name: "affinity, resynced", before: affine, change: same, edit: resynced, from: "pod/one", to: tcp, want: "keeps its backend", then: "a", rule: ruleOverAffinity,
+			all: "Reached by a sticky; Reached by a sticky; 2 lost; 3s"},
+		{name: "affinity, nothing is done", before: affine, change: same, from: "pod/one", to: tcp, want: "keeps its backend", then: "a", rule: ruleOverAffinity,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "affinity, no endpoints for a moment", before: affine, change: same, passing: empty, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
+			all: "Reached Refused TimedOut by a,b any; Reached by a,b sticky; 2 lost; 3s"},
+		{name: "affinity, the endpoint not ready for a moment", before: affine, change: same, passing: unready, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by a,b sticky; 2 lost; 3s"},
+		{name: "affinity, another node announces", before: affine, change: func(f *fixture) { f.announce("two") }, from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: ruleOverFailover,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b sticky; 2 lost; 10s"},
+		{name: "the node that announces switches its mode", change: same, edit: switched("one"), from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: RuleOverSwitch,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "the node that announced switches its mode", change: func(f *fixture) { f.announce("two") }, edit: switched("one"), from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: RuleOverSwitch,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "the node that will announce switches its mode", change: func(f *fixture) { f.announce("two") }, edit: switched("two"), from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: RuleOverSwitch,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "another node announces, for a pod", change: func(f *fixture) { f.announce("two") }, edit: func(c *Change) { c.Announcing = true }, from: "pod/one", to: lbIP + ":80", kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "another node announces, for the host", change: func(f *fixture) { f.announce("two") }, from: "host", to: lbIP + ":80", kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverFailover,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 10s"},
+		{name: "speakers restarted, another kind of address", change: same, edit: func(c *Change) { c.Announcing = true }, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "speakers restarted, new connections", change: same, edit: func(c *Change) { c.Announcing = true }, from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: ruleOverFailover,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 10s"},
+		{name: "TCP: touched", change: same, edit: touched, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "TCP: recreated with another address", change: func(f *fixture) { f.byName("a").Status.PodIPs[0].IP = "10.244.1.77" }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverGone,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "TCP: the pod has ended", change: func(f *fixture) { f.byName("a").Status.Phase = corev1.PodFailed }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverGone,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "TCP: a backend of before", change: same, from: "pod/one", to: tcp, kind: reach.FlowKept, backend: "older", want: "keeps its backend", then: "older", rule: ruleOverTCP,
+			all: "Reached by older sticky; Reached by older sticky; 0 lost; 3s"},
+		{name: "UDP: forgotten", change: same, edit: func(c *Change) { c.Cut = true }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverCut,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "UDP: the Service is gone for a moment", change: same, passing: gone, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: no endpoints of a node port for a moment", change: same, passing: empty, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: not ready for a moment, then others only", change: func(f *fixture) { f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) }, passing: unready,
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "b a", rule: ruleOverUDPPassing,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b,a any; 2 lost; 3s"},
+		{name: "UDP: not ready for a moment, then none for new ones", change: func(f *fixture) { f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) }, passing: unready,
+			from: "pod/cp", to: udp, kind: reach.FlowConnected, want: "may move", then: "a", rule: ruleOverUDPPassing,
+			all: "Reached Refused TimedOut Unreachable by a,b any; TimedOut Reached by a any; 2 lost; 3s"},
+		{name: "UDP: to a node port of the pod's own node", change: same, from: "pod/two", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: to a node port from outside", change: same, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: to another node's port, all that is allowed", change: same, from: "pod/one", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPTransit,
+			all: "Reached by a sticky; Reached by a sticky; 3 lost anytime; 3s"},
+		{name: "UDP: an entry older than the endpoints", before: func(f *fixture) { f.drop("a") }, change: func(f *fixture) { f.slice("web", "a", "b"); *f = *withUDPSlices(f) }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: a node port of the number of another address", change: func(f *fixture) {
+			s := f.second()
+			s.Spec.Type, s.Spec.Ports[0] = corev1.ServiceTypeNodePort, corev1.ServicePort{Name: "x", Port: 99, NodePort: 53, Protocol: corev1.ProtocolUDP}
+		}, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPEnds,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "UDP: terminating, the only ones", change: func(f *fixture) { f.terminating("a", "b") }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: all gone but the Service", change: func(f *fixture) { f.vanish("a", "b") }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "must end", then: "Refused TimedOut", rule: ruleOverUDPEnds,
+			all: "Reached Refused TimedOut Unreachable any; Refused TimedOut any; 2 lost; 3s"},
+		{name: "UDP: the address is the load balancer's own", before: func(f *fixture) { f.web().Status.LoadBalancer.Ingress[0].IPMode = ptr(corev1.LoadBalancerIPModeProxy) },
+			change: func(f *fixture) { f.unready("a", "b") }, from: "pod/one", to: lbIP + ":53/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP without answers: no ranges", change: same, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowOneWay, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "an unknown address", before: func(f *fixture) { f.byHand("10.244.9.9", 8080) }, change: func(f *fixture) { f.drop("a", "b"); f.Slices[0].Endpoints = nil }, from: "pod/one", to: tcp, want: "must end", then: "Refused TimedOut", rule: ruleOverNew,
+			all: "Reached Refused TimedOut Unreachable any; Refused TimedOut any; 2 lost; 3s"},
+	}
+}
+
+// withUDPSlices has slices that were made again serve 53/UDP too, as those of withUDP do.
+func withUDPSlices(f *fixture) *fixture {
+	for i := range f.Slices {
+		if len(f.Slices[i].Ports) == 1 {
+			f.Slices[i].Ports = append(f.Slices[i].Ports, discoveryv1.EndpointPort{Name: ptr("dns"), Port: ptr(int32(5353)), Protocol: ptr(corev1.ProtocolUDP)})
+		}
+	}
+	return f
+}
+
+// TestBounds holds the bounds to what they rest on.
+func TestBounds(t *testing.T) {
+	for what, pair := range map[string][2]any{
+		"minSyncPeriod of kube-proxy": {SyncPeriod, time.Second}, "syncPeriod of kube-proxy": {RetryPeriod, 30 * time.Second}, "cleanup": {CleanupPeriod, 2 * time.Second},
+		"endpointslice-updates-batch-period": {BatchPeriod, time.Duration(0)}, "memberlist": {FailoverPeriod, 10 * time.Second}, "all but failover": {Within, 3 * time.Second},
+		"requests lost when rules are rewritten": {rewritten, 2}, "answers lost in transit": {transits, 3},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s: %v, want %v", what, pair[0], pair[1])
+		}
+	}
+}
+
 func TestOverTime(t *testing.T) {
 	covered := map[string]bool{}
 	for _, mode := range []string{world.ModeNFTables, world.ModeIPTables} {
-		for _, tc := range overTimes() {
+		for _, tc := range append(overTimes(), boundsOverTime()...) {
 			covered[tc.rule] = true
 			t.Run(mode+" "+tc.name, func(t *testing.T) {
 				before, after := withUDP(), withUDP()
@@ -158,10 +355,17 @@ func TestOverTime(t *testing.T) {
 				if !fate.Then.Allows(reach.Reached) {
 					then = strings.Trim(fmt.Sprint(fate.Then.Outcomes), "[]")
 				}
+				all := tc.all
+				if mode == world.ModeIPTables && !fate.Anytime { // which writes its rules in one go
+					all = strings.Replace(all, fmt.Sprintf(" %d lost", rewritten), " 0 lost", 1)
+				}
+				if got := describe(fate); all != "" && got != all {
+					t.Errorf("it allows %s\nwant         %s", got, all)
+				}
 				if string(fate.Kind) != tc.want || then != tc.then || fate.Rule != tc.rule || fate.Doc == "" || fate.Reason == "" {
 					t.Errorf("it %s: %s, by %s: %s", fate.Kind, then, fate.Rule, fate.Reason)
 				}
-				if lossless := fate.Kind == reach.Unnoticed || fate.Kind == reach.Keeps; lossless && fate.Meanwhile.Allows(reach.TimedOut) || fate.Tolerated > 0 && mode == world.ModeIPTables && !fate.Anytime {
+				if lossless := (fate.Kind == reach.Unnoticed || fate.Kind == reach.Keeps) && fate.Then.Allows(reach.Reached); lossless && fate.Meanwhile.Allows(reach.TimedOut) || fate.Tolerated > 0 && mode == world.ModeIPTables && !fate.Anytime {
 					t.Errorf("it %s, and meanwhile %v is allowed, %d tolerated", fate.Kind, fate.Meanwhile.Outcomes, fate.Tolerated)
 				}
 			})
