@@ -40,6 +40,8 @@ type Disagreement struct {
 	Repeated, Tries int
 	Record          *reach.FlowVerdict
 	Timeline        *reach.Timeline
+	// Held says which load-balancer address a Service had, and which it must have, where that is the disagreement.
+	Held string
 
 	at int // the place of the operation in the history
 }

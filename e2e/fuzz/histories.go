@@ -154,7 +154,7 @@ func (d Disagreement) why() string {
 	case len(d.Cells) > 0:
 		return d.Cells[0].Why
 	}
-	return ""
+	return d.Held
 }
 
 // differing are the kinds of disagreement of a history: of cells and of flows.
@@ -165,6 +165,9 @@ func differing(p played) []Disagreement {
 			d.Signature = fmt.Sprintf("%s after %s", d.Signature, m.operation.Kind)
 			d.at = k
 			list = append(list, d)
+		}
+		for _, u := range m.unheld {
+			list = append(list, Disagreement{Signature: fmt.Sprintf("%s: it %s after %s", u.Rule, u.Kind, m.operation.Kind), Service: u.Service, Held: u.why, at: k})
 		}
 	}
 	for i, f := range p.flows {
@@ -217,6 +220,7 @@ func (s *session) reduceHistory(ctx context.Context, d *Disagreement, h History,
 				if len(other.Cells) > 0 {
 					d.Cells = other.Cells
 				}
+				d.Held = other.Held
 				return true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -90,6 +91,84 @@ func TestLastBackend(t *testing.T) {
 	for after, want := range map[time.Duration]string{time.Second / 2: "a", 3 * time.Second: "b", time.Minute: ""} {
 		if got := lastBackend(record, at.Add(after)); got != want {
 			t.Errorf("after %s: %q, want %q", after, got, want)
+		}
+	}
+}
+
+// TestDuring: each history notices what is done to the complete cluster in its period, and only that.
+func TestDuring(t *testing.T) {
+	began := time.Unix(1000, 0)
+	period := reach.Period{Began: began, InForce: began.Add(4 * time.Second), Ended: began.Add(8 * time.Second)}
+	at := func(kind string, from, to int) disturbance {
+		return disturbance{Operation: Operation{Kind: kind, Node: "one"}, began: began.Add(time.Duration(from) * time.Second), ended: began.Add(time.Duration(to) * time.Second)}
+	}
+	for name, tc := range map[string]struct {
+		list []disturbance
+		want oracle.Change
+	}{
+		"nothing":                    {nil, oracle.Change{}},
+		"before":                     {[]disturbance{at("proxy-restarted", -4, -1)}, oracle.Change{}},
+		"after":                      {[]disturbance{at("proxy-restarted", 9, 12)}, oracle.Change{}},
+		"it ends in the period":      {[]disturbance{at("proxy-restarted", -4, 1)}, oracle.Change{Resynced: true}},
+		"it begins in the period":    {[]disturbance{at("proxy-paused", 7, 12)}, oracle.Change{Resynced: true}},
+		"killed":                     {[]disturbance{at("proxy-killed", 1, 2)}, oracle.Change{Resynced: true}},
+		"a sync fails":               {[]disturbance{at(syncFails, 1, 2)}, oracle.Change{Resynced: true}},
+		"speakers restarted":         {[]disturbance{at("speakers-restarted", 1, 2)}, oracle.Change{Announcing: true}},
+		"speakers partitioned":       {[]disturbance{at("speakers-partitioned", 1, 2)}, oracle.Change{Announcing: true}},
+		"another mode":               {[]disturbance{at(modeSwitched, 1, 2)}, oracle.Change{Switched: map[string]bool{"one": true}}},
+		"nothing that traffic meets": {[]disturbance{at("dns-restarted", 1, 2), at("api-server-restarted", 1, 2), at("controller-restarted", 1, 2), at(poolExhausted, 1, 2), at(addressMoved, 1, 2)}, oracle.Change{}},
+	} {
+		var got oracle.Change
+		if (&disturbances{list: tc.list}).during(period, &got); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+// TestFollowedWithin: a sync that fails is tried again after kube-proxy's syncPeriod only.
+func TestFollowedWithin(t *testing.T) {
+	s := &session{Settings: Settings{Convergence: time.Second}}
+	for kind, want := range map[string]time.Duration{"recreated": time.Second, "proxy-restarted": time.Second, syncFails: 31 * time.Second} {
+		if got := s.followedWithin(Operation{Kind: kind}); got != want {
+			t.Errorf("%s: %s, want %s", kind, got, want)
+		}
+	}
+}
+
+// TestPassing: what a history passes through on its way is known to the oracle.
+func TestPassing(t *testing.T) {
+	histories, plan := testHistories(5, false, 1)
+	from := histories[0].Start
+	from.Cases = from.Cases[:1]
+	from.Cases[0].Manual, from.Cases[0].Service.Spec.Selector = nil, map[string]string{appLabel: appName}
+	for _, tc := range []struct {
+		operation     Operation
+		gone, unready bool
+		states        int
+	}{
+		{Operation{Kind: "affinity", Service: "s000", Value: "ClientIP"}, false, false, 0},
+		{Operation{Kind: "zero-and-back", Service: "s000"}, true, false, 1},
+		{Operation{Kind: "recreated", Service: "s000"}, true, false, 2},
+		{Operation{Kind: "pod-flaps", Pod: "b00"}, false, true, 1},
+	} {
+		m := newModel(plan, false)
+		if _, err := m.move(t.Context(), from); err != nil {
+			t.Fatal(err)
+		}
+		list := passing(oracle.New(m.now), from, tc.operation.states(from), testNamespace)
+		if len(list) != tc.states {
+			t.Fatalf("%s: %d states, want %d", tc.operation, len(list), tc.states)
+		}
+		gone, unready := false, false
+		for _, o := range list {
+			w := o.World()
+			gone = gone || len(w.Slices) == 0
+			for _, e := range world.Endpoints(w.Slices, "p0", "TCP") {
+				unready = unready || e.Pod == "b00" && !e.Serving
+			}
+		}
+		if gone != tc.gone || unready != tc.unready {
+			t.Errorf("%s: without endpoints %t, b00 not ready %t", tc.operation, gone, unready)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package fuzz
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -88,7 +89,7 @@ func kinds() map[string]kind {
 	external := func(spec *corev1.ServiceSpec) bool {
 		return spec.Type == corev1.ServiceTypeNodePort || spec.Type == corev1.ServiceTypeLoadBalancer || proxied(spec) && len(spec.ExternalIPs) > 0
 	}
-	return map[string]kind{
+	all := map[string]kind{
 		"pod-unready":   onPod(10, func(p PodState) bool { return there(p) && !p.Unready }, func(p *PodState) { p.Unready = true }),
 		"pod-ready":     onPod(6, func(p PodState) bool { return there(p) && p.Unready }, func(p *PodState) { p.Unready = false }),
 		"pod-leaves":    onPod(8, func(p PodState) bool { return there(p) && !p.Apart }, func(p *PodState) { p.Apart = true }),
@@ -322,6 +323,8 @@ func kinds() map[string]kind {
 			return o, g.scene.LoadBalancer
 		}},
 	}
+	maps.Copy(all, balanceKinds())
+	return all
 }
 
 func someNode(g generator, _ State) (Operation, bool) {

@@ -38,7 +38,7 @@ func (o Operation) Exclusive() bool { return kinds()[o.Kind].exclusive }
 // to do. A disturbance alone ends in the state where it began.
 func (o Operation) states(s State) []State {
 	k := kinds()[o.Kind]
-	if k.exclusive {
+	if k.do == nil {
 		if o.Inner != nil {
 			return o.Inner.states(s)
 		}

@@ -43,10 +43,11 @@ type moment struct {
 	period    reach.Period
 	verdict   reach.Step
 	// took is how long the operation itself took, and left what it left of the rules of kube-proxy's other mode.
-	took  time.Duration
-	left  []string
-	cells []reach.CellVerdict // those that are not as predicted
-	all   reach.Table         // all that were probed
+	took   time.Duration
+	left   []string
+	cells  []reach.CellVerdict // those that are not as predicted
+	unheld []unheld
+	all    reach.Table // all that were probed
 }
 
 // played is a history that was played.
@@ -158,19 +159,26 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 	}
 	m.change.Passing = passing(before, from, through, s.sandboxName)
 	d := disturbance{Operation: o, began: m.period.Began}
-	err = s.disturb(ctx, o, func(ctx context.Context) error {
-		if o.Exclusive() && o.Inner == nil {
-			return nil
-		}
-		for _, to := range through {
-			commands, err := s.sandbox.move(ctx, to)
-			m.commands = append(m.commands, commands...)
-			if err != nil {
-				return err
+	move := func(ctx context.Context, to State) error {
+		commands, err := s.sandbox.move(ctx, to)
+		m.commands = append(m.commands, commands...)
+		return err
+	}
+	if o.Kind == poolExhausted || o.Kind == addressMoved {
+		err = s.balance(ctx, o, p.history, through, &m, move)
+	} else {
+		err = s.disturb(ctx, o, func(ctx context.Context) error {
+			if o.Exclusive() && o.Inner == nil {
+				return nil
 			}
-		}
-		return s.onNodes(ctx, faults()[s.Inject].always)
-	})
+			for _, to := range through {
+				if err := move(ctx, to); err != nil {
+					return err
+				}
+			}
+			return s.onNodes(ctx, faults()[s.Inject].always)
+		})
+	}
 	if err != nil {
 		return m, err
 	}
@@ -273,11 +281,7 @@ func (s *session) look(ctx context.Context, h History, turn int, names map[strin
 	seen := observation{}
 	seen.judged = time.Now()
 	if len(list) > 0 {
-		bound := s.Convergence
-		if m.operation.Kind == syncFails {
-			bound += oracle.RetryPeriod
-		}
-		if seen, err = s.observer.observe(ctx, list, bound); err != nil {
+		if seen, err = s.observer.observe(ctx, list, s.followedWithin(m.operation)); err != nil {
 			return err
 		}
 		w = seen.world
@@ -309,6 +313,14 @@ func (s *session) look(ctx context.Context, h History, turn int, names map[strin
 		}
 	})
 	return nil
+}
+
+// followedWithin is how long traffic may take to follow an operation.
+func (s *session) followedWithin(o Operation) time.Duration {
+	if o.Kind == syncFails {
+		return s.Convergence + oracle.RetryPeriod
+	}
+	return s.Convergence
 }
 
 // probedLines say how many cells were probed of those that there are.

@@ -141,6 +141,10 @@ type session struct {
 	vantages    []reach.Vantage
 	plan        Plan
 	scene       Scene
+	facts       world.Facts
+	addresses   addresses
+	heldWithin  time.Duration // and heldFor: see the constants
+	heldFor     time.Duration
 	starter     func(ctx context.Context, r probe.FlowRequest) (standing, error)
 	disturbed   *disturbances
 	turn        *sync.RWMutex // held for reading by an operation, for writing by one on the complete cluster
@@ -197,7 +201,7 @@ func prepare(ctx context.Context, c Cluster, prober Prober, settings Settings) (
 	if len(scene.Nodes) == 0 {
 		return nil, errors.New("no node of the cluster takes pods")
 	}
-	s := &session{Settings: settings, cluster: c, vantages: vantages, scene: scene, known: map[string]int{},
+	s := &session{Settings: settings, cluster: c, vantages: vantages, scene: scene, facts: facts, heldWithin: heldWithin, heldFor: heldFor, known: map[string]int{},
 		disturbed: &disturbances{}, turn: &sync.RWMutex{}, mu: &sync.Mutex{},
 		starter: func(ctx context.Context, r probe.FlowRequest) (standing, error) { return prober.Flow(ctx, r) }}
 	s.sandbox = &namespace{cluster: c, vantages: vantages, seed: settings.Seed, facts: facts, bound: settings.Settle, given: map[string]corev1.Service{}}
@@ -227,7 +231,7 @@ func (s *session) within(ctx context.Context, name string, do func(*session, con
 		own.plan = Plan{Seed: s.Seed, Pods: gated(own.plan.Pods)}
 	}
 	n.pods, n.given, n.now = own.plan.Pods, map[string]corev1.Service{}, State{}
-	own.sandbox, own.observer.engine.Snapshot = &n, n.snapshot
+	own.sandbox, own.observer.engine.Snapshot, own.addresses = &n, n.snapshot, metalLB{&own}
 	live, stop := context.WithCancel(ctx)
 	defer func() {
 		stop()

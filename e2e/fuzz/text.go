@@ -119,6 +119,10 @@ func disagreementsText(w io.Writer, list []Disagreement, style report.Style) err
 			}
 			continue
 		}
+		if d.Held != "" {
+			text.WriteString(d.Held + "\n\n")
+			continue
+		}
 		table := d.Table
 		if len(table.Cells) == 0 {
 			table = tableOf("the cells that showed it", d.Cells)

@@ -10,6 +10,7 @@ package oracle
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/svclab/svclab/e2e/reach"
@@ -30,7 +31,7 @@ type Oracle struct {
 // documents are those of the rules, by the rule.
 var documents = sync.OnceValue(func() map[string]string {
 	docs := map[string]string{}
-	for _, r := range append(Rules(), RulesOverTime()...) {
+	for _, r := range slices.Concat(Rules(), RulesOverTime(), RulesOfHoldings()) {
 		docs[r.ID] = r.Doc
 	}
 	return docs
