@@ -314,41 +314,103 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// in is the change of a case in a proxy mode, and its flow.
+func (tc overTime) in(mode string) (c Change, flow reach.Flow, backend string) {
+	before, after := withUDP(), withUDP()
+	for _, f := range []*fixture{before, after} {
+		if f.Facts.ProxyMode = mode; tc.before != nil {
+			tc.before(f)
+		}
+	}
+	tc.change(after)
+	c = Change{Before: New(before.World), After: New(after.World)}
+	if tc.passing != nil {
+		c.Passing = tc.passing(c.Before)
+	}
+	if tc.edit != nil {
+		tc.edit(&c)
+	}
+	backend = map[string]string{"": "a", "-": ""}[tc.backend]
+	if tc.backend != "" && tc.backend != "-" {
+		backend = tc.backend
+	}
+	target := at(tc.to)
+	target.Service = "demo/web"
+	if strings.Contains(tc.to, lbIP) {
+		target.Kind = reach.LoadBalancer
+	}
+	if strings.Contains(tc.to, ":30053") {
+		target.Kind, target.Node = reach.NodePort, "two"
+	}
+	flow = reach.Flow{Vantage: vantage(tc.from), Target: target, Kind: tc.kind}
+	return c, flow, backend
+}
+
+// TestEveryRuleCanFail: a record that breaks a fate is noticed, one that keeps it is not.
+func TestEveryRuleCanFail(t *testing.T) {
+	began := time.Unix(1000, 0)
+	period := reach.Period{Began: began, InForce: began.Add(4 * time.Second), Ended: began.Add(8 * time.Second)}
+	at := func(seconds int, outcome reach.Outcome, backend string) reach.Observation {
+		return reach.Observation{At: began.Add(time.Duration(seconds) * time.Second), Outcome: outcome, Backend: backend, Latency: time.Millisecond}
+	}
+	noticed := map[string]bool{}
+	for _, tc := range append(overTimes(), boundsOverTime()...) {
+		c, flow, backend := tc.in(world.ModeNFTables)
+		fate := c.Fate(flow, backend)
+		like := at(5, fate.Then.Outcomes[0], "")
+		if like.Outcome == reach.Reached && len(fate.Then.Backends) > 0 {
+			like.Backend = fate.Then.Backends[0]
+		}
+		judge := func(record ...reach.Observation) reach.Result {
+			return reach.JudgeFlow(flow, backend, fate, period, record).Result
+		}
+		if judge(like) != reach.Pass {
+			t.Errorf("%s: %+v is not allowed", tc.name, like)
+		}
+		wrong := map[string]reach.Observation{"a wrong answer": at(5, reach.WrongAnswer, "")}
+		if len(fate.Then.Backends) > 0 || !fate.Then.Allows(reach.Reached) {
+			wrong["an answer of another"] = at(5, reach.Reached, "stranger")
+		}
+		if !fate.Then.Allows(reach.TimedOut) {
+			wrong["silence"] = at(5, reach.TimedOut, "")
+		}
+		if len(fate.Meanwhile.Backends) > 0 {
+			wrong["an answer of another before it is in force"] = at(1, reach.Reached, "stranger")
+		}
+		if !fate.Meanwhile.Allows(reach.TimedOut) {
+			wrong["silence before it is in force"] = at(1, reach.TimedOut, "")
+		}
+		for what, o := range wrong {
+			record := []reach.Observation{o}
+			for range fate.Tolerated {
+				record = append(record, o)
+			}
+			if judge(record...) != reach.Fail {
+				t.Errorf("%s: %s is not noticed", tc.name, what)
+			} else if what != "a wrong answer" {
+				noticed[fate.Rule] = true
+			}
+			if fate.Tolerated > 0 && o.Outcome == reach.TimedOut && (o.At.Before(period.InForce) || fate.Anytime) && judge(record[1:]...) != reach.Pass {
+				t.Errorf("%s: %s is not tolerated %d times", tc.name, what, fate.Tolerated)
+			}
+		}
+	}
+	for _, r := range RulesOverTime() {
+		if !noticed[r.ID] {
+			t.Errorf("no record breaks rule %s", r.ID)
+		}
+	}
+}
+
 func TestOverTime(t *testing.T) {
 	covered := map[string]bool{}
 	for _, mode := range []string{world.ModeNFTables, world.ModeIPTables} {
 		for _, tc := range append(overTimes(), boundsOverTime()...) {
 			covered[tc.rule] = true
 			t.Run(mode+" "+tc.name, func(t *testing.T) {
-				before, after := withUDP(), withUDP()
-				for _, f := range []*fixture{before, after} {
-					if f.Facts.ProxyMode = mode; tc.before != nil {
-						tc.before(f)
-					}
-				}
-				tc.change(after)
-				c := Change{Before: New(before.World), After: New(after.World)}
-				if tc.passing != nil {
-					c.Passing = tc.passing(c.Before)
-				}
-				if tc.edit != nil {
-					tc.edit(&c)
-				}
-				backend := map[string]string{"": "a", "-": ""}[tc.backend]
-				if tc.backend != "" && tc.backend != "-" {
-					backend = tc.backend
-				}
-				target := at(tc.to)
-				target.Service = "demo/web"
-				if strings.Contains(tc.to, lbIP) {
-					target.Kind = reach.LoadBalancer
-				}
-				if strings.Contains(tc.to, ":30053") {
-					target.Kind, target.Node = reach.NodePort, "two"
-				}
-				flow := reach.Flow{Vantage: vantage(tc.from), Target: target, Kind: tc.kind}
+				c, flow, backend := tc.in(mode)
 				fate := c.Fate(flow, backend)
-				if c.Before, c.After = Focus(before.World, target), Focus(after.World, target); !reflect.DeepEqual(c.Fate(flow, backend), fate) {
+				if c.Before, c.After = Focus(c.Before.World(), flow.Target), Focus(c.After.World(), flow.Target); !reflect.DeepEqual(c.Fate(flow, backend), fate) {
 					t.Errorf("in focus it is another: %+v, %+v", c.Fate(flow, backend), fate)
 				}
 				then := strings.Join(fate.Then.Backends, " ")
