@@ -15,6 +15,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 )
@@ -48,7 +50,7 @@ func (s *session) classroom(folder, ref string, wanted []string) error {
 	if err != nil {
 		return err
 	}
-	files := map[string]string{}
+	files, family := map[string]string{}, cluster.IPv4
 	for name, at := range map[string]string{"workflow.yml": workflowFile, "README.md": "README.md"} {
 		data, err := fs.ReadFile(classroomFiles, path.Join("classroom", name))
 		if err != nil {
@@ -62,10 +64,14 @@ func (s *session) classroom(folder, ref string, wanted []string) error {
 		if err != nil {
 			return err
 		}
+		if slices.Contains(e.Needs.Features, scenario.DualStack) {
+			family = cluster.Dual // on such a cluster the others can be graded too
+		}
 		for file, text := range assignment(e) {
 			files[path.Join("exercises", name, file)] = text
 		}
 	}
+	files[workflowFile] = strings.ReplaceAll(files[workflowFile], "CLUSTER_FAMILY", family)
 	for name := range files {
 		if _, err := os.Lstat(filepath.Join(folder, name)); !errors.Is(err, fs.ErrNotExist) {
 			if err == nil {

@@ -77,8 +77,16 @@ func TestClassroomOfTheWholeCourse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wants(t, string(workflow), "ref: v1.2.3\n")
-	lacks(t, string(workflow), "SVCLAB_REF")
+	wants(t, string(workflow), "ref: v1.2.3\n", "SVCLAB_FAMILY: dual\n") // exercise 38 needs both IP families
+	lacks(t, string(workflow), "SVCLAB_REF", "CLUSTER_FAMILY")
+	few := filepath.Join(t.TempDir(), "few")
+	if err := s.classroom(few, "v1.2.3", []string{"01", "37"}); err != nil {
+		t.Fatal(err)
+	}
+	if workflow, err = os.ReadFile(filepath.Join(few, workflowFile)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, string(workflow), "SVCLAB_FAMILY: ipv4\n")
 
 	// nothing is overwritten, and nothing is written next to what is there
 	before := tree(t, folder)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,6 +60,53 @@ func TestLearnClusterTrouble(t *testing.T) {
 			t.Errorf("%s: %d checks, begun %d times", tc.name, r.checks, r.begins)
 		}
 	}
+}
+
+// An exercise that the cluster cannot run does not keep a learner from those after it; who asks for it is told how to do it.
+func TestLearnLeavesOutWhatTheClusterCannotRun(t *testing.T) {
+	both := func(t *testing.T, p progress.Progress, l string) (*session, *fakeEnvironment, *syncBuffer) {
+		stateOf(t, p)
+		s, r, out := testSession(t, strings.NewReader(""), flags{lang: l})
+		s.source = realSource()
+		s.given = " --family=ipv4 --name=lab"
+		r.single = true
+		return s, r, out
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	passed := progress.Progress{Current: "37", Exercises: map[string]progress.Exercise{"37": {Passed: at}}}
+	how := "export SVCLAB_FAMILY=dual && svclab up --name=lab && svclab learn start 38 --name=lab"
+	for name, verb := range map[string]func(*session, context.Context) error{"next": (*session).next, "learn": (*session).resume} {
+		s, r, out := both(t, passed, "en")
+		r.missing = "learn-39"
+		if err := verb(s, t.Context()); err != nil || r.begins != 1 || s.progress.Current != "39" {
+			t.Errorf("%s: at %s, begun %d times: %v", name, s.progress.Current, r.begins, err)
+		}
+		wants(t, out.String(), "Left out: exercise 38 cannot run on this cluster", "IPv4 and IPv6", how, "Exercise 39")
+	}
+	s, r, _ := both(t, passed, "zh")
+	err := s.start(t.Context(), "38")
+	if err == nil || r.begins != 0 {
+		t.Fatalf("38 was started: %v", err)
+	}
+	wants(t, err.Error(), "做不了练习 38", "双栈集群", how, "svclab learn next --family=ipv4")
+	lacks(t, err.Error(), "dualStack")
+
+	all := progress.Progress{Current: "44", Exercises: map[string]progress.Exercise{}}
+	names, err := s.source.Names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if id := course.IDOf(name); id != "38" {
+			all.Exercises[id] = progress.Exercise{Passed: at}
+		}
+	}
+	s, r, out := both(t, all, "en")
+	if err := s.resume(t.Context()); err != nil || r.begins != 0 {
+		t.Errorf("when only that is left: begun %d times: %v", r.begins, err)
+	}
+	wants(t, out.String(), "Left out: exercise 38", "43 of 44 passed")
+	lacks(t, out.String(), "You have passed all")
 }
 
 func TestLearnStart(t *testing.T) {

@@ -80,6 +80,7 @@ type fakeEnvironment struct {
 	mu              sync.Mutex
 	begun           []string
 	missing, lacks  string
+	single          bool
 	broken, lost    []string
 	down            error
 	hand            string
@@ -93,7 +94,10 @@ type fakeEnvironment struct {
 
 var _ lessons = (*fakeEnvironment)(nil)
 
-func (r *fakeEnvironment) Lacks(context.Context, course.Exercise) (string, error) {
+func (r *fakeEnvironment) Lacks(_ context.Context, e course.Exercise) (string, error) {
+	if r.single && slices.Contains(e.Needs.Features, scenario.DualStack) {
+		return "needs dualStack: one family", nil
+	}
 	return r.lacks, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -142,8 +143,8 @@ func (s *session) current() (string, error) {
 }
 
 // following returns the first exercise after the one with that ID that is not passed; after the last one the search continues with
-// the first. Empty: all are passed.
-func (s *session) following(id string) (string, error) {
+// the first. It leaves out those with the IDs left. Empty: there is none.
+func (s *session) following(id string, left ...string) (string, error) {
 	names, err := s.source.Names()
 	if err != nil {
 		return "", err
@@ -151,14 +152,14 @@ func (s *session) following(id string) (string, error) {
 	var before string
 	for _, name := range names {
 		switch number := course.IDOf(name); {
-		case s.progress.Done(number) || number == id:
+		case s.progress.Done(number) || number == id || slices.Contains(left, number):
 		case number > id:
 			return name, nil
 		case before == "":
 			before = name
 		}
 	}
-	if before == "" && id != "" && !s.progress.Done(id) {
+	if before == "" && id != "" && !s.progress.Done(id) && !slices.Contains(left, id) {
 		return s.source.Find(id)
 	}
 	return before, nil

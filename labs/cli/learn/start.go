@@ -1,12 +1,16 @@
 package learn
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/svclab/svclab/e2e/cluster"
+	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/labs/coach"
 	"github.com/svclab/svclab/labs/course"
 	"github.com/svclab/svclab/labs/lesson"
@@ -15,45 +19,96 @@ import (
 
 // resume continues with the current exercise, or starts the next one if that is passed.
 func (s *session) resume(ctx context.Context) error {
-	name, err := s.continued()
+	return s.entered(s.continued(ctx))
+}
+
+// continued enters the current exercise, or the next one if that is passed: see advance.
+func (s *session) continued(ctx context.Context) (e course.Exercise, resumed bool, err error) {
+	at := s.progress.Current
+	if at == "" || s.progress.Done(at) {
+		return s.advance(ctx, at)
+	}
+	name, err := s.current()
 	if err != nil {
-		return err
+		return e, false, err
 	}
-	if name == "" {
-		return s.allDone()
-	}
-	return s.start(ctx, name)
+	return s.enter(ctx, name, false)
 }
 
-// continued returns the current exercise, or the next one if that is passed. Empty: all are passed.
-func (s *session) continued() (string, error) {
-	if at := s.progress.Current; at == "" || s.progress.Done(at) {
-		return s.following(at)
+// advance enters the next exercise that is not passed: see following. It says which ones it leaves out because the cluster cannot
+// run them. If there is none to enter, it says that too, and the exercise has no ID.
+func (s *session) advance(ctx context.Context, at string) (e course.Exercise, resumed bool, err error) {
+	var left []string
+	for {
+		name, err := s.following(at, left...)
+		if err != nil {
+			return course.Exercise{}, false, err
+		}
+		if name == "" {
+			return course.Exercise{}, false, s.noneLeft(len(left))
+		}
+		e, resumed, err := s.enter(ctx, name, false)
+		var unsuited *unsuitedError
+		if !errors.As(err, &unsuited) {
+			return e, resumed, err
+		}
+		s.Say(coach.LeftOut, unsuited.why)
+		left = append(left, e.ID)
 	}
-	return s.current()
 }
 
-// allDone says that no exercise is left.
-func (s *session) allDone() error {
-	_, all := s.passed()
-	s.Say(coach.AllDone, all)
+// noneLeft says that no exercise is left, but for those that the cluster cannot run.
+func (s *session) noneLeft(left int) error {
+	switch done, all := s.passed(); left {
+	case 0:
+		s.Say(coach.AllDone, all)
+	default:
+		s.Say(coach.PassedOf, done, all)
+	}
 	return s.Done()
 }
 
-// start starts an exercise, or continues one that was started and not passed.
-func (s *session) start(ctx context.Context, wanted string) error {
-	name, err := s.chosen(wanted)
-	if err != nil {
-		return err
-	}
-	if name == "" {
-		return s.allDone()
-	}
-	e, resumed, err := s.enter(ctx, name, false)
-	if err != nil {
+// entered introduces an exercise that was entered, unless there was none, and asks its questions.
+func (s *session) entered(e course.Exercise, resumed bool, err error) error {
+	if err != nil || e.ID == "" {
 		return err
 	}
 	return errors.Join(s.introduce(e, resumed), s.predict(e))
+}
+
+// unsuitedError is the error of an exercise that the cluster cannot run. why says which and why; next is the command for the next one.
+type unsuitedError struct {
+	why, next string
+}
+
+func (e *unsuitedError) Error() string { return e.why + e.next }
+
+// unsuited says why the cluster cannot run an exercise, and where it is known, how to get one that can. lacks is what it lacks.
+func (s *session) unsuited(ctx context.Context, e course.Exercise, lacks string) error {
+	// what lacks only this is a setting of svclab up, and is said in both languages
+	only := func(needs scenario.Needs) bool {
+		why, err := s.env.Lacks(ctx, course.Exercise{Needs: needs})
+		return err == nil && why == lacks
+	}
+	other := func(variable, value string) string {
+		up, start := s.command("up"), s.command("learn start "+e.ID)
+		return "export SVCLAB_" + variable + "=" + value + " && " + otherCluster.ReplaceAllString(up+" && "+start, "")
+	}
+	switch needs := e.Needs; {
+	case slices.Contains(needs.Features, scenario.DualStack) && only(scenario.Needs{Features: []scenario.Feature{scenario.DualStack}}):
+		lacks = coach.Say(s.Language, coach.NeedsBoth, other("FAMILY", cluster.Dual))
+	case len(needs.ProxyModes) > 0 && only(scenario.Needs{ProxyModes: needs.ProxyModes}):
+		lacks = coach.Say(s.Language, coach.NeedsMode, needs.ProxyModes[0], other("MODE", needs.ProxyModes[0]))
+	}
+	return &unsuitedError{coach.Say(s.Language, coach.Unsuited, e.ID, lacks), coach.Say(s.Language, coach.UnsuitedNext, s.command("learn next"))}
+}
+
+// otherCluster are the flags that would ask for the cluster that is there.
+var otherCluster = regexp.MustCompile(` --(family|mode)=[a-z0-9]+`)
+
+// start starts an exercise, or continues one that was started and not passed.
+func (s *session) start(ctx context.Context, wanted string) error {
+	return s.entered(s.chosen(ctx, wanted))
 }
 
 // reset sets the current exercise up again, and restores what belongs to the cluster.
@@ -92,7 +147,7 @@ func (s *session) enter(ctx context.Context, name string, again bool) (e course.
 	if lacks, err := s.env.Lacks(ctx, e); err != nil {
 		return e, false, s.repair(coach.ClusterHalf, err)
 	} else if lacks != "" {
-		return e, false, errors.New(coach.Say(s.Language, coach.Unsuited, e.ID, lacks))
+		return e, false, s.unsuited(ctx, e, lacks)
 	}
 	missing, err := s.env.Missing(ctx, e, lesson.Namespace(e))
 	if err != nil {
@@ -122,15 +177,16 @@ func (s *session) open(ctx context.Context, name string) (e course.Exercise, beg
 	return e, begun, err
 }
 
-// chosen returns the folder of the wanted exercise. If wanted is empty that is the current one, or else the first that is not passed.
-func (s *session) chosen(wanted string) (string, error) {
-	switch {
-	case wanted != "":
-		return s.source.Find(wanted)
-	case s.progress.Current != "" && !s.progress.Done(s.progress.Current):
-		return s.source.Find(s.progress.Current)
+// chosen enters the wanted exercise. If wanted is empty that is the current one, or else the first that is not passed.
+func (s *session) chosen(ctx context.Context, wanted string) (e course.Exercise, resumed bool, err error) {
+	if wanted == "" && (s.progress.Current == "" || s.progress.Done(s.progress.Current)) {
+		return s.advance(ctx, "")
 	}
-	return s.following("")
+	name, err := s.source.Find(cmp.Or(wanted, s.progress.Current))
+	if err != nil {
+		return e, false, err
+	}
+	return s.enter(ctx, name, false)
 }
 
 // begin sets an exercise up, again if it was started before. It first removes every exercise from the cluster.
@@ -242,12 +298,5 @@ func (s *session) next(ctx context.Context) error {
 	if at != "" && !s.progress.Done(at) {
 		s.Quiet(coach.NotPassed, at)
 	}
-	name, err := s.following(at)
-	if err != nil {
-		return err
-	}
-	if name == "" {
-		return s.allDone()
-	}
-	return s.start(ctx, name)
+	return s.entered(s.advance(ctx, at))
 }

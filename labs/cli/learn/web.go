@@ -24,14 +24,9 @@ import (
 
 // web continues as resume does, in a page that it serves until ctx ends.
 func (s *session) web(ctx context.Context) error {
-	name, err := s.continued()
-	if err != nil {
-		return err
-	}
-	if name == "" { // all are passed, and can be started again in the page
+	e, _, err := s.continued(ctx)
+	if err == nil && e.ID == "" { // those that are passed can be started again in the page
 		_, err = s.connect(ctx)
-	} else {
-		_, _, err = s.enter(ctx, name, false)
 	}
 	if err != nil {
 		return err
@@ -218,24 +213,23 @@ func (s *session) webVerb(ctx context.Context, a page.Action) error {
 
 // webEnter sets an exercise up: the chosen one, the next, or the current one again.
 func (s *session) webEnter(ctx context.Context, a page.Action) (err error) {
-	var name string
+	var (
+		e       course.Exercise
+		resumed bool
+	)
 	switch a.Verb {
 	case "start":
-		name, err = s.chosen(a.Exercise)
+		e, resumed, err = s.chosen(ctx, a.Exercise)
 	case "next":
-		name, err = s.following(s.progress.Current)
+		e, resumed, err = s.advance(ctx, s.progress.Current)
 	case "reset":
-		name, err = s.current()
+		var name string
+		if name, err = s.current(); err == nil {
+			e, resumed, err = s.enter(ctx, name, true)
+		}
 	}
-	if err != nil {
-		return err
-	}
-	if name == "" {
-		return s.allDone()
-	}
-	_, resumed, err := s.enter(ctx, name, a.Verb == "reset")
 	switch {
-	case err != nil:
+	case err != nil || e.ID == "":
 		return err
 	case resumed:
 		s.Quiet(coach.Resumed)
