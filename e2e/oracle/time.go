@@ -293,6 +293,9 @@ func (d *destiny) meanwhile(lossy bool) reach.Prediction {
 	}
 	if lossy {
 		u.Outcomes = append(u.Outcomes, reach.TimedOut, reach.Refused, reach.Unreachable)
+		if d.flow.Target.Protocol == reach.TCP && (d.dies() || d.backend != "" && !d.alive()) {
+			u.Outcomes = append(u.Outcomes, reach.WrongAnswer) // the kernel ends the connections of a process that is killed, answered or not
+		}
 	}
 	slices.Sort(u.Outcomes)
 	u.Outcomes = slices.Compact(u.Outcomes)
@@ -425,7 +428,7 @@ func RulesOverTime() []Rule {
 		{ruleOverNew, "A new connection gets, once the change is in force, what the objects say then.", docVirtualIPs},
 		{ruleOverAffinity, "sessionAffinity ClientIP keeps a client with its endpoint as long as that is one, whatever else changes.", docAffinity},
 		{ruleOverTCP, "An established TCP connection stays with its backend whatever becomes of the Service and of its endpoints, as long as the backend is there.", docTermination},
-		{ruleOverGone, "A TCP connection ends with its backend; a new one gets what the objects say.", docTermination},
+		{ruleOverGone, "A TCP connection ends with its backend, in silence or by its kernel, which closes or resets it; a new one gets what the objects say.", docTermination},
 		{ruleOverUDP, "Datagrams from one port stay with their backend as long as it serves as an endpoint, whatever the policies say.", sourceCleanup},
 		{ruleOverUDPTransit, "A pod's datagrams to a node port of another node may lose an answer whenever endpoints of a UDP port change: its own node deletes conntrack entries by the number of the node port, whosever address it is.", sourceCleanup},
 		{ruleOverUDPStale, "Datagrams from one port leave a backend that serves no longer, as soon as another endpoint serves.", sourceCleanup},

@@ -56,6 +56,7 @@ func emitDatagrams(ctx, starting context.Context, spec wire.Flow, out *lineWrite
 	for s.waiting() && pause(ctx, sweep) {
 		s.sweep(spec.Cell.Timeout)
 	}
+	s.swept = time.Now()
 	s.sweep(0) // after an interrupt
 	s.close()
 	readers.Wait()
@@ -87,6 +88,7 @@ type stream struct {
 	mu     sync.Mutex
 	open   map[int]time.Time // the datagrams without an answer, and when they were sent
 	ended  map[int]string    // the others, and who answered
+	swept  time.Time         // the last look for datagrams whose time is up
 	lines  int
 	closed bool
 }
@@ -226,12 +228,15 @@ func (s *stream) put(o reach.Observation) {
 	s.out.write(wire.Line{Request: &o})
 }
 
-// sweep reports the datagrams that were sent longer ago than within.
+// sweep reports the datagrams whose time was up at the sweep before. After a time in which this process did not run, as on a busy
+// machine, their answers may be in the socket: until the next sweep they are read.
 func (s *stream) sweep(within time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.swept
+	s.swept = time.Now()
 	for n, at := range s.open {
-		if time.Since(at) >= within {
+		if before.Sub(at) >= within {
 			s.end(n, "", reach.Observation{Outcome: reach.TimedOut, Latency: time.Since(at), Detail: "no answer"})
 		}
 	}
