@@ -312,6 +312,33 @@ func TestPageSolvesAnExercise(t *testing.T) {
 	l.nothingStrange()
 }
 
+// Somebody watches a namespace whose pods run other apps than the lab's: here the cluster's DNS, over TCP and UDP.
+func TestPageWatchesANamespace(t *testing.T) {
+	l := opened(t, "watch", "--web", "-n", "kube-system", "--lang", "en")
+	l.says("#services", "kube-dns")
+	l.says("#reach-note", "Of another app")
+	l.until("every cell is probed", `document.querySelectorAll('#cells td[data-to]:not([class=""]):not([data-seen])').length === 0 && document.querySelectorAll('#cells td[data-seen]').length > 40`)
+	if same := value[int](l, `(names => names.length - new Set(names).size)([...document.querySelectorAll('#cells th[scope=row]')].map(th => th.textContent))`); same > 0 {
+		t.Errorf("%d rows look like another one", same)
+	}
+	for outcome, text := range map[string]string{":53/TCP": "connected", ":9153/TCP": "wrong answer"} {
+		cell := fmt.Sprintf(`[data-from="pod/worker"][data-to="kube-dns clusterIP%s"]`, outcome)
+		l.says(cell, text)
+		if class := value[string](l, fmt.Sprintf(`document.querySelector(%q).className`, cell)); !slices.Equal(strings.Fields(strings.ReplaceAll(class, "fresh", "")), []string{"denied"}) {
+			t.Errorf("%s looks %s", cell, class)
+		}
+	}
+	if dashed := value[int](l, `[...document.querySelectorAll('#cells td.moving')].filter(td => td.textContent === 'not probed').length`); dashed > 0 {
+		t.Errorf("%d cells are not probed, and not as predicted", dashed)
+	}
+	l.do("choose a cell", click(`[data-from="pod/worker"][data-to="kube-dns clusterIP:53/TCP"]`))
+	l.says("#cell", "timed out: connected, but no answer came")
+	l.do("send a request", click("#send"))
+	l.says("#walked", "as predicted")
+	l.accessible("watch")
+	l.nothingStrange()
+}
+
 // nothingStrange fails if the browser complained about something.
 func (l *learned) nothingStrange() {
 	l.Helper()

@@ -391,6 +391,7 @@ func (l *live) tell() {
 	l.hub.publish("reach", r)
 }
 
+// place is a target's address within its Service and kind. A name that is looked up in each IP family says in which.
 func place(t reach.Target) string {
 	text := fmt.Sprintf("%s:%d", t.Host, t.Port)
 	if addr, err := netip.ParseAddr(t.Host); err == nil {
@@ -398,6 +399,9 @@ func place(t reach.Target) string {
 	}
 	if t.Protocol != reach.TCP {
 		text += "/" + string(t.Protocol)
+	}
+	if t.Family != 0 {
+		text += fmt.Sprintf(" v%d", t.Family)
 	}
 	return cmp.Or(t.Pod, t.Slot) + " " + text
 }
@@ -426,7 +430,7 @@ func (c *cell) shown(reasons bool) *Seen {
 			s.Predicted = append(s.Predicted, string(o))
 		}
 		s.Backends, s.Why, s.Doc = p.Backends, p.Reason, p.Doc
-		s.Differs = len(c.seen) > 0 && !c.settled()
+		s.Differs = len(c.seen) > 0 && s.Outcome != string(reach.Unprobed) && !c.settled()
 	}
 	return &s
 }

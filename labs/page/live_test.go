@@ -268,3 +268,22 @@ func TestPredictionsOnly(t *testing.T) {
 		t.Errorf("got %s after %d probes", text, l.probes)
 	}
 }
+
+// Two rows of a table never look the same.
+func TestPlace(t *testing.T) {
+	name := reach.Target{Kind: reach.DNSName, Host: "web.shop.svc.cluster.local", Port: 80, Protocol: reach.TCP}
+	v4, v6, udp := name, name, name
+	v4.Family, v6.Family, udp.Protocol = 4, 6, reach.UDP
+	for want, target := range map[string]reach.Target{
+		" web.shop.svc.cluster.local:80":     name,
+		" web.shop.svc.cluster.local:80 v4":  v4,
+		" web.shop.svc.cluster.local:80 v6":  v6,
+		" web.shop.svc.cluster.local:80/UDP": udp,
+		" [fd00::9]:80":                      {Kind: reach.ClusterIP, Host: "fd00::9", Port: 80, Protocol: reach.TCP},
+		"worker 172.18.0.3:30080":            {Kind: reach.NodePort, Host: "172.18.0.3", Slot: "worker", Port: 30080, Protocol: reach.TCP},
+	} {
+		if got := place(target); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

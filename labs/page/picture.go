@@ -142,7 +142,9 @@ func slice(s *discoveryv1.EndpointSlice) SliceShown {
 			out.Ports = append(out.Ports, "no port")
 			continue
 		}
-		out.Ports = append(out.Ports, fmt.Sprint(*p.Port))
+		if port := fmt.Sprint(*p.Port); !slices.Contains(out.Ports, port) { // one may be there over TCP and over UDP
+			out.Ports = append(out.Ports, port)
+		}
 	}
 	is := func(b *bool) bool { return b != nil && *b }
 	for _, e := range s.Endpoints {

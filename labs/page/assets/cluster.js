@@ -1,14 +1,16 @@
 import { t, element } from './words.js';
 
 const byId = id => document.getElementById(id);
-let sends = true;
+let sends = true, any = false;
 
 export function begin(hello) {
   sends = hello.sends;
+  any = !hello.course; // then the pods may run any app
   byId('h-reach').textContent = t(sends ? 'reach' : 'reachPredicted');
 }
 
 const pairs = map => Object.entries(map ?? {}).map(([k, v]) => `${k}=${v}`).join(', ');
+const host = address => address.includes(':') ? `[${address}]` : address; // of IPv6, before a port
 const badge = (good, text) => element('span', { class: good ? 'badge pass' : 'badge unsure' }, text);
 
 // showWorld draws the nodes with their pods, and the Services with their endpoints.
@@ -20,7 +22,7 @@ export function showWorld(world) {
     const own = slices.filter(x => x.namespace === s.namespace && x.service === s.name);
     const addresses = [...(s.addrs ?? []), ...(s.external ?? [])].join(', ');
     const ends = own.flatMap(slice => (slice.endpoints ?? []).map(e => element('li', { class: e.state === 'ready' ? 'ready' : 'unready' },
-      `${e.pod ?? ''} ${e.addrs.join(', ')}${slice.ports?.length ? ':' + slice.ports.join('/') : `, ${t('noPort')}`} `, badge(e.state === 'ready', t(e.state === 'not ready' ? 'notReady' : e.state)))));
+      `${e.pod ?? ''} ${slice.ports?.length ? e.addrs.map(a => `${host(a)}:${slice.ports.join('/')}`).join(', ') : `${e.addrs.join(', ')}, ${t('noPort')}`} `, badge(e.state === 'ready', t(e.state === 'not ready' ? 'notReady' : e.state)))));
     return element('article', { class: 'card', 'data-at': `${s.namespace}/${s.name}` },
       element('h3', {}, name(s), ' ', element('span', { class: 'badge skipped' }, s.type)),
       element('p', {}, addresses, s.pending ? badge(false, t('pending')) : ''),
@@ -42,8 +44,16 @@ export function showWorld(world) {
   byId('nodes').replaceChildren(...columns);
 }
 
+// silent: an app that is not the lab's took the connection, and did not know what to answer.
+const silent = cell => any && cell.outcome === 'TimedOut' && cell.detail?.startsWith('connected');
+
+// differs: the network did not do what is predicted, as far as the probe can tell of an app that it does not know.
+const differs = cell => cell.differs && !(any && (silent(cell) || cell.outcome === 'WrongAnswer') && cell.predicted?.includes('Reached'));
+
 const outcomeClass = cell => {
   const outcome = cell.outcome ?? cell.predicted?.[0];
+  if (silent(cell)) return 'denied';
+  if (outcome === 'Unprobed' || outcome === 'ProbeFailed') return 'unprobed';
   return outcome === 'Reached' ? 'reached' : outcome === 'TimedOut' ? 'timeout' : outcome ? 'denied' : 'unprobed';
 };
 
@@ -51,6 +61,7 @@ const outcomeClass = cell => {
 export function said(cell) {
   const outcome = cell.outcome ?? (sends ? undefined : cell.predicted?.join(' / '));
   if (!outcome) return t('unknown');
+  if (silent(cell)) return t('silent');
   const pods = cell.outcome ? cell.pods ?? [] : cell.backends ?? [];
   const word = outcome.split(' / ').map(o => t('outcomes.' + o)).join(' / ');
   if (outcome !== 'Reached') return word;
@@ -62,7 +73,8 @@ let layout = '', before = new Map(), announced = 0, waiting = new Set();
 // showReach fills the table. Its rows are made again only if the targets or vantages are others, so focus and scrolling stay.
 export function showReach(reach) {
   const rows = reach.rows ?? [], table = byId('cells');
-  byId('reach-note').textContent = !reach.shown ? t('hiddenReach') : !rows.length ? t('emptyReach') : t(sends ? 'sending' : 'notSending');
+  byId('reach-note').textContent = !reach.shown ? t('hiddenReach') : !rows.length ? t('emptyReach')
+    : [t(!sends ? 'notSending' : any ? 'sendingAny' : 'sending'), sends && rows.some(r => r.cells.some(c => c?.predicted)) ? t('dashed') : ''].join(' ');
   table.hidden = !rows.length;
   const now = JSON.stringify([reach.vantages, rows.map(r => r.name), document.documentElement.lang]);
   if (now !== layout) { layout = now; build(table, reach.vantages ?? [], rows); before = new Map(); }
@@ -73,7 +85,7 @@ export function showReach(reach) {
       const td = tds[i++], text = cell ? said(cell) : '';
       const key = td.dataset.from + ' → ' + td.dataset.to;
       if (td.textContent !== text) td.textContent = text;
-      td.className = cell ? outcomeClass(cell) + (cell.differs ? ' moving' : '') : '';
+      td.className = cell ? outcomeClass(cell) + (differs(cell) ? ' moving' : '') : '';
       if (cell?.at) td.dataset.seen = cell.at;
       if (before.has(key) && before.get(key) !== text) { td.classList.add('fresh'); waiting.add(`${key}: ${text}`); }
       before.set(key, text);

@@ -32,7 +32,8 @@ function detail() {
   const terms = [];
   const add = (label, text, name = 'span') => { if (text) terms.push(element('dt', {}, t(label)), element('dd', {}, element(name, {}, text))); };
   if (cell) {
-    if (cell.outcome) add('observed', said(cell) + (cell.pods ? ` (${cell.pods.join(', ')})` : '') + (cell.outcome === 'Reached' ? `, ${cell.took} ms` : ''));
+    if (cell.outcome === 'Reached') add('observed', `${said(cell)} (${(cell.pods ?? []).join(', ')}), ${cell.took} ms`);
+    else if (cell.outcome) add('observed', t('outcomes.' + cell.outcome) + (cell.detail ? `: ${cell.detail}` : ''));
     add('source', cell.source);
     if (cell.predicted) add('predicted', cell.predicted.map(o => t('outcomes.' + o)).join(' / ') + (cell.backends ? ` (${cell.backends.join(', ')})` : ''));
     add('why', cell.why);

@@ -32,6 +32,10 @@ const words = {
   hiddenReach: ['Shown when you have answered the questions: it would show the answer.', '回答问题之后才显示，否则就看到答案了。'],
   emptyReach: ['There is no Service here yet.', '这里还没有 Service。'],
   sending: ['Each cell is probed when something changes, and every few seconds. One connection each time.', '每当有变化、以及每隔几秒，都会对每一格探测一次，每次一个新连接。'],
+  sendingAny: ["Each cell is probed when something changes, and every few seconds, with one new connection. The probe expects the answer of the lab's sample app. Of another app, only “connected” and “wrong answer” show that it was reached.",
+    '每当有变化、以及每隔几秒，都会对每一格探测一次，每次一个新连接。探测期待的是实验自带应用的应答；如果是别的应用，“已连接”和“应答不对”就表示访问到了。'],
+  dashed: ['A dashed frame: not as predicted, so far.', '虚线框：目前与预测不符。'],
+  silent: ['connected', '已连接'],
   notSending: ['Predicted from the objects. Nothing is sent in this cluster.', '根据对象预测得出。不会在这个集群里发送请求。'],
   noTerminal: {
     windows: ['There is no terminal in the page on Windows. Use svclab learn shell in a terminal.', '在 Windows 上，页面里没有终端。请在终端里使用 svclab learn shell。'],
