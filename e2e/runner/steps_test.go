@@ -235,6 +235,7 @@ const kubectlScript = `#!/bin/sh
 case "$*" in
   *--node-port*) echo "error: unknown flag: --node-port" >&2; exit 1 ;;
   *wait*) exec sleep 60 ;;
+  *early*) echo "E1201 05:51:23.716119   25655 websocket.go:296] Unknown stream id 1, discarding message" >&2; echo reached; exit 6 ;;
 esac
 # as a credential plugin of a managed cluster does
 cat "$HOME/.cloud/credentials" || { echo "Unable to connect to the server: getting credentials: exec: executable cloud failed with exit code 1" >&2; exit 1; }
@@ -278,6 +279,14 @@ func TestRunKubectl(t *testing.T) {
 		if !strings.HasPrefix(results(v), want) {
 			t.Errorf("%s\ngot %s\nwant %s", steps, results(v), want)
 		}
+	}
+	v = one(t, r, loaded(t, "kubectl", "", "\n  - {name: a, run: {command: kubectl exec early, exit: 6, stdout: reached}}\n", ""))
+	if v.Result != reach.Pass || strings.Join(v.Steps[0].Lines, "\n") != "$ kubectl exec early\nreached" {
+		t.Errorf("kubectl dropped an empty message: %s, %q", results(v), v.Steps[0].Lines)
+	}
+	v = one(t, r, loaded(t, "kubectl", "", "\n  - {name: a, run: {command: kubectl exec early, exit: 6, stdout: all}}\n", ""))
+	if v.Result != reach.Inconclusive || !strings.Contains(results(v), "lost what the command printed: E1201") {
+		t.Errorf("kubectl dropped a message: %s", results(v))
 	}
 	if err := os.Remove(credentials); err != nil {
 		t.Fatal(err)

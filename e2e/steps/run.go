@@ -117,12 +117,16 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 		return Report{}, fmt.Errorf("run %s (kubectl is %q; put it on PATH or name another): %w", line, env.Settings.Kubectl, err)
 	}
 	report := Report{Lines: []string{"$ " + line}}
-	for out := range strings.Lines(stdout.String() + stderr.String()) {
+	logged := tooEarly.ReplaceAllString(stderr.String(), "")
+	for out := range strings.Lines(stdout.String() + logged) {
 		report.Lines = append(report.Lines, strings.TrimRight(out, "\n"))
 	}
-	err = r.compare(command.ProcessState.ExitCode(), stdout.String(), stderr.String())
-	if why := notServed.FindString(stderr.String()); err != nil && why != "" {
+	err = r.compare(command.ProcessState.ExitCode(), stdout.String(), logged)
+	if why := notServed.FindString(logged); err != nil && why != "" {
 		return report, fmt.Errorf("kubectl got no answer to judge from the API server; check the kubeconfig's server and user: %s", why)
+	}
+	if why := tooEarly.FindString(stderr.String()); err != nil && why != "" {
+		return report, fmt.Errorf("kubectl may have lost what the command printed: %s", strings.TrimSpace(why))
 	}
 	return report, err
 }
@@ -132,6 +136,10 @@ func (r Run) Do(ctx context.Context, env *Env) (Report, error) {
 var notServed = regexp.MustCompile(`(?m)^(error: )?(Unable to connect to the server|The connection to the server|You must be logged in to the server|` +
 	`unable to upgrade connection|.*getting credentials: |Error from server: error dialing backend|` +
 	`Error from server \((Forbidden|InternalError|ServerTimeout|ServiceUnavailable|Timeout|TooManyRequests|Unauthorized)\)).*$`)
+
+// tooEarly finds the line that kubectl exec logs when a message comes before it has made the stream for it, which a busy machine
+// shows. It drops that message. The first one of each stream is empty, so that as a rule nothing is lost.
+var tooEarly = regexp.MustCompile(`(?m)^E[0-9]{4} .*\.go:[0-9]+\] "?Unknown stream.*\n?`)
 
 // compare compares what a command did with what it was to do.
 func (r Run) compare(exit int, stdout, stderr string) error {
