@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -8,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
 
@@ -36,10 +36,8 @@ type Holding struct {
 	Kind    HoldingKind
 	// Of are the addresses that it may have.
 	Of []netip.Addr
-	// Reason, Said, Rule and Doc are as in reach.Prediction.
-	Reason    string
-	Said      reach.Phrase
-	Rule, Doc string
+	// Reason, Rule and Doc are as in reach.Prediction.
+	Reason, Rule, Doc string
 }
 
 // Met reports whether a Service has the addresses that it is to have; nil is one that is not there.
@@ -81,21 +79,21 @@ func Holdings(facts world.Facts, pool []netip.Addr, services []corev1.Service) [
 	b := balancer{held: map[netip.Addr]string{}, asking: map[netip.Addr]int{}, wanting: map[corev1.IPFamily]int{}}
 	var waiting []*corev1.Service
 	byName := map[string]Holding{}
-	add := func(s *corev1.Service, kind HoldingKind, rule string, said reach.Phrase, of ...netip.Addr) {
-		byName[world.Name(s)] = Holding{Service: world.Name(s), Kind: kind, Of: of, Rule: rule, Said: said, Reason: said.String(), Doc: documents()[rule]}
+	add := func(s *corev1.Service, kind HoldingKind, rule string, why string, of ...netip.Addr) {
+		byName[world.Name(s)] = Holding{Service: world.Name(s), Kind: kind, Of: of, Rule: rule, Reason: why, Doc: documents()[rule]}
 	}
 	for i := range services {
 		s := &services[i]
 		has, asked := heldBy(s), Asked(s)
 		switch serves := s.Spec.Type == corev1.ServiceTypeLoadBalancer && facts.Serves(s.Spec.LoadBalancerClass); {
 		case !serves && len(has) > 0:
-			add(s, HoldingFreed, ruleHoldingFreed, reach.Say("%s is no Service of type LoadBalancer any more", world.Name(s)))
+			add(s, HoldingFreed, ruleHoldingFreed, fmt.Sprintf("%s is no Service of type LoadBalancer any more", world.Name(s)))
 		case !serves:
 		case len(has) > 0 && (len(asked) == 0 || sameAddrs(has, asked)):
 			for _, addr := range has {
 				b.held[addr] = world.Name(s)
 			}
-			add(s, HoldingKept, ruleHoldingKept, reach.Say("%s has %s already", world.Name(s), texts(has)), has...)
+			add(s, HoldingKept, ruleHoldingKept, fmt.Sprintf("%s has %s already", world.Name(s), texts(has)), has...)
 		default:
 			waiting = append(waiting, s)
 		}
@@ -118,16 +116,16 @@ func Holdings(facts world.Facts, pool []netip.Addr, services []corev1.Service) [
 	}
 	for _, s := range waiting {
 		if asked := Asked(s); len(asked) > 0 {
-			kind, rule, said := b.asked(s, asked)
-			add(s, kind, rule, said, asked...)
+			kind, rule, why := b.asked(s, asked)
+			add(s, kind, rule, why, asked...)
 			continue
 		}
-		kind, rule, said := b.any(s)
+		kind, rule, why := b.any(s)
 		of := b.free
 		if kind == HoldingPending {
 			of = nil
 		}
-		add(s, kind, rule, said, of...)
+		add(s, kind, rule, why, of...)
 	}
 	var list []Holding
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
@@ -156,28 +154,28 @@ func (b balancer) freeOf(family corev1.IPFamily) (n int) {
 }
 
 // asked is what becomes of a Service that asks for addresses which it does not have.
-func (b balancer) asked(s *corev1.Service, asked []netip.Addr) (HoldingKind, string, reach.Phrase) {
+func (b balancer) asked(s *corev1.Service, asked []netip.Addr) (HoldingKind, string, string) {
 	name := world.Name(s)
 	for _, addr := range asked {
 		switch owner := b.held[addr]; {
 		case owner != "" && s.Annotations[shareAnnotation] != "":
-			return HoldingOpen, ruleHoldingTaken, reach.Say("%s asks for %s, which %s has and may share", name, addr, owner)
+			return HoldingOpen, ruleHoldingTaken, fmt.Sprintf("%s asks for %s, which %s has and may share", name, addr, owner)
 		case owner != "":
-			return HoldingPending, ruleHoldingTaken, reach.Say("%s asks for %s, which %s has", name, addr, owner)
+			return HoldingPending, ruleHoldingTaken, fmt.Sprintf("%s asks for %s, which %s has", name, addr, owner)
 		case !slices.Contains(b.free, addr):
-			return HoldingPending, ruleHoldingTaken, reach.Say("%s asks for %s, which no pool has", name, addr)
+			return HoldingPending, ruleHoldingTaken, fmt.Sprintf("%s asks for %s, which no pool has", name, addr)
 		}
 	}
 	for _, addr := range asked {
 		if b.asking[addr] > 1 || b.wanting[world.FamilyOf(addr)] > 0 {
-			return HoldingOpen, ruleHoldingAsked, reach.Say("%s asks for %s, which is free, and another Service may get it", name, addr)
+			return HoldingOpen, ruleHoldingAsked, fmt.Sprintf("%s asks for %s, which is free, and another Service may get it", name, addr)
 		}
 	}
-	return HoldingGiven, ruleHoldingAsked, reach.Say("%s asks for %s, which is free", name, texts(asked))
+	return HoldingGiven, ruleHoldingAsked, fmt.Sprintf("%s asks for %s, which is free", name, texts(asked))
 }
 
 // any is what becomes of a Service that has no address and wants any.
-func (b balancer) any(s *corev1.Service) (HoldingKind, string, reach.Phrase) {
+func (b balancer) any(s *corev1.Service) (HoldingKind, string, string) {
 	var (
 		name, short = world.Name(s), corev1.IPFamily("")
 		families    = world.Families(s)
@@ -185,7 +183,7 @@ func (b balancer) any(s *corev1.Service) (HoldingKind, string, reach.Phrase) {
 	for _, family := range families {
 		switch free := b.freeOf(family); {
 		case free == 0 && (len(families) == 1 || s.Spec.IPFamilyPolicy == nil || *s.Spec.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack):
-			return HoldingPending, ruleHoldingNone, reach.Say("no %s address of the pool is free for %s", family, name)
+			return HoldingPending, ruleHoldingNone, fmt.Sprintf("no %s address of the pool is free for %s", family, name)
 		case free < b.wanting[family]:
 			short = family
 		}
@@ -196,9 +194,9 @@ func (b balancer) any(s *corev1.Service) (HoldingKind, string, reach.Phrase) {
 		}
 	}
 	if short != "" {
-		return HoldingOpen, ruleHoldingFree, reach.Say("fewer %s addresses of the pool are free than Services want one, %s among them", short, name)
+		return HoldingOpen, ruleHoldingFree, fmt.Sprintf("fewer %s addresses of the pool are free than Services want one, %s among them", short, name)
 	}
-	return HoldingGiven, ruleHoldingFree, reach.Say("the pool has addresses that are free for %s", name)
+	return HoldingGiven, ruleHoldingFree, fmt.Sprintf("the pool has addresses that are free for %s", name)
 }
 
 // heldBy are the load-balancer addresses that a Service has; none of nil.
