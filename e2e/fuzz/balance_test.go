@@ -194,12 +194,13 @@ func TestBalance(t *testing.T) {
 		"its owner becomes another type":    {"", []Operation{moved(asksRetyped)}, nil, "s001 .200"},
 		"one after the other":               {"", []Operation{exhausted("s002"), moved(asksBefore), exhausted("s000")}, nil, "s001 s002"},
 
-		"never looks again":       {"never looks again", []Operation{exhausted("s001")}, []string{"holding-free: it must get an address after pool-exhausted"}, ""},
-		"gives one to two":        {"gives twice", []Operation{exhausted("s001")}, []string{"holding-none-free: it must stay without an address after pool-exhausted"}, ""},
-		"a restart forgets":       {"forgets who had which", []Operation{exhausted("s001")}, []string{"holding-kept: it must keep its address after pool-exhausted", "holding-none-free: it must stay without an address after pool-exhausted"}, ""},
-		"gives any":               {"gives any", []Operation{moved(asksBefore)}, []string{"holding-taken: it must stay without an address after address-moved"}, ""},
-		"never frees":             {"never frees", []Operation{moved(asksRetyped)}, []string{"holding-asked: it must get an address after address-moved", "holding-freed: it must give its address up after address-moved"}, ""},
-		"loses what it asked for": {"forgets who asked", []Operation{moved(asksAfter)}, []string{"holding-kept: it must keep its address after address-moved"}, ""},
+		"never looks again":             {"never looks again", []Operation{exhausted("s001")}, []string{"holding-free: it must get an address after pool-exhausted"}, ""},
+		"gives one to two":              {"gives twice", []Operation{exhausted("s001")}, []string{"holding-none-free: it must stay without an address after pool-exhausted"}, ""},
+		"a restart forgets":             {"forgets who had which", []Operation{exhausted("s001")}, []string{"holding-kept: it must keep its address after pool-exhausted", "holding-none-free: it must stay without an address after pool-exhausted"}, ""},
+		"a restart forgets whose it is": {"forgets who had which", []Operation{moved(asksBefore)}, []string{"holding-kept: it must keep its address after address-moved", "holding-taken: it must stay without an address after address-moved"}, ""},
+		"gives any":                     {"gives any", []Operation{moved(asksBefore)}, []string{"holding-taken: it must stay without an address after address-moved"}, ""},
+		"never frees":                   {"never frees", []Operation{moved(asksRetyped)}, []string{"holding-asked: it must get an address after address-moved", "holding-freed: it must give its address up after address-moved"}, ""},
+		"loses what it asked for":       {"forgets who asked", []Operation{moved(asksAfter)}, []string{"holding-kept: it must keep its address after address-moved"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := Generate(5, testScene(false), 0)
