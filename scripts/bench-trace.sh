@@ -33,7 +33,7 @@ if [[ ${MUTANTS:-1} != 0 ]]; then
   say "injecting faults into packet filters"
   mapfile -t mutants < <(awk '/^- name: / { name = $3 } /^    filter:/ { print name }' "$scripts_dir"/../manifests/scenarios/*/mutants.yaml)
   "$svclab" mutants "${mutants[@]}" >"$work/mutants" 2>"$work/log" || true
-  grep -E 'a trace named|^[0-9]+ mutants' "$work/mutants" || { tail -n 30 "$work/mutants" "$work/log" >&2; die "svclab mutants failed" "see above"; }
+  grep -E '^mutant |^[0-9]+ mutants' "$work/mutants" || { tail -n 30 "$work/mutants" "$work/log" >&2; die "svclab mutants failed" "see above"; }
 fi
 
 say "adding $services Services"

@@ -66,6 +66,9 @@ func TestMutantsAreWhole(t *testing.T) {
 		if m.Effect == "" || strings.HasSuffix(m.Effect, ".") {
 			t.Errorf("mutant %s: Effect is %q, want a sentence without its full stop", m.Name, m.Effect)
 		}
+		if m.Untraced != "" && m.Fault.Table == "" {
+			t.Errorf("mutant %s: Untraced is for faults in packet filters", m.Name)
+		}
 		if m.Fault.Inject == nil || m.Fault.Revert == nil {
 			t.Errorf("mutant %s: it has no Inject or no Revert", m.Name)
 		}

@@ -25,8 +25,9 @@ const strangerName = "stranger"
 // ClusterIP.
 func stranger(slot string) Fault {
 	return Fault{
-		Table: "inet " + filterTable,
-		Slots: []string{slot},
+		Table:  "inet " + filterTable,
+		Chains: []string{"arriving", "sent"},
+		Slots:  []string{slot},
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Name: strangerName, Namespace: scene.Namespace, Labels: map[string]string{mutantLabel: "stranger"}},

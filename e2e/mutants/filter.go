@@ -39,19 +39,8 @@ type Filter struct {
 // String is what `nft -f -` reads: the table with the rules, in place of an earlier one. Without rules there is no table.
 func (f Filter) String() string {
 	var text, chains strings.Builder
-	for _, chain := range []struct {
-		name, hook string
-		rules      []string
-	}{
-		{"arriving", "type nat hook prerouting priority dstnat - 20; policy accept;", slices.Concat(f.EveryClient, f.Arriving)},
-		{"sent", "type nat hook output priority -120; policy accept;", f.EveryClient},
-		{"leaving", "type nat hook postrouting priority srcnat - 10; policy accept;", f.Leaving},
-		{"arriving-raw", "type filter hook prerouting priority raw; policy accept;", slices.Concat(f.EveryClientRaw, f.ArrivingRaw)},
-		{"sent-raw", "type filter hook output priority raw; policy accept;", slices.Concat(f.EveryClientRaw, f.SentRaw)},
-	} {
-		if len(chain.rules) > 0 {
-			fmt.Fprintf(&chains, "  chain %s {\n    %s\n    %s\n  }\n", chain.name, chain.hook, strings.Join(chain.rules, "\n    "))
-		}
+	for _, c := range f.chains() {
+		fmt.Fprintf(&chains, "  chain %s {\n    %s\n    %s\n  }\n", c.name, c.hook, strings.Join(c.rules, "\n    "))
 	}
 	// nft has no "delete if it exists". These two lines make the table if need be and delete it, in the same transaction.
 	fmt.Fprintf(&text, "table inet %[1]s {}\ndelete table inet %[1]s\n", filterTable)
@@ -65,7 +54,28 @@ func (f Filter) String() string {
 	return text.String()
 }
 
+// chain is one of the table's.
+type chain struct {
+	name, hook string
+	rules      []string
+}
+
+// chains are those that have rules.
+func (f Filter) chains() []chain {
+	return slices.DeleteFunc([]chain{
+		{"arriving", "type nat hook prerouting priority dstnat - 20; policy accept;", slices.Concat(f.EveryClient, f.Arriving)},
+		{"sent", "type nat hook output priority -120; policy accept;", f.EveryClient},
+		{"leaving", "type nat hook postrouting priority srcnat - 10; policy accept;", f.Leaving},
+		{"arriving-raw", "type filter hook prerouting priority raw; policy accept;", slices.Concat(f.EveryClientRaw, f.ArrivingRaw)},
+		{"sent-raw", "type filter hook output priority raw; policy accept;", slices.Concat(f.EveryClientRaw, f.SentRaw)},
+	}, func(c chain) bool { return len(c.rules) == 0 })
+}
+
 func filter(f Filter) Fault {
+	var chains []string
+	for _, c := range f.chains() {
+		chains = append(chains, c.name)
+	}
 	set := func(ctx context.Context, lab Lab, rules string) error {
 		var errs []error
 		for _, slot := range f.Nodes {
@@ -83,6 +93,7 @@ func filter(f Filter) Fault {
 		},
 		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Filter{}.String()) },
 		Table:  "inet " + filterTable,
+		Chains: chains,
 		Slots:  f.Nodes,
 	}
 }

@@ -49,6 +49,8 @@ type Mutant struct {
 	Converging scenario.Duration `json:"converging"`
 	Fault      Fault             `json:"fault"`
 	Notice     Notice            `json:"notice"`
+	// Untraced says why traces of the cells that differ need not name the fault's rules; empty: they must, where it has any.
+	Untraced string `json:"untraced"`
 }
 
 // The kinds of faults that stay in a scenario's own namespace and the packet filters of nodes: deleting the namespace and running
@@ -71,8 +73,10 @@ type Fault struct {
 	// Revert reverts what Inject did, completely or in part, in this process or in an earlier one that was killed. It reads
 	// what to revert from the cluster. Where there is nothing to revert it changes nothing.
 	Revert func(ctx context.Context, lab Lab) error
-	// Table is the packet filter's table whose rules are the fault: a trace of what it hits must name it. Empty: it has none.
-	Table string
+	// Table is the packet filter's table that has the rules of the fault, Chains are theirs, on the nodes of Slots: a trace of what
+	// they hit must name one. Empty: it has none.
+	Table  string
+	Chains []string
 	// Kind is the fault's kind, as mutants.yaml names it: "filter".
 	Kind string
 	// Slots are the nodes whose packet filter it changes. Two faults of one node replace each other.

@@ -30,7 +30,8 @@ type mark struct {
 type plan struct {
 	scenario scenario.Scenario
 	mutants  []Mutant
-	marks    map[string]mark // by the name of the step
+	marks    map[string]mark   // by the name of the step
+	nodes    map[string]string // slot → node
 }
 
 // planFor puts the mutants' excursions into their scenario: each behind the last of the steps it repeats, in the order

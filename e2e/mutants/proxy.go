@@ -141,8 +141,9 @@ func rulesLeft(p struct {
 	const table, arriving, sent = "ip kube-proxy", mutantMark + "-arriving", mutantMark + "-sent"
 	rules := strings.Join(p.Rules, "\n")
 	return Fault{
-		Table: table,
-		Slots: []string{p.Node},
+		Table:  table,
+		Chains: []string{arriving, sent},
+		Slots:  []string{p.Node},
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			text, err := scene.fill(fmt.Sprintf("table %s {\n chain %s {\n type nat hook prerouting priority dstnat - 20;\n %s\n}\n chain %s {\n type nat hook output priority -120;\n %[3]s\n}\n}\n",
 				table, arriving, rules, sent))

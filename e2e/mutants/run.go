@@ -29,6 +29,8 @@ const (
 	Survived Fate = "NOT NOTICED"
 	// Elsewhere: something told, but not, or not only, the cells or the step that had to.
 	Elsewhere Fate = "wrong cell"
+	// WrongHop: noticed, but traces of the cells that differ did not name the fault's rules, or another hop too.
+	WrongHop Fate = "noticed, but the trace named the wrong hop"
 	// NotRecovered: the same steps did not pass after the revert.
 	NotRecovered Fate = "did not recover"
 	// NotRun: it could not be tried.
@@ -44,8 +46,8 @@ type Finding struct {
 	Told   Told
 	// Why says what is wrong where it was not noticed.
 	Why string
-	// Hop says, for a fault in a packet filter, what a trace of the cells that differ named: "named" if the rules of the fault,
-	// else the hop that it named. Empty: no such cell was traced.
+	// Hop says, for a fault in a packet filter, what traces of the cells that differ named: "named" if the rules of the fault and
+	// no other hop, else what the first other one says. Empty: no such cell was traced.
 	Hop string
 	// Took is how long its steps took, with the fault and after its revert.
 	Took time.Duration
@@ -63,7 +65,7 @@ type Outcome struct {
 }
 
 // Result is Pass when every mutant was noticed and the cluster recovered from each, Fail when one survived, told in the
-// wrong place or lasted, Inconclusive when one could not be tried or all were skipped.
+// wrong place, was traced to the wrong hop or lasted, Inconclusive when one could not be tried or all were skipped.
 func (o Outcome) Result() reach.Result {
 	if !slices.ContainsFunc(o.Findings, func(f Finding) bool { return f.Fate != Skipped }) {
 		return reach.Inconclusive
@@ -161,17 +163,19 @@ type run struct {
 	lab        Lab
 	runnerWith func(...runner.Option) *runner.Runner
 	log        io.Writer
-	findings   []*Finding // in the order of the list; nil while unknown
+	nodes      map[string]string // slot → node
+	findings   []*Finding        // in the order of the list; nil while unknown
 	baseline   []string
 	verdicts   []reach.Verdict
 }
 
-// skip leaves out the mutants of an IP family that the cluster does not have.
+// skip leaves out the mutants of an IP family that the cluster does not have, and learns the nodes' names.
 func (r *run) skip(ctx context.Context, list []Mutant) error {
 	facts, err := r.lab.Facts(ctx)
 	if err != nil {
 		return fmt.Errorf("learn the cluster's IP families: %w", err)
 	}
+	r.nodes = facts.Slots
 	for i, m := range list {
 		if !facts.HasFamily(m.Family) {
 			r.findings[i] = &Finding{Mutant: m, Fate: Skipped, Why: "the cluster's Services have no " + m.Family}
@@ -190,6 +194,7 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 	if err != nil {
 		return mine, err
 	}
+	p.nodes = r.nodes
 	b := &injector{plan: p, lab: r.lab, revert: map[int]func(context.Context) error{}}
 	outcome, err := r.runnerWith(runner.WithSettings(Settings()), runner.WithBefore(b.before)).Run(ctx, []scenario.Scenario{p.scenario})
 	if errors.Is(err, runner.ErrNothingRan) { // the cluster lacks what this scenario needs, and the next may be run
@@ -300,7 +305,7 @@ func (p plan) read(v reach.Verdict) (findings []*Finding, baseline []string) {
 	}
 	findings = make([]*Finding, len(p.mutants))
 	for i, mutant := range p.mutants {
-		f := judge(mutant, steps[i][injected], steps[i][reverted])
+		f := judge(mutant, p.nodes, steps[i][injected], steps[i][reverted])
 		if f != nil && voided[i] != "" {
 			f = &Finding{Mutant: mutant, Fate: NotRun, Took: f.Took, Why: "the scenario did not pass without the fault: " + voided[i]}
 		}
@@ -310,7 +315,7 @@ func (p plan) read(v reach.Verdict) (findings []*Finding, baseline []string) {
 }
 
 // judge makes one mutant's finding of its steps; nil where they were not done, because something before them failed.
-func judge(m Mutant, during, after []reach.Step) *Finding {
+func judge(m Mutant, nodes map[string]string, during, after []reach.Step) *Finding {
 	notRun := func(s reach.Step) bool { return s.Result == reach.Skipped }
 	if len(during) > 0 && notRun(during[0]) && !strings.HasPrefix(during[0].Why, "not run") {
 		return &Finding{Mutant: m, Fate: Skipped, Why: during[0].Why}
@@ -325,7 +330,7 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 			seen = append(seen, overall)
 		}
 	}
-	f := &Finding{Mutant: m, Told: m.Notice.Read(seen), Hop: hop(m, seen)}
+	f := &Finding{Mutant: m, Told: m.Notice.Read(seen), Hop: hop(m.Fault, nodes, seen)}
 	for _, step := range slices.Concat(during, after) {
 		f.Took += step.Elapsed
 	}
@@ -340,6 +345,8 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 		f.Fate, f.Why = Survived, f.Told.Wrong
 	case !f.Told.Noticed:
 		f.Fate, f.Why = Elsewhere, f.Told.Wrong
+	case f.Hop != "" && f.Hop != named && m.Untraced == "":
+		f.Fate, f.Why = WrongHop, f.Hop
 	default:
 		f.Fate = Noticed
 	}
@@ -348,7 +355,7 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 			continue
 		}
 		why := fmt.Sprintf("%s, after the revert: %s: %s", stepOf(step.Name), step.Result, step.Why)
-		if f.Fate == Noticed || f.Fate == NotRecovered {
+		if f.Fate == Noticed || f.Fate == WrongHop {
 			f.Fate = NotRecovered
 		}
 		f.Why = joined(f.Why, why)
@@ -356,27 +363,43 @@ func judge(m Mutant, during, after []reach.Step) *Finding {
 	return f
 }
 
-// named is Finding.Hop where a trace named the fault.
+// named is Finding.Hop where traces named the fault.
 const named = "named"
 
-// hop is Finding.Hop.
-func hop(m Mutant, steps []reach.Step) (other string) {
-	if m.Fault.Table == "" {
+// hop is Finding.Hop. A trace that went as predicted, as of a fault that hits some connections only, names no hop.
+func hop(f Fault, nodes map[string]string, steps []reach.Step) (found string) {
+	if f.Table == "" {
 		return ""
 	}
 	for _, s := range steps {
 		for _, t := range s.Tables {
 			for _, c := range t.Cells {
+				says := fmt.Sprintf("%s → %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Traced)
 				switch {
-				case strings.Contains(c.Traced, "table "+m.Fault.Table+","):
-					return named
-				case c.Traced != "":
-					other = fmt.Sprintf("%s → %s: %s", c.Cell.Vantage.Name, c.Cell.Target.Name(), c.Traced)
+				case c.Traced == "":
+				case f.isNamed(c.Traced, nodes):
+					found = named
+				case strings.HasPrefix(c.Traced, "differs at hop "):
+					return says
+				case found == "":
+					found = says
 				}
 			}
 		}
 	}
-	return other
+	return found
+}
+
+// isNamed reports whether what a trace says names one of the fault's chains on one of its nodes.
+func (f Fault) isNamed(traced string, nodes map[string]string) bool {
+	for _, slot := range f.Slots {
+		for _, chain := range f.Chains {
+			if strings.Contains(traced, fmt.Sprintf(" %s's table %s, chain %s,", nodes[slot], f.Table, chain)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func joined(a, b string) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/trace"
 )
 
 var update = flag.Bool("update", false, "write the golden files in testdata again")
@@ -91,6 +94,61 @@ func TestFates(t *testing.T) {
 	}
 }
 
+// Where cells that differ were traced, a fault in a packet filter counts as noticed only if its own rules were named.
+func TestTracesMustNameTheFault(t *testing.T) {
+	var (
+		fault   = filter(Filter{Nodes: []string{"worker"}, EveryClientRaw: []string{"drop"}})
+		nodes   = map[string]string{"worker": "lab-worker", "worker2": "lab-worker2"}
+		differs = func(node, table, chain string) string {
+			lost := fmt.Sprintf("dropped by %s's %s, in prerouting", node, trace.Rule{Table: table, Chain: chain, Handle: 4, Verdict: "drop"})
+			return trace.Summary(trace.Trace{Result: reach.Fail, Lost: lost, Steps: []trace.Step{{Hop: oracle.Hop{At: node, Kind: oracle.HopEnter}, Mark: trace.Differs}}})
+		}
+		right = differs("lab-worker", "inet svclab-mutant", "arriving-raw")
+		same  = trace.Summary(trace.Trace{Result: reach.Pass})
+	)
+	for about, c := range map[string]struct {
+		traced   []string // of each cell that differs
+		untraced string
+		fault    Fault
+		fate     Fate
+		hop      string // its beginning
+	}{
+		"the fault's rules":               {[]string{right}, "", fault, Noticed, "named"},
+		"those sent by the node":          {[]string{differs("lab-worker", "inet svclab-mutant", "sent-raw")}, "", fault, Noticed, "named"},
+		"no cell was traced":              {[]string{""}, "", fault, Noticed, ""},
+		"another connection passed":       {[]string{same, right, same}, "", fault, Noticed, "named"},
+		"all connections passed":          {[]string{same, same}, "", fault, WrongHop, "pod/worker → my-service clusterIP:80/TCP: as predicted"},
+		"another node":                    {[]string{differs("lab-worker2", "inet svclab-mutant", "arriving-raw")}, "", fault, WrongHop, "pod/worker → my-service clusterIP:80/TCP: differs"},
+		"another table":                   {[]string{differs("lab-worker", "inet svclab-mutant-2", "arriving-raw")}, "", fault, WrongHop, "pod/worker → "},
+		"a chain without rules":           {[]string{differs("lab-worker", "inet svclab-mutant", "arriving")}, "", fault, WrongHop, "pod/worker → "},
+		"another hop too":                 {[]string{right, differs("lab-worker", "ip kube-proxy", "services")}, "", fault, WrongHop, "pod/worker → "},
+		"another hop, and the reason why": {[]string{differs("lab-worker", "ip kube-proxy", "services")}, "by chance", fault, Noticed, "pod/worker → "},
+		"a fault without rules":           {[]string{differs("lab-worker", "ip kube-proxy", "services")}, "", Fault{}, Noticed, ""},
+	} {
+		step := refused()
+		for _, says := range c.traced[1:] {
+			step.Tables[0].Cells = append(step.Tables[0].Cells, step.Tables[0].Cells[0])
+			step.Tables[0].Cells[len(step.Tables[0].Cells)-1].Traced = says
+		}
+		step.Tables[0].Cells[0].Traced = c.traced[0]
+		m := Mutant{Name: "m", Fault: c.fault, Untraced: c.untraced, Notice: Notice{Signs: []Sign{{From: []string{"pod/worker"}, Field: "outcome"}}}}
+		f := judge(m, nodes, []reach.Step{step}, []reach.Step{{Result: reach.Pass}})
+		if f.Fate != c.fate || !strings.HasPrefix(f.Hop, c.hop) || c.hop == "" && f.Hop != "" {
+			t.Errorf("%s: %s, hop %q; want %s, %q", about, f.Fate, f.Hop, c.fate, c.hop)
+		}
+		want := reach.Pass
+		if c.fate == WrongHop {
+			want = reach.Fail
+		}
+		if got := (Outcome{Findings: []Finding{*f}}).Result(); got != want {
+			t.Errorf("%s: the run came to %s, want %s", about, got, want)
+		}
+		if left := judge(m, nodes, []reach.Step{step}, []reach.Step{{Result: reach.Fail}}); left.Fate != NotRecovered {
+			t.Errorf("%s, and it lasts: %s", about, left.Fate)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	var got bytes.Buffer
 	for _, steps := range []map[string]reach.Step{nil, {
@@ -101,6 +159,15 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		got.WriteString("\n")
+	}
+	elsewhere := "pod/worker → my-service clusterIP:80/TCP: differs at hop 3 (lab-worker, match): no rule led to chain services"
+	traced := Outcome{Findings: []Finding{
+		{Mutant: Mutant{Name: "third", Effect: "worker drops connections", Scenario: "small"}, Fate: WrongHop, Why: elsewhere, Hop: elsewhere},
+		{Mutant: Mutant{Name: "fourth", Effect: "worker drops few", Scenario: "small", Untraced: "few are traced"}, Fate: Noticed, Told: Told{By: "look: no answer"}, Hop: "pod/worker → it: as predicted"},
+		{Mutant: Mutant{Name: "fifth", Effect: "worker drops all", Scenario: "small"}, Fate: Noticed, Told: Told{By: "look: no answer"}, Hop: named},
+	}}
+	if err := Text(&got, traced, 100); err != nil {
+		t.Fatal(err)
 	}
 	path := filepath.Join("testdata", "table.txt")
 	if *update {

@@ -57,7 +57,11 @@ func Text(w io.Writer, o Outcome, width int) error {
 	rule()
 	for _, f := range o.Findings {
 		if f.Hop != "" && f.Hop != named {
-			line("mutant %s: a trace named another hop: %s", f.Mutant.Name, f.Hop)
+			allowed := ""
+			if f.Mutant.Untraced != "" {
+				allowed = " (" + f.Mutant.Untraced + ")"
+			}
+			line("mutant %s: a trace did not name its rules%s: %s", f.Mutant.Name, allowed, f.Hop)
 		}
 	}
 	for _, bad := range o.Baseline {
@@ -100,7 +104,7 @@ func (o Outcome) summary() string {
 	if len(o.Findings) == 1 {
 		text = strings.Replace(text, "mutants", "mutant", 1)
 	}
-	for _, fate := range []Fate{Survived, Elsewhere, NotRecovered, NotRun, Skipped} {
+	for _, fate := range []Fate{Survived, Elsewhere, WrongHop, NotRecovered, NotRun, Skipped} {
 		if count[fate] > 0 {
 			text += fmt.Sprintf(", %d %s", count[fate], fate)
 		}

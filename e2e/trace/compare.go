@@ -252,6 +252,14 @@ func (c comparison) rewritten(h oracle.Hop, v Visit) string {
 	return ""
 }
 
+// strangely is, behind a colon, which rule rewrote the destination at a node that is not to choose an endpoint; empty if none did.
+func (c comparison) strangely(h oracle.Hop, v Visit) string {
+	if why := c.rewritten(h, v); why != "" && c.chooses() != h.At {
+		return ": " + why
+	}
+	return ""
+}
+
 func (c comparison) dnat(h oracle.Hop, v Visit) (Mark, string, string) {
 	s, ok := v.passed(v.entered().Hook)
 	if !ok {
@@ -280,7 +288,7 @@ func (c comparison) route(h oracle.Hop, v Visit) (Mark, string, string) {
 	if v.Drop != nil {
 		return Differs, "dropped", c.dropped(v)
 	}
-	return Differs, "seen last in " + v.last().Hook, fmt.Sprintf("%s did not take the packet to %s: it was seen last in %s, for %s (%s)", h.At, h.Hook, v.last().Hook, v.last().Dst, c.outcome())
+	return Differs, "seen last in " + v.last().Hook, fmt.Sprintf("%s did not take the packet to %s: it was seen last in %s, for %s (%s)%s", h.At, h.Hook, v.last().Hook, v.last().Dst, c.outcome(), c.strangely(h, v))
 }
 
 func (c comparison) leave(h oracle.Hop, v Visit) (Mark, string, string) {
@@ -293,14 +301,17 @@ func (c comparison) leave(h oracle.Hop, v Visit) (Mark, string, string) {
 	}
 	seen := fmt.Sprintf("%s → %s by %s", s.Src, s.Dst, v.Out)
 	if h.Packet.Dst.IsValid() && s.Dst != h.Packet.Dst {
-		return Differs, seen, fmt.Sprintf("the packet left %s for %s, not for %s", h.At, s.Dst, h.Packet.Dst)
+		return Differs, seen, fmt.Sprintf("the packet left %s for %s, not for %s%s", h.At, s.Dst, h.Packet.Dst, c.strangely(h, v))
 	}
 	if among(h.Packet.Src, s.Src.Addr()) {
 		return Same, seen, ""
 	}
 	why := fmt.Sprintf("the packet left %s from %s, not from %s", h.At, s.Src.Addr(), sources(h.Packet.Src))
-	if r, ok := v.rewriter("postrouting"); ok && v.entered().Src != s.Src {
+	switch r, ok := v.rewriter("postrouting"); {
+	case ok && v.entered().Src != s.Src:
 		why += fmt.Sprintf(": rewritten by %s's %s", h.At, r)
+	case ok: // the first NAT rule decides, even if it rewrites an address to itself
+		why += fmt.Sprintf(": left as it is by %s's %s", h.At, r)
 	}
 	return Differs, seen, why
 }
@@ -376,7 +387,11 @@ func (c comparison) ended(i int, h oracle.Hop) (Mark, string, string) {
 		if fits {
 			return Same, c.outcome(), ""
 		}
-		return Differs, c.outcome(), fmt.Sprintf("the packet should have ended here: %s, and the outcome is %s", h.Says, c.outcome())
+		why := fmt.Sprintf("the packet should have ended here: %s, and the outcome is %s", h.Says, c.outcome())
+		if found {
+			why += c.strangely(h, v)
+		}
+		return Differs, c.outcome(), why
 	case !found:
 		return Differs, "it did not come here", c.before(i, h)
 	case h.Verdict == oracle.EndClosed:

@@ -119,6 +119,53 @@ func TestFaultsAreNamedAtTheirHop(t *testing.T) {
 	}
 }
 
+// A rule of another table is named where it rewrites what nothing should rewrite, and where it keeps kube-proxy from doing so.
+func TestRulesOfOthersAreNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, to string
+		fault    func(*Visit)
+		kind     oracle.HopKind
+		says     string
+	}{
+		"an endpoint's own address": {"pod/one", "10.244.2.10:8080", func(v *Visit) { rewritten(v, "10.244.2.10:8081") }, oracle.HopLeave,
+			"for 10.244.2.10:8081, not for 10.244.2.10:8080: the destination was rewritten to 10.244.2.10:8081 by lab-one's table inet mutant, chain arriving"},
+		"a port where nothing listens": {"pod/one", "one:30081", func(v *Visit) {
+			rewritten(v, "10.244.1.10:8080")
+			v.Stations = append(v.Stations[:2], Station{Hook: "forward", Src: v.Stations[1].Src, Dst: v.Stations[1].Dst})
+		}, oracle.HopRoute, "the destination was rewritten to 10.244.1.10:8080 by lab-one's table inet mutant, chain arriving"},
+		"a source that is kept": {"outside", "one:30080", func(v *Visit) {
+			v.Stations[len(v.Stations)-1].Src = v.entered().Src
+			v.Rules = append(v.Rules, Rule{Hook: "postrouting", Table: "inet mutant", Chain: "leaving", Handle: 4, Verdict: "accept"})
+		}, oracle.HopLeave, "not from 172.18.0.2 or 10.244.1.1: left as it is by lab-one's table inet mutant, chain leaving, rule handle 4"},
+		"an address that leads nowhere": {"pod/one", "10.96.0.99:80", func(v *Visit) { rewritten(v, "10.244.1.10:8080") }, oracle.HopEnd,
+			"the destination was rewritten to 10.244.1.10:8080 by lab-one's table inet mutant, chain arriving"},
+	} {
+		open := lab(world.ModeIPTables)
+		open.Facts.DropsStrays = false
+		w := walkOf(t, open, c.from, c.to)
+		w.Ways = w.Ways[:1]
+		visits, seen := path(w.Ways[0])
+		i := slices.IndexFunc(visits, func(v Visit) bool { return v.Node == "lab-one" && !v.Reply })
+		c.fault(&visits[i])
+		if w.Prediction.Allows(seen.Outcome) && !w.Prediction.Allows(reach.Reached) {
+			seen.Outcome = reach.Reached
+		}
+		got := Compared(w, seen, visits, watched)
+		k := slices.IndexFunc(got.Steps, func(s Step) bool { return s.Mark == Differs })
+		if k < 0 || got.Steps[k].Kind != c.kind || !strings.Contains(got.Lost, c.says) {
+			t.Errorf("%s: %s", name, Summary(got))
+		}
+	}
+}
+
+// rewritten has a rule of another table rewrite the destination of a packet before kube-proxy's.
+func rewritten(v *Visit, to string) {
+	v.Rules = append([]Rule{{Hook: v.entered().Hook, Table: "inet mutant", Chain: "arriving", Handle: 3, Verdict: "accept"}}, v.Rules...)
+	for i := range v.Stations[1:] {
+		v.Stations[i+1].Dst = netip.MustParseAddrPort(to)
+	}
+}
+
 // In a cluster that svclab did not create, only the nodes that a packet may pass are read, and no packet may leave it.
 func TestNodesOfAWalk(t *testing.T) {
 	w := lab(world.ModeNFTables)

@@ -33,8 +33,10 @@ fault is reverted. Prints which cells showed each fault, and leaves the cluster 
 Faults are injected only into a cluster that svclab created. No other svclab process can use it meanwhile.
 It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
 
-Exit codes: 0 every fault was noticed and the cluster recovered, 1 a fault was not noticed or the cluster did not
-recover, 2 no verdict was possible.`,
+Where a fault is in a packet filter, traces of the cells that differ must name its rules, unless the mutant says why not.
+
+Exit codes: 0 every fault was noticed and the cluster recovered, 1 a fault was not noticed, a trace named the wrong hop or
+the cluster did not recover, 2 no verdict was possible.`,
 		Example: "  svclab mutants\n  svclab mutants --list\n  svclab mutants node-deaf",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			all, err := mutants.Load(a.Manifests)
