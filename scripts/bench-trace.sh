@@ -18,20 +18,34 @@ trap 'kubectl delete namespace "$namespace" --ignore-not-found --wait=false >/de
 say "tracing every cell of the four types"
 "$svclab" verify clusterip nodeport loadbalancer externalname --trace >"$work/verify" 2>"$work/log" || { tail -n 30 "$work/verify" "$work/log" >&2; die "svclab verify --trace failed" "see above"; }
 jq --raw-output '.verdicts[] | .scenario as $s | .steps[] | .lines // [] | .[] | "\($s): \(.)"' "$output/result.json" >"$work/lines"
-awk '/: traced [0-9]+ cells in / {
+awk '
+  function seconds(text,  all) {
+    sub(/,$/, "", text)
+    if (text ~ /ms$/) return text / 1000
+    if (match(text, /[0-9]m[0-9]/)) { all = 60 * text; sub(/^[0-9]+m/, "", text) }
+    return all + text
+  }
+  /: traced [0-9]+ cells in / {
     for (i = 1; i < NF; i++) {
-      if ($i == "traced") cells += $(i + 1)
+      if ($i == "traced") cells += n = $(i + 1)
       if ($(i + 1) == "walked") same += $i
       if ($(i + 1) == "did") other += $i
+      if ($i == "cells") took += seconds($(i + 2))
+      if ($i == "each") mean += n * seconds($(i + 2))
+      if ($i == "most" && seconds($(i + 1)) > most) most = seconds($(i + 1))
     }
     print "  " $0
   }
-  END { printf "cells of the four types: %d traced, %d walked as predicted (%.1f %%), %d did not\n", cells, same, cells ? 100 * same / cells : 0, other }' "$work/lines"
+  END {
+    if (!cells) exit 1
+    printf "cells of the four types: %d traced, %d walked as predicted (%.1f %%), %d did not\n", cells, same, 100 * same / cells, other
+    printf "a trace took %.2f s in the mean and %.2f s at most in addition to its probe; 100 cells took %.1f s with their probes\n", mean / cells, most, 100 * took / cells
+  }' "$work/lines"
 grep -v ': traced [0-9]* cells in ' "$work/lines" | grep ' → ' || true
 
 if [[ ${MUTANTS:-1} != 0 ]]; then
   say "injecting faults into packet filters"
-  mapfile -t mutants < <(awk '/^- name: / { name = $3 } /^    filter:/ { print name }' "$scripts_dir"/../manifests/scenarios/*/mutants.yaml)
+  mapfile -t mutants < <(awk '/^- name: / { name = $3 } /^    (filter|rulesLeft):|^  fault: \{stranger:/ { print name }' "$scripts_dir"/../manifests/scenarios/*/mutants.yaml)
   "$svclab" mutants "${mutants[@]}" >"$work/mutants" 2>"$work/log" || true
   grep -E '^mutant |^[0-9]+ mutants' "$work/mutants" || { tail -n 30 "$work/mutants" "$work/log" >&2; die "svclab mutants failed" "see above"; }
 fi
@@ -44,6 +58,9 @@ done
 printf '%s\n' "$work"/services-*.yaml >"$work/files"
 heartbeat "add Services" "$work/log" xargs --arg-file "$work/files" --max-procs 8 --max-args 1 kubectl create --filename
 for target in kube-system/kube-dns:dns-tcp "$namespace/s$services"; do
-  "$svclab" trace pod/worker "$target" --short >"$work/many" || true # what it printed says whether it walked as predicted
+  for try in $(seq 60); do # kube-proxy may be writing the rules still
+    if "$svclab" trace pod/worker "$target" --short >"$work/many"; then break; fi
+    [[ $try == 60 ]] || sleep 5
+  done
   printf '%d more Services, pod/worker to %s: %s\n' "$services" "$target" "$(tail -n 1 "$work/many")"
 done
