@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,48 +100,74 @@ func forwardTo(corefile string, addrs []netip.Addr) (string, error) {
 
 // answers waits until every node and every client pod gets right answers from the cluster's DNS: the name of a Service,
 // and for pods the outside world's web server by its name. It is the last proof that the cluster works: kube-proxy, pod
-// network, CoreDNS, forwarding and the way out are all in it.
+// network, CoreDNS, forwarding and the way out are all in it. A new cluster's CoreDNS was once seen to give wrong answers for
+// minutes; so its pods are replaced once, and it is said why.
 func (c *Cluster) answers(ctx context.Context) error {
 	vantages, err := c.Vantages(ctx)
 	if err != nil {
 		return err
 	}
 	client := probe.New(c)
-	return c.withDNSLogs(ctx, c.await(ctx, "DNS to answer every node and client pod, and each pod to reach example.com", dnsAnswersIn, wait.Retry(func(ctx context.Context) (bool, string, error) {
-		var lookups []probe.Lookup
-		var requests []probe.Request
-		for _, v := range vantages {
-			switch v.Kind {
-			case reach.Node:
-				lookups = append(lookups, probe.Lookup{Vantage: v, Name: "kubernetes.default.svc." + domain + ".", Record: probe.A, Server: c.dns})
-			case reach.Pod:
-				requests = append(requests, probe.Request{Vantage: v, Target: reach.Target{Kind: reach.ExternalName, Service: "outside", Host: "example.com", Port: 80, Protocol: reach.TCP}})
-			}
+	wrong := wait.Retry(func(ctx context.Context) (bool, string, error) { return dnsWorks(ctx, client, vantages, c.dns) })
+	const what = "DNS to answer every node and client pod, and each pod to reach example.com"
+	err = c.withDNSLogs(ctx, c.await(ctx, what, dnsFirstIn, wrong))
+	var ended *wait.Error
+	if !errors.As(err, &ended) || ctx.Err() != nil {
+		return err
+	}
+	c.logf("  CoreDNS does not answer as it should, so its pods are replaced: %v", err)
+	if err := c.restartDNS(ctx); err != nil {
+		return err
+	}
+	return c.withDNSLogs(ctx, c.await(ctx, what, dnsAnswersIn, wrong))
+}
+
+// restartDNS replaces CoreDNS's pods, and waits until the new ones run.
+func (c *Cluster) restartDNS(ctx context.Context) error {
+	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"svclab.io/restarted":%q}}}}}`, time.Now().Format(time.RFC3339))
+	_, err := c.client.AppsV1().Deployments("kube-system").Patch(ctx, "coredns", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil {
+		return fmt.Errorf("replace CoreDNS's pods: %w", err)
+	}
+	return c.await(ctx, "CoreDNS to run again", dnsAnswersIn, wait.Deployment(c.objects, "kube-system", "coredns"),
+		c.on("apps", "deployments", "kube-system", "coredns"))
+}
+
+// dnsWorks looks up a Service from every node, and has every pod reach example.com. seen is what went wrong.
+func dnsWorks(ctx context.Context, client *probe.Client, vantages []reach.Vantage, server netip.AddrPort) (works bool, seen string, err error) {
+	var lookups []probe.Lookup
+	var requests []probe.Request
+	for _, v := range vantages {
+		switch v.Kind {
+		case reach.Node:
+			lookups = append(lookups, probe.Lookup{Vantage: v, Name: "kubernetes.default.svc." + domain + ".", Record: probe.A, Server: server})
+		case reach.Pod:
+			requests = append(requests, probe.Request{Vantage: v, Target: reach.Target{Kind: reach.ExternalName, Service: "outside", Host: "example.com", Port: 80, Protocol: reach.TCP}})
 		}
-		found, err := client.Resolve(ctx, lookups)
-		if err != nil {
-			return false, "", err
+	}
+	found, err := client.Resolve(ctx, lookups)
+	if err != nil {
+		return false, "", err
+	}
+	cells, err := client.Observe(ctx, requests)
+	if err != nil {
+		return false, "", err
+	}
+	var wrong []string
+	for _, f := range found {
+		if f.Observation.Outcome != reach.Reached {
+			wrong = append(wrong, fmt.Sprintf("%s: %s, %s", f.Vantage.Name, f.Observation.Outcome, f.Observation.Detail))
 		}
-		cells, err := client.Observe(ctx, requests)
-		if err != nil {
-			return false, "", err
+	}
+	for _, cell := range cells {
+		i := slices.IndexFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome != reach.Reached || o.Backend != outsideBackend })
+		if i >= 0 {
+			o := cell.Observations[i]
+			wrong = append(wrong, fmt.Sprintf("%s: %s %s, example.com: %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
 		}
-		var wrong []string
-		for _, f := range found {
-			if f.Observation.Outcome != reach.Reached {
-				wrong = append(wrong, fmt.Sprintf("%s: %s, %s", f.Vantage.Name, f.Observation.Outcome, f.Observation.Detail))
-			}
-		}
-		for _, cell := range cells {
-			i := slices.IndexFunc(cell.Observations, func(o reach.Observation) bool { return o.Outcome != reach.Reached || o.Backend != outsideBackend })
-			if i >= 0 {
-				o := cell.Observations[i]
-				wrong = append(wrong, fmt.Sprintf("%s: %s %s, example.com: %s", cell.Vantage.Name, o.Outcome, o.Backend, o.Detail))
-			}
-		}
-		slices.Sort(wrong)
-		return len(wrong) == 0, strings.Join(wrong, "; "), nil
-	})))
+	}
+	slices.Sort(wrong)
+	return len(wrong) == 0, strings.Join(wrong, "; "), nil
 }
 
 // withDNSLogs adds the last lines of each CoreDNS pod's log to the error of a wait whose time was up.

@@ -19,6 +19,7 @@ const (
 	podCIDRsIn      = 3 * time.Minute  // the controller manager gives each node its pod ranges
 	proxySyncedIn   = 4 * time.Minute  // kube-proxy runs and has programmed its rules
 	dnsAnswersIn    = 3 * time.Minute  // CoreDNS runs, forwards, and its Service works from every node
+	dnsFirstIn      = time.Minute      // the same, before CoreDNS's pods are replaced
 	metalLBIn       = 4 * time.Minute  // controller and speakers are ready, the pool is admitted
 	clientsReadyIn  = 3 * time.Minute  // the client pods run
 	admittedIn      = time.Minute      // a dry run is admitted: a new namespace gets its service account
