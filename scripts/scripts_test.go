@@ -381,7 +381,7 @@ func TestAStepSaysItsPartOfTheBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "step.sh")
-	for step, want := range map[string]string{"build kubernetes-1.37": ", 56 % of all images", "Debian trixie": ", 8 % of all images", "build kind": ""} {
+	for step, want := range map[string]string{"build kubernetes-1.37": ", 57 % of all images", "Debian trixie": ", 9 % of all images", "build kind": ""} {
 		text := fmt.Sprintf("source %q\nheartbeat %q %q true\n", lib, step, filepath.Join(t.TempDir(), "log"))
 		if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -89,7 +89,7 @@ func (s *session) puzzle(ctx context.Context, i int, c Case) (p Puzzle, found bo
 	full := s.scene.Namespace + "/" + c.Name()
 	service, there := w.Service(full)
 	if !there {
-		return p, false, fmt.Errorf("Service %s is not there", full)
+		return p, false, fmt.Errorf("the Service %s is not there", full)
 	}
 	chosen, found := choose(rand.New(rand.NewPCG(s.Seed, puzzleStream+uint64(i))), pairs(w, s.vantages, full), predictByOracle(w))
 	if !found {

@@ -72,7 +72,7 @@ func (c Cluster) Walk(ctx context.Context, namespaces []string, from string, to 
 		return !world.Applicable(v, t) || !site.Selects(to, v, t)
 	})
 	if len(targets) == 0 {
-		return t, fmt.Errorf("Service %s has no target %s", to.Service, to)
+		return t, fmt.Errorf("the Service %s has no target %s", to.Service, to)
 	}
 	return c.TraceWalk(ctx, w, oracle.New(w).Walk(v, targets[0]))
 }

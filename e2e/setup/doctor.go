@@ -212,7 +212,7 @@ func examineInotify() Finding {
 }
 
 func examineBuildTools(c Config, goos string, canInstall bool) Finding {
-	f := Finding{What: "build tools", State: OK, Found: "mmdebstrap, gcc, pkg-config"}
+	f := Finding{What: "build tools", State: OK, Found: "mmdebstrap"}
 	if c.Images == "pull" {
 		f.Found = "not needed with --images=pull"
 		return f
@@ -224,21 +224,15 @@ func examineBuildTools(c Config, goos string, canInstall bool) Finding {
 		}
 		return f
 	}
-	var absent []string
-	for _, program := range []string{"mmdebstrap", "gcc", "pkg-config"} {
-		if !found(program) {
-			absent = append(absent, program)
-		}
-	}
-	if len(absent) == 0 {
+	if found("mmdebstrap") {
 		return f
 	}
-	f.Found = strings.Join(absent, ", ") + " not found; needed only where no registry answers"
+	f.Found = "mmdebstrap not found; needed only where no registry answers"
 	f.State = Later
 	if canInstall {
-		f.Fix = "svclab up installs them"
+		f.Fix = "svclab up installs it"
 	} else {
-		f.Fix = "on Debian: sudo apt-get install mmdebstrap gcc libc6-dev pkg-config libseccomp-dev"
+		f.Fix = "on Debian: sudo apt-get install mmdebstrap"
 	}
 	return f
 }

@@ -57,7 +57,7 @@ func newClass(c Class, host, language string) (s *site, follow func(context.Cont
 	if s, err = newSite("class.html", host, language); err != nil {
 		return nil, nil, err
 	}
-	s.routes["GET hello"] = func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, hello{Language: language}) }
+	s.routes["GET hello"] = func(w http.ResponseWriter, _ *http.Request) { reply(w, hello{Language: language}) }
 	return s, func(ctx context.Context) {
 		for {
 			s.speak("roster", func(language string) (any, error) { return c.Roster(language) })

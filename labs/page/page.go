@@ -158,7 +158,7 @@ func newServer(o Options, host string) (*server, error) {
 	}
 	s := &server{site: site, Options: o, live: &live{Options: o, hub: site.hub}}
 	s.routes["POST walk"] = s.walk
-	s.routes["GET hello"] = func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.hello()) }
+	s.routes["GET hello"] = func(w http.ResponseWriter, _ *http.Request) { reply(w, s.hello()) }
 	if o.Course != nil {
 		s.routes["POST do"], s.routes["GET terminal"] = s.do, s.terminal
 	}
@@ -186,7 +186,7 @@ func (s *server) do(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		answer.Error = err.Error()
 	}
-	reply(w, http.StatusOK, answer)
+	reply(w, answer)
 }
 
 // hello is what the page can do.

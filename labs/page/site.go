@@ -144,8 +144,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 }
 
 // reply writes JSON.
-func reply(w http.ResponseWriter, status int, value any) {
+func reply(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value) // the client may be gone
 }

@@ -26,22 +26,22 @@ func (s *server) walk(w http.ResponseWriter, r *http.Request) {
 	now, walk, found := s.live.walk(asked)
 	switch {
 	case !found:
-		reply(w, http.StatusOK, said{Error: "this Service, or this client, is not there any more"})
+		reply(w, said{Error: "this Service, or this client, is not there any more"})
 		return
 	case !asked.Send:
 		predicted := trace.Predicted(walk)
-		reply(w, http.StatusOK, said{Trace: &predicted})
+		reply(w, said{Trace: &predicted})
 		return
 	case s.Trace == nil:
-		reply(w, http.StatusOK, said{Error: "nothing is sent in this cluster"})
+		reply(w, said{Error: "nothing is sent in this cluster"})
 		return
 	}
 	seen, err := s.Trace(r.Context(), now, walk)
 	if err != nil {
-		reply(w, http.StatusOK, said{Error: err.Error()})
+		reply(w, said{Error: err.Error()})
 		return
 	}
-	reply(w, http.StatusOK, said{Trace: &seen, Summary: trace.Summary(seen)})
+	reply(w, said{Trace: &seen, Summary: trace.Summary(seen)})
 }
 
 // walk predicts the way between a vantage and a target that are shown.

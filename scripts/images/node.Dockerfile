@@ -4,7 +4,6 @@ ARG ROOTFS
 FROM $ROOTFS
 COPY kind/ /
 COPY bin/ /usr/local/bin/
-COPY sbin/ /usr/local/sbin/
 COPY kubernetes/ /usr/bin/
 COPY cni/ /opt/cni/bin/
 COPY svclab/ /
@@ -18,8 +17,7 @@ RUN chmod 755 /usr/local/bin/entrypoint /kind /kind/bin /kind/bin/*.sh \
     && systemctl enable kubelet.service containerd.service undo-mount-hacks.service \
     && systemctl mask systemd-binfmt.service \
     && mkdir -p /etc/kubernetes/manifests \
-    && ctr oci spec \
-      | jq '.hooks.createContainer += [{"path": "/kind/bin/mount-product-files.sh"}] | del(.process.rlimits)' >/etc/containerd/cri-base.json
+    && ctr oci spec | jq 'del(.process.rlimits)' >/etc/containerd/cri-base.json
 ENV container=docker
 STOPSIGNAL SIGRTMIN+3
 ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]

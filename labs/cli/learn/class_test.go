@@ -19,9 +19,9 @@ import (
 )
 
 // teacher is a room that is served, and its URL.
-func teacher(t *testing.T, code string) (*class.Room, string) {
+func teacher(t *testing.T) (*class.Room, string) {
 	t.Helper()
-	room := class.NewRoom(code)
+	room := class.NewRoom("ABCD-2345")
 	ctx, stop := context.WithCancel(context.Background())
 	url, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
@@ -39,7 +39,7 @@ func teacher(t *testing.T, code string) (*class.Room, string) {
 // Nothing is sent before a learner joins, and after leaving. Meanwhile each command sends, and says if it cannot.
 func TestJoinAndLeave(t *testing.T) {
 	folder := stateOf(t, midway())
-	room, url := teacher(t, "ABCD-2345")
+	room, url := teacher(t)
 	ok := func(args ...string) string {
 		t.Helper()
 		out, stderr, code := learn(t, nil, args...)
@@ -84,7 +84,7 @@ func TestJoinAndLeave(t *testing.T) {
 // Without the teacher's network a learner works on. A later command sends everything.
 func TestAwayFromTheClass(t *testing.T) {
 	folder := stateOf(t, midway())
-	room, url := teacher(t, "ABCD-2345")
+	room, url := teacher(t)
 	m, err := class.NewMember("http://127.0.0.1:1", "ABCD-2345")
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestAwayFromTheClass(t *testing.T) {
 // A check tells the class which misconception it showed last, also while a page is open in which no command ends.
 func TestTheClassFollows(t *testing.T) {
 	folder := stateOf(t, progress.Progress{Current: "04", Exercises: map[string]progress.Exercise{"04": {Started: monday, Shows: "old"}}})
-	room, url := teacher(t, "ABCD-2345")
+	room, url := teacher(t)
 	m, err := class.NewMember(url, "ABCD-2345")
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestCheckStoresWhatItShowed(t *testing.T) {
 // roomOf is a class of four: two are stuck, one has passed, one has a newer svclab.
 func roomOf(t *testing.T) *classroom {
 	t.Helper()
-	room, url := teacher(t, "ABCD-2345")
+	room, url := teacher(t)
 	for _, p := range []progress.Progress{
 		{Learner: "Ann", Current: "04", Exercises: map[string]progress.Exercise{"01": {Started: monday, Passed: monday},
 			"04": {Started: time.Now().Add(-12*time.Minute - 5*time.Second), Checked: monday, Hints: 1, Shows: "endpoints-mean-working"}}},
