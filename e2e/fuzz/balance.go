@@ -219,13 +219,13 @@ func (b *balancing) exhausted(ctx context.Context, o Operation, h History, throu
 	if err := b.step(ctx, "the controller is restarted", b.restart); err != nil {
 		return err
 	}
-	all, err := b.session.addresses.services(ctx)
+	all, err := b.addresses.services(ctx)
 	if err != nil {
 		return err
 	}
 	at := slices.IndexFunc(all, func(s corev1.Service) bool { return world.Name(&s) == b.sandboxName+"/"+o.Service })
 	if at < 0 {
-		return fmt.Errorf("Service %s is not there", o.Service)
+		return fmt.Errorf("the Service %s is not there", o.Service)
 	}
 	for _, family := range world.Families(&all[at]) {
 		i := slices.IndexFunc(b.fillers, func(name string) bool { return name == b.filler(family, 0) })
@@ -236,7 +236,7 @@ func (b *balancing) exhausted(ctx context.Context, o Operation, h History, throu
 		b.fillers = slices.Delete(b.fillers, i, i+1)
 		if err := b.step(ctx, name+" is deleted", func(ctx context.Context) error {
 			b.moment.commands = append(b.moment.commands, "kubectl -n "+b.sandboxName+" delete service "+name)
-			return b.session.addresses.drain(ctx, name)
+			return b.addresses.drain(ctx, name)
 		}); err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (b *balancing) filler(family corev1.IPFamily, n int) string {
 
 // fillAll creates as many Services as there are free addresses.
 func (b *balancing) fillAll(ctx context.Context) error {
-	all, err := b.session.addresses.services(ctx)
+	all, err := b.addresses.services(ctx)
 	if err != nil {
 		return err
 	}
@@ -277,12 +277,12 @@ func (b *balancing) fillAll(ctx context.Context) error {
 		b.fillers = append(b.fillers, f.name)
 	}
 	b.moment.commands = append(b.moment.commands, fmt.Sprintf("# create %d Services of type LoadBalancer, with allocateLoadBalancerNodePorts: false: as many as the pool has free addresses", len(list)))
-	return each(len(list), func(i int) error { return b.session.addresses.fill(ctx, list[i].name, list[i].family) })
+	return each(len(list), func(i int) error { return b.addresses.fill(ctx, list[i].name, list[i].family) })
 }
 
 func (b *balancing) restart(ctx context.Context) error {
 	b.moment.commands = append(b.moment.commands, "kubectl -n metallb-system delete pod -l component=controller")
-	return b.session.addresses.restart(ctx)
+	return b.addresses.restart(ctx)
 }
 
 // pendingCells is how many cells of a Service are probed while it is pending.
@@ -323,19 +323,19 @@ func (b *balancing) pending(ctx context.Context, o Operation, h History) error {
 // moved does addressMoved.
 func (b *balancing) moved(ctx context.Context, o Operation, through []State) error {
 	to, when, _ := strings.Cut(o.Value, " ")
-	all, err := b.session.addresses.services(ctx)
+	all, err := b.addresses.services(ctx)
 	if err != nil {
 		return err
 	}
 	at := slices.IndexFunc(all, func(s corev1.Service) bool { return world.Name(&s) == b.sandboxName+"/"+o.Service })
 	if at < 0 || len(world.Ingresses(&all[at])) != 1 {
-		return fmt.Errorf("Service %s has no address that it can give up", o.Service)
+		return fmt.Errorf("the Service %s has no address that it can give up", o.Service)
 	}
 	addr := world.Ingresses(&all[at])[0].Addr.String()
 	ask := func(addr string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			b.moment.commands = append(b.moment.commands, fmt.Sprintf("kubectl -n %s annotate service %s --overwrite %s=%s", b.sandboxName, to, oracle.AskAnnotation, addr))
-			return b.session.addresses.ask(ctx, to, addr)
+			return b.addresses.ask(ctx, to, addr)
 		}
 	}
 	if err := ask(addr)(ctx); err != nil { // of a Service of another type it means nothing
@@ -359,7 +359,7 @@ func (b *balancing) moved(ctx context.Context, o Operation, through []State) err
 	}
 	return b.step(ctx, to+" asks for nothing any more", func(ctx context.Context) error {
 		b.moment.commands = append(b.moment.commands, fmt.Sprintf("kubectl -n %s annotate service %s %s-", b.sandboxName, to, oracle.AskAnnotation))
-		return b.session.addresses.ask(ctx, to, "")
+		return b.addresses.ask(ctx, to, "")
 	})
 }
 
@@ -369,14 +369,14 @@ func (b *balancing) line(format string, args ...any) {
 
 // step does something, and compares who has which address then with what the oracle says. That something is not so is no error.
 func (b *balancing) step(ctx context.Context, what string, do func(context.Context) error) error {
-	before, err := b.session.addresses.services(ctx)
+	before, err := b.addresses.services(ctx)
 	if err != nil {
 		return err
 	}
 	if err := do(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	after, err := b.session.addresses.services(ctx)
+	after, err := b.addresses.services(ctx)
 	if err != nil {
 		return err
 	}
@@ -440,7 +440,7 @@ func (b *balancing) untilHeld(ctx context.Context, holdings []oracle.Holding) (b
 
 // unheld are the Services that do not have what they are to have.
 func (b *balancing) unheld(ctx context.Context, holdings []oracle.Holding) (bad []unheld, err error) {
-	all, err := b.session.addresses.services(ctx)
+	all, err := b.addresses.services(ctx)
 	if err != nil {
 		return nil, err
 	}
