@@ -3,14 +3,10 @@ package checks
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -98,10 +94,9 @@ func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	pools := schema.GroupVersionResource{Group: world.MetalLBGroup, Version: "v1beta1", Resource: "ipaddresspools"}
-	list, err := env.Dynamic.Resource(pools).List(ctx, metav1.ListOptions{})
+	pools, err := world.Pools(ctx, env.Dynamic)
 	if err != nil {
-		return nil, fmt.Errorf("list MetalLB's pools: %w", err)
+		return nil, err
 	}
 	addresses := world.Ingresses(&service)
 	if len(addresses) == 0 {
@@ -110,15 +105,11 @@ func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, 
 	var lines, ranges []string
 	for _, ingress := range addresses {
 		found := false
-		for _, pool := range list.Items {
-			blocks, _, err := unstructured.NestedStringSlice(pool.Object, "spec", "addresses")
-			if err != nil {
-				return nil, fmt.Errorf("read pool %s: %w", pool.GetName(), err)
-			}
-			ranges = append(ranges, blocks...)
-			if slices.ContainsFunc(blocks, func(block string) bool { return inBlock(ingress.Addr, block) }) {
+		for _, pool := range pools {
+			ranges = append(ranges, pool.Blocks...)
+			if pool.Contains(ingress.Addr) {
 				found = true
-				lines = append(lines, fmt.Sprintf("%s is in pool %s (%s)", ingress.Addr, pool.GetName(), strings.Join(blocks, ", ")))
+				lines = append(lines, fmt.Sprintf("%s is in pool %s (%s)", ingress.Addr, pool.Name, strings.Join(pool.Blocks, ", ")))
 			}
 		}
 		if !found {
@@ -126,21 +117,4 @@ func addressFromPool(ctx context.Context, env Env, args serviceArgs) ([]string, 
 		}
 	}
 	return lines, nil
-}
-
-// inBlock reports whether addr is in a pool's block: a prefix or "first-last".
-func inBlock(addr netip.Addr, block string) bool {
-	if prefix, err := netip.ParsePrefix(block); err == nil {
-		return prefix.Contains(addr)
-	}
-	first, last, isRange := strings.Cut(block, "-")
-	if !isRange {
-		return false
-	}
-	from, err := netip.ParseAddr(strings.TrimSpace(first))
-	if err != nil {
-		return false
-	}
-	to, err := netip.ParseAddr(strings.TrimSpace(last))
-	return err == nil && addr.Is4() == from.Is4() && from.Compare(addr) <= 0 && addr.Compare(to) <= 0
 }

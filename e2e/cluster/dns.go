@@ -24,6 +24,9 @@ const domain = "cluster.local"
 // forwardAnnotation on CoreDNS's pods says where they forward to: a change makes new pods, which read the new Corefile.
 const forwardAnnotation = "svclab.io/forward"
 
+// restartAnnotation on CoreDNS's pods says when they were replaced because they did not answer.
+const restartAnnotation = "svclab.io/restarted"
+
 // findDNS reads the address of the cluster's DNS Service.
 func (c *Cluster) findDNS(ctx context.Context) error {
 	dns := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-dns"}}
@@ -43,8 +46,20 @@ func (c *Cluster) ensureDNS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.await(ctx, "CoreDNS to run with its new configuration", dnsAnswersIn, wait.Deployment(c.objects, "kube-system", "coredns"),
+	return c.dnsRuns(ctx)
+}
+
+// dnsRuns waits until CoreDNS's pods are those of its Deployment as it is now.
+func (c *Cluster) dnsRuns(ctx context.Context) error {
+	return c.await(ctx, "CoreDNS to run as it is configured now", dnsAnswersIn, wait.Deployment(c.objects, "kube-system", "coredns"),
 		c.on("apps", "deployments", "kube-system", "coredns"))
+}
+
+// annotateDNS sets an annotation of CoreDNS's pods: a new value makes new pods.
+func (c *Cluster) annotateDNS(ctx context.Context, key, value string) error {
+	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, key, value)
+	_, err := c.client.AppsV1().Deployments("kube-system").Patch(ctx, "coredns", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	return err
 }
 
 // forwardDNS writes the forwarding, if it is not so yet.
@@ -64,9 +79,7 @@ func (c *Cluster) forwardDNS(ctx context.Context) error {
 			return err
 		}
 	}
-	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, forwardAnnotation, fingerprint([]byte(corefile)))
-	_, err = c.client.AppsV1().Deployments("kube-system").Patch(ctx, "coredns", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	return err
+	return c.annotateDNS(ctx, forwardAnnotation, fingerprint([]byte(corefile)))
 }
 
 // forwardTo returns a Corefile that forwards to addrs and nowhere else, from one that kubeadm wrote or this function did.
@@ -108,29 +121,26 @@ func (c *Cluster) answers(ctx context.Context) error {
 		return err
 	}
 	client := probe.New(c)
-	wrong := wait.Retry(func(ctx context.Context) (bool, string, error) { return dnsWorks(ctx, client, vantages, c.dns) })
-	const what = "DNS to answer every node and client pod, and each pod to reach example.com"
-	err = c.withDNSLogs(ctx, c.await(ctx, what, dnsFirstIn, wrong))
-	var ended *wait.Error
-	if !errors.As(err, &ended) || ctx.Err() != nil {
+	works := func(within time.Duration) error {
+		err := c.await(ctx, "DNS to answer every node and client pod, and each pod to reach example.com", within,
+			wait.Retry(func(ctx context.Context) (bool, string, error) { return dnsWorks(ctx, client, vantages, c.dns) }))
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		return errors.Join(err, c.dnsLogs(ctx))
+	}
+	err = works(dnsFirstIn)
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	c.logf("  CoreDNS does not answer as it should, so its pods are replaced: %v", err)
-	if err := c.restartDNS(ctx); err != nil {
-		return err
-	}
-	return c.withDNSLogs(ctx, c.await(ctx, what, dnsAnswersIn, wrong))
-}
-
-// restartDNS replaces CoreDNS's pods, and waits until the new ones run.
-func (c *Cluster) restartDNS(ctx context.Context) error {
-	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"svclab.io/restarted":%q}}}}}`, time.Now().Format(time.RFC3339))
-	_, err := c.client.AppsV1().Deployments("kube-system").Patch(ctx, "coredns", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	if err != nil {
+	if err := c.annotateDNS(ctx, restartAnnotation, time.Now().Format(time.RFC3339)); err != nil {
 		return fmt.Errorf("replace CoreDNS's pods: %w", err)
 	}
-	return c.await(ctx, "CoreDNS to run again", dnsAnswersIn, wait.Deployment(c.objects, "kube-system", "coredns"),
-		c.on("apps", "deployments", "kube-system", "coredns"))
+	if err := c.dnsRuns(ctx); err != nil {
+		return err
+	}
+	return works(dnsAnswersIn)
 }
 
 // dnsWorks looks up a Service from every node, and has every pod reach example.com. seen is what went wrong.
@@ -170,23 +180,20 @@ func dnsWorks(ctx context.Context, client *probe.Client, vantages []reach.Vantag
 	return len(wrong) == 0, strings.Join(wrong, "; "), nil
 }
 
-// withDNSLogs adds the last lines of each CoreDNS pod's log to the error of a wait whose time was up.
-func (c *Cluster) withDNSLogs(ctx context.Context, err error) error {
-	var ended *wait.Error
-	if !errors.As(err, &ended) || ctx.Err() != nil {
-		return err
+// dnsLogs is an error that says how the log of each CoreDNS pod ends.
+func (c *Cluster) dnsLogs(ctx context.Context) error {
+	pods, err := c.client.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
+	if err != nil {
+		return fmt.Errorf("find CoreDNS's pods: %w", err)
 	}
-	pods, failed := c.client.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
-	if failed != nil {
-		return errors.Join(err, fmt.Errorf("find CoreDNS's pods: %w", failed))
-	}
+	var logs []error
 	for _, pod := range pods.Items {
-		log, failed := c.client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: new(int64(10))}).DoRaw(ctx)
-		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("read the log of %s: %w", pod.Name, failed))
+		log, err := c.client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: new(int64(10))}).DoRaw(ctx)
+		if err != nil {
+			logs = append(logs, fmt.Errorf("read the log of %s: %w", pod.Name, err))
 			continue
 		}
-		err = errors.Join(err, fmt.Errorf("the log of %s on %s, %s, ends with:\n%s", pod.Name, pod.Spec.NodeName, pod.Status.PodIP, strings.TrimSpace(string(log))))
+		logs = append(logs, fmt.Errorf("the log of %s on %s, %s, ends with:\n%s", pod.Name, pod.Spec.NodeName, pod.Status.PodIP, strings.TrimSpace(string(log))))
 	}
-	return err
+	return errors.Join(logs...)
 }

@@ -278,12 +278,6 @@ func (m *model) nodePorts(s *corev1.Service) {
 	}
 }
 
-// MetalLB's annotations.
-const (
-	wantedAddresses = "metallb.io/loadBalancerIPs"
-	sharingKey      = "metallb.io/allow-shared-ip"
-)
-
 // loadBalancer does what MetalLB does: it assigns an address of each IP family of the Service, the wanted ones if there are
 // any, and withdraws those that it no longer has a pool for.
 func (m *model) loadBalancer(s *corev1.Service) {
@@ -295,12 +289,7 @@ func (m *model) loadBalancer(s *corev1.Service) {
 	if m.poolGone || m.poolClosed && len(has) == 0 {
 		return
 	}
-	var wanted []netip.Addr
-	for text := range strings.SplitSeq(s.Annotations[wantedAddresses], ",") {
-		if addr, err := netip.ParseAddr(strings.TrimSpace(text)); err == nil {
-			wanted = append(wanted, addr)
-		}
-	}
+	wanted := world.Asked(s)
 	if slices.ContainsFunc(wanted, func(addr netip.Addr) bool { return !m.free(addr, s) }) {
 		return
 	}
@@ -337,7 +326,7 @@ func (m *model) free(addr netip.Addr, s *corev1.Service) bool {
 		if other.Name == s.Name || !slices.ContainsFunc(world.Ingresses(other), func(g world.Ingress) bool { return g.Addr == addr }) {
 			continue
 		}
-		if key := s.Annotations[sharingKey]; key == "" || key != other.Annotations[sharingKey] {
+		if key := s.Annotations[world.ShareAnnotation]; key == "" || key != other.Annotations[world.ShareAnnotation] {
 			return false
 		}
 		for _, port := range s.Spec.Ports {

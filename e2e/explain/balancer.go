@@ -92,7 +92,7 @@ func lbPoolExhausted(v *view) []Cause {
 	if v.Balancer != nil {
 		var texts []string
 		for _, p := range v.Balancer.Pools {
-			texts = append(texts, fmt.Sprintf("%s (%s)", p.Name, strings.Join(p.Ranges, ", ")))
+			texts = append(texts, fmt.Sprintf("%s (%s)", p.Name, strings.Join(p.Blocks, ", ")))
 		}
 		pools = counted("pool", texts)
 	}
@@ -151,7 +151,7 @@ func (v *view) unannounced() []netip.Addr {
 // advertisements returns the advertisements for an address, and the address's pool.
 func (v *view) advertisements(addr netip.Addr) (list []Advertisement, pool string) {
 	for _, p := range v.Balancer.Pools {
-		if slices.ContainsFunc(p.Ranges, func(text string) bool { return inRange(text, addr) }) {
+		if p.Contains(addr) {
 			pool = p.Name
 		}
 	}
@@ -161,17 +161,6 @@ func (v *view) advertisements(addr netip.Addr) (list []Advertisement, pool strin
 		}
 	}
 	return list, pool
-}
-
-// inRange reports whether an address is in a range in MetalLB's notation.
-func inRange(text string, addr netip.Addr) bool {
-	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return prefix.Contains(addr)
-	}
-	low, high, _ := strings.Cut(text, "-")
-	first, err1 := netip.ParseAddr(strings.TrimSpace(low))
-	last, err2 := netip.ParseAddr(strings.TrimSpace(high))
-	return err1 == nil && err2 == nil && first.Compare(addr) <= 0 && addr.Compare(last) <= 0
 }
 
 func lbNotAdvertised(v *view) []Cause {

@@ -53,14 +53,8 @@ type Socket struct {
 
 // Balancer is MetalLB's configuration.
 type Balancer struct {
-	Pools          []Pool
+	Pools          []world.Pool
 	Advertisements []Advertisement
-}
-
-// Pool is an IPAddressPool: its name and its ranges, as "10.0.0.1-10.0.0.9" or "10.0.0.0/28".
-type Pool struct {
-	Name   string
-	Ranges []string
 }
 
 // Advertisement is an L2Advertisement or a BGPAdvertisement.

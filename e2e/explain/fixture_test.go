@@ -61,7 +61,7 @@ func newFixture() *fixture {
 	}}
 	f.World.Deployments = []appsv1.Deployment{deployment("web", 2)}
 	f.World.Announcers = map[netip.Addr]string{}
-	f.Balancer = &Balancer{Pools: []Pool{{"lab", []string{"172.18.255.1-172.18.255.9"}}},
+	f.Balancer = &Balancer{Pools: []world.Pool{{Name: "lab", Blocks: []string{"172.18.255.1-172.18.255.9"}}},
 		Advertisements: []Advertisement{{Kind: "L2Advertisement", Name: "lab", Pools: []string{"lab"}}}}
 	return f
 }

@@ -13,13 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
@@ -223,11 +217,11 @@ func (b *balancing) exhausted(ctx context.Context, o Operation, h History, throu
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(all, func(s corev1.Service) bool { return world.Name(&s) == b.sandboxName+"/"+o.Service })
-	if at < 0 {
+	service := named(all, b.sandboxName+"/"+o.Service)
+	if service == nil {
 		return fmt.Errorf("the Service %s is not there", o.Service)
 	}
-	for _, family := range world.Families(&all[at]) {
+	for _, family := range world.Families(service) {
 		i := slices.IndexFunc(b.fillers, func(name string) bool { return name == b.filler(family, 0) })
 		if i < 0 {
 			return fmt.Errorf("no Service took an address of %s that can be given up", family)
@@ -257,8 +251,8 @@ func (b *balancing) fillAll(ctx context.Context) error {
 	}
 	held := map[netip.Addr]bool{}
 	for i := range all {
-		for _, ingress := range world.Ingresses(&all[i]) {
-			held[ingress.Addr] = true
+		for _, addr := range world.BalancerAddrs(&all[i]) {
+			held[addr] = true
 		}
 	}
 	numbers := map[corev1.IPFamily]int{}
@@ -327,14 +321,14 @@ func (b *balancing) moved(ctx context.Context, o Operation, through []State) err
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(all, func(s corev1.Service) bool { return world.Name(&s) == b.sandboxName+"/"+o.Service })
-	if at < 0 || len(world.Ingresses(&all[at])) != 1 {
+	service := named(all, b.sandboxName+"/"+o.Service)
+	if service == nil || len(world.BalancerAddrs(service)) != 1 {
 		return fmt.Errorf("the Service %s has no address that it can give up", o.Service)
 	}
-	addr := world.Ingresses(&all[at])[0].Addr.String()
+	addr := world.BalancerAddrs(service)[0].String()
 	ask := func(addr string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			b.moment.commands = append(b.moment.commands, fmt.Sprintf("kubectl -n %s annotate service %s --overwrite %s=%s", b.sandboxName, to, oracle.AskAnnotation, addr))
+			b.moment.commands = append(b.moment.commands, fmt.Sprintf("kubectl -n %s annotate service %s --overwrite %s=%s", b.sandboxName, to, world.AskAnnotation, addr))
 			return b.addresses.ask(ctx, to, addr)
 		}
 	}
@@ -358,7 +352,7 @@ func (b *balancing) moved(ctx context.Context, o Operation, through []State) err
 		}
 	}
 	return b.step(ctx, to+" asks for nothing any more", func(ctx context.Context) error {
-		b.moment.commands = append(b.moment.commands, fmt.Sprintf("kubectl -n %s annotate service %s %s-", b.sandboxName, to, oracle.AskAnnotation))
+		b.moment.commands = append(b.moment.commands, fmt.Sprintf("kubectl -n %s annotate service %s %s-", b.sandboxName, to, world.AskAnnotation))
 		return b.addresses.ask(ctx, to, "")
 	})
 }
@@ -420,6 +414,15 @@ func asBefore(before, after []corev1.Service) []corev1.Service {
 	return list
 }
 
+// named is the Service with a "namespace/name"; nil if it is not there.
+func named(all []corev1.Service, full string) *corev1.Service {
+	at := slices.IndexFunc(all, func(s corev1.Service) bool { return world.Name(&s) == full })
+	if at < 0 {
+		return nil
+	}
+	return &all[at]
+}
+
 // untilHeld waits until each Service has what it is to have, and still has it after a while, and returns those that do not.
 func (b *balancing) untilHeld(ctx context.Context, holdings []oracle.Holding) (bad []unheld, err error) {
 	ended := wait.For(ctx, "each Service to have the load-balancer address that it must have", wait.Retry(func(ctx context.Context) (bool, string, error) {
@@ -445,121 +448,15 @@ func (b *balancing) unheld(ctx context.Context, holdings []oracle.Holding) (bad 
 		return nil, err
 	}
 	for _, h := range holdings {
-		var is *corev1.Service
-		if at := slices.IndexFunc(all, func(s corev1.Service) bool { return world.Name(&s) == h.Service }); at >= 0 {
-			is = &all[at]
-		}
+		is := named(all, h.Service)
 		if h.Met(is) {
 			continue
 		}
 		has := "no address"
-		if is != nil && len(world.Ingresses(is)) > 0 {
-			has = fmt.Sprint(world.Ingresses(is)[0].Addr)
+		if is != nil && len(world.BalancerAddrs(is)) > 0 {
+			has = fmt.Sprint(world.BalancerAddrs(is)[0])
 		}
 		bad = append(bad, unheld{Holding: h, why: fmt.Sprintf("%s has %s", h.Service, has)})
 	}
 	return bad, nil
-}
-
-// metalLB is the load balancer of the lab's cluster.
-type metalLB struct {
-	session *session
-}
-
-// mostOfPool is how many addresses a pool may have to be used up.
-const mostOfPool = 128
-
-func (l metalLB) pool(ctx context.Context) ([]netip.Addr, error) {
-	pools := schema.GroupVersionResource{Group: world.MetalLBGroup, Version: "v1beta1", Resource: "ipaddresspools"}
-	list, err := l.session.cluster.Dynamic().Resource(pools).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list MetalLB's pools: %w", err)
-	}
-	var addrs []netip.Addr
-	for _, pool := range list.Items {
-		blocks, _, err := unstructured.NestedStringSlice(pool.Object, "spec", "addresses")
-		if err != nil {
-			return nil, fmt.Errorf("read pool %s: %w", pool.GetName(), err)
-		}
-		for _, block := range blocks {
-			more, err := addressesOf(block)
-			if err != nil {
-				return nil, fmt.Errorf("pool %s: %w", pool.GetName(), err)
-			}
-			addrs = append(addrs, more...)
-		}
-	}
-	return addrs, nil
-}
-
-// addressesOf are the addresses of a block, a prefix or "first-last".
-func addressesOf(block string) (list []netip.Addr, err error) {
-	var first, last netip.Addr
-	if prefix, err := netip.ParsePrefix(block); err == nil {
-		first = prefix.Masked().Addr()
-		for addr := first; prefix.Contains(addr) && len(list) <= mostOfPool; addr = addr.Next() {
-			list = append(list, addr)
-		}
-	} else {
-		from, to, _ := strings.Cut(block, "-")
-		if first, err = netip.ParseAddr(strings.TrimSpace(from)); err == nil {
-			last, err = netip.ParseAddr(strings.TrimSpace(to))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("block %q is neither a prefix nor first-last: %w", block, err)
-		}
-		for addr := first; addr.Compare(last) <= 0 && len(list) <= mostOfPool; addr = addr.Next() {
-			list = append(list, addr)
-		}
-	}
-	if len(list) > mostOfPool {
-		return nil, fmt.Errorf("block %q has more than %d addresses, too many to use up", block, mostOfPool)
-	}
-	return list, nil
-}
-
-// services are as the API server has them now. What a snapshot reads may be a watch's, which is behind and knows no annotations.
-func (l metalLB) services(ctx context.Context) ([]corev1.Service, error) {
-	list, err := l.session.cluster.Dynamic().Resource(corev1.SchemeGroupVersion.WithResource("services")).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the Services: %w", err)
-	}
-	var all corev1.ServiceList
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.UnstructuredContent(), &all); err != nil {
-		return nil, fmt.Errorf("list the Services: %w", err)
-	}
-	return all.Items, nil
-}
-
-func (l metalLB) fill(ctx context.Context, name string, family corev1.IPFamily) error {
-	_, err := l.session.cluster.Client().CoreV1().Services(l.session.sandboxName).Create(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, AllocateLoadBalancerNodePorts: ptr(false), IPFamilyPolicy: ptr(corev1.IPFamilyPolicySingleStack),
-			IPFamilies: []corev1.IPFamily{family}, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(tcpMain)}}}}, metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("create Service %s: %w", name, err)
-	}
-	return nil
-}
-
-func (l metalLB) drain(ctx context.Context, name string) error {
-	if err := l.session.cluster.Client().CoreV1().Services(l.session.sandboxName).Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete Service %s: %w", name, err)
-	}
-	return nil
-}
-
-func (l metalLB) ask(ctx context.Context, service, addr string) error {
-	value := "null"
-	if addr != "" {
-		value = `"` + addr + `"`
-	}
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, oracle.AskAnnotation, value)
-	if _, err := l.session.cluster.Client().CoreV1().Services(l.session.sandboxName).Patch(ctx, service, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		return fmt.Errorf("annotate Service %s: %w", service, err)
-	}
-	return nil
-}
-
-func (l metalLB) restart(ctx context.Context) error {
-	return l.session.restartPods(ctx, "metallb-system", "component=controller")
 }

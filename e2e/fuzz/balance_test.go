@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -112,7 +111,7 @@ func (b *balanced) converge() {
 }
 
 func (b *balanced) complete(s *corev1.Service) {
-	s.UID, s.Annotations = b.uids[s.Name], map[string]string{oracle.AskAnnotation: b.asks[s.Name]}
+	s.UID, s.Annotations = b.uids[s.Name], map[string]string{world.AskAnnotation: b.asks[s.Name]}
 	s.Status = corev1.ServiceStatus{}
 	if addr, has := b.has[s.Name]; has {
 		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: addr.String()}}

@@ -164,7 +164,7 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 		m.commands = append(m.commands, commands...)
 		return err
 	}
-	if o.Kind == poolExhausted || o.Kind == addressMoved {
+	if _, balances := balanceKinds()[o.Kind]; balances {
 		err = s.balance(ctx, o, p.history, through, &m, move)
 	} else {
 		err = s.disturb(ctx, o, func(ctx context.Context) error {

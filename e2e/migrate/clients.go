@@ -197,11 +197,7 @@ func (c *clients) endpoints(s *corev1.Service) (here map[string]string, zones bo
 			}
 		}
 	}
-	external := world.ExternalIPs(s) // these may be announced too, for another Service
-	for _, ingress := range world.Ingresses(s) {
-		external = append(external, ingress.Addr)
-	}
-	for _, addr := range external {
+	for _, addr := range append(world.ExternalIPs(s), world.BalancerAddrs(s)...) { // external IPs may be announced too, for another Service
 		if node := c.w.Announcers[addr]; node != "" {
 			sorts[node] = append(sorts[node], "announces "+addr.String()) // two nodes may announce one each
 		}

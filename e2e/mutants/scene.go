@@ -248,11 +248,7 @@ func (s Scene) Balancer6(service string) netip.Addr { return first6(s.balancers(
 
 func (s Scene) balancers(service string) []netip.Addr {
 	of := s.All[service]
-	var addrs []netip.Addr
-	for _, ingress := range world.Ingresses(&of) {
-		addrs = append(addrs, ingress.Addr)
-	}
-	return addrs
+	return world.BalancerAddrs(&of)
 }
 
 // ready4 is the IPv4 address of a pod that is ready and not terminating, or the zero value.

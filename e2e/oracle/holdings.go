@@ -56,22 +56,6 @@ func (h Holding) Met(s *corev1.Service) bool {
 	}
 }
 
-// Asked are the addresses that a Service asks MetalLB for.
-func Asked(s *corev1.Service) (list []netip.Addr) {
-	for text := range strings.SplitSeq(s.Annotations[AskAnnotation]+","+s.Spec.LoadBalancerIP, ",") {
-		if addr, err := netip.ParseAddr(strings.TrimSpace(text)); err == nil {
-			list = append(list, addr)
-		}
-	}
-	return list
-}
-
-// AskAnnotation is the annotation in which a Service asks for addresses, and shareAnnotation the one in which it agrees to share them.
-const (
-	AskAnnotation   = world.MetalLBGroup + "/loadBalancerIPs"
-	shareAnnotation = world.MetalLBGroup + "/allow-shared-ip"
-)
-
 // Holdings says what becomes of the addresses of a pool, once the controller has followed the objects: services are all of the cluster,
 // as they are to be, and their status says what they have had. Services that neither have nor want an address are left out. The result
 // is in the order of the names.
@@ -84,7 +68,7 @@ func Holdings(facts world.Facts, pool []netip.Addr, services []corev1.Service) [
 	}
 	for i := range services {
 		s := &services[i]
-		has, asked := heldBy(s), Asked(s)
+		has, asked := heldBy(s), world.Asked(s)
 		switch serves := s.Spec.Type == corev1.ServiceTypeLoadBalancer && facts.Serves(s.Spec.LoadBalancerClass); {
 		case !serves && len(has) > 0:
 			add(s, HoldingFreed, ruleHoldingFreed, fmt.Sprintf("%s is no Service of type LoadBalancer any more", world.Name(s)))
@@ -104,7 +88,7 @@ func Holdings(facts world.Facts, pool []netip.Addr, services []corev1.Service) [
 		}
 	}
 	for _, s := range waiting {
-		if asked := Asked(s); len(asked) > 0 {
+		if asked := world.Asked(s); len(asked) > 0 {
 			for _, addr := range asked {
 				b.asking[addr]++
 			}
@@ -115,7 +99,7 @@ func Holdings(facts world.Facts, pool []netip.Addr, services []corev1.Service) [
 		}
 	}
 	for _, s := range waiting {
-		if asked := Asked(s); len(asked) > 0 {
+		if asked := world.Asked(s); len(asked) > 0 {
 			kind, rule, why := b.asked(s, asked)
 			add(s, kind, rule, why, asked...)
 			continue
@@ -158,7 +142,7 @@ func (b balancer) asked(s *corev1.Service, asked []netip.Addr) (HoldingKind, str
 	name := world.Name(s)
 	for _, addr := range asked {
 		switch owner := b.held[addr]; {
-		case owner != "" && s.Annotations[shareAnnotation] != "":
+		case owner != "" && s.Annotations[world.ShareAnnotation] != "":
 			return HoldingOpen, ruleHoldingTaken, fmt.Sprintf("%s asks for %s, which %s has and may share", name, addr, owner)
 		case owner != "":
 			return HoldingPending, ruleHoldingTaken, fmt.Sprintf("%s asks for %s, which %s has", name, addr, owner)
@@ -200,14 +184,11 @@ func (b balancer) any(s *corev1.Service) (HoldingKind, string, string) {
 }
 
 // heldBy are the load-balancer addresses that a Service has; none of nil.
-func heldBy(s *corev1.Service) (list []netip.Addr) {
+func heldBy(s *corev1.Service) []netip.Addr {
 	if s == nil {
 		return nil
 	}
-	for _, ingress := range world.Ingresses(s) {
-		list = append(list, ingress.Addr)
-	}
-	return list
+	return world.BalancerAddrs(s)
 }
 
 func sameAddrs(a, b []netip.Addr) bool {

@@ -95,7 +95,7 @@ func holder(line string) corev1.Service {
 		case kind == "spec":
 			s.Spec.LoadBalancerIP = words[i+1]
 		default:
-			s.Annotations[AskAnnotation] = words[i+1]
+			s.Annotations[world.AskAnnotation] = words[i+1]
 		}
 	}
 	both := []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol}
@@ -105,7 +105,7 @@ func holder(line string) corev1.Service {
 	case "class":
 		s.Spec.LoadBalancerClass = ptr("other")
 	case "shared":
-		s.Annotations[shareAnnotation] = "yes"
+		s.Annotations[world.ShareAnnotation] = "yes"
 	case "both":
 		s.Spec.IPFamilies, s.Spec.IPFamilyPolicy, s.Spec.ClusterIPs = both, ptr(corev1.IPFamilyPolicyRequireDualStack), []string{"10.96.0.1", "fd00:10:96::1"}
 	case "prefers":

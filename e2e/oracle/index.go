@@ -212,10 +212,7 @@ func (x *index) addElsewhere(s *corev1.Service) {
 	if !world.Proxied(s) {
 		return
 	}
-	addrs := append(world.ClusterIPs(s), world.ExternalIPs(s)...)
-	for _, ingress := range world.Ingresses(s) {
-		addrs = append(addrs, ingress.Addr)
-	}
+	addrs := slices.Concat(world.ClusterIPs(s), world.ExternalIPs(s), world.BalancerAddrs(s))
 	for _, p := range s.Spec.Ports {
 		for _, addr := range addrs {
 			x.elsewhere[dest{addr, uint16(p.Port), protocolOf(p.Protocol)}] = world.Name(s)

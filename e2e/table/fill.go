@@ -83,13 +83,10 @@ func (s Site) addresses(what, name string) []netip.Addr {
 		}
 		return nil
 	case "loadBalancerIP":
-		var addrs []netip.Addr
 		if service, found := s.World.Service(s.Namespace + "/" + name); found {
-			for _, ingress := range world.Ingresses(&service) {
-				addrs = append(addrs, ingress.Addr)
-			}
+			return world.BalancerAddrs(&service)
 		}
-		return addrs
+		return nil
 	case "formerIP":
 		if _, exists := s.World.Service(s.Namespace + "/" + name); !exists {
 			return slices.Clone(s.Former[name])

@@ -15,9 +15,6 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// MetalLBGroup is the API group of MetalLB's objects.
-const MetalLBGroup = "metallb.io"
-
 // L2StatusResource is where MetalLB's speakers report which node announces a Service in layer-2 mode.
 // (metallb api/v1beta1, ServiceL2Status.)
 func L2StatusResource() schema.GroupVersionResource {

@@ -70,6 +70,15 @@ func Ingresses(s *corev1.Service) []Ingress {
 	return list
 }
 
+// BalancerAddrs are the addresses of Ingresses.
+func BalancerAddrs(s *corev1.Service) []netip.Addr {
+	var list []netip.Addr
+	for _, ingress := range Ingresses(s) {
+		list = append(list, ingress.Addr)
+	}
+	return list
+}
+
 // ExternallyAccessible says whether a Service has any address meant for clients outside the cluster. Only
 // then does its externalTrafficPolicy matter.
 func ExternallyAccessible(s *corev1.Service) bool {

@@ -17,23 +17,25 @@ import (
 
 // balancer reads MetalLB's pools and advertisements; nil where they may not be read.
 func balancer(ctx context.Context, dyn dynamic.Interface) (*explain.Balancer, error) {
-	found := &explain.Balancer{}
-	for _, resource := range []string{"ipaddresspools", "l2advertisements", "bgpadvertisements"} {
+	unreadable := func(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsNotFound(err) }
+	pools, err := world.Pools(ctx, dyn)
+	switch {
+	case unreadable(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	found := &explain.Balancer{Pools: pools}
+	for _, resource := range []string{"l2advertisements", "bgpadvertisements"} {
 		list, err := dyn.Resource(schema.GroupVersionResource{Group: world.MetalLBGroup, Version: "v1beta1", Resource: resource}).List(ctx, metav1.ListOptions{})
 		switch {
-		case apierrors.IsForbidden(err) || apierrors.IsNotFound(err):
+		case unreadable(err):
 			return nil, nil
 		case err != nil:
 			return nil, fmt.Errorf("list MetalLB's %s: %w", resource, err)
 		}
 		for i := range list.Items {
-			item := &list.Items[i]
-			if resource == "ipaddresspools" {
-				ranges, _, _ := unstructured.NestedStringSlice(item.Object, "spec", "addresses")
-				found.Pools = append(found.Pools, explain.Pool{Name: item.GetName(), Ranges: ranges})
-				continue
-			}
-			a, err := advertisement(item)
+			a, err := advertisement(&list.Items[i])
 			if err != nil {
 				return nil, err
 			}

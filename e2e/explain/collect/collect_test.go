@@ -290,7 +290,7 @@ func TestBalancer(t *testing.T) {
 	if err != nil || found.Balancer == nil || !found.World.Facts.LoadBalancer {
 		t.Fatalf("%+v, %v", found.Balancer, err)
 	}
-	want := &explain.Balancer{Pools: []explain.Pool{{Name: "lab", Ranges: []string{"172.18.255.1-172.18.255.9", "172.18.254.0/28"}}},
+	want := &explain.Balancer{Pools: []world.Pool{{Name: "lab", Blocks: []string{"172.18.255.1-172.18.255.9", "172.18.254.0/28"}}},
 		Advertisements: []explain.Advertisement{{Kind: "L2Advertisement", Name: "l2", Pools: []string{"lab"}, Nodes: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}},
 			{Kind: "BGPAdvertisement", Name: "bgp", ByLabel: true}}}
 	if got, want := fmt.Sprintf("%+v", *found.Balancer), fmt.Sprintf("%+v", *want); got != want {

@@ -105,10 +105,7 @@ func (c *cluster) holders(addr string, port uint16, protocol string) []string {
 		if !world.Proxied(s) || !slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return uint16(p.Port) == port && string(p.Protocol) == protocol }) {
 			continue
 		}
-		addrs := append(world.ClusterIPs(s), world.ExternalIPs(s)...)
-		for _, ingress := range world.Ingresses(s) {
-			addrs = append(addrs, ingress.Addr)
-		}
+		addrs := slices.Concat(world.ClusterIPs(s), world.ExternalIPs(s), world.BalancerAddrs(s))
 		if slices.Contains(addrs, netip.MustParseAddr(addr)) {
 			names = append(names, world.Name(s))
 		}
