@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -141,15 +143,17 @@ func TestPassing(t *testing.T) {
 	from := histories[0].Start
 	from.Cases = from.Cases[:1]
 	from.Cases[0].Manual, from.Cases[0].Service.Spec.Selector = nil, map[string]string{appLabel: appName}
+	from.Cases[0].Service.Spec.Type = corev1.ServiceTypeLoadBalancer
 	for _, tc := range []struct {
-		operation     Operation
-		gone, unready bool
-		states        int
+		operation             Operation
+		gone, unready, inside bool
+		states                int
 	}{
-		{Operation{Kind: "affinity", Service: "s000", Value: "ClientIP"}, false, false, 0},
-		{Operation{Kind: "zero-and-back", Service: "s000"}, true, false, 1},
-		{Operation{Kind: "recreated", Service: "s000"}, true, false, 2},
-		{Operation{Kind: "pod-flaps", Pod: "b00"}, false, true, 1},
+		{Operation{Kind: "affinity", Service: "s000", Value: "ClientIP"}, false, false, false, 0},
+		{Operation{Kind: "zero-and-back", Service: "s000"}, true, false, false, 1},
+		{Operation{Kind: "recreated", Service: "s000"}, true, false, false, 2},
+		{Operation{Kind: "pod-flaps", Pod: "b00"}, false, true, false, 1},
+		{Operation{Kind: "type-and-back", Service: "s000"}, false, false, true, 1},
 	} {
 		m := newModel(plan, false)
 		if _, err := m.move(t.Context(), from); err != nil {
@@ -159,16 +163,19 @@ func TestPassing(t *testing.T) {
 		if len(list) != tc.states {
 			t.Fatalf("%s: %d states, want %d", tc.operation, len(list), tc.states)
 		}
-		gone, unready := false, false
+		gone, unready, inside := false, false, false
 		for _, o := range list {
 			w := o.World()
 			gone = gone || len(w.Slices) == 0
 			for _, e := range world.Endpoints(w.Slices, "p0", "TCP") {
 				unready = unready || e.Pod == "b00" && !e.Serving
 			}
+			for i := range w.Services {
+				inside = inside || len(world.BalancerAddrs(&w.Services[i])) == 0 && w.Services[i].Spec.Ports[0].NodePort == 0
+			}
 		}
-		if gone != tc.gone || unready != tc.unready {
-			t.Errorf("%s: without endpoints %t, b00 not ready %t", tc.operation, gone, unready)
+		if gone != tc.gone || unready != tc.unready || inside != tc.inside {
+			t.Errorf("%s: without endpoints %t, b00 not ready %t, reached inside only %t", tc.operation, gone, unready, inside)
 		}
 	}
 }

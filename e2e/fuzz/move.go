@@ -293,7 +293,8 @@ func (n *namespace) moveCase(ctx context.Context, was *Case, to Case, pods []cor
 	return append(commands, more...), err
 }
 
-// moveSlices makes the hand-written slices of a case the only ones.
+// moveSlices makes the hand-written slices of a case the only ones. As the EndpointSlice controller does, it first creates, then updates, then
+// deletes: see halfway of package oracle.
 func (n *namespace) moveSlices(ctx context.Context, service *corev1.Service, to Case, pods []corev1.Pod) (commands []string, err error) {
 	if to.Manual == nil {
 		return nil, nil
@@ -305,24 +306,30 @@ func (n *namespace) moveSlices(ctx context.Context, service *corev1.Service, to 
 	}
 	wanted := to.Slices(service, pods)
 	written := make([]bool, len(wanted))
-	if err := each(len(wanted), func(i int) (err error) {
-		slice := wanted[i].DeepCopy()
-		at := slices.IndexFunc(list.Items, func(s discoveryv1.EndpointSlice) bool { return s.Name == slice.Name })
-		if at < 0 {
-			_, err = slicesOf.Create(ctx, slice, metav1.CreateOptions{})
-		} else {
-			if live := &list.Items[at]; reflect.DeepEqual(live.Endpoints, slice.Endpoints) && reflect.DeepEqual(live.Ports, slice.Ports) {
+	write := func(created bool) error {
+		return each(len(wanted), func(i int) (err error) {
+			slice := wanted[i].DeepCopy()
+			at := slices.IndexFunc(list.Items, func(s discoveryv1.EndpointSlice) bool { return s.Name == slice.Name })
+			if created != (at < 0) {
 				return nil
 			}
-			slice.ResourceVersion = list.Items[at].ResourceVersion
-			_, err = slicesOf.Update(ctx, slice, metav1.UpdateOptions{})
-		}
-		if err != nil {
-			return fmt.Errorf("write EndpointSlice %s: %w", slice.Name, err)
-		}
-		written[i] = true
-		return nil
-	}); err != nil {
+			if created {
+				_, err = slicesOf.Create(ctx, slice, metav1.CreateOptions{})
+			} else {
+				if live := &list.Items[at]; reflect.DeepEqual(live.Endpoints, slice.Endpoints) && reflect.DeepEqual(live.Ports, slice.Ports) {
+					return nil
+				}
+				slice.ResourceVersion = list.Items[at].ResourceVersion
+				_, err = slicesOf.Update(ctx, slice, metav1.UpdateOptions{})
+			}
+			if err != nil {
+				return fmt.Errorf("write EndpointSlice %s: %w", slice.Name, err)
+			}
+			written[i] = true
+			return nil
+		})
+	}
+	if err := then(write(true), func() error { return write(false) }); err != nil {
 		return commands, err
 	}
 	var changed []discoveryv1.EndpointSlice

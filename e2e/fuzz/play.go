@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -217,11 +219,12 @@ func pairwise(from State, through []State) (pairs [][2]State) {
 }
 
 // passing are the worlds between the first and the last state, as far as they matter to traffic: without a Service that is
-// deleted, without the endpoints of one that has none for a while.
+// deleted, without the endpoints of one that has none for a while, without the node ports and the load balancer's address of one that is of
+// type ClusterIP for a while. Those in which the slices of one step are written in part the oracle finds itself.
 func passing(before *oracle.Oracle, from State, through []State, namespace string) []*oracle.Oracle {
 	var list []*oracle.Oracle
 	for _, s := range through[:len(through)-1] {
-		gone, empty := map[string]bool{}, map[string]bool{}
+		gone, empty, inside := map[string]bool{}, map[string]bool{}, map[string]bool{}
 		pods := map[string]bool{}
 		for _, c := range from.Cases {
 			name := namespace + "/" + c.Name()
@@ -230,6 +233,8 @@ func passing(before *oracle.Oracle, from State, through []State, namespace strin
 				gone[name] = true
 			case selects(generator{}, from, c) && !selects(generator{}, s, s.Cases[at]):
 				empty[name] = true
+			case s.Cases[at].Service.Spec.Type == corev1.ServiceTypeClusterIP && c.Service.Spec.Type != corev1.ServiceTypeClusterIP:
+				inside[name] = true
 			}
 		}
 		for pod, state := range s.Pods {
@@ -241,9 +246,27 @@ func passing(before *oracle.Oracle, from State, through []State, namespace strin
 			list = append(list, before.Without(gone, nil, nil))
 		}
 		maps.Copy(empty, gone)
-		list = append(list, before.Without(nil, empty, pods))
+		list = append(list, oracle.New(reachedInside(before.World(), inside)).Without(nil, empty, pods))
 	}
 	return list
+}
+
+// reachedInside is a world in which some Services, by "namespace/name", have the addresses of type ClusterIP only.
+func reachedInside(w world.World, names map[string]bool) world.World {
+	w.Services = slices.Clone(w.Services)
+	for i := range w.Services {
+		if !names[world.Name(&w.Services[i])] {
+			continue
+		}
+		s := w.Services[i].DeepCopy()
+		retype(&s.Spec, corev1.ServiceTypeClusterIP)
+		s.Spec.HealthCheckNodePort, s.Status = 0, corev1.ServiceStatus{}
+		for k := range s.Spec.Ports {
+			s.Spec.Ports[k].NodePort = 0
+		}
+		w.Services[i] = *s
+	}
+	return w
 }
 
 // look probes the cells of some Services, and a few of the others.

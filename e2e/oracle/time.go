@@ -68,7 +68,8 @@ type Change struct {
 // Fate says what a change may do to a flow. backend is who answered it last before the change; empty: no backend.
 func (c Change) Fate(f reach.Flow, backend string) reach.Fate {
 	d := &destiny{Change: c, flow: f, backend: backend, before: c.Before.Predict(f.Vantage, f.Target), after: c.After.Predict(f.Vantage, f.Target)}
-	for _, o := range c.Passing {
+	d.seen = append(slices.Clone(c.Passing), c.halfway(f.Target)...)
+	for _, o := range d.seen {
 		d.passing = append(d.passing, o.Predict(f.Vantage, f.Target))
 	}
 	fate := d.fate()
@@ -85,7 +86,9 @@ type destiny struct {
 	flow          reach.Flow
 	backend       string
 	before, after reach.Prediction
-	passing       []reach.Prediction
+	// seen are the worlds that proxies may have seen on the way: first those of Passing, then those halfway. passing is by them.
+	seen    []*Oracle
+	passing []reach.Prediction
 }
 
 func (d *destiny) fate() reach.Fate {
@@ -107,15 +110,14 @@ func (d *destiny) fate() reach.Fate {
 // unbound is the fate of requests that no conntrack entry binds to a backend.
 func (d *destiny) unbound(announced reach.Phrase) reach.Fate {
 	service := d.flow.Target.Service
-	held := d.before.Sticky && d.after.Sticky && d.backend != "" && slices.Contains(d.after.Backends, d.backend) &&
-		!slices.ContainsFunc(d.passing, func(p reach.Prediction) bool { return !p.Sticky || !slices.Contains(p.Backends, d.backend) })
 	bound := d.flow.Kind != reach.FlowNew
+	passing := d.passing[:len(d.Passing)]
 	switch {
 	case announced.Format != "":
 		return d.moves(ruleOverFailover, announced, d.after, true)
-	case held:
+	case d.held(d.passing):
 		return d.keeps(ruleOverAffinity, reach.Say("sessionAffinity ClientIP keeps this client with %s, which is still an endpoint of %s", d.backend, service))
-	case d.same():
+	case d.same(d.passing):
 		then := anyOf(d.after)
 		fate := reach.Fate{Kind: reach.Unnoticed, Meanwhile: then, Then: then, Rule: ruleOverBystander,
 			Said: reach.Say("nothing changed for %s: %s", service, d.after.Said)}
@@ -127,8 +129,15 @@ func (d *destiny) unbound(announced reach.Phrase) reach.Fate {
 			fate.Meanwhile = d.meanwhile(true)
 		}
 		return reasoned(fate)
+	case d.held(passing) || d.same(passing):
+		return d.moves(ruleOverSlices, reach.Say("%s; then: %s", d.halfWritten(), d.after.Said), d.after, bound || d.dies())
 	}
 	return d.moves(ruleOverNew, d.after.Said, d.after, bound || d.dies())
+}
+
+// halfWritten is why proxies may have seen a world halfway.
+func (d *destiny) halfWritten() reach.Phrase {
+	return reach.Say("the EndpointSlices of %s were written one after the other, so for a moment proxies may not have known an endpoint that stays", d.flow.Target.Service)
 }
 
 // switching is a node that decides about new connections of the flow, and whose kube-proxy changed its mode; empty: none.
@@ -158,9 +167,15 @@ func (o *Oracle) Deciders(v reach.Vantage, t reach.Target) []string {
 // reasoned sets a fate's reason from what it says.
 func reasoned(f reach.Fate) reach.Fate { f.Reason = f.Said.String(); return f }
 
+// held reports whether sessionAffinity keeps the client with the backend that answered last.
+func (d *destiny) held(passing []reach.Prediction) bool {
+	return d.before.Sticky && d.after.Sticky && d.backend != "" && slices.Contains(d.after.Backends, d.backend) &&
+		!slices.ContainsFunc(passing, func(p reach.Prediction) bool { return !p.Sticky || !slices.Contains(p.Backends, d.backend) })
+}
+
 // same reports whether nothing that a new connection can notice has changed.
-func (d *destiny) same() bool {
-	return !slices.ContainsFunc(append(d.passing, d.after), func(p reach.Prediction) bool {
+func (d *destiny) same(passing []reach.Prediction) bool {
+	return !slices.ContainsFunc(append(slices.Clone(passing), d.after), func(p reach.Prediction) bool {
 		return !slices.Equal(p.Outcomes, d.before.Outcomes) || !slices.Equal(p.Backends, d.before.Backends) || p.Sticky != d.before.Sticky
 	})
 }
@@ -199,11 +214,15 @@ func (d *destiny) datagrams() reach.Fate {
 		gone := reach.Prediction{Outcomes: []reach.Outcome{reach.TimedOut, reach.Refused, reach.Unreachable}, Rule: ruleOverUDPNone}
 		return d.moves(ruleOverUDPNone, reach.Say("kube-proxy serves no such port of %s any more, so it keeps the conntrack entries, and %s is gone", service, d.backend), gone, true)
 	}
-	for _, o := range d.Passing {
+	for i, o := range d.seen {
 		at := o.portAt(d.flow.Target)
-		if list := o.serving(at); at != nil && (len(list) > 0 || !node) && !entry.in(list) {
+		list := o.serving(at)
+		switch missing := at != nil && (len(list) > 0 || !node) && !entry.in(list); {
+		case missing && i < len(d.Passing):
 			return d.moves(ruleOverUDPPassing, reach.Say("for a moment %s did not serve as an endpoint of %s, so kube-proxy may have deleted the conntrack entries that lead to it", d.backend, service),
 				d.either(d.after, d.backend), true)
+		case missing:
+			return d.moves(ruleOverSlices, reach.Say("%s, and kube-proxy may have deleted the conntrack entries that lead to %s", d.halfWritten(), d.backend), d.either(d.after, d.backend), true)
 		}
 	}
 	if len(serving) == 0 {
@@ -433,6 +452,7 @@ func RulesOverTime() []Rule {
 		{ruleOverUDPTransit, "A pod's datagrams to a node port of another node may lose an answer whenever endpoints of a UDP port change: its own node deletes conntrack entries by the number of the node port, whosever address it is.", sourceCleanup},
 		{ruleOverUDPStale, "Datagrams from one port leave a backend that serves no longer, as soon as another endpoint serves.", sourceCleanup},
 		{ruleOverUDPPassing, "Datagrams from one port may leave a backend that for a moment served no longer.", sourceCleanup},
+		{ruleOverSlices, "While several EndpointSlices of a Service are written, traffic may for a moment not get an endpoint that moves from one of them to another, and datagrams from one port may leave it.", sourceSlices},
 		{ruleOverUDPEnds, "When no endpoint serves any more, datagrams from one port get what a new connection gets, but at a node port.", sourceCleanup},
 		{ruleOverUDPKept, "When a port is not served any more, or a node port has no endpoint that serves, datagrams from one port go on to the backend that they went to.", sourceCleanup},
 		{ruleOverUDPNone, "When a port is not served any more, or a node port has no endpoint that serves, datagrams from one port go on to where a backend was that is gone, and are lost.", sourceCleanup},
@@ -445,6 +465,9 @@ func RulesOverTime() []Rule {
 
 // sourceCleanup is what kube-proxy of v1.37 does with conntrack entries.
 const sourceCleanup = "https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/proxy/conntrack/cleanup.go"
+
+// sourceSlices is how the EndpointSlice controller of v1.37 writes slices.
+const sourceSlices = "https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/endpointslice/reconciler.go"
 
 // RuleOverSwitch is the rule of new connections through a node whose kube-proxy changes its mode.
 const RuleOverSwitch = "over-time-switch"
@@ -461,6 +484,7 @@ const (
 	ruleOverUDPTransit   = "over-time-udp-transit"
 	ruleOverUDPStale     = "over-time-udp-stale"
 	ruleOverUDPPassing   = "over-time-udp-passing"
+	ruleOverSlices       = "over-time-slices"
 	ruleOverUDPEnds      = "over-time-udp-ends"
 	ruleOverUDPKept      = "over-time-udp-no-endpoints"
 	ruleOverUDPNone      = "over-time-udp-nothing"

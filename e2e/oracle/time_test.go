@@ -92,6 +92,28 @@ func switched(node string) func(*Change) {
 	return func(c *Change) { c.Switched = map[string]bool{node: true} }
 }
 
+func affine(f *fixture) { f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }
+
+// partedSlices has one slice for IPv4 of demo/web for each list of pods, with names that stay the same.
+func (f *fixture) partedSlices(pods ...string) {
+	var list []discoveryv1.EndpointSlice
+	for i, names := range pods {
+		slice := f.slicesNamed("web", strings.Fields(names)...)[0]
+		slice.Name = fmt.Sprintf("web-%d", i)
+		list = append(list, slice)
+	}
+	f.Slices = list
+	*f = *withUDPSlices(f)
+}
+
+// renamePort renames a port of demo/web, and in its slices.
+func (f *fixture) renamePort(i int, name string) {
+	f.web().Spec.Ports[i].Name = name
+	for k := range f.Slices {
+		f.Slices[k].Ports[i].Name = &name
+	}
+}
+
 func overTimes() []overTime {
 	const udp, tcp = webIP + ":53/UDP", webIP + ":80"
 	return []overTime{
@@ -140,6 +162,29 @@ func overTimes() []overTime {
 		{name: "the node of a node port switches", change: func(*fixture) {}, edit: switched("two"), from: "pod/one", to: two + ":30080", want: "may move", then: "a b", rule: RuleOverSwitch},
 		{name: "TCP: the client's node switches", change: func(*fixture) {}, edit: switched("one"), from: "pod/one", to: tcp, kind: reach.FlowKept, want: "keeps its backend", then: "a", rule: ruleOverTCP},
 		{name: "UDP: the client's node switches", change: func(*fixture) {}, edit: switched("one"), from: "pod/one", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP: the endpoint moves to another slice", before: func(f *fixture) { f.partedSlices("a", "b") }, change: func(f *fixture) { f.partedSlices("b", "a") },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverSlices,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "UDP: another endpoint moves to another slice", before: func(f *fixture) { f.pod("c", "two", 13); f.partedSlices("a", "b", "c") }, change: func(f *fixture) { f.partedSlices("a", "c", "b") },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: the endpoint moves to a slice that is new", before: func(f *fixture) { f.partedSlices("a b") }, change: func(f *fixture) { f.partedSlices("b", "a") },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP: the endpoint moves from a slice that is deleted", before: func(f *fixture) { f.partedSlices("b", "a") }, change: func(f *fixture) { f.partedSlices("b a") },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP: the port is renamed", change: func(f *fixture) { f.renamePort(1, "domain") },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverSlices},
+		{name: "new connections: endpoints move to other slices", before: func(f *fixture) { f.partedSlices("a", "b") }, change: func(f *fixture) { f.partedSlices("b", "a") },
+			from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverSlices,
+			all: "Reached by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "new connections: the only endpoint moves to another slice", before: func(f *fixture) { f.partedSlices("a", "") }, change: func(f *fixture) { f.partedSlices("", "a") },
+			from: "pod/one", to: tcp, want: "may move", then: "a", rule: ruleOverSlices,
+			all: "Reached Refused TimedOut by a any; Reached by a any; 2 lost; 3s"},
+		{name: "new connections: the port is renamed", change: func(f *fixture) { f.renamePort(0, "web") }, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverSlices,
+			all: "Reached Refused TimedOut by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "affinity, the endpoint moves to another slice", before: func(f *fixture) { affine(f); f.partedSlices("a", "b") }, change: func(f *fixture) { affine(f); f.partedSlices("b", "a") },
+			from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverSlices,
+			all: "Reached by a,b any; Reached by a,b sticky; 2 lost; 3s"},
 		{name: "another node announces", change: func(f *fixture) { f.announce("two") }, from: "outside", to: lbIP + ":80", kind: reach.FlowKept, want: "may move", then: "a b", rule: ruleOverFailover},
 		{name: "speakers restarted", change: func(*fixture) {}, edit: func(c *Change) { c.Announcing = true }, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverFailover},
 	}
@@ -149,7 +194,6 @@ func overTimes() []overTime {
 // left out.
 func boundsOverTime() []overTime {
 	const udp, tcp = webIP + ":53/UDP", webIP + ":80"
-	affine := func(f *fixture) { f.web().Spec.SessionAffinity = corev1.ServiceAffinityClientIP }
 	touched := func(c *Change) { c.Touched = map[string]bool{"demo/web": true} }
 	resynced := func(c *Change) { c.Resynced = true }
 	empty := func(o *Oracle) []*Oracle { return []*Oracle{o.Without(nil, map[string]bool{"demo/web": true}, nil)} }

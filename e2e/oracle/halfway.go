@@ -1,0 +1,132 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// A proxy learns of a Service and of each of its EndpointSlices one after the other. So it may write rules for a world that is neither
+// the one before a change nor the one after it.
+//
+// The EndpointSlice controller creates slices, then updates some, then deletes some, with a request for each: finalize of reconciler.go
+// of k8s.io/endpointslice v0.37.2. A slice has one list of ports, so pods with different numbers under the name of a target port are
+// in different slices. When the ports of their Service change, each of these is to be replaced, and finalize writes what is to be created
+// into those that are to be deleted, in any order: the maps of reconcileByAddressType have none. So an endpoint that stays
+// may be in no slice from the first request to the last.
+
+// mostMoving is of how many slices each combination is considered; of more, each by itself and all together.
+const mostMoving = 6
+
+// halfway are the worlds in which a proxy knows only a part of what changed of the target's Service, as far as it lacks an endpoint
+// there that the Service has before and after.
+func (c Change) halfway(t reach.Target) (list []*Oracle) {
+	addr, err := netip.ParseAddr(t.Host)
+	was, is := c.Before.index.services[t.Service], c.After.index.services[t.Service]
+	if err != nil || was == nil || is == nil {
+		return nil
+	}
+	var (
+		family    = world.FamilyOf(addr.Unmap())
+		old, made = was.slices[family], is.slices[family]
+		differ    = len(old) != len(made)
+		stays     = map[string]bool{}
+		moving    []string
+	)
+	for i := range made {
+		listsOf(&made[i], stays)
+	}
+	for i := range old {
+		k := named(made, old[i].Name)
+		if k < 0 || reflect.DeepEqual(old[i].Ports, made[k].Ports) && reflect.DeepEqual(old[i].Endpoints, made[k].Endpoints) {
+			differ = differ || k < 0
+			continue
+		}
+		differ = true
+		before, after := map[string]bool{}, map[string]bool{}
+		listsOf(&old[i], before)
+		listsOf(&made[k], after)
+		for endpoint := range before {
+			if stays[endpoint] && !after[endpoint] {
+				moving = append(moving, old[i].Name)
+				break
+			}
+		}
+	}
+	add := func(o *Oracle, own []discoveryv1.EndpointSlice) {
+		w := o.w
+		w.Slices = slices.DeleteFunc(slices.Clone(w.Slices), func(s discoveryv1.EndpointSlice) bool {
+			return world.ServiceOf(&s) == t.Service && corev1.IPFamily(s.AddressType) == family
+		})
+		w.Slices = append(w.Slices, own...)
+		list = append(list, Focus(w, t))
+	}
+	for _, written := range combinations(moving) {
+		var own []discoveryv1.EndpointSlice
+		for i := range old {
+			if k := named(made, old[i].Name); k >= 0 && slices.Contains(written, old[i].Name) {
+				own = append(own, made[k])
+			} else {
+				own = append(own, old[i])
+			}
+		}
+		for i := range made {
+			if named(old, made[i].Name) < 0 {
+				own = append(own, made[i])
+			}
+		}
+		if add(c.After, own); !reflect.DeepEqual(was.Spec, is.Spec) {
+			add(c.Before, own)
+		}
+	}
+	if differ && !slices.EqualFunc(was.Spec.Ports, is.Spec.Ports, func(a, b corev1.ServicePort) bool { return a.Name == b.Name }) {
+		add(c.After, old)
+		add(c.Before, made)
+	}
+	return list
+}
+
+func named(list []discoveryv1.EndpointSlice, name string) int {
+	return slices.IndexFunc(list, func(s discoveryv1.EndpointSlice) bool { return s.Name == name })
+}
+
+// listsOf adds what a slice lists: each address with each of the ports, and the port's name.
+func listsOf(s *discoveryv1.EndpointSlice, to map[string]bool) {
+	for _, p := range s.Ports {
+		if p.Name == nil || p.Port == nil || p.Protocol == nil {
+			continue
+		}
+		for i := range s.Endpoints {
+			for _, addr := range s.Endpoints[i].Addresses {
+				to[fmt.Sprint(addr, " ", *p.Port, *p.Protocol, *p.Name)] = true
+			}
+		}
+	}
+}
+
+// combinations are the sets of one name or more.
+func combinations(names []string) (list [][]string) {
+	if len(names) > mostMoving {
+		for i := range names {
+			list = append(list, names[i:i+1])
+		}
+		return append(list, names)
+	}
+	for bits := 1; bits < 1<<len(names); bits++ {
+		var set []string
+		for i, name := range names {
+			if bits&(1<<i) != 0 {
+				set = append(set, name)
+			}
+		}
+		list = append(list, set)
+	}
+	return list
+}
