@@ -109,17 +109,23 @@ func (o Outcome) summary() string {
 			text += fmt.Sprintf(", %d %s", count[fate], fate)
 		}
 	}
-	traced, right := 0, 0
+	inFilter, untraced, right := 0, 0, 0
 	for _, f := range o.Findings {
-		if f.Hop != "" {
-			traced++
-		}
-		if f.Hop == named {
+		switch {
+		case f.Hop == "" && f.Mutant.Fault.Table == "", f.Fate == Skipped, f.Fate == NotRun:
+			continue
+		case f.Hop == "":
+			untraced++
+		case f.Hop == named:
 			right++
 		}
+		inFilter++
 	}
-	if traced > 0 {
-		text += fmt.Sprintf("; a trace named the fault's rules for %d of %d in a packet filter", right, traced)
+	if inFilter > 0 {
+		text += fmt.Sprintf("; a trace named the fault's rules for %d of %d in a packet filter", right, inFilter)
+	}
+	if untraced > 0 {
+		text += fmt.Sprintf(" (%d had no cell to trace)", untraced)
 	}
 	return fmt.Sprintf("%s (%.0f s): %s", text, o.Elapsed.Seconds(), o.Result())
 }

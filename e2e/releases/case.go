@@ -18,10 +18,12 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// Folder is where the cases are, a folder for each; File is the file of each that says what it is.
+// Folder is where the cases are, a folder for each; File is the file of each that says what it is. Report is the file of a bug that
+// no release is known without: its text for those who write kube-proxy, with what reproduces it by hand.
 const (
 	Folder = "releases"
 	File   = "release.yaml"
+	Report = "upstream.md"
 )
 
 // Case is one bug. It is shown either by the rules that the release's proxier writes (Rules) or by traffic on a cluster whose nodes
@@ -97,6 +99,11 @@ func (c Case) Has(release, mode string) bool {
 	})
 }
 
+// open says whether no release is known without the bug.
+func (c Case) open() bool {
+	return slices.ContainsFunc(c.Affected, func(r Range) bool { return r.Before == "" })
+}
+
 // LoadRules loads the cases that need no cluster.
 func LoadRules(fsys fs.FS) ([]Case, error) {
 	cases, err := Load(fsys, nil)
@@ -133,18 +140,28 @@ func load(fsys fs.FS, name string, kinds []scenario.Kind) (Case, error) {
 	if err := c.validate(); err != nil {
 		return c, err
 	}
+	others := []string{File}
+	if c.open() {
+		if _, err := fs.Stat(fsys, path.Join(dir, Report)); err != nil {
+			return c, fmt.Errorf("no release is without this bug: write what could be sent upstream: %w", err)
+		}
+		others = append(others, Report)
+	}
 	if c.Rules == nil && kinds == nil {
 		return c, nil
 	}
 	if c.Rules == nil {
-		found, err := scenario.LoadFrom(fsys, Folder, []string{name}, kinds, File)
+		found, err := scenario.LoadFrom(fsys, Folder, []string{name}, kinds, others...)
 		if err != nil {
 			return c, err
 		}
 		c.Scenario = &found[0]
 		return c, nil
 	}
-	used := map[string]bool{File: true}
+	used := map[string]bool{}
+	for _, other := range others {
+		used[other] = true
+	}
 	for _, change := range c.Rules.History {
 		if change.Apply == "" || used[change.Apply] {
 			continue

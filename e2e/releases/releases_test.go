@@ -32,7 +32,7 @@ addressType: IPv4
 `
 
 func folder(release, objects string) fstest.MapFS {
-	return fstest.MapFS{"releases/bug/release.yaml": {Data: []byte(release)}, "releases/bug/service.yaml": {Data: []byte(objects)}}
+	return fstest.MapFS{"releases/bug/release.yaml": {Data: []byte(release)}, "releases/bug/service.yaml": {Data: []byte(objects)}, "releases/bug/upstream.md": {}}
 }
 
 func TestLoadRules(t *testing.T) {
@@ -42,6 +42,18 @@ func TestLoadRules(t *testing.T) {
 	}
 	if o := cases[0].Objects["service.yaml"]; len(o.Services) != 1 || o.Services[0].Name != "web" || len(o.Slices) != 1 || o.Slices[0].Name != "web-1" {
 		t.Errorf("%+v", o)
+	}
+}
+
+// A bug that no release is without has a text for upstream, and no other has one.
+func TestOpenBugIsWrittenUp(t *testing.T) {
+	files := folder(head+rules, service)
+	delete(files, "releases/bug/upstream.md")
+	if _, err := LoadRules(files); err == nil || !strings.Contains(err.Error(), "upstream.md") {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := LoadRules(folder(strings.Replace(head, "{from: v1.35.1}", "{from: v1.35.1, before: v1.36.0}", 1)+rules, service)); err == nil || !strings.Contains(err.Error(), "upstream.md is a stray file") {
+		t.Errorf("cured: %v", err)
 	}
 }
 
