@@ -20,7 +20,13 @@ func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) prediction 
 	if at == nil {
 		return outcome(ruleAddressFree, reach.Say("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
 	}
-	return o.ifReady(c, at, o.healthAt(at, s, addr, port).via(c, at, dest{addr, port, reach.TCP}))
+	there := func(arrived client) prediction {
+		return o.ifReady(arrived, at, o.healthAt(at, s, addr, port).via(arrived, at, dest{addr, port, reach.TCP}))
+	}
+	if c.node == nil || c.node == at {
+		return there(c)
+	}
+	return o.across(c, at, addr, there)
 }
 
 func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) prediction {

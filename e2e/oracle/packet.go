@@ -38,7 +38,7 @@ func (o *Oracle) inside(c client, to dest) prediction {
 		if n == c.node {
 			return o.atNode(c, n, to)
 		}
-		return o.across(c, n, to)
+		return o.across(c, n, to.addr, func(arrived client) prediction { return o.atNode(arrived, n, to) })
 	}
 	if p, known := o.unproxiedAddress(c, c.node, to); known {
 		return p
@@ -48,10 +48,10 @@ func (o *Oracle) inside(c client, to dest) prediction {
 
 // across predicts for a packet that a pod or node sends to another node's address: the way there may have
 // rewritten a pod's source, and what the other node does may depend on that.
-func (o *Oracle) across(c client, n *node, to dest) prediction {
+func (o *Oracle) across(c client, n *node, to netip.Addr, there func(arrived client) prediction) prediction {
 	var predictions []prediction
-	for _, arrived := range o.crossing(c, to.addr) {
-		predictions = append(predictions, o.atNode(arrived, n, to))
+	for _, arrived := range o.crossing(c, to) {
+		predictions = append(predictions, there(arrived))
 	}
 	if len(predictions) == 1 {
 		return predictions[0]

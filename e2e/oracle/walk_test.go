@@ -83,7 +83,26 @@ func TestWalksSayWhatIsPredicted(t *testing.T) {
 				if why := disagrees(w); why != "" {
 					t.Errorf("%s\npredicted %v %v %v\n%+v", why, w.Prediction.Outcomes, w.Prediction.Backends, w.Prediction.Sources, w.Ways)
 				}
+				if f.Facts.PodToNode == world.EgressNode && keptAcross(w) {
+					t.Errorf("a pod's packet keeps its source address on the way to another node's own\n%+v", w.Ways)
+				}
 			}
 		})
 	}
+}
+
+// keptAcross says whether a pod's packet leaves its node for another node's own address with the pod's address.
+func keptAcross(w Walk) bool {
+	for _, way := range w.Ways {
+		for i, h := range way.Hops {
+			to := slices.Index([]string{cp, one, two}, h.Packet.Dst.Addr().String())
+			if w.Vantage.Kind != reach.Pod || h.Kind != HopLeave || h.Reply || to < 0 || i+1 == len(way.Hops) || way.Hops[i+1].Kind != HopEnter {
+				continue
+			}
+			if slices.ContainsFunc(h.Packet.Src, func(p netip.Prefix) bool { return slices.ContainsFunc(w.Vantage.Addrs, p.Contains) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
