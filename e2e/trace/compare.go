@@ -224,7 +224,7 @@ func (c comparison) match(h oracle.Hop, v Visit) (Mark, string, string) {
 	if v.Drop != nil {
 		return Differs, seen, c.dropped(v)
 	}
-	if why := c.rewritten(h, v); why != "" {
+	if why := c.rewritten(v); why != "" {
 		return Differs, seen, why + ", before kube-proxy's rules"
 	}
 	missing := h.Chains[len(h.Chains)-1]
@@ -237,24 +237,24 @@ func (c comparison) match(h oracle.Hop, v Visit) (Mark, string, string) {
 	return Differs, seen, fmt.Sprintf("%s's kube-proxy did not handle it: no rule of table %s led to chain %s", h.At, h.Table, missing)
 }
 
-// rewritten says which rule rewrote the destination at the node that chooses; empty if none did.
-func (c comparison) rewritten(h oracle.Hop, v Visit) string {
+// rewritten says which rule rewrote the destination at a node; empty if none did.
+func (c comparison) rewritten(v Visit) string {
 	first := v.entered()
 	for _, s := range v.Stations[1:] {
 		if s.Dst == first.Dst {
 			continue
 		}
 		if r, ok := v.rewriter(s.Hook); ok {
-			return fmt.Sprintf("the destination was rewritten to %s by %s's %s, in %s", s.Dst, h.At, r, s.Hook)
+			return fmt.Sprintf("the destination was rewritten to %s by %s's %s, in %s", s.Dst, v.Node, r, s.Hook)
 		}
-		return fmt.Sprintf("the destination was rewritten to %s at %s, in %s", s.Dst, h.At, s.Hook)
+		return fmt.Sprintf("the destination was rewritten to %s at %s, in %s", s.Dst, v.Node, s.Hook)
 	}
 	return ""
 }
 
 // strangely is, behind a colon, which rule rewrote the destination at a node that is not to choose an endpoint; empty if none did.
-func (c comparison) strangely(h oracle.Hop, v Visit) string {
-	if why := c.rewritten(h, v); why != "" && c.chooses() != h.At {
+func (c comparison) strangely(v Visit) string {
+	if why := c.rewritten(v); why != "" && c.chooses() != v.Node {
 		return ": " + why
 	}
 	return ""
@@ -271,7 +271,7 @@ func (c comparison) dnat(h oracle.Hop, v Visit) (Mark, string, string) {
 	if s.Dst == h.Packet.Dst {
 		return Same, fmt.Sprintf("→ %s", s.Dst), ""
 	}
-	if why := c.rewritten(h, v); why != "" {
+	if why := c.rewritten(v); why != "" {
 		return Differs, fmt.Sprintf("→ %s", s.Dst), why + fmt.Sprintf(", which is not the endpoint %s", h.Packet.Dst)
 	}
 	return Differs, fmt.Sprintf("→ %s", s.Dst), fmt.Sprintf("%s did not rewrite the destination to an endpoint", h.At)
@@ -288,7 +288,7 @@ func (c comparison) route(h oracle.Hop, v Visit) (Mark, string, string) {
 	if v.Drop != nil {
 		return Differs, "dropped", c.dropped(v)
 	}
-	return Differs, "seen last in " + v.last().Hook, fmt.Sprintf("%s did not take the packet to %s: it was seen last in %s, for %s (%s)%s", h.At, h.Hook, v.last().Hook, v.last().Dst, c.outcome(), c.strangely(h, v))
+	return Differs, "seen last in " + v.last().Hook, fmt.Sprintf("%s did not take the packet to %s: it was seen last in %s, for %s (%s)%s", h.At, h.Hook, v.last().Hook, v.last().Dst, c.outcome(), c.strangely(v))
 }
 
 func (c comparison) leave(h oracle.Hop, v Visit) (Mark, string, string) {
@@ -301,7 +301,7 @@ func (c comparison) leave(h oracle.Hop, v Visit) (Mark, string, string) {
 	}
 	seen := fmt.Sprintf("%s → %s by %s", s.Src, s.Dst, v.Out)
 	if h.Packet.Dst.IsValid() && s.Dst != h.Packet.Dst {
-		return Differs, seen, fmt.Sprintf("the packet left %s for %s, not for %s%s", h.At, s.Dst, h.Packet.Dst, c.strangely(h, v))
+		return Differs, seen, fmt.Sprintf("the packet left %s for %s, not for %s%s", h.At, s.Dst, h.Packet.Dst, c.strangely(v))
 	}
 	if among(h.Packet.Src, s.Src.Addr()) {
 		return Same, seen, ""
@@ -388,8 +388,10 @@ func (c comparison) ended(i int, h oracle.Hop) (Mark, string, string) {
 			return Same, c.outcome(), ""
 		}
 		why := fmt.Sprintf("the packet should have ended here: %s, and the outcome is %s", h.Says, c.outcome())
-		if found {
-			why += c.strangely(h, v)
+		for _, v := range c.visits { // by a node that was not to see it, too
+			if strange := c.strangely(v); strange != "" && !v.Reply {
+				return Differs, c.outcome(), why + strange
+			}
 		}
 		return Differs, c.outcome(), why
 	case !found:
@@ -410,7 +412,7 @@ func (c comparison) ended(i int, h oracle.Hop) (Mark, string, string) {
 	if v.Drop != nil {
 		return Differs, "dropped by " + v.Drop.String(), c.dropped(v)
 	}
-	if why := c.rewritten(h, v); why != "" {
+	if why := c.rewritten(v); why != "" {
 		return Differs, "it went on", "the packet should have been " + h.Verdict + "; " + why
 	}
 	return Differs, "it went on", fmt.Sprintf("the packet should have been %s at %s, and went on: it was seen last in %s for %s, and the outcome is %s", h.Verdict, h.At, v.last().Hook, v.last().Dst, c.outcome())

@@ -158,6 +158,18 @@ func TestRulesOfOthersAreNamed(t *testing.T) {
 	}
 }
 
+// A packet that was to end before any node is rewritten by one that sees it all the same.
+func TestRuleBeyondTheEndIsNamed(t *testing.T) {
+	w := walkOf(t, lab(world.ModeNFTables), "outside", "10.96.0.99:80")
+	station := Station{Hook: "prerouting", Src: netip.MustParseAddrPort("172.18.0.9:40000"), Dst: w.Ways[0].Hops[0].Packet.Dst}
+	v := Visit{Node: "lab-one", Protocol: "TCP", Flags: "S", In: "eth0", Stations: []Station{station, station}}
+	rewritten(&v, "10.244.1.10:8080")
+	got := Compared(w, reach.Observation{Outcome: reach.Reached, Backend: "a"}, []Visit{v}, watched)
+	if want := "the destination was rewritten to 10.244.1.10:8080 by lab-one's table inet mutant, chain arriving"; !strings.Contains(got.Lost, want) {
+		t.Errorf("got %q, want in it %q", got.Lost, want)
+	}
+}
+
 // rewritten has a rule of another table rewrite the destination of a packet before kube-proxy's.
 func rewritten(v *Visit, to string) {
 	v.Rules = append([]Rule{{Hook: v.entered().Hook, Table: "inet mutant", Chain: "arriving", Handle: 3, Verdict: "accept"}}, v.Rules...)
