@@ -36,7 +36,6 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	var (
 		family    = world.FamilyOf(addr.Unmap())
 		old, made = was.slices[family], is.slices[family]
-		differ    = len(old) != len(made)
 		stays     = map[string]bool{}
 		moving    []string
 	)
@@ -46,10 +45,8 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	for i := range old {
 		k := named(made, old[i].Name)
 		if k < 0 || reflect.DeepEqual(old[i].Ports, made[k].Ports) && reflect.DeepEqual(old[i].Endpoints, made[k].Endpoints) {
-			differ = differ || k < 0
 			continue
 		}
-		differ = true
 		before, after := map[string]bool{}, map[string]bool{}
 		listsOf(&old[i], before)
 		listsOf(&made[k], after)
@@ -60,8 +57,8 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 			}
 		}
 	}
-	add := func(o *Oracle, own []discoveryv1.EndpointSlice) {
-		w := o.w
+	add := func(own []discoveryv1.EndpointSlice) { // a Service is written before its slices, so a proxy as a rule knows it as it is after the change
+		w := c.After.w
 		w.Slices = slices.DeleteFunc(slices.Clone(w.Slices), func(s discoveryv1.EndpointSlice) bool {
 			return world.ServiceOf(&s) == t.Service && corev1.IPFamily(s.AddressType) == family
 		})
@@ -82,13 +79,10 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 				own = append(own, made[i])
 			}
 		}
-		if add(c.After, own); !reflect.DeepEqual(was.Spec, is.Spec) {
-			add(c.Before, own)
-		}
+		add(own)
 	}
-	if differ && !slices.EqualFunc(was.Spec.Ports, is.Spec.Ports, func(a, b corev1.ServicePort) bool { return a.Name == b.Name }) {
-		add(c.After, old)
-		add(c.Before, made)
+	if !slices.EqualFunc(was.Spec.Ports, is.Spec.Ports, func(a, b corev1.ServicePort) bool { return a.Name == b.Name }) {
+		add(old)
 	}
 	return list
 }

@@ -48,6 +48,10 @@ const rewritten = 2
 // transits is how many answers a flow may lose in one change to ruleOverUDPTransit: one for each sync with other endpoints.
 const transits = 3
 
+// underWay is how many answers of a flow may be on their way when kube-proxy deletes its conntrack entry. They are not translated back: a
+// socket that takes datagrams from any address gets them from the endpoint's own.
+const underWay = 2
+
 // Change is what was done to a cluster, as far as traffic can notice it.
 type Change struct {
 	Before, After *Oracle
@@ -286,7 +290,9 @@ func (d *destiny) moves(rule string, why reach.Phrase, then reach.Prediction, lo
 		d.flow.Kind == reach.FlowNew && d.before.Allows(reach.Reached) && !overlap(d.before.Backends, then.Backends), !d.before.Allows(reach.Reached) && then.Wants():
 		fate.Kind = reach.MustMove
 	}
-	fate.Tolerated = d.tolerated()
+	if fate.Tolerated = d.tolerated(); d.flow.Kind == reach.FlowUnconnected && d.backend != "" {
+		fate.Untranslated = underWay
+	}
 	return fate
 }
 
@@ -450,7 +456,7 @@ func RulesOverTime() []Rule {
 		{ruleOverGone, "A TCP connection ends with its backend, in silence or by its kernel, which closes or resets it; a new one gets what the objects say.", docTermination},
 		{ruleOverUDP, "Datagrams from one port stay with their backend as long as it serves as an endpoint, whatever the policies say.", sourceCleanup},
 		{ruleOverUDPTransit, "A pod's datagrams to a node port of another node may lose an answer whenever endpoints of a UDP port change: its own node deletes conntrack entries by the number of the node port, whosever address it is.", sourceCleanup},
-		{ruleOverUDPStale, "Datagrams from one port leave a backend that serves no longer, as soon as another endpoint serves.", sourceCleanup},
+		{ruleOverUDPStale, "Datagrams from one port leave a backend that serves no longer, as soon as another endpoint serves. An answer on its way then is not translated back.", sourceCleanup},
 		{ruleOverUDPPassing, "Datagrams from one port may leave a backend that for a moment served no longer.", sourceCleanup},
 		{ruleOverSlices, "While several EndpointSlices of a Service are written, traffic may for a moment not get an endpoint that moves from one of them to another, and datagrams from one port may leave it.", sourceSlices},
 		{ruleOverUDPEnds, "When no endpoint serves any more, datagrams from one port get what a new connection gets, but at a node port.", sourceCleanup},

@@ -58,6 +58,9 @@ func describe(f reach.Fate) string {
 	if f.Anytime {
 		text += " anytime"
 	}
+	if f.Untranslated > 0 {
+		text += fmt.Sprintf(", %d not translated", f.Untranslated)
+	}
 	return fmt.Sprintf("%s; %s", text, f.Within)
 }
 
@@ -225,7 +228,7 @@ func boundsOverTime() []overTime {
 			moved(f)
 			*f = *withUDPSlices(f)
 		}, from: "outside", to: lbIP + ":53/UDP", kind: reach.FlowUnconnected, want: "must move", then: "b", rule: ruleOverUDPStale,
-			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b any; 2 lost; 3s"},
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b any; 2 lost, 2 not translated; 3s"},
 		{name: "a ClusterIP moves to another Service", change: func(f *fixture) {
 			s := other(f)
 			s.Spec.ClusterIP, s.Spec.ClusterIPs = webIP, []string{webIP}
@@ -350,7 +353,7 @@ func TestBounds(t *testing.T) {
 	for what, pair := range map[string][2]any{
 		"minSyncPeriod of kube-proxy": {SyncPeriod, time.Second}, "syncPeriod of kube-proxy": {RetryPeriod, 30 * time.Second}, "cleanup": {CleanupPeriod, 2 * time.Second},
 		"endpointslice-updates-batch-period": {BatchPeriod, time.Duration(0)}, "memberlist": {FailoverPeriod, 10 * time.Second}, "all but failover": {Within, 3 * time.Second},
-		"requests lost when rules are rewritten": {rewritten, 2}, "answers lost in transit": {transits, 3},
+		"requests lost when rules are rewritten": {rewritten, 2}, "answers lost in transit": {transits, 3}, "answers on their way": {underWay, 2},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: %v, want %v", what, pair[0], pair[1])

@@ -86,6 +86,8 @@ type Fate struct {
 	// Tolerated is how many requests may be lost until the change is in force; Anytime: afterwards too.
 	Tolerated int  `json:"tolerated,omitempty"`
 	Anytime   bool `json:"anytime,omitempty"`
+	// Untranslated is how many answers of the backend of before may come from its own address until the change is in force.
+	Untranslated int `json:"untranslated,omitempty"`
 	// Within is how long it may take until the change is in force after the objects have settled, on an idle machine.
 	Within time.Duration `json:"withinNs,omitempty"`
 	// Reason, Said, Rule and Doc are as in Prediction.
@@ -145,6 +147,7 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 	v := FlowVerdict{Flow: f, Fate: fate, Period: period, Backend: backend, Result: Pass}
 	var (
 		off     []Observation // outcomes that are tolerated, if they are few
+		own     = 0           // answers from the backend's own address
 		sticky  = ""
 		unsent  = ""
 		differs = func(what, difference string, o Observation, want Prediction) {
@@ -180,7 +183,12 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 			v.Judged++
 			want, when = fate.Then, "when it was in force"
 		}
+		untranslated := o.Outcome == WrongAnswer && backend != "" && o.Backend == backend && !inForce
+		if untranslated {
+			own++
+		}
 		switch {
+		case untranslated && own <= fate.Untranslated:
 		case !fits(want, o) && (!inForce || fate.Anytime) && o.Outcome != Reached && o.Outcome != WrongAnswer:
 			if off = append(off, o); len(off) > fate.Tolerated {
 				differs(when, "lost "+string(o.Outcome)+" "+when, o, want)

@@ -25,8 +25,10 @@ func TestJudgeFlow(t *testing.T) {
 		ended     = Fate{Kind: Unnoticed, Meanwhile: Prediction{Outcomes: []Outcome{TimedOut}}, Then: Prediction{Outcomes: []Outcome{TimedOut}}}
 		opened    = Fate{Kind: MustMove, Meanwhile: Prediction{Outcomes: []Outcome{Reached, TimedOut}}, Then: only("a")}
 		sticky    = Fate{Kind: MayMove, Meanwhile: only("a", "b"), Then: Prediction{Outcomes: []Outcome{Reached}, Backends: []string{"a", "b"}, Sticky: true}}
+		deleted   = moves
 		different = "answered by another when it was in force"
 	)
+	deleted.Untranslated = 1
 	ends.Meanwhile.Outcomes = []Outcome{Reached, Refused, TimedOut}
 	for name, tc := range map[string]struct {
 		fate       Fate
@@ -34,20 +36,25 @@ func TestJudgeFlow(t *testing.T) {
 		result     Result
 		difference string
 	}{
-		"keeps":                     {keeps, []Observation{at(-1, Reached, "z"), at(1, Reached, "a"), at(5, Reached, "a"), at(9, Reached, "z")}, Pass, ""},
-		"keeps, and moves":          {keeps, []Observation{at(1, Reached, "b")}, Fail, "answered by another before it was in force"},
-		"keeps, and loses":          {keeps, []Observation{at(1, TimedOut, "")}, Fail, "lost TimedOut before it was in force"},
-		"loses what is tolerated":   {tolerant, []Observation{at(1, Refused, ""), at(5, Reached, "a")}, Pass, ""},
-		"loses more":                {tolerant, []Observation{at(1, Refused, ""), at(2, Refused, "")}, Fail, "lost Refused before it was in force"},
-		"loses when in force":       {tolerant, []Observation{at(5, Refused, "")}, Fail, "Refused when it was in force"},
-		"loses anytime":             {Fate{Meanwhile: only("a"), Then: only("a"), Tolerated: 1, Anytime: true}, []Observation{at(5, TimedOut, ""), at(6, Reached, "a")}, Pass, ""},
-		"moves":                     {moves, []Observation{at(1, Reached, "a"), at(2, TimedOut, ""), at(5, Reached, "b")}, Pass, ""},
-		"moves too late":            {moves, []Observation{at(1, Reached, "a"), at(5, Reached, "a")}, Fail, different},
-		"ends":                      {ends, []Observation{at(1, Reached, "a"), at(2, Refused, ""), at(5, TimedOut, "")}, Pass, ""},
-		"goes on":                   {ends, []Observation{at(5, Reached, "a")}, Fail, different},
-		"a duplicate":               {moves, []Observation{at(1, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
-		"two backends of an affine": {sticky, []Observation{at(1, Reached, "a"), at(5, Reached, "b"), at(6, Reached, "a")}, Fail, "two backends when it was in force"},
-		"could not be sent":         {keeps, []Observation{at(1, Reached, "a"), at(2, ProbeFailed, "")}, Inconclusive, ""},
+		"keeps":                                 {keeps, []Observation{at(-1, Reached, "z"), at(1, Reached, "a"), at(5, Reached, "a"), at(9, Reached, "z")}, Pass, ""},
+		"keeps, and moves":                      {keeps, []Observation{at(1, Reached, "b")}, Fail, "answered by another before it was in force"},
+		"keeps, and loses":                      {keeps, []Observation{at(1, TimedOut, "")}, Fail, "lost TimedOut before it was in force"},
+		"loses what is tolerated":               {tolerant, []Observation{at(1, Refused, ""), at(5, Reached, "a")}, Pass, ""},
+		"loses more":                            {tolerant, []Observation{at(1, Refused, ""), at(2, Refused, "")}, Fail, "lost Refused before it was in force"},
+		"loses when in force":                   {tolerant, []Observation{at(5, Refused, "")}, Fail, "Refused when it was in force"},
+		"loses anytime":                         {Fate{Meanwhile: only("a"), Then: only("a"), Tolerated: 1, Anytime: true}, []Observation{at(5, TimedOut, ""), at(6, Reached, "a")}, Pass, ""},
+		"moves":                                 {moves, []Observation{at(1, Reached, "a"), at(2, TimedOut, ""), at(5, Reached, "b")}, Pass, ""},
+		"moves too late":                        {moves, []Observation{at(1, Reached, "a"), at(5, Reached, "a")}, Fail, different},
+		"ends":                                  {ends, []Observation{at(1, Reached, "a"), at(2, Refused, ""), at(5, TimedOut, "")}, Pass, ""},
+		"goes on":                               {ends, []Observation{at(5, Reached, "a")}, Fail, different},
+		"a duplicate":                           {moves, []Observation{at(1, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
+		"two backends of an affine":             {sticky, []Observation{at(1, Reached, "a"), at(5, Reached, "b"), at(6, Reached, "a")}, Fail, "two backends when it was in force"},
+		"an answer that is not translated back": {deleted, []Observation{at(1, WrongAnswer, "a"), at(5, Reached, "b")}, Pass, ""},
+		"two answers that are not":              {deleted, []Observation{at(1, WrongAnswer, "a"), at(2, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
+		"one of another backend":                {deleted, []Observation{at(1, WrongAnswer, "b")}, Fail, "WrongAnswer before it was in force"},
+		"one that is no answer":                 {deleted, []Observation{at(1, WrongAnswer, "")}, Fail, "WrongAnswer before it was in force"},
+		"one when it is in force":               {deleted, []Observation{at(5, WrongAnswer, "a")}, Fail, "WrongAnswer when it was in force"},
+		"could not be sent":                     {keeps, []Observation{at(1, Reached, "a"), at(2, ProbeFailed, "")}, Inconclusive, ""},
 		"a SYN that is sent again after the next change": {ended, []Observation{slow(at(7, Reached, "a"), 3*time.Second)}, Pass, ""},
 		"a SYN of before that is answered later":         {opened, []Observation{slow(at(-1, Reached, "a"), 3*time.Second), at(5, Reached, "a")}, Pass, ""},
 		"a datagram that is lost at the end":             {keeps, []Observation{slow(at(7, TimedOut, ""), 5*time.Second)}, Fail, "TimedOut when it was in force"},
