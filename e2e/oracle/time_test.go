@@ -109,6 +109,14 @@ func (f *fixture) partedSlices(pods ...string) {
 	*f = *withUDPSlices(f)
 }
 
+// removePort removes a port of demo/web, and from its slices.
+func (f *fixture) removePort(i int) {
+	f.web().Spec.Ports = slices.Delete(slices.Clone(f.web().Spec.Ports), i, i+1)
+	for k := range f.Slices {
+		f.Slices[k].Ports = slices.Delete(slices.Clone(f.Slices[k].Ports), i, i+1)
+	}
+}
+
 // renamePort renames a port of demo/web, and in its slices.
 func (f *fixture) renamePort(i int, name string) {
 	f.web().Spec.Ports[i].Name = name
@@ -177,6 +185,10 @@ func overTimes() []overTime {
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
 		{name: "UDP: the port is renamed", change: func(f *fixture) { f.renamePort(1, "domain") },
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverSlices},
+		{name: "UDP: the port is removed", change: func(f *fixture) { f.removePort(1) },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a", rule: ruleOverSlices},
+		{name: "UDP: the port is removed, and not from the slices", change: func(f *fixture) { f.web().Spec.Ports = f.web().Spec.Ports[:1] },
+			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept},
 		{name: "new connections: endpoints move to other slices", before: func(f *fixture) { f.partedSlices("a", "b") }, change: func(f *fixture) { f.partedSlices("b", "a") },
 			from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverSlices,
 			all: "Reached by a,b any; Reached by a,b any; 2 lost; 3s"},
