@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed all:app all:scenarios all:cluster all:metallb all:outside all:releases all:migrate all:incident durations.yaml
+//go:embed all:app all:scenarios all:cluster all:metallb all:outside all:releases all:histories all:migrate all:incident durations.yaml
 var files embed.FS
 
 // FS is rooted at the folder manifests: "app/my-app.yaml", "scenarios/nodeport/service.yaml".

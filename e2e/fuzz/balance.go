@@ -21,7 +21,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// The kinds of operation on the addresses of the load balancer. They are exclusive: all histories share the pool.
+// The kinds of operation on the addresses of the load balancer. All histories share its pool.
 const (
 	// poolExhausted: other Services take all free addresses, a Service wants one and stays pending, the controller is restarted
 	// meanwhile, and the Service gets the address that is given up first.
@@ -47,13 +47,13 @@ const heldWithin, heldFor = 45 * time.Second, 3 * time.Second
 // balanceKinds are the kinds of operation on the addresses of the load balancer, by name.
 func balanceKinds() map[string]kind {
 	return map[string]kind{
-		poolExhausted: {weight: 2, exclusive: true, choose: func(g generator, s State) (Operation, bool) {
+		poolExhausted: {weight: 2, exclusive: true, pool: true, choose: func(g generator, s State) (Operation, bool) {
 			if !g.scene.LoadBalancer {
 				return Operation{}, false
 			}
 			return anyService(func(_ generator, s State, c Case) bool { return len(wantsAddress(s, c.Name())) > 0 })(g, s)
 		}, do: func(o Operation, s State) []State { return wantsAddress(s, o.Service) }},
-		addressMoved: {weight: 3, exclusive: true, choose: func(g generator, s State) (Operation, bool) {
+		addressMoved: {weight: 3, exclusive: true, pool: true, choose: func(g generator, s State) (Operation, bool) {
 			if !g.scene.LoadBalancer {
 				return Operation{}, false
 			}

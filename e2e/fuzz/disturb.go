@@ -18,7 +18,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// disturbance is an operation on the complete cluster that was done.
+// disturbance is an operation on the complete cluster. ended is zero as long as it goes on.
 type disturbance struct {
 	Operation
 	began, ended time.Time
@@ -30,10 +30,19 @@ type disturbances struct {
 	list []disturbance
 }
 
-func (d *disturbances) add(one disturbance) {
+// begin notes a disturbance, which goes on until end is called: then it ended when the operation was in force, or now if it never was.
+func (d *disturbances) begin(o Operation, began time.Time) (end func(m *moment)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.list = append(d.list, one)
+	d.list = append(d.list, disturbance{Operation: o, began: began})
+	at := len(d.list) - 1
+	return func(m *moment) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.list[at].ended = m.period.InForce; m.period.InForce.IsZero() {
+			d.list[at].ended = time.Now()
+		}
+	}
 }
 
 // during notes in a change what else was done to the cluster in its period.
@@ -41,7 +50,7 @@ func (d *disturbances) during(p reach.Period, change *oracle.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, one := range d.list {
-		if one.ended.Before(p.Began) || one.began.After(p.Ended) {
+		if !one.ended.IsZero() && one.ended.Before(p.Began) || one.began.After(p.Ended) {
 			continue
 		}
 		switch one.Kind {

@@ -111,6 +111,7 @@ func TestDuring(t *testing.T) {
 		"nothing":                    {nil, oracle.Change{}},
 		"before":                     {[]disturbance{at("proxy-restarted", -4, -1)}, oracle.Change{}},
 		"after":                      {[]disturbance{at("proxy-restarted", 9, 12)}, oracle.Change{}},
+		"it goes on":                 {[]disturbance{{Operation: Operation{Kind: "proxy-restarted"}, began: began.Add(-time.Second)}}, oracle.Change{Resynced: true}},
 		"it ends in the period":      {[]disturbance{at("proxy-restarted", -4, 1)}, oracle.Change{Resynced: true}},
 		"it begins in the period":    {[]disturbance{at("proxy-paused", 7, 12)}, oracle.Change{Resynced: true}},
 		"killed":                     {[]disturbance{at("proxy-killed", 1, 2)}, oracle.Change{Resynced: true}},

@@ -7,8 +7,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/svclab/svclab/e2e/reach"
 )
 
 // History is a starting world and what is done to it. The start alone, without operations, is one shot.
@@ -20,6 +21,9 @@ type History struct {
 	Operations []Operation
 	// Seed decides which cells are sampled and from where the flows come.
 	Seed uint64
+	// From and To are where the flows of datagrams and the TCP connection that stays come from and go to; empty: anywhere.
+	From reach.VantageKind
+	To   reach.TargetKind
 }
 
 // historyStream is the second half of the seed from which histories come, of the first one.
@@ -50,17 +54,15 @@ func Histories(seed uint64, scene Scene, pods []corev1.Pod, from, count, operati
 // with sessionAffinity a second TCP port, which the same endpoints serve.
 func (g generator) main() Case {
 	g.index = 0
-	c := Case{Service: corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: g.scene.Namespace, Name: serviceName(0)}}}
+	c := g.plain(0)
 	spec := &c.Service.Spec
-	spec.Type = corev1.ServiceTypeClusterIP
+	spec.Selector = nil
 	switch roll := g.IntN(100); {
 	case roll < 20 && g.scene.LoadBalancer:
 		spec.Type = corev1.ServiceTypeLoadBalancer
 	case roll < 60:
 		spec.Type = corev1.ServiceTypeNodePort
 	}
-	spec.Ports = []corev1.ServicePort{{Name: "p0", Protocol: corev1.ProtocolTCP, Port: 80, TargetPort: intstr.FromString("web")},
-		{Name: "p1", Protocol: corev1.ProtocolUDP, Port: 53, TargetPort: intstr.FromString("gram")}}
 	g.families(spec)
 	if g.chance(30) {
 		spec.SessionAffinity = corev1.ServiceAffinityClientIP
@@ -84,7 +86,7 @@ func (g generator) main() Case {
 		}
 		return c
 	}
-	c.Manual = &Manual{Room: g.scene.Room, Ports: []discoveryv1.EndpointPort{{Name: ptr("p0"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)}, {Name: ptr("p1"), Port: ptr(udpMain), Protocol: ptr(corev1.ProtocolUDP)}}}
+	c.Manual = &Manual{Room: g.scene.Room, Ports: manualPorts()}
 	if len(spec.Ports) > 2 {
 		c.Manual.Ports = append(c.Manual.Ports, discoveryv1.EndpointPort{Name: ptr("p2"), Port: ptr(tcpMain), Protocol: ptr(corev1.ProtocolTCP)})
 	}

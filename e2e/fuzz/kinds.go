@@ -16,9 +16,9 @@ import (
 type kind struct {
 	// weight is how often it is chosen; 0: never.
 	weight int
-	// exclusive: it is a disturbance of the cluster, and needs an own turn. inner: it is one of a node, during which another
-	// operation is done.
-	exclusive, inner bool
+	// exclusive: it is a disturbance of the cluster, and needs an own turn. pool: it is one of the load balancer's pool of addresses
+	// only. inner: it is one of a node, during which another operation is done.
+	exclusive, pool, inner bool
 	// choose returns an operation that has something to do in a state; nil: any.
 	choose func(g generator, s State) (Operation, bool)
 	// do returns the states that it leads through.

@@ -82,23 +82,21 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 			return p, err
 		}
 	}
-	if s.Inject != "" {
-		revert, injected := s.inject(ctx, p.moments[0].change.After)
-		defer func() {
-			restoring, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
-			defer cancel()
-			err = errors.Join(err, revert(restoring))
-		}()
-		if injected != nil {
-			return p, injected
-		}
+	affliction, revert, err := s.afflict(ctx, p.moments[0].change.After)
+	defer func() {
+		restoring, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
+		defer cancel()
+		err = errors.Join(err, revert(restoring))
+	}()
+	if err != nil {
+		return p, err
 	}
 	for _, o := range h.Operations {
 		through := o.states(state)
 		if len(through) == 0 { // shrinking has removed what it needs
 			continue
 		}
-		m, err := s.operate(ctx, &p, o, state, through)
+		m, err := s.operate(ctx, &p, o, state, through, affliction)
 		state = through[len(through)-1]
 		p.moments = append(p.moments, m)
 		if err != nil {
@@ -112,8 +110,8 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 
 // begin makes the start of a history and probes it.
 func (s *session) begin(ctx context.Context, p *played) error {
-	s.turn.RLock()
-	defer s.turn.RUnlock()
+	turn := s.turns.take(kind{}, true)
+	defer turn.end()
 	began := time.Now()
 	m := moment{operation: Operation{Kind: "start"}, verdict: reach.Step{Name: "start", Result: reach.Pass, Lines: []string{mixture(p.history.Start.Cases)}}}
 	unsettled, err := s.sandbox.apply(ctx, p.history.Start.Cases, func(pod string) bool { return !p.history.Start.Pods[pod].Apart })
@@ -140,14 +138,9 @@ func (m *moment) unsettled(why string) {
 }
 
 // operate does one operation, waits until the objects agree, and probes what it touches and some of the others.
-func (s *session) operate(ctx context.Context, p *played, o Operation, from State, through []State) (m moment, err error) {
-	if o.Exclusive() {
-		s.turn.Lock()
-		defer s.turn.Unlock()
-	} else {
-		s.turn.RLock()
-		defer s.turn.RUnlock()
-	}
+func (s *session) operate(ctx context.Context, p *played, o Operation, from State, through []State, fault *affliction) (m moment, err error) {
+	turn := s.turns.take(kinds()[o.Kind], balances(from, through))
+	defer turn.end()
 	before := p.moments[len(p.moments)-1].change.After
 	m = moment{operation: o, verdict: reach.Step{Name: o.String(), Result: reach.Pass}, change: oracle.Change{Before: before, After: before, Touched: map[string]bool{}}}
 	m.period.Began = time.Now()
@@ -160,7 +153,9 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 		m.change.Touched[s.sandboxName+"/"+name] = true
 	}
 	m.change.Passing = passing(before, from, through, s.sandboxName)
-	d := disturbance{Operation: o, began: m.period.Began}
+	if o.Exclusive() {
+		defer s.disturbed.begin(o, m.period.Began)(&m)
+	}
 	move := func(ctx context.Context, to State) error {
 		commands, err := s.sandbox.move(ctx, to)
 		m.commands = append(m.commands, commands...)
@@ -178,8 +173,11 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 					return err
 				}
 			}
-			return s.onNodes(ctx, faults()[s.Inject].always)
+			return nil
 		})
+	}
+	if err == nil {
+		err = fault.operated(ctx)
 	}
 	if err != nil {
 		return m, err
@@ -190,6 +188,10 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 		return m, err
 	}
 	m.unsettled(unsettled)
+	m.verdict.Lines = append(m.verdict.Lines, fmt.Sprintf("done after %s, the objects agreed after %s", round(m.took), round(time.Since(m.period.Began))))
+	if o.Kind != syncFails { // a sync that failed is tried again when anything changes: only alone it takes kube-proxy's syncPeriod
+		turn.share()
+	}
 	if s.proof != nil {
 		if m.left, err = s.cluster.ProxyLeftovers(ctx, o.Node); err != nil {
 			return m, err
@@ -200,9 +202,6 @@ func (s *session) operate(ctx context.Context, p *played, o Operation, from Stat
 	}
 	if err := s.look(ctx, p.history, len(p.moments), names, &m); err != nil {
 		return m, err
-	}
-	if d.ended = m.period.InForce; o.Exclusive() {
-		s.disturbed.add(d)
 	}
 	if p.history.Flows {
 		return m, wait.Sleep(ctx, time.Until(m.period.InForce.Add(calm)))
@@ -385,7 +384,12 @@ func (s *session) flows(ctx context.Context, p *played) (running []standing, err
 			return list
 		}
 		virtual = []reach.TargetKind{reach.ClusterIP, reach.NodePort, reach.LoadBalancer, reach.ExternalIP}
-		start   = func(kind reach.FlowKind, rate int, list []pair) {
+		bound   = func(protocol reach.Protocol) []pair {
+			return slices.DeleteFunc(eligible(first, protocol, virtual...), func(one pair) bool {
+				return p.history.From != "" && one.vantage.Kind != p.history.From || p.history.To != "" && one.target.Kind != p.history.To
+			})
+		}
+		start = func(kind reach.FlowKind, rate int, list []pair) {
 			if len(list) == 0 || err != nil {
 				return
 			}
@@ -409,9 +413,9 @@ func (s *session) flows(ctx context.Context, p *played) (running []standing, err
 			start(reach.FlowNew, newRate, sticky[i:i+1])
 		}
 	}
-	start(reach.FlowKept, keptRate, eligible(first, reach.TCP, virtual...))
+	start(reach.FlowKept, keptRate, bound(reach.TCP))
 	for _, kind := range []reach.FlowKind{reach.FlowConnected, reach.FlowUnconnected, reach.FlowOneWay} {
-		start(kind, datagramRate, eligible(first, reach.UDP, virtual...))
+		start(kind, datagramRate, bound(reach.UDP))
 	}
 	for _, c := range p.history.Start.Cases[1:] {
 		if list := eligible(s.sandboxName+"/"+c.Name(), reach.TCP, virtual...); len(list) > 0 {

@@ -59,8 +59,8 @@ type Settings struct {
 	// Histories is how many histories are played in place of Services that are tried once, beginning with the one of number First, Operations how
 	// many operations each has, and Side how many are played side by side.
 	Histories, First, Operations, Side int
-	// Inject is a fault that each history suffers, one of Faults; empty: none. A run with one must fail.
-	Inject string
+	// Inject is the mutant whose fault each history suffers; nil: none. A run with one must fail.
+	Inject *Mutant
 	// Cells is how many cells of each Service are probed at most.
 	Cells int
 	// Settle bounds the wait for the objects of a batch, Convergence what traffic may take to follow them.
@@ -91,9 +91,7 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("a batch of %d Services is not possible; give --batch 1 to %d", s.Batch, MaxBatch)
 	case s.Histories < 0 || s.First < 0:
 		return fmt.Errorf("%d histories from number %d on; give --histories 1 or more", s.Histories, s.First)
-	case s.Inject != "" && faults()[s.Inject].what == "":
-		return fmt.Errorf("there is no fault %q; give --inject one of %s", s.Inject, Faults())
-	case s.Inject != "" && (s.Histories < 1 || s.Side > 1):
+	case s.Inject != nil && (s.Histories < 1 || s.Side > 1):
 		return errors.New("a fault is injected into one history at a time; give --histories and --side-by-side 1 with --inject")
 	case s.Operations < 1:
 		return fmt.Errorf("%d operations of a history; give --operations 1 or more", s.Operations)
@@ -147,8 +145,8 @@ type session struct {
 	heldFor     time.Duration
 	starter     func(ctx context.Context, r probe.FlowRequest) (standing, error)
 	disturbed   *disturbances
-	turn        *sync.RWMutex // held for reading by an operation, for writing by one on the complete cluster
-	mu          *sync.Mutex   // of outcome and known
+	turns       *turns
+	mu          *sync.Mutex // of outcome and known
 	outcome     *Outcome
 	proof       *Switch        // nil: nothing is proven
 	known       map[string]int // the place of a disagreement in the outcome, by its signature
@@ -202,17 +200,22 @@ func prepare(ctx context.Context, c Cluster, prober Prober, settings Settings) (
 		return nil, errors.New("no node of the cluster takes pods")
 	}
 	s := &session{Settings: settings, cluster: c, vantages: vantages, scene: scene, facts: facts, heldWithin: heldWithin, heldFor: heldFor, known: map[string]int{},
-		disturbed: &disturbances{}, turn: &sync.RWMutex{}, mu: &sync.Mutex{},
+		disturbed: &disturbances{}, turns: &turns{}, mu: &sync.Mutex{},
 		starter: func(ctx context.Context, r probe.FlowRequest) (standing, error) { return prober.Flow(ctx, r) }}
 	s.sandbox = &namespace{cluster: c, vantages: vantages, seed: settings.Seed, facts: facts, bound: settings.Settle, given: map[string]corev1.Service{}}
 	s.observer.engine = observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Predict: predictByOracle, Seed: settings.Seed,
-		Programmed: func(ctx context.Context) (map[string]time.Duration, string) {
-			return observe.WaitForKubeProxy(ctx, c, vantages, settings.Convergence)
-		}}
+		Programmed: s.programmed(settings.Convergence)}
 	if settings.Histories > 0 {
 		s.observer.engine.Policy = observe.Histories()
 	}
 	return s, nil
+}
+
+// programmed waits for kube-proxy on all nodes, for at most bound.
+func (s *session) programmed(bound time.Duration) func(context.Context) (map[string]time.Duration, string) {
+	return func(ctx context.Context) (map[string]time.Duration, string) {
+		return observe.WaitForKubeProxy(ctx, s.cluster, s.vantages, bound)
+	}
 }
 
 // within runs something in a namespace of its own, and removes it.
@@ -235,6 +238,7 @@ func (s *session) within(ctx context.Context, name string, do func(*session, con
 	live, stop := context.WithCancel(ctx)
 	defer func() {
 		stop()
+		defer s.turns.take(kind{}, true).end() // Services of the sandbox may have addresses of the pool
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Cleanup)
 		defer cancel()
 		if cleaned := n.close(cleaning); cleaned != nil {

@@ -28,7 +28,7 @@ func on(t *testing.T, count int, bent func(w world.World, r probe.Request, p *re
 	m := newModel(plan, false)
 	prober := &obedient{model: m, bent: bent}
 	out := &Outcome{Settings: settings, Rules: map[string]int{}}
-	return &session{Settings: settings, sandbox: m, sandboxName: testNamespace, scene: testScene(false), turn: &sync.RWMutex{}, mu: &sync.Mutex{}, disturbed: &disturbances{}, vantages: testVantages(), plan: plan, outcome: out, known: map[string]int{},
+	return &session{Settings: settings, sandbox: m, sandboxName: testNamespace, scene: testScene(false), turns: &turns{}, mu: &sync.Mutex{}, disturbed: &disturbances{}, vantages: testVantages(), plan: plan, outcome: out, known: map[string]int{},
 		observer: observer{engine: observe.Engine{Policy: observe.Fuzz(), Prober: prober, Timeouts: settings.Timeouts, Snapshot: m.snapshot, Predict: predictByOracle,
 			Programmed: func(context.Context) (map[string]time.Duration, string) {
 				prober.waited++

@@ -114,7 +114,7 @@ var values = map[string][]struct {
 	"scenarios":    {{"teleport", []string{`"teleport"`, "nodeport"}}},
 	"histories":    {{"-1", []string{"--histories"}}},
 	"first":        {{"-1", []string{"from number -1"}}},
-	"inject":       {{"teleport", []string{`"teleport"`, "--inject one of"}}, {"conntrack-lost", []string{"give --histories"}}},
+	"inject":       {{"teleport", []string{`"teleport"`, "svclab mutants --list"}}, {"connections-forgotten", []string{"give --histories"}}},
 	"shrink":       {{"-1s", []string{"--shrink 0s or more"}}},
 	"operations":   {{"0", []string{"--operations 1 or more"}}},
 	"side-by-side": {{"0", []string{"--side-by-side 1"}}, {"1000", []string{"--side-by-side 1"}}},

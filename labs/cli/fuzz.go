@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,10 @@ const fuzzLanes = 16
 
 func (a *app) fuzz() *cobra.Command {
 	settings := fuzz.Defaults()
-	var verbose, plain bool
+	var (
+		verbose, plain bool
+		inject         string
+	)
 	cmd := &cobra.Command{
 		Use:   "fuzz",
 		Short: "Try random Services on the lab's cluster and compare what they do with what the oracle predicts",
@@ -50,6 +54,17 @@ Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possi
 			if !cmd.Flags().Changed("seed") {
 				settings.Seed = uint64(rand.Uint32())
 			}
+			if inject != "" {
+				all, err := fuzz.LoadMutants(a.Manifests)
+				if err != nil {
+					return err
+				}
+				at := slices.IndexFunc(all, func(m fuzz.Mutant) bool { return m.Name == inject })
+				if at < 0 {
+					return fmt.Errorf("there is no fault %q of histories; svclab mutants --list shows them", inject)
+				}
+				settings.Inject = &all[at]
+			}
 			if err := settings.Validate(); err != nil {
 				return err
 			}
@@ -65,7 +80,7 @@ Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possi
 	flags.IntVar(&settings.First, "first", 0, "the number of the first history")
 	flags.IntVar(&settings.Operations, "operations", settings.Operations, "how many operations a history has")
 	flags.IntVar(&settings.Side, "side-by-side", settings.Side, fmt.Sprintf("how many histories are played at the same time, at most %d", fuzz.MaxSide))
-	flags.StringVar(&settings.Inject, "inject", "", "a fault that each history suffers, to see that it is noticed ("+fuzz.Faults()+")")
+	flags.StringVar(&inject, "inject", "", "the mutant of histories whose fault each history suffers, to see that it is noticed; svclab mutants --list shows them")
 	flags.DurationVar(&settings.Shrink, "shrink", settings.Shrink, "how long a disagreement is shrunk at most")
 	flags.IntVar(&settings.Cells, "cells", settings.Cells, "how many cells of each Service are probed at most")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "print every detail of the cells that differ")

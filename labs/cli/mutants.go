@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svclab/svclab/e2e/fuzz"
 	"github.com/svclab/svclab/e2e/lab"
 	"github.com/svclab/svclab/e2e/mutants"
+	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/e2e/runner"
@@ -33,6 +36,9 @@ fault is reverted. Prints which cells showed each fault, and leaves the cluster 
 Faults are injected only into a cluster that svclab created. No other svclab process can use it meanwhile.
 It refuses a cluster in which an exercise of svclab learn is under way: see svclab learn stop.
 
+Mutants of histories come last. Each is a fault and operations that are done while flows of requests go on; the records of flows must
+break the rules over time that it names, and no others, and none without the fault.
+
 Where a fault is in a packet filter, traces of the cells that differ must name its rules, unless the mutant says why not.
 
 Exit codes: 0 every fault was noticed and the cluster recovered, 1 a fault was not noticed, a trace named the wrong hop or
@@ -43,8 +49,15 @@ the cluster did not recover, 2 no verdict was possible.`,
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
+			overTime, err := fuzz.LoadMutants(a.Manifests)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
 			var known []string
 			for _, m := range all {
+				known = append(known, m.Name)
+			}
+			for _, m := range overTime {
 				known = append(known, m.Name)
 			}
 			return known, cobra.ShellCompDirectiveNoFileComp
@@ -54,10 +67,19 @@ the cluster did not recover, 2 no verdict was possible.`,
 			if err != nil {
 				return err
 			}
+			overTime, err := fuzz.LoadMutants(a.Manifests)
+			if err != nil {
+				return err
+			}
 			chosen := all
 			if len(args) > 0 {
 				var unknown []string
-				if chosen, unknown = mutants.Named(all, args); len(unknown) > 0 {
+				chosen, unknown = mutants.Named(all, args)
+				overTime = slices.DeleteFunc(overTime, func(m fuzz.Mutant) bool { return !slices.Contains(args, m.Name) })
+				unknown = slices.DeleteFunc(unknown, func(name string) bool {
+					return slices.ContainsFunc(overTime, func(m fuzz.Mutant) bool { return m.Name == name })
+				})
+				if len(unknown) > 0 {
 					return fmt.Errorf("there is no mutant %s; svclab mutants --list shows them", strings.Join(unknown, ", "))
 				}
 			}
@@ -67,9 +89,14 @@ the cluster did not recover, 2 no verdict was possible.`,
 						return err
 					}
 				}
+				for _, m := range overTime {
+					if _, err := fmt.Fprintf(a.Out, "%-24s %s: %s\n", m.Name, history, m.Effect); err != nil {
+						return err
+					}
+				}
 				return nil
 			}
-			return a.runMutants(cmd.Context(), all, chosen)
+			return a.runMutants(cmd.Context(), all, chosen, overTime)
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "only list the mutants")
@@ -77,7 +104,10 @@ the cluster did not recover, 2 no verdict was possible.`,
 	return cmd
 }
 
-func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err error) {
+// history is in the place of the scenario of a mutant that only a history shows.
+const history = "history"
+
+func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant, overTime []fuzz.Mutant) (err error) {
 	var wanted []string
 	for _, m := range chosen {
 		if !slices.Contains(wanted, m.Scenario) {
@@ -118,7 +148,17 @@ func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err
 		return lab.Runner(a.Config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
 	}
 	outcome, failed := mutants.Run(ctx, lab, runnerWith, scenarios, chosen, a.Err)
-	if failed != nil && (ctx.Err() != nil || len(outcome.Runs) == 0) {
+	if failed == nil && len(overTime) > 0 {
+		settings := fuzz.Defaults()
+		settings.Log = a.Err
+		failed = fuzz.Notice(ctx, lab, probe.New(lab.Cluster, probe.WithGuard(lab.Guard()), probe.WithConcurrency(fuzzLanes)), settings, overTime, func(m fuzz.Mutant, n fuzz.Noticed) {
+			f := findingOf(m, n)
+			outcome.Findings = append(outcome.Findings, f)
+			_, _ = fmt.Fprintf(a.Err, "mutant %s: %s after %.1f s: %s\n", m.Name, f.Fate, f.Took.Seconds(), cmp.Or(f.Why, f.Told.By)) // progress that cannot be shown stops nothing
+		})
+		outcome.Elapsed = time.Since(began)
+	}
+	if failed != nil && (ctx.Err() != nil || len(outcome.Findings) == 0) {
 		return failed
 	}
 	if failed != nil {
@@ -135,6 +175,24 @@ func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err
 		result = reach.Worse(result, reach.Inconclusive)
 	}
 	return console.Judged(result)
+}
+
+// findingOf is what became of a mutant that only a history shows.
+func findingOf(m fuzz.Mutant, n fuzz.Noticed) mutants.Finding {
+	f := mutants.Finding{Mutant: mutants.Mutant{Name: m.Name, Effect: m.Effect, Scenario: history}, Fate: mutants.Noticed, Told: mutants.Told{By: n.By, More: n.More}, Took: n.Took}
+	switch {
+	case n.Skipped != "":
+		f.Fate, f.Why = mutants.Skipped, n.Skipped
+	case n.Unplayed != "":
+		f.Fate, f.Why = mutants.NotRun, n.Unplayed
+	case n.By == "":
+		f.Fate, f.Why = mutants.Survived, n.Wrong
+	case n.Wrong != "":
+		f.Fate, f.Why = mutants.Elsewhere, n.Wrong
+	case n.Lasting != "":
+		f.Fate, f.Why = mutants.NotRecovered, n.Lasting
+	}
+	return f
 }
 
 // saveMutants writes all observations into the folder mutants of the output folder, as svclab verify does: a step that
