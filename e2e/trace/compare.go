@@ -221,11 +221,11 @@ func (c comparison) match(h oracle.Hop, v Visit) (Mark, string, string) {
 		return Same, strings.Join(interesting(chains, h.Chains), " → "), ""
 	}
 	seen := cmpText(strings.Join(chains, " → "), "no rule of "+h.Table)
+	if why := c.rewritten(v); why != "" { // if it was dropped too, it was where the rule sent it
+		return Differs, seen, why + ", before kube-proxy's rules"
+	}
 	if v.Drop != nil {
 		return Differs, seen, c.dropped(v)
-	}
-	if why := c.rewritten(v); why != "" {
-		return Differs, seen, why + ", before kube-proxy's rules"
 	}
 	missing := h.Chains[len(h.Chains)-1]
 	for _, name := range h.Chains {
