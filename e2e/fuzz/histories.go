@@ -174,7 +174,7 @@ func differing(p played) []Disagreement {
 		if f.Result != reach.Fail {
 			continue
 		}
-		k := 1 + i%(len(p.moments)-1)
+		k := slices.IndexFunc(p.moments, func(m moment) bool { return m.period.Began.Equal(f.Period.Began) }) // a moment that was cut off has no verdicts
 		list = append(list, Disagreement{Signature: fmt.Sprintf("%s: %s %s after %s", f.Fate.Rule, f.Flow.What(), f.Difference, p.moments[k].operation.Kind),
 			Service: f.Flow.Target.Service, Record: &p.flows[i], at: k})
 	}

@@ -138,6 +138,40 @@ func TestFollowedWithin(t *testing.T) {
 	}
 }
 
+// TestExcuse: what other histories do to cells is no disagreement, and nothing else is excused.
+func TestExcuse(t *testing.T) {
+	pod, node := reach.Vantage{Kind: reach.Pod, Node: "one"}, reach.Vantage{Kind: reach.Node, Node: "one"}
+	port := reach.Target{Kind: reach.NodePort, Node: "two", Protocol: reach.UDP}
+	own, tcp, undeclared := port, port, port
+	own.Node, tcp.Protocol, undeclared.Undeclared = "one", reach.TCP, true
+	cell := func(v reach.Vantage, target reach.Target, result reach.Result, differences ...reach.Difference) reach.CellVerdict {
+		return reach.CellVerdict{Cell: reach.Cell{Vantage: v, Target: target}, Result: result, Differences: differences}
+	}
+	lost := func(n int) reach.Difference { return reach.Difference{Field: "outcome", Got: "TimedOut", Count: n} }
+	unsent := cell(pod, undeclared, reach.Inconclusive)
+	unsent.Cell.Observations = []reach.Observation{{Outcome: reach.ProbeFailed}}
+	for name, tc := range map[string]struct {
+		cell reach.CellVerdict
+		want reach.Result
+	}{
+		"answers lost on the way":         {cell(pod, port, reach.Fail, lost(3)), reach.Pass},
+		"too many":                        {cell(pod, port, reach.Fail, lost(4)), reach.Fail},
+		"refused":                         {cell(pod, port, reach.Fail, reach.Difference{Field: "outcome", Got: "Refused", Count: 1}), reach.Fail},
+		"and another source":              {cell(pod, port, reach.Fail, lost(1), reach.Difference{Field: "source"}), reach.Fail},
+		"of a node":                       {cell(node, port, reach.Fail, lost(1)), reach.Fail},
+		"at the pod's own node":           {cell(pod, own, reach.Fail, lost(1)), reach.Fail},
+		"of a connection":                 {cell(pod, tcp, reach.Fail, lost(1)), reach.Fail},
+		"a number that was given away":    {cell(pod, undeclared, reach.Inconclusive), reach.Skipped},
+		"a number that could not be sent": {unsent, reach.Inconclusive},
+		"a declared one":                  {cell(pod, port, reach.Inconclusive), reach.Inconclusive},
+	} {
+		o := observation{cells: []reach.CellVerdict{tc.cell}}
+		if o.excuse(); o.cells[0].Result != tc.want || (len(o.lines) == 1) != (tc.want != tc.cell.Result) {
+			t.Errorf("%s: %s, %v", name, o.cells[0].Result, o.lines)
+		}
+	}
+}
+
 // TestPassing: what a history passes through on its way is known to the oracle.
 func TestPassing(t *testing.T) {
 	histories, plan := testHistories(5, false, 1)

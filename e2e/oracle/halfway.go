@@ -28,8 +28,8 @@ import (
 // mostMoving is of how many slices each combination is considered; of more, each by itself and all together.
 const mostMoving = 6
 
-// halfway are the worlds in which a proxy knows only a part of what changed of the target's Service, as far as it lacks an endpoint
-// there that the Service has before and after.
+// halfway are the worlds in which a proxy knows only a part of what changed of the target's Service, as far as they matter: it lacks an endpoint
+// there that the Service has before and after, or it has one where the Service has none any more.
 func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	addr, err := netip.ParseAddr(t.Host)
 	was, is := c.Before.index.services[t.Service], c.After.index.services[t.Service]
@@ -44,6 +44,13 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	)
 	for i := range made {
 		listsOf(&made[i], stays)
+	}
+	if len(old) <= mostMoving && len(stays) == 0 {
+		for i := range old {
+			if len(old[i].Endpoints) > 0 {
+				moving = append(moving, old[i].Name)
+			}
+		}
 	}
 	for i := range old {
 		k := named(made, old[i].Name)
@@ -71,10 +78,11 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	for _, written := range combinations(moving) {
 		var own []discoveryv1.EndpointSlice
 		for i := range old {
-			if k := named(made, old[i].Name); k >= 0 && slices.Contains(written, old[i].Name) {
-				own = append(own, made[k])
-			} else {
+			switch k := named(made, old[i].Name); {
+			case !slices.Contains(written, old[i].Name):
 				own = append(own, old[i])
+			case k >= 0:
+				own = append(own, made[k])
 			}
 		}
 		for i := range made {

@@ -45,8 +45,15 @@ const (
 // rewritten is how many requests a node may lose when it rewrites a Service's rules in nftables mode: see observe.WaitForKubeProxy.
 const rewritten = 2
 
-// transits is how many answers a flow may lose in one change to ruleOverUDPTransit: one for each sync with other endpoints.
-const transits = 3
+// Transits is how many answers a client may lose in one change if InTransit: one for each sync.
+const Transits = 3
+
+// InTransit reports whether answers to a client may be lost whenever kube-proxy on its node syncs: datagrams of a pod to a node port of another node.
+// Cleanup knows node ports by their number alone, so it takes the entry, which leads to that node, for one of a Service's that is stale
+// (pkg/proxy/conntrack/cleanup.go of k8s.io/kubernetes v1.37.2). The next datagram makes another entry.
+func InTransit(v reach.Vantage, t reach.Target) bool {
+	return t.Kind == reach.NodePort && t.Protocol == reach.UDP && v.Kind == reach.Pod && v.Node != t.Node
+}
 
 // underWay is how many answers of a flow may be on their way when kube-proxy deletes its conntrack entry. They are not translated back: a
 // socket that takes datagrams from any address gets them from the endpoint's own.
@@ -229,13 +236,18 @@ func (d *destiny) datagrams() reach.Fate {
 			return d.moves(ruleOverSlices, reach.Say("%s, and kube-proxy may have deleted the conntrack entries that lead to %s", d.halfWritten(), d.backend), d.either(d.after, d.backend), true)
 		}
 	}
+	transit := InTransit(d.flow.Vantage, d.flow.Target)
 	if len(serving) == 0 {
-		return d.keeps(ruleOverUDPKept, reach.Say("kube-proxy keeps the conntrack entries of a port that it does not serve, and of a node port without endpoints; so the datagrams go on to %s, which is still there", d.backend))
+		fate := d.keeps(ruleOverUDPKept, reach.Say("kube-proxy keeps the conntrack entries of a port that it does not serve, and of a node port without endpoints; so the datagrams go on to %s, which is still there", d.backend))
+		if transit && len(d.Before.serving(d.Before.portAt(d.flow.Target))) > 0 { // a sync that knows them still deletes the entry, as below
+			fate.Tolerated, fate.Anytime = Transits, true
+		}
+		return fate
 	}
-	if node && d.flow.Vantage.Kind == reach.Pod && d.flow.Vantage.Node != d.flow.Target.Node {
+	if transit {
 		fate := d.keeps(ruleOverUDPTransit, reach.Say("%s still serves as an endpoint of %s; but kube-proxy on %s deletes the conntrack entry of datagrams to that port of another node whenever endpoints of any UDP port change, and an answer on its way is lost",
 			d.backend, service, d.flow.Vantage.Node))
-		fate.Tolerated, fate.Anytime = transits, true
+		fate.Tolerated, fate.Anytime = Transits, true
 		return fate
 	}
 	return d.keeps(ruleOverUDP, reach.Say("datagrams from one port are one connection to conntrack, and %s still serves as an endpoint of %s", d.backend, service))

@@ -183,6 +183,14 @@ func overTimes() []overTime {
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
 		{name: "UDP: the endpoint moves from a slice that is deleted", before: func(f *fixture) { f.partedSlices("b", "a") }, change: func(f *fixture) { f.partedSlices("b a") },
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP},
+		{name: "UDP: the endpoints of a node port leave, slice by slice", before: func(f *fixture) { f.partedSlices("a", "b") }, change: func(f *fixture) { f.partedSlices("", "") },
+			from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "may move", then: "a", rule: ruleOverSlices},
+		{name: "UDP: the endpoints of a node port leave with their slice", before: func(f *fixture) { f.partedSlices("a b", "") }, change: func(f *fixture) { f.partedSlices("", "") },
+			from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: the endpoints of another node's port leave with their slice", before: func(f *fixture) { f.partedSlices("a b", "") }, change: func(f *fixture) { f.partedSlices("", "") },
+			from: "pod/one", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
+			all: "Reached by a sticky; Reached by a sticky; 3 lost anytime; 3s"},
 		{name: "UDP: the port is renamed", change: func(f *fixture) { f.renamePort(1, "domain") },
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverSlices},
 		{name: "UDP: the port is removed", change: func(f *fixture) { f.removePort(1) },
@@ -365,7 +373,7 @@ func TestBounds(t *testing.T) {
 	for what, pair := range map[string][2]any{
 		"minSyncPeriod of kube-proxy": {SyncPeriod, time.Second}, "syncPeriod of kube-proxy": {RetryPeriod, 30 * time.Second}, "cleanup": {CleanupPeriod, 2 * time.Second},
 		"endpointslice-updates-batch-period": {BatchPeriod, time.Duration(0)}, "memberlist": {FailoverPeriod, 10 * time.Second}, "all but failover": {Within, 3 * time.Second},
-		"requests lost when rules are rewritten": {rewritten, 2}, "answers lost in transit": {transits, 3}, "answers on their way": {underWay, 2},
+		"requests lost when rules are rewritten": {rewritten, 2}, "answers lost in transit": {Transits, 3}, "answers on their way": {underWay, 2},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: %v, want %v", what, pair[0], pair[1])
