@@ -172,6 +172,26 @@ func TestExcuse(t *testing.T) {
 	}
 }
 
+// silentFor is a flow that has no answer at first.
+type silentFor struct {
+	standing
+	asked, silent int
+}
+
+func (f *silentFor) Observed() []reach.Observation {
+	if f.asked++; f.asked <= f.silent {
+		return nil
+	}
+	return []reach.Observation{{Outcome: reach.Reached}}
+}
+
+func TestAnswered(t *testing.T) {
+	late := &silentFor{silent: 3}
+	if err := answered(t.Context(), []standing{&silentFor{}, late}); err != nil || late.asked != 4 {
+		t.Errorf("it was waited until request %d: %v", late.asked, err)
+	}
+}
+
 // TestPassing: what a history passes through on its way is known to the oracle.
 func TestPassing(t *testing.T) {
 	histories, plan := testHistories(5, false, 1)

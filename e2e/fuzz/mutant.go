@@ -151,6 +151,9 @@ func Notice(ctx context.Context, c Cluster, prober Prober, settings Settings, li
 	}
 	shared.outcome = &Outcome{Settings: settings, Rules: map[string]int{}}
 	return shared.within(ctx, "svclab-fuzz-mutants", func(s *session, ctx context.Context) error {
+		if err := (&affliction{session: s}).remove(ctx); err != nil { // what a killed run left
+			return err
+		}
 		for _, m := range list {
 			began := time.Now()
 			n := s.notice(ctx, m)

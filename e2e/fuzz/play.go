@@ -78,7 +78,10 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 		if s.proof != nil {
 			start = s.everyFlow
 		}
-		if running, err = start(ctx, &p); err != nil {
+		if running, err = start(ctx, &p); err == nil {
+			err = answered(ctx, running)
+		}
+		if err != nil {
 			return p, err
 		}
 	}
@@ -106,6 +109,19 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 		s.say("%s: %d of %d, %s: %s after %s", h.Name, len(p.moments)-1, len(h.Operations), o, m.verdict.Result, round(m.verdict.Elapsed))
 	}
 	return p, nil
+}
+
+// answered waits until each flow has had an answer, for as long as one may take: until then it is not known which backend conntrack binds it to.
+func answered(ctx context.Context, running []standing) error {
+	late := time.Now().Add(flowTimeout)
+	for _, f := range running {
+		for len(f.Observed()) == 0 && time.Now().Before(late) {
+			if err := wait.Sleep(ctx, 50*time.Millisecond); err != nil {
+				return fmt.Errorf("wait for the first answers of the flows: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // begin makes the start of a history and probes it.
