@@ -45,7 +45,8 @@ const (
 // rewritten is how many requests a node may lose when it rewrites a Service's rules in nftables mode: see observe.WaitForKubeProxy.
 const rewritten = 2
 
-// Transits is how many answers a client may lose in one change if InTransit: one for each sync.
+// Transits is how many answers a client may lose in one change if InTransit, and one more for each SyncPeriod: a node syncs as often while
+// other histories are played.
 const Transits = 3
 
 // InTransit reports whether answers to a client may be lost whenever kube-proxy on its node syncs: datagrams of a pod to a node port of another node.
@@ -54,10 +55,6 @@ const Transits = 3
 func InTransit(v reach.Vantage, t reach.Target) bool {
 	return t.Kind == reach.NodePort && t.Protocol == reach.UDP && v.Kind == reach.Pod && v.Node != t.Node
 }
-
-// underWay is how many answers of a flow may be on their way when kube-proxy deletes its conntrack entry. They are not translated back: a
-// socket that takes datagrams from any address gets them from the endpoint's own.
-const underWay = 2
 
 // Change is what was done to a cluster, as far as traffic can notice it.
 type Change struct {
@@ -240,14 +237,14 @@ func (d *destiny) datagrams() reach.Fate {
 	if len(serving) == 0 {
 		fate := d.keeps(ruleOverUDPKept, reach.Say("kube-proxy keeps the conntrack entries of a port that it does not serve, and of a node port without endpoints; so the datagrams go on to %s, which is still there", d.backend))
 		if transit && len(d.Before.serving(d.Before.portAt(d.flow.Target))) > 0 { // a sync that knows them still deletes the entry, as below
-			fate.Tolerated, fate.Anytime = Transits, true
+			fate.Tolerated, fate.Anytime, fate.Every = Transits, true, SyncPeriod
 		}
 		return fate
 	}
 	if transit {
 		fate := d.keeps(ruleOverUDPTransit, reach.Say("%s still serves as an endpoint of %s; but kube-proxy on %s deletes the conntrack entry of datagrams to that port of another node whenever endpoints of any UDP port change, and an answer on its way is lost",
 			d.backend, service, d.flow.Vantage.Node))
-		fate.Tolerated, fate.Anytime = Transits, true
+		fate.Tolerated, fate.Anytime, fate.Every = Transits, true, SyncPeriod
 		return fate
 	}
 	return d.keeps(ruleOverUDP, reach.Say("datagrams from one port are one connection to conntrack, and %s still serves as an endpoint of %s", d.backend, service))
@@ -303,7 +300,8 @@ func (d *destiny) moves(rule string, why reach.Phrase, then reach.Prediction, lo
 		fate.Kind = reach.MustMove
 	}
 	if fate.Tolerated = d.tolerated(); d.flow.Kind == reach.FlowUnconnected && d.backend != "" {
-		fate.Untranslated = underWay
+		// Answers on their way when kube-proxy deletes the entry are not translated back, and this socket takes them from any address.
+		fate.Untranslated = true
 	}
 	return fate
 }

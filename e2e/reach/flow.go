@@ -86,8 +86,11 @@ type Fate struct {
 	// Tolerated is how many requests may be lost until the change is in force; Anytime: afterwards too.
 	Tolerated int  `json:"tolerated,omitempty"`
 	Anytime   bool `json:"anytime,omitempty"`
-	// Untranslated is how many answers of the backend of before may come from its own address until the change is in force.
-	Untranslated int `json:"untranslated,omitempty"`
+	// Every is for how much time of the period one more may be lost; 0: none.
+	Every time.Duration `json:"everyNs,omitempty"`
+	// Untranslated: until the change is in force, answers of the backend of before may come from its own address, to requests that follow
+	// one another, once.
+	Untranslated bool `json:"untranslated,omitempty"`
 	// Within is how long it may take until the change is in force after the objects have settled, on an idle machine.
 	Within time.Duration `json:"withinNs,omitempty"`
 	// Reason, Said, Rule and Doc are as in Prediction.
@@ -147,7 +150,9 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 	v := FlowVerdict{Flow: f, Fate: fate, Period: period, Backend: backend, Result: Pass}
 	var (
 		off     []Observation // outcomes that are tolerated, if they are few
-		own     = 0           // answers from the backend's own address
+		runs    = 0           // of answers from the backend's own address
+		running = false
+		lost    = fate.Tolerated
 		sticky  = ""
 		unsent  = ""
 		differs = func(what, difference string, o Observation, want Prediction) {
@@ -158,6 +163,9 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 			v.Why = fmt.Sprintf("%s after the change began (%s) it got %s; %s, because %s", o.At.Sub(period.Began).Round(time.Millisecond), what, said(o), wants(fate, want), fate.Reason)
 		}
 	)
+	if fate.Every > 0 {
+		lost += int(period.Ended.Sub(period.Began) / fate.Every)
+	}
 	for _, o := range record {
 		within, inForce := period.of(o)
 		if !within {
@@ -184,13 +192,14 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 			want, when = fate.Then, "when it was in force"
 		}
 		untranslated := o.Outcome == WrongAnswer && backend != "" && o.Backend == backend && !inForce
-		if untranslated {
-			own++
+		if untranslated && !running {
+			runs++
 		}
+		running = untranslated
 		switch {
-		case untranslated && own <= fate.Untranslated:
+		case untranslated && fate.Untranslated && runs == 1:
 		case !fits(want, o) && (!inForce || fate.Anytime) && o.Outcome != Reached && o.Outcome != WrongAnswer:
-			if off = append(off, o); len(off) > fate.Tolerated {
+			if off = append(off, o); len(off) > lost {
 				differs(when, "lost "+string(o.Outcome)+" "+when, o, want)
 			}
 		case !fits(want, o) && o.Outcome == Reached:

@@ -28,7 +28,7 @@ func TestJudgeFlow(t *testing.T) {
 		deleted   = moves
 		different = "answered by another when it was in force"
 	)
-	deleted.Untranslated = 1
+	deleted.Untranslated = true
 	ends.Meanwhile.Outcomes = []Outcome{Reached, Refused, TimedOut}
 	for name, tc := range map[string]struct {
 		fate       Fate
@@ -50,7 +50,10 @@ func TestJudgeFlow(t *testing.T) {
 		"a duplicate":                           {moves, []Observation{at(1, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
 		"two backends of an affine":             {sticky, []Observation{at(1, Reached, "a"), at(5, Reached, "b"), at(6, Reached, "a")}, Fail, "two backends when it was in force"},
 		"an answer that is not translated back": {deleted, []Observation{at(1, WrongAnswer, "a"), at(5, Reached, "b")}, Pass, ""},
-		"two answers that are not":              {deleted, []Observation{at(1, WrongAnswer, "a"), at(2, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
+		"two answers that are not":              {deleted, []Observation{at(1, WrongAnswer, "a"), at(2, WrongAnswer, "a")}, Pass, ""},
+		"and again":                             {deleted, []Observation{at(1, WrongAnswer, "a"), at(2, Reached, "a"), at(3, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
+		"loses one in four seconds":             {Fate{Meanwhile: only("a"), Then: only("a"), Anytime: true, Every: 4 * time.Second}, []Observation{at(5, TimedOut, ""), at(6, TimedOut, "")}, Pass, ""},
+		"loses more than one in four seconds":   {Fate{Meanwhile: only("a"), Then: only("a"), Anytime: true, Every: 4 * time.Second}, []Observation{at(5, TimedOut, ""), at(6, TimedOut, ""), at(6.5, TimedOut, "")}, Fail, "lost TimedOut when it was in force"},
 		"one of another backend":                {deleted, []Observation{at(1, WrongAnswer, "b")}, Fail, "WrongAnswer before it was in force"},
 		"one that is no answer":                 {deleted, []Observation{at(1, WrongAnswer, "")}, Fail, "WrongAnswer before it was in force"},
 		"one when it is in force":               {deleted, []Observation{at(5, WrongAnswer, "a")}, Fail, "WrongAnswer when it was in force"},
