@@ -65,8 +65,8 @@ func TestCancelCleansUp(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	interrupted := errors.New("interrupted by the user")
 	p.broken = func(int, probe.Request, *reach.Observation) { cancel(interrupted) }
-	first := loaded(t, "first", "serial: true", deployAndLook+"  - {name: more, expect: reach}\n", reachTable)
-	second := loaded(t, "second", "serial: true", deployAndLook, reachTable)
+	first := loaded(t, "first", "claims: [one]", deployAndLook+"  - {name: more, expect: reach}\n", reachTable)
+	second := loaded(t, "second", "claims: [one]", deployAndLook, reachTable)
 	out, err := r.Run(ctx, []scenario.Scenario{first, second})
 	if !errors.Is(err, interrupted) {
 		t.Errorf("error %v", err)

@@ -76,6 +76,11 @@ func (s *session) steps(ctx context.Context, verdict *reach.Verdict, add func(re
 			add(reach.Step{Name: step.Name, Result: reach.Skipped, Why: why})
 			continue
 		}
+		if err := s.runAlone(ctx, step); err != nil {
+			stopped = fmt.Sprintf("other scenarios did not end: %v", err)
+			add(reach.Step{Name: step.Name, Result: reach.Inconclusive, Why: stopped})
+			continue
+		}
 		done := s.timed(ctx, step, func(bounded context.Context) (steps.Report, error) {
 			if err := s.runner.before(bounded, s.Scenario.Name, step, s.Namespace); err != nil {
 				return steps.Report{}, fmt.Errorf("before the step: %w", err)

@@ -60,8 +60,8 @@ func (r *Runner) Run(ctx context.Context, scenarios []scenario.Scenario) (Outcom
 	for k, i := range run {
 		toRun[k] = scenarios[i]
 	}
-	schedule(ctx, r.settings.Workers, toRun, func(k int) {
-		verdict, namespace := r.run(ctx, toRun[k])
+	schedule(ctx, r.settings.Workers, toRun, func(k int, alone func(context.Context) error) {
+		verdict, namespace := r.run(ctx, toRun[k], alone)
 		mu.Lock()
 		defer mu.Unlock()
 		verdicts[run[k]] = &verdict

@@ -2,7 +2,8 @@
 // the only package that does; suites, the command and the labs call it.
 //
 // A scenario gets a namespace of its own and its verdict is about what was seen there. The steps of one
-// scenario run one after the other; scenarios run side by side as far as their claims allow. Nothing sleeps:
+// scenario run one after the other; scenarios run side by side as far as their claims allow. One that disturbs the cluster is set up next to
+// others too, and goes on when it is alone. Nothing sleeps:
 // what the API can tell is watched, and a wait that runs out says what it waited for and what it last saw.
 package runner
 

@@ -28,39 +28,64 @@ func TestSchedule(t *testing.T) {
 			case 4:
 				sc.Serial = n%2 == 0
 			}
+			if n%3 == 0 && i%5 == 1 { // it waits to be alone while others wait for what it has
+				sc.Serial = true
+			}
 			mix = append(mix, sc)
 		}
 		mixes = append(mixes, mix)
 	}
-	for _, mix := range mixes {
+	for n, mix := range mixes {
 		var (
+			workers = 1 + n%3
 			mu      sync.Mutex
 			running []int
+			parked  = map[int]bool{}
+			alone   = -1
 			done    []int
 			most    int
 		)
-		schedule(context.Background(), 3, mix, func(i int) {
+		schedule(context.Background(), workers, mix, func(i int, awaitAlone func(context.Context) error) {
 			mu.Lock()
 			for _, other := range running {
-				a, b := mix[i], mix[other]
-				if a.Serial || b.Serial || conflict(a, b) {
-					t.Errorf("%+v runs together with %+v", a, b)
+				if alone >= 0 || conflict(mix[i], mix[other]) {
+					t.Errorf("%+v begins while %+v runs", mix[i], mix[other])
 				}
 			}
 			running = append(running, i)
-			most = max(most, len(running))
+			most = max(most, len(running)-len(parked))
 			mu.Unlock()
 			time.Sleep(time.Millisecond) // work takes time
 			mu.Lock()
 			defer mu.Unlock()
+			if mix[i].Serial {
+				parked[i] = true
+				mu.Unlock()
+				err := awaitAlone(t.Context())
+				mu.Lock()
+				delete(parked, i)
+				if alone >= 0 || err != nil || len(running)-len(parked) > 1 {
+					t.Errorf("%+v is alone, %v; running %v, waiting to be alone %v, alone %d", mix[i], err, running, parked, alone)
+				}
+				for other := range parked {
+					if other < i {
+						t.Errorf("%d is alone before %d", i, other)
+					}
+				}
+				alone = i
+				mu.Unlock()
+				time.Sleep(time.Millisecond)
+				mu.Lock()
+				alone = -1
+			}
 			running = slices.DeleteFunc(running, func(x int) bool { return x == i })
 			done = append(done, i)
 		})
 		if len(done) != len(mix) {
 			t.Errorf("%d of %d ran", len(done), len(mix))
 		}
-		if most > 3 || most < 2 {
-			t.Errorf("%d at once, with 3 workers", most)
+		if most > workers || most < min(workers, 2) {
+			t.Errorf("%d at once, with %d workers", most, workers)
 		}
 	}
 }
@@ -81,7 +106,7 @@ func TestScheduleStopsWhenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var mu sync.Mutex
 	ran := 0
-	schedule(ctx, 1, make([]scenario.Scenario, 5), func(int) {
+	schedule(ctx, 1, make([]scenario.Scenario, 5), func(int, func(context.Context) error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if ran++; ran == 2 {
@@ -91,4 +116,42 @@ func TestScheduleStopsWhenCancelled(t *testing.T) {
 	if ran != 2 {
 		t.Errorf("%d ran, want those until the cancellation", ran)
 	}
+}
+
+func TestScheduleCancelsThoseThatWaitToBeAlone(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	parked, errs := make(chan bool), make(chan error, 2)
+	schedule(ctx, 2, []scenario.Scenario{{}, {Serial: true}}, func(i int, alone func(context.Context) error) {
+		if i == 1 {
+			close(parked)
+			errs <- alone(ctx)
+			return
+		}
+		<-parked
+		cancel()
+		errs <- <-errs // it ends although this one still runs
+	})
+	if err := <-errs; err == nil {
+		t.Error("a scenario is alone while another runs")
+	}
+}
+
+// Schedule is for work that is serial from its beginning.
+func TestScheduleOfOthers(t *testing.T) {
+	var (
+		mu      sync.Mutex
+		running int
+	)
+	Schedule(t.Context(), 3, []scenario.Scenario{{}, {Serial: true}, {}, {Serial: true}, {}}, func(i int) {
+		mu.Lock()
+		running++
+		if i%2 == 1 && running > 1 {
+			t.Errorf("%d run when %d begins", running, i)
+		}
+		mu.Unlock()
+		time.Sleep(time.Millisecond)
+		mu.Lock()
+		running--
+		mu.Unlock()
+	})
 }

@@ -18,6 +18,10 @@ import (
 type session struct {
 	*steps.Env
 	runner *Runner
+	// alone returns when no other scenario runs. It is called once, before the first step that disturbs the cluster, and then nil. parked is how
+	// long that took.
+	alone  func(context.Context) error
+	parked time.Duration
 }
 
 // session returns a session with all that the steps of a scenario need, which is done in a namespace as policy says.
@@ -28,18 +32,21 @@ func (r *Runner) session(sc scenario.Scenario, at Place, policy observe.Policy) 
 }
 
 // run runs the scenario's steps in a namespace of its own, which is removed whatever happens: cleaning up has
-// a context of its own, so a cancelled run cleans up too.
+// a context of its own, so a cancelled run cleans up too. alone is that of schedule.
 //
 // namespace is the one that is being removed when run returns; empty if nothing is removed.
-func (r *Runner) run(ctx context.Context, sc scenario.Scenario) (verdict reach.Verdict, namespace string) {
+func (r *Runner) run(ctx context.Context, sc scenario.Scenario, alone func(context.Context) error) (verdict reach.Verdict, namespace string) {
 	start := time.Now()
 	verdict = reach.Verdict{Scenario: sc.Name, Title: sc.Title, Behaviours: sc.Behaviours, Result: reach.Pass}
 	s := r.session(sc, Place{}, observe.Suite())
+	if sc.Serial {
+		s.alone = alone
+	}
 	add := func(step reach.Step) {
 		verdict.Steps = append(verdict.Steps, step)
 		verdict.Result = reach.Worse(verdict.Result, step.Result)
 	}
-	defer func() { verdict.Elapsed = time.Since(start) }()
+	defer func() { verdict.Elapsed = time.Since(start) - s.parked }()
 
 	setUp := s.timed(ctx, scenario.Step{Name: "set up the namespace"}, func(ctx context.Context) (steps.Report, error) {
 		return steps.Report{}, s.setUp(ctx)
@@ -130,6 +137,24 @@ func (s *session) timed(ctx context.Context, step scenario.Step, do func(context
 	line, _, _ = strings.Cut(line, "\n")
 	report.End(name, step.Name, out.Result, out.Elapsed, line)
 	return out
+}
+
+// runAlone waits until no other scenario runs, the first time that step could disturb one.
+func (s *session) runAlone(ctx context.Context, step scenario.Step) error {
+	switch step.Action.(type) {
+	case steps.Apply, steps.Settle, steps.Expect, steps.Check: // of the scenario's own namespace, as those of any scenario
+		return nil
+	}
+	if s.alone == nil {
+		return nil
+	}
+	const others = "wait until no other scenario runs"
+	start := time.Now()
+	s.runner.reporter.Begin(s.Scenario.Name, others)
+	err := s.alone(ctx)
+	s.alone, s.parked = nil, time.Since(start)
+	s.runner.reporter.End(s.Scenario.Name, others, reach.ResultOf(err), s.parked, "")
+	return err
 }
 
 // whyOf is the first thing wrong in the tables, and how much more there is.

@@ -42,7 +42,7 @@ type Scenario struct {
 	Claims []string `json:"claims,omitempty"`
 	// Shares are things that other scenarios may share at the same time, but not claim: "loadBalancerPool".
 	Shares []string `json:"shares,omitempty"`
-	// Serial is set where the cluster itself is touched (a node, kube-proxy, a pool): it runs alone.
+	// Serial is set where the cluster itself is touched (a node, kube-proxy, a pool): it runs alone, once it has been set up.
 	Serial bool   `json:"serial,omitempty"`
 	Steps  []Step `json:"steps"`
 

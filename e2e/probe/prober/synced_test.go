@@ -37,8 +37,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if !p.idle.IsZero() {
 		other = seconds(p.idle)
 	}
-	_, _ = fmt.Fprintf(w, "# HELP x y\nother_metric 7\n%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %f\n", metricQueued, seconds(p.queued), other-1)
-	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %f\n", metricSynced, seconds(p.synced), other)
+	_, _ = fmt.Fprintf(w, "# HELP x y\nother_metric 7\n%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %[3]f\n", metricQueued, seconds(p.queued), other-1)
+	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %.9f\n%[1]s{ip_family=\"IPv6\"} %[3]f\n", metricSynced, seconds(p.synced), other)
 	_, _ = fmt.Fprintf(w, "%s{ip_family=\"IPv4\"} %d\n%s 0\n", metricServicesPending, p.pending, metricEndpointsPending)
 	for _, family := range []string{"IPv4", "IPv6"} {
 		_, _ = fmt.Fprintf(w, "%s{ip_family=%q} %f\n%s{ip_family=%[2]q} 5\n", metricSyncsTook, family, 5*p.took.Seconds(), metricSyncs)
