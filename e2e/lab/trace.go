@@ -21,8 +21,9 @@ import (
 var _ steps.Tracer = Cluster{}
 
 const (
-	// answeredIn bounds a traced connection that may be answered, silentIn one that must not be: the kernels have seen all of it
-	// by then, and a lost packet need not be sent again to be found.
+	// answeredIn bounds a traced connection that may be answered or refused, silentIn one that must be neither: the kernels have
+	// seen all of it by then, and a lost packet need not be sent again to be found. Over IPv6 a client hears of a rejection by its
+	// own node only when it has sent its SYN again, after one second.
 	answeredIn, silentIn = 3 * time.Second, time.Second
 )
 
@@ -102,7 +103,7 @@ func startTracer(ctx context.Context, c *cluster.Cluster) (*trace.Tracer, error)
 // a pod has its node's; both send their lookups to the DNS Service.
 func traceRequest(w world.World, walk oracle.Walk) trace.Request {
 	r := trace.Request{Walk: walk, Timeout: answeredIn}
-	if !walk.Prediction.Allows(reach.Reached) {
+	if !walk.Prediction.Allows(reach.Reached) && !walk.Prediction.Allows(reach.Refused) {
 		r.Timeout = silentIn
 	}
 	if _, err := netip.ParseAddr(walk.Target.Host); err == nil {
