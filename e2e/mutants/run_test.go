@@ -193,7 +193,9 @@ func TestSummaryOfOne(t *testing.T) {
 
 // A fault in a packet filter counts among those that a trace had to name also when no cell was traced.
 func TestSummaryOfTraces(t *testing.T) {
-	of := func(hop string, fate Fate) Finding { return Finding{Mutant: Mutant{Fault: Fault{Table: "inet t"}}, Fate: fate, Hop: hop} }
+	of := func(hop string, fate Fate) Finding {
+		return Finding{Mutant: Mutant{Fault: Fault{Table: "inet t"}}, Fate: fate, Hop: hop}
+	}
 	out := Outcome{Findings: []Finding{of(named, Noticed), of("", Noticed), of("differs at hop 2", WrongHop), of("", Skipped), {Fate: Noticed}}}
 	if got, want := out.summary(), "; a trace named the fault's rules for 1 of 3 in a packet filter (1 had no cell to trace)"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want in it %q", got, want)
