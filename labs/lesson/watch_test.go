@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
@@ -29,23 +31,42 @@ func fakeCluster(t *testing.T, objects ...string) *fake.FakeDynamicClient {
 		map[schema.GroupVersionResource]string{services: "ServiceList", pods: "PodList"}, there...)
 }
 
-// told waits until something may have changed.
-func told(t *testing.T, w *Watch) {
+// toldOf waits until what is watched is as it should be, and looks only when it is told of a change: an earlier change may be told of late.
+func toldOf(t *testing.T, w *Watch, what string, done func(Print) bool) {
 	t.Helper()
-	select {
-	case <-w.Changed():
-	case <-time.After(5 * time.Second):
-		t.Fatal("a change was not told of")
+	bound := time.After(5 * time.Second)
+	for {
+		now, err := w.Print()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done(now) {
+			return
+		}
+		select {
+		case <-w.Changed():
+		case <-bound:
+			t.Fatalf("%s: not told of it, or it is not there: %v", what, now)
+		}
 	}
 }
 
 func TestFollow(t *testing.T) {
 	ctx := t.Context()
 	client := fakeCluster(t, aService, madePod)
+	// What changes between a list and its watch reaches a watch of an API server, but none of the fake.
+	var begun sync.WaitGroup
+	begun.Add(2)
+	client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface, error) {
+		defer begun.Done()
+		w, err := client.Tracker().Watch(action.GetResource(), action.GetNamespace(), action.(clienttesting.WatchActionImpl).ListOptions)
+		return true, w, err
+	})
 	w, err := Follow(ctx, client, "learn-04", []Watched{{Resource: services, Namespace: "learn-04"}, {Resource: pods, Namespace: "learn-04"}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	begun.Wait()
 	before, err := w.Print()
 	if err != nil || len(before) != 2 {
 		t.Fatalf("what is there at first: %v, %v", before, err)
@@ -54,27 +75,14 @@ func TestFollow(t *testing.T) {
 	if _, err := client.Resource(services).Namespace("learn-04").Update(ctx, changed, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for bound := time.Now().Add(5 * time.Second); ; { // the first tells may be of what was there
-		told(t, w)
-		now, err := w.Print()
-		if err != nil {
-			t.Fatal(err)
-		}
+	toldOf(t, w, "a Service that changed", func(now Print) bool {
 		change := now.Since(before)
-		if slices.Equal(change.Objects, []string{"service/my-service"}) && change.Hand {
-			break
-		}
-		if time.Now().After(bound) {
-			t.Fatalf("got %+v", change)
-		}
-	}
+		return slices.Equal(change.Objects, []string{"service/my-service"}) && change.Hand
+	})
 	if err := client.Resource(pods).Namespace("learn-04").Delete(ctx, "my-app-5d5f-x", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	told(t, w)
-	if now, err := w.Print(); err != nil || len(now) != 1 {
-		t.Errorf("a deleted pod is still there: %v, %v", now, err)
-	}
+	toldOf(t, w, "a pod that was deleted", func(now Print) bool { return len(now) == 1 })
 }
 
 func TestFollowTellsOfAClusterThatDoesNotAnswer(t *testing.T) {
