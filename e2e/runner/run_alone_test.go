@@ -45,8 +45,8 @@ func TestSerialScenarioIsSetUpNextToOthers(t *testing.T) {
 	if err != nil || out.Verdicts[0].Result != reach.Pass || out.Verdicts[1].Result != reach.Pass {
 		t.Fatalf("%v, %+v", err, out.Verdicts)
 	}
-	beside, ended, scaled := slices.Index(events, "restart: look"), slices.Index(events, "other: ended"), slices.Index(events, "restart: scale")
-	if beside < 0 || ended < beside || scaled < ended {
+	observed, ended, scaled := slices.Index(events, "restart: look"), slices.Index(events, "other: ended"), slices.Index(events, "restart: scale")
+	if observed < 0 || ended < observed || scaled < ended {
 		t.Errorf("in this order: %s", strings.Join(events, ", "))
 	}
 	steps := time.Duration(0)

@@ -133,7 +133,7 @@ func TestRulesOfOthersAreNamed(t *testing.T) {
 			rewritten(v, "10.244.1.10:8080")
 			v.Stations = append(v.Stations[:2], Station{Hook: "forward", Src: v.Stations[1].Src, Dst: v.Stations[1].Dst})
 		}, oracle.HopRoute, "the destination was rewritten to 10.244.1.10:8080 by lab-one's table inet mutant, chain arriving"},
-		"to where nobody is": {"pod/one", "demo/web", func(v *Visit) {
+		"to an address of no pod": {"pod/one", "demo/web", func(v *Visit) {
 			rewritten(v, "10.244.1.99:8080")
 			r := Rule{Hook: "postrouting", Table: "inet svclab", Chain: "guard", Handle: 9, Verdict: "drop"}
 			v.Rules, v.Drop = append(v.Rules[:1], r), &r

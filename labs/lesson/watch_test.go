@@ -31,8 +31,8 @@ func fakeCluster(t *testing.T, objects ...string) *fake.FakeDynamicClient {
 		map[schema.GroupVersionResource]string{services: "ServiceList", pods: "PodList"}, there...)
 }
 
-// toldOf waits until what is watched is as it should be, and looks only when it is told of a change: an earlier change may be told of late.
-func toldOf(t *testing.T, w *Watch, what string, done func(Print) bool) {
+// awaitPrint waits until done holds of what is watched. It reads again after each report of a change, because the first may be of an earlier one.
+func awaitPrint(t *testing.T, w *Watch, what string, done func(Print) bool) {
 	t.Helper()
 	bound := time.After(5 * time.Second)
 	for {
@@ -46,7 +46,7 @@ func toldOf(t *testing.T, w *Watch, what string, done func(Print) bool) {
 		select {
 		case <-w.Changed():
 		case <-bound:
-			t.Fatalf("%s: not told of it, or it is not there: %v", what, now)
+			t.Fatalf("%s: no report, or it is not there: %v", what, now)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func toldOf(t *testing.T, w *Watch, what string, done func(Print) bool) {
 func TestFollow(t *testing.T) {
 	ctx := t.Context()
 	client := fakeCluster(t, aService, madePod)
-	// What changes between a list and its watch reaches a watch of an API server, but none of the fake.
+	// The fake cluster loses changes between a list and its watch; an API server does not.
 	var begun sync.WaitGroup
 	begun.Add(2)
 	client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface, error) {
@@ -75,14 +75,14 @@ func TestFollow(t *testing.T) {
 	if _, err := client.Resource(services).Namespace("learn-04").Update(ctx, changed, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	toldOf(t, w, "a Service that changed", func(now Print) bool {
+	awaitPrint(t, w, "a Service that changed", func(now Print) bool {
 		change := now.Since(before)
 		return slices.Equal(change.Objects, []string{"service/my-service"}) && change.Hand
 	})
 	if err := client.Resource(pods).Namespace("learn-04").Delete(ctx, "my-app-5d5f-x", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	toldOf(t, w, "a pod that was deleted", func(now Print) bool { return len(now) == 1 })
+	awaitPrint(t, w, "a pod that was deleted", func(now Print) bool { return len(now) == 1 })
 }
 
 func TestFollowTellsOfAClusterThatDoesNotAnswer(t *testing.T) {
