@@ -34,12 +34,17 @@ func probeBatch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		defer cancel()
 	}
 	var (
-		turn   = make(chan struct{}, head.Concurrency)
+		turns  = &turns{free: head.Concurrency}
+		firsts []<-chan struct{}
 		probed sync.WaitGroup
 	)
-	for _, cell := range cells {
+	// Every cell is in the queue before the first connection is made.
+	for range cells {
+		firsts = append(firsts, turns.queue())
+	}
+	for i, cell := range cells {
 		probed.Go(func() {
-			answer := probeCell(ctx, cell, turn)
+			answer := probeCell(ctx, cell, turns, firsts[i])
 			out.write(wire.Line{Answer: &answer})
 		})
 	}
@@ -99,9 +104,9 @@ func checkCell(cell *wire.Cell) error {
 // that is to be answered also stops before Min, when it is hopeless. If ctx ends, the last
 // observation is ProbeFailed, so an answer is never empty.
 //
-// Each connection needs a place in turn, for which cells wait in the order in which they came (as senders on a channel do). So a
-// fault that comes and goes cannot fall between the connections of a cell, as it could if they were made in one burst.
-func probeCell(ctx context.Context, cell wire.Cell, turn chan struct{}) wire.Answer {
+// Each connection needs a turn, the first one the turn given. So a fault that comes and goes cannot fall between the connections
+// of a cell, as it could if they were made in one burst.
+func probeCell(ctx context.Context, cell wire.Cell, turns *turns, turn <-chan struct{}) wire.Answer {
 	var (
 		began   = time.Now()
 		answer  = wire.Answer{ID: cell.ID}
@@ -110,13 +115,16 @@ func probeCell(ctx context.Context, cell wire.Cell, turn chan struct{}) wire.Ans
 		noReply = 0
 	)
 	for n := range cell.Max {
-		if n > 0 && !pause(ctx, max(cell.Interval, time.Until(began.Add(begins(cell, n))))) || !take(ctx, turn) {
+		if n > 0 && pause(ctx, max(cell.Interval, time.Until(began.Add(begins(cell, n))))) {
+			turn = turns.queue()
+		}
+		if !take(ctx, turn) {
 			answer.Observations = append(answer.Observations, cutShort(ctx))
 			break
 		}
 		p := newProbe(cell)
 		o := p.run(ctx)
-		<-turn
+		turns.pass()
 		answer.Observations = append(answer.Observations, o)
 		answer.Services, answer.Names, answer.Chain = p.services, p.names, p.chain
 		answer.Texts, answer.NoData = p.texts, p.noData
@@ -152,11 +160,44 @@ func begins(cell wire.Cell, n int) time.Duration {
 	return cell.Spread * time.Duration(n) / time.Duration(cell.Min-1)
 }
 
-// take waits for a place in turn. It reports whether it got one before ctx ended.
-func take(ctx context.Context, turn chan struct{}) bool {
+// turns are the connections that may be made at the same time. Cells get one in the order in which they ask.
+type turns struct {
+	mu      sync.Mutex
+	free    int
+	waiting []chan struct{}
+}
+
+// queue asks for a turn. The channel is closed when the turn comes.
+func (t *turns) queue() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	turn := make(chan struct{})
+	if t.free > 0 {
+		t.free--
+		close(turn)
+	} else {
+		t.waiting = append(t.waiting, turn)
+	}
+	return turn
+}
+
+// pass gives a turn to the one that has waited longest.
+func (t *turns) pass() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.waiting) == 0 {
+		t.free++
+		return
+	}
+	close(t.waiting[0])
+	t.waiting = t.waiting[1:]
+}
+
+// take waits for a turn. It reports whether it came before ctx ended, which ends all cells: turns are not passed on then.
+func take(ctx context.Context, turn <-chan struct{}) bool {
 	select {
-	case turn <- struct{}{}:
-		return true
+	case <-turn:
+		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
 	}
