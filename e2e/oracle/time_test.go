@@ -216,8 +216,8 @@ func overTimes() []overTime {
 	}
 }
 
-// boundsOverTime are cases of what decides a rule, and of all that it allows: each fails when one condition or bound of time.go is
-// left out.
+// boundsOverTime are cases of what decides a rule, and of all that it allows: each fails when one condition or bound of time.go,
+// fates.go or conntrack.go is left out.
 func boundsOverTime() []overTime {
 	const udp, tcp = webIP + ":53/UDP", webIP + ":80"
 	touched := func(c *Change) { c.Touched = map[string]bool{"demo/web": true} }

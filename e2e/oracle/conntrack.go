@@ -1,0 +1,116 @@
+package oracle
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
+)
+
+// InTransit reports whether answers to a client may be lost whenever kube-proxy on its node syncs: datagrams of a pod to a node port of another node.
+// Cleanup knows node ports by their number alone, so it takes the entry, which leads to that node, for one of a Service's that is stale
+// (pkg/proxy/conntrack/cleanup.go of k8s.io/kubernetes v1.37.2). The next datagram makes another entry.
+func InTransit(v reach.Vantage, t reach.Target) bool {
+	return t.Kind == reach.NodePort && t.Protocol == reach.UDP && v.Kind == reach.Pod && v.Node != t.Node
+}
+
+// entry is where a conntrack entry leads to. The zero port: the entry is older than the endpoints of before.
+type entry netip.AddrPort
+
+// entry returns where the entry of a flow leads to that a backend answers.
+func (o *Oracle) entry(t reach.Target, namespace, backend string) entry {
+	addr, _ := o.addressOf(namespace, backend, t.IPFamily())
+	for at := range o.serving(o.portAt(t)) {
+		if at.Addr() == addr {
+			return entry(at)
+		}
+	}
+	return entry(netip.AddrPortFrom(addr, 0))
+}
+
+// in reports whether the entry leads to one of the endpoints.
+func (e entry) in(list map[netip.AddrPort]bool) bool {
+	at := netip.AddrPort(e)
+	if at.Port() != 0 {
+		return list[at]
+	}
+	for other := range list {
+		if other.Addr() == at.Addr() {
+			return true
+		}
+	}
+	return false
+}
+
+// portAt is the UDP Service port that kube-proxy takes a conntrack entry of a target for: by the address and port, and by the
+// number alone if it is a node port. nil: it takes it for none.
+func (o *Oracle) portAt(t reach.Target) *servicePort {
+	addr, err := netip.ParseAddr(t.Host)
+	if err != nil {
+		return nil
+	}
+	addr = addr.Unmap()
+	if sp := o.index.nodePorts[nodePortKey{world.FamilyOf(addr), t.Port, t.Protocol}]; sp != nil {
+		return sp
+	}
+	if f, served := o.index.fronts[dest{addr, t.Port, t.Protocol}]; served && f.kind != frontLBProxy {
+		return f.port
+	}
+	return nil
+}
+
+// serving are the Service port's endpoints that serve, whatever the policies.
+func (o *Oracle) serving(sp *servicePort) map[netip.AddrPort]bool {
+	if sp == nil {
+		return nil
+	}
+	list := map[netip.AddrPort]bool{}
+	for _, b := range o.backends(sp) {
+		if b.Serving {
+			list[netip.AddrPortFrom(b.Addr, b.Port)] = true
+		}
+	}
+	return list
+}
+
+// addressOf is the address of a pod by the name in its answers.
+func (o *Oracle) addressOf(namespace, backend string, family int) (netip.Addr, bool) {
+	pod := o.index.pods[namespace+"/"+backend]
+	if pod == nil || world.Ended(pod) {
+		return netip.Addr{}, false
+	}
+	want := corev1.IPv4Protocol
+	if family == 6 {
+		want = corev1.IPv6Protocol
+	}
+	for _, addr := range world.PodAddrs(pod) {
+		if world.FamilyOf(addr) == want {
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// dies reports whether a backend of before is gone, so that requests to it may be lost until no proxy sends any there.
+func (d *destiny) dies() bool {
+	return slices.ContainsFunc(d.before.Backends, func(b string) bool { return !d.aliveAs(b) })
+}
+
+func (d *destiny) alive() bool { return d.aliveAs(d.backend) }
+
+// aliveAs reports whether a pod that was there before is still there.
+func (d *destiny) aliveAs(backend string) bool {
+	family := d.flow.Target.IPFamily()
+	was, known := d.Before.addressOf(d.namespace(), backend, family)
+	is, there := d.After.addressOf(d.namespace(), backend, family)
+	return !known || there && was == is
+}
+
+func (d *destiny) namespace() string {
+	namespace, _, _ := strings.Cut(d.flow.Target.Service, "/")
+	return namespace
+}
