@@ -226,19 +226,25 @@ func (s *session) reduceHistory(ctx context.Context, d *Disagreement, h History,
 		}
 		return false
 	}
-	reproduced := false
-	for range repeats {
-		if bounded.Err() != nil {
-			break
+	// more plays a history a few more times, until it has shown often enough. A play that the time cut short does not count.
+	more := func(h History, enough int) (seen, plays int) {
+		for plays < repeats && seen < enough {
+			shown := shows(h)
+			if !shown && bounded.Err() != nil {
+				break
+			}
+			if plays++; shown {
+				seen++
+			}
 		}
-		if d.Tries++; shows(h) {
-			reproduced = true
-			break
-		}
+		return seen, plays
 	}
-	if !reproduced {
-		d.Repeated, d.Tries = 1, d.Tries+1
-		d.Ended = fmt.Sprintf("it did not repeat: seen in %d of %d plays of this history", d.Repeated, d.Tries)
+	if seen, plays := more(h, 1); seen == 0 {
+		d.Repeated, d.Tries = 1, plays+1
+		d.Ended = fmt.Sprintf("it did not repeat: seen in 1 of %d plays of this history", d.Tries)
+		if plays == 0 {
+			d.Ended = "it was not played again: there was no time for it"
+		}
 		return
 	}
 	d.Reproduced = true
@@ -252,18 +258,8 @@ func (s *session) reduceHistory(ctx context.Context, d *Disagreement, h History,
 		smaller.Start.Cases = list
 		return len(list) > 0 && shows(smaller)
 	})
-	d.Repeated, d.Tries = 0, 0
-	smallest := last
-	for range repeats {
-		if bounded.Err() != nil {
-			break
-		}
-		if d.Tries++; shows(h) {
-			d.Repeated++
-			smallest = last
-		}
-	}
-	d.History, d.YAML, d.Commands, d.Timeline = &h, s.startYAML(h), commandsOf(smallest, d.at), timeline(smallest, d)
+	d.Repeated, d.Tries = more(h, repeats)
+	d.History, d.YAML, d.Commands, d.Timeline = &h, s.startYAML(h), commandsOf(last, d.at), timeline(last, d)
 	d.Ended = fmt.Sprintf("the shortest of %d plays; it was seen in %d of %d more plays of it", tried, d.Repeated, d.Tries)
 	if bounded.Err() != nil {
 		d.Ended += "; there was no time for more"

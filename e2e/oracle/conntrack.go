@@ -18,32 +18,34 @@ func InTransit(v reach.Vantage, t reach.Target) bool {
 	return t.Kind == reach.NodePort && t.Protocol == reach.UDP && v.Kind == reach.Pod && v.Node != t.Node
 }
 
-// entry is where a conntrack entry leads to. The zero port: the entry is older than the endpoints of before.
-type entry netip.AddrPort
-
-// entry returns where the entry of a flow leads to that a backend answers.
-func (o *Oracle) entry(t reach.Target, namespace, backend string) entry {
+// entries are where the conntrack entry of a flow may lead to that a backend answers: one or more, because a pod may be several endpoints of
+// a Service. The port is zero if the entry is older than the endpoints.
+func (o *Oracle) entries(t reach.Target, namespace, backend string) (list []netip.AddrPort) {
 	addr, _ := o.addressOf(namespace, backend, t.IPFamily())
 	for at := range o.serving(o.portAt(t)) {
 		if at.Addr() == addr {
-			return entry(at)
+			list = append(list, at)
 		}
 	}
-	return entry(netip.AddrPortFrom(addr, 0))
+	if len(list) == 0 {
+		list = append(list, netip.AddrPortFrom(addr, 0))
+	}
+	return list
 }
 
-// in reports whether the entry leads to one of the endpoints.
-func (e entry) in(list map[netip.AddrPort]bool) bool {
-	at := netip.AddrPort(e)
-	if at.Port() != 0 {
-		return list[at]
-	}
-	for other := range list {
-		if other.Addr() == at.Addr() {
-			return true
+// in returns whether an entry leads to one of these endpoints.
+func in(endpoints map[netip.AddrPort]bool) func(netip.AddrPort) bool {
+	return func(entry netip.AddrPort) bool {
+		if entry.Port() != 0 {
+			return endpoints[entry]
 		}
+		for at := range endpoints {
+			if at.Addr() == entry.Addr() {
+				return true
+			}
+		}
+		return false
 	}
-	return false
 }
 
 // portAt is the UDP Service port that kube-proxy takes a conntrack entry of a target for: by the address and port, and by the

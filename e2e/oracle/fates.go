@@ -13,13 +13,12 @@ import (
 func (d *destiny) unbound(announced reach.Phrase) reach.Fate {
 	service := d.flow.Target.Service
 	bound := d.flow.Kind != reach.FlowNew
-	passing := d.passing[:len(d.Passing)]
 	switch {
 	case announced.Format != "":
 		return d.moves(ruleOverFailover, announced, d.after, true)
-	case d.held(d.passing):
+	case d.held(len(d.seen)):
 		return d.keeps(ruleOverAffinity, reach.Say("sessionAffinity ClientIP keeps this client with %s, which is still an endpoint of %s", d.backend, service))
-	case d.same(d.passing):
+	case d.same(len(d.seen)):
 		then := anyOf(d.after)
 		fate := reach.Fate{Kind: reach.Unnoticed, Meanwhile: then, Then: then, Rule: ruleOverBystander,
 			Said: reach.Say("nothing changed for %s: %s", service, d.after.Said)}
@@ -31,7 +30,7 @@ func (d *destiny) unbound(announced reach.Phrase) reach.Fate {
 			fate.Meanwhile = d.meanwhile(true)
 		}
 		return reasoned(fate)
-	case d.held(passing) || d.same(passing):
+	case d.held(len(d.Passing)) || d.same(len(d.Passing)):
 		return d.moves(ruleOverSlices, reach.Say("%s; then: %s", d.halfWritten(), d.after.Said), d.after, bound || d.dies())
 	}
 	return d.moves(ruleOverNew, d.after.Said, d.after, bound || d.dies())
@@ -45,17 +44,56 @@ func (d *destiny) halfWritten() reach.Phrase {
 // reasoned sets a fate's reason from what it says.
 func reasoned(f reach.Fate) reach.Fate { f.Reason = f.Said.String(); return f }
 
-// held reports whether sessionAffinity keeps the client with the backend that answered last.
-func (d *destiny) held(passing []reach.Prediction) bool {
-	return d.before.Sticky && d.after.Sticky && d.backend != "" && slices.Contains(d.after.Backends, d.backend) &&
-		!slices.ContainsFunc(passing, func(p reach.Prediction) bool { return !p.Sticky || !slices.Contains(p.Backends, d.backend) })
+// held reports whether sessionAffinity keeps the client with the backend that answered last, in the first n worlds on the way too.
+func (d *destiny) held(n int) bool {
+	return d.before.Sticky && d.after.Sticky && d.backend != "" && slices.Contains(d.after.Backends, d.backend) && d.offered(n) &&
+		!slices.ContainsFunc(d.passing[:n], func(p reach.Prediction) bool { return !p.Sticky || !slices.Contains(p.Backends, d.backend) })
 }
 
-// same reports whether nothing that a new connection can notice has changed.
-func (d *destiny) same(passing []reach.Prediction) bool {
-	return !slices.ContainsFunc(append(slices.Clone(passing), d.after), func(p reach.Prediction) bool {
+// same reports whether nothing that a new connection can notice has changed, nor in the first n worlds on the way.
+func (d *destiny) same(n int) bool {
+	return d.offered(n) && !slices.ContainsFunc(append(slices.Clone(d.passing[:n]), d.after), func(p reach.Prediction) bool {
 		return !slices.Equal(p.Outcomes, d.before.Outcomes) || !slices.Equal(p.Backends, d.before.Backends) || p.Sticky != d.before.Sticky
 	})
+}
+
+// offered reports whether the endpoint that sessionAffinity keeps the client with is offered after the change, and in the first n worlds
+// on the way. A pod may be several endpoints of a Service, with a port each, and its answers do not say which: so all of them must be.
+func (d *destiny) offered(n int) bool {
+	if !d.before.Sticky || d.backend == "" {
+		return true
+	}
+	was := d.Before.offers(d.flow, d.backend)
+	return !slices.ContainsFunc(append(slices.Clone(d.seen[:n]), d.After), func(o *Oracle) bool { return !subset(was, o.offers(d.flow, d.backend)) })
+}
+
+// offers are the endpoints by which a backend may answer a new connection of a flow.
+func (o *Oracle) offers(f reach.Flow, backend string) map[netip.AddrPort]bool {
+	list := map[netip.AddrPort]bool{}
+	for _, r := range o.predict(f.Vantage, f.Target).routes {
+		if r.among == nil {
+			continue
+		}
+		for _, b := range r.among.backends {
+			if b.name == backend {
+				list[netip.AddrPortFrom(b.Addr, b.Port)] = true
+			}
+		}
+	}
+	return list
+}
+
+func not(holds func(netip.AddrPort) bool) func(netip.AddrPort) bool {
+	return func(at netip.AddrPort) bool { return !holds(at) }
+}
+
+func subset(list, of map[netip.AddrPort]bool) bool {
+	for at := range list {
+		if !of[at] {
+			return false
+		}
+	}
+	return true
 }
 
 // connection is the fate of a TCP connection that a backend answers.
@@ -74,7 +112,7 @@ func (d *destiny) datagrams() reach.Fate {
 	var (
 		port    = d.After.portAt(d.flow.Target)
 		serving = d.After.serving(port)
-		entry   = d.Before.entry(d.flow.Target, d.namespace(), d.backend)
+		entries = d.Before.entries(d.flow.Target, d.namespace(), d.backend)
 		service = d.flow.Target.Service
 		node    = d.flow.Target.Kind == reach.NodePort
 	)
@@ -85,9 +123,12 @@ func (d *destiny) datagrams() reach.Fate {
 		return d.moves(ruleOverOneWayRanges, reach.Say("datagrams without an answer are new to conntrack each time, so loadBalancerSourceRanges holds for them: %s", d.after.Said), d.after, true)
 	case port != nil && len(serving) == 0 && !node:
 		return d.moves(ruleOverUDPEnds, reach.Say("no endpoint of %s serves, so kube-proxy deletes the conntrack entries that lead to %s; of the next datagram: %s", service, d.backend, d.after.Said), d.after, true)
-	case len(serving) > 0 && !entry.in(serving):
+	case len(serving) > 0 && !slices.ContainsFunc(entries, in(serving)):
 		return d.moves(ruleOverUDPStale, reach.Say("%s serves no longer as an endpoint of %s, and others do, so kube-proxy deletes the conntrack entries that lead to it; of the next datagram: %s",
 			d.backend, service, d.after.Said), d.after, true)
+	case len(serving) > 0 && slices.ContainsFunc(entries, not(in(serving))):
+		return d.moves(ruleOverUDPStale, reach.Say("%s is several endpoints of %s, and one of them serves no longer: kube-proxy deletes the conntrack entries that lead to that one", d.backend, service),
+			d.either(d.after, d.backend), true)
 	case len(serving) == 0 && !d.alive():
 		gone := reach.Prediction{Outcomes: []reach.Outcome{reach.TimedOut, reach.Refused, reach.Unreachable}, Rule: ruleOverUDPNone}
 		return d.moves(ruleOverUDPNone, reach.Say("kube-proxy serves no such port of %s any more, so it keeps the conntrack entries, and %s is gone", service, d.backend), gone, true)
@@ -95,7 +136,7 @@ func (d *destiny) datagrams() reach.Fate {
 	for i, o := range d.seen {
 		at := o.portAt(d.flow.Target)
 		list := o.serving(at)
-		switch missing := at != nil && (len(list) > 0 || !node) && !entry.in(list); {
+		switch missing := at != nil && (len(list) > 0 || !node) && slices.ContainsFunc(entries, not(in(list))); {
 		case missing && i < len(d.Passing):
 			return d.moves(ruleOverUDPPassing, reach.Say("for a moment %s did not serve as an endpoint of %s, so kube-proxy may have deleted the conntrack entries that lead to it", d.backend, service),
 				d.either(d.after, d.backend), true)

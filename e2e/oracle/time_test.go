@@ -112,6 +112,22 @@ func (f *fixture) partedSlices(pods ...string) {
 	*f = *withUDPSlices(f)
 }
 
+// twice has pod a be two endpoints of demo/web: the other one has other ports.
+func (f *fixture) twice() {
+	slice := f.slicesNamed("web", "a")[0]
+	slice.Name = "web-more"
+	slice.Ports[0].Port = ptr(int32(8082))
+	slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{Name: ptr("dns"), Port: ptr(int32(5354)), Protocol: ptr(corev1.ProtocolUDP)})
+	f.Slices = append(f.Slices, slice)
+	c := &f.byName("a").Spec.Containers[0]
+	c.Ports = append(c.Ports, corev1.ContainerPort{ContainerPort: 8082, Protocol: corev1.ProtocolTCP})
+}
+
+// once has the other endpoint of twice gone.
+func (f *fixture) once() {
+	f.Slices = slices.DeleteFunc(slices.Clone(f.Slices), func(s discoveryv1.EndpointSlice) bool { return s.Name == "web-more" })
+}
+
 // removePort removes a port of demo/web, and from its slices.
 func (f *fixture) removePort(i int) {
 	f.web().Spec.Ports = slices.Delete(slices.Clone(f.web().Spec.Ports), i, i+1)
@@ -298,6 +314,10 @@ func boundsOverTime() []overTime {
 			all: "Reached Refused TimedOut by a,b any; Reached by a,b sticky; 2 lost; 3s"},
 		{name: "affinity, the endpoint not ready for a moment", before: affine, change: same, passing: unready, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
 			all: "Reached by a,b any; Reached by a,b sticky; 2 lost; 3s"},
+		{name: "affinity, one of the pod's endpoints leaves", before: func(f *fixture) { affine(f); f.twice() }, change: (*fixture).once, from: "pod/one", to: tcp, want: "may move", then: "a b", rule: ruleOverNew,
+			all: "Reached by a,b any; Reached by a,b sticky; 2 lost; 3s"},
+		{name: "affinity, another endpoint of the pod comes", before: affine, change: (*fixture).twice, from: "pod/one", to: tcp, want: "keeps its backend", then: "a", rule: ruleOverAffinity,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
 		{name: "affinity, another node announces", before: affine, change: func(f *fixture) { f.announce("two") }, from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: ruleOverFailover,
 			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b sticky; 2 lost; 10s"},
 		{name: "the node that announces switches its mode", change: same, edit: switched("one"), from: "outside", to: lbIP + ":80", want: "may move", then: "a b", rule: RuleOverSwitch,
@@ -342,6 +362,16 @@ func boundsOverTime() []overTime {
 			all: "Reached by a sticky; Reached by a sticky; 3 lost anytime and each 1s; 3s"},
 		{name: "UDP: an entry older than the endpoints", before: func(f *fixture) { f.drop("a") }, change: func(f *fixture) { f.slice("web", "a", "b"); *f = *withUDPSlices(f) }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: one of the pod's endpoints leaves", before: (*fixture).twice, change: (*fixture).once, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPStale,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "UDP: another endpoint of the pod comes", before: same, change: (*fixture).twice, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: one of the pod's endpoints leaves for a moment", before: (*fixture).twice, change: same, passing: func(o *Oracle) []*Oracle {
+			f := &fixture{World: o.w}
+			f.once()
+			return []*Oracle{New(f.World)}
+		}, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPPassing,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
 		{name: "UDP: a node port of the number of another address", change: func(f *fixture) {
 			s := f.second()
 			s.Spec.Type, s.Spec.Ports[0] = corev1.ServiceTypeNodePort, corev1.ServicePort{Name: "x", Port: 99, NodePort: 53, Protocol: corev1.ProtocolUDP}

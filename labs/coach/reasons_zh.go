@@ -16,6 +16,7 @@ func reasonsInChinese() map[string]string {
 		"the node forgot the datagrams before":                                                                                                           "节点忘记了之前的数据报",
 		"datagrams without an answer are new to conntrack each time, so loadBalancerSourceRanges holds for them: %s":                                     "没有回应的数据报对 conntrack 来说每次都是新的，所以受 loadBalancerSourceRanges 限制：%[1]s",
 		"no endpoint of %s serves, so kube-proxy deletes the conntrack entries that lead to %s; of the next datagram: %s":                                "%[1]s 没有能服务的端点，所以 kube-proxy 删除指向 %[2]s 的 conntrack 条目；下一个数据报：%[3]s",
+		"%s is several endpoints of %s, and one of them serves no longer: kube-proxy deletes the conntrack entries that lead to that one":                "%[1]s 是 %[2]s 的多个端点，其中一个不再能服务：kube-proxy 删除指向那一个的 conntrack 条目",
 		"%s serves no longer as an endpoint of %s, and others do, so kube-proxy deletes the conntrack entries that lead to it; of the next datagram: %s": "%[1]s 不再是 %[2]s 的能服务的端点，而别的端点还能，所以 kube-proxy 删除指向它的 conntrack 条目；下一个数据报：%[3]s",
 		"kube-proxy serves no such port of %s any more, so it keeps the conntrack entries, and %s is gone":                                               "kube-proxy 不再提供 %[1]s 的这个端口，所以保留 conntrack 条目，而 %[2]s 已经不在",
 		"the EndpointSlices of %s were written one after the other, so for a moment proxies may not have known an endpoint that stays":                   "%[1]s 的几个 EndpointSlice 是先后写入的，所以有一刻代理可能不知道某个仍在的端点",
