@@ -50,7 +50,7 @@ var below = map[string][]string{
 	"e2e/lab":                 {"e2e/scenario", "e2e/table", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/steps", "e2e/trace"},
 	"e2e/setup":               {"e2e/releases", "e2e/tether", "e2e/upstream", "e2e/probe", "e2e/cluster", "e2e/cluster/docker"},
 	"e2e/mutants":             {"e2e/wait", "e2e/observe", "e2e/reach", "e2e/report", "e2e/world", "e2e/runner", "e2e/scenario", "e2e/steps"},
-	"e2e/fuzz":                {"e2e/grace", "e2e/migrate", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/report", "e2e/runner", "e2e/wait"},
+	"e2e/fuzz":                {"e2e/mutants", "e2e/grace", "e2e/migrate", "e2e/reach", "e2e/world", "e2e/oracle", "e2e/probe", "e2e/observe", "e2e/report", "e2e/runner", "e2e/wait"},
 	"e2e/conformance":         {"e2e/grace", "e2e/wait", "e2e/checks", "e2e/observe", "e2e/reach", "e2e/world", "e2e/probe", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/steps"},
 	"e2e/suites":              {"e2e/lab", "e2e/reach", "e2e/cluster", "e2e/report", "e2e/runner", "e2e/scenario", "e2e/setup"},
 	"labs/exercises":          {},

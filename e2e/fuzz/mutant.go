@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
-	"text/template"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,20 +16,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
+	"github.com/svclab/svclab/e2e/mutants"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// MutantsFile has the mutants of histories, in the folder manifests.
-const MutantsFile = "histories/mutants.yaml"
-
-// Mutant is a fault that only a history shows, and the history.
+// Mutant is a fault that only a history shows, and the history: what mutants.Mutant has as History.
 type Mutant struct {
-	// Name is unique; words joined by dashes. Effect says in a sentence what is wrong while the fault is injected.
-	Name   string `json:"name"`
-	Effect string `json:"effect"`
+	mutants.Mutant `json:"-"`
+	// First is the number of the first operation, from 1 on, after which the fault is injected, and after each later one; 0: before the first,
+	// and once. Lasts is how long it lasts then; 0: until the history ends.
+	First int             `json:"first,omitempty"`
+	Lasts metav1.Duration `json:"lasts,omitempty"`
 	// Breaks are rules of the oracle over time: with the fault, the record of some flow must break each of them. Also are those that may
 	// be broken too.
 	Breaks []string `json:"breaks"`
@@ -48,41 +46,21 @@ type Mutant struct {
 	To   reach.TargetKind  `json:"to,omitempty"`
 	// Operations are done in this order.
 	Operations []Operation `json:"operations"`
-	Fault      Fault       `json:"fault"`
 }
 
-// Fault is what a history suffers behind the oracle's back. Its texts are templates (text/template) over a fault's scene.
-type Fault struct {
-	// NAT and Filter are a rule for each node's packet filter, of a chain that comes before kube-proxy's, for packets of pods, of the
-	// node itself and from outside. Run is a shell command for each node.
-	NAT    string `json:"nat,omitempty"`
-	Filter string `json:"filter,omitempty"`
-	Run    string `json:"run,omitempty"`
-	// FreezeProxy stops kube-proxy on the last node, from the start on.
-	FreezeProxy bool `json:"freezeProxy,omitempty"`
-	// First is the number of the first operation, from 1 on, after which it is injected, and after each later one; 0: before the first, and
-	// once. Lasts is how long it lasts then; 0: until the history ends.
-	First int             `json:"first,omitempty"`
-	Lasts metav1.Duration `json:"lasts,omitempty"`
-}
-
-// faultScene is what a fault's templates may name: the first Service's ClusterIP, load-balancer address and UDP node port, the address
-// and port of one of its endpoints for TCP and for UDP, one for UDP of a pod that is no endpoint, and the ClusterIP of another Service.
-type faultScene struct{ Family, VIP, LB, NodePort, TCP, UDP, Stranger, Other string }
-
-// LoadMutants reads the mutants of histories, strictly. fsys is rooted at manifests.
-func LoadMutants(fsys fs.FS) ([]Mutant, error) {
-	data, err := fs.ReadFile(fsys, MutantsFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the mutants of histories: %w", err)
+// MutantsOf are those of the list that only a history shows, read strictly.
+func MutantsOf(list []mutants.Mutant) (over []Mutant, err error) {
+	for _, m := range list {
+		if m.History == nil {
+			continue
+		}
+		own := Mutant{Mutant: m}
+		if err := yaml.UnmarshalStrict(m.History, &own); err != nil {
+			return nil, fmt.Errorf("mutant %s: history: %w", m.Name, err)
+		}
+		over = append(over, own)
 	}
-	var of struct {
-		Mutants []Mutant `json:"mutants"`
-	}
-	if err := yaml.UnmarshalStrict(data, &of); err != nil {
-		return nil, fmt.Errorf("read %s: %w", MutantsFile, err)
-	}
-	return of.Mutants, nil
+	return over, nil
 }
 
 // plain is a Service with a port for each protocol, whose selector finds all backends that are not apart.
@@ -130,20 +108,13 @@ func (m Mutant) history(scene Scene, pods []corev1.Pod) (History, error) {
 	return h, nil
 }
 
-// Noticed is what became of a mutant.
-type Noticed struct {
-	// By is the first flow that told, in a line, and More how many more did. Wrong says what is not as it must be; empty: it was noticed.
-	By    string
-	More  int
-	Wrong string
-	// Unplayed says why it could not be tried, Skipped why it was not. Lasting is what was wrong without the fault, afterwards.
-	Unplayed, Skipped, Lasting string
-	Took                       time.Duration
-}
-
-// Notice plays the history of each mutant with its fault and then without, on a cluster, and calls each with what came of it. The error says
+// Notice plays the history of each mutant with its fault and then without, on a cluster, and calls found with what came of it. The error says
 // why the cluster could not be used.
-func Notice(ctx context.Context, c Cluster, prober Prober, settings Settings, list []Mutant, each func(Mutant, Noticed)) error {
+func Notice(ctx context.Context, c Cluster, prober Prober, settings Settings, list []mutants.Mutant, found func(mutants.Finding)) error {
+	over, err := MutantsOf(list)
+	if err != nil {
+		return err
+	}
 	settings.Histories, settings.Seed = 1, mutantSeed
 	shared, err := prepare(ctx, c, prober, settings)
 	if err != nil {
@@ -151,50 +122,57 @@ func Notice(ctx context.Context, c Cluster, prober Prober, settings Settings, li
 	}
 	shared.outcome = &Outcome{Settings: settings, Rules: map[string]int{}}
 	return shared.within(ctx, "svclab-fuzz-mutants", func(s *session, ctx context.Context) error {
-		if err := (&affliction{session: s}).remove(ctx); err != nil { // what a killed run left
-			return err
-		}
-		for _, m := range list {
+		for _, m := range over {
 			began := time.Now()
-			n := s.notice(ctx, m)
-			if n.Took = time.Since(began); ctx.Err() != nil {
+			f := s.notice(ctx, m)
+			if f.Took = time.Since(began); ctx.Err() != nil {
 				return fmt.Errorf("play mutant %s: %w", m.Name, context.Cause(ctx))
 			}
-			each(m, n)
+			found(f)
 		}
 		return nil
 	})
 }
 
 // notice plays one mutant.
-func (s *session) notice(ctx context.Context, m Mutant) (n Noticed) {
+func (s *session) notice(ctx context.Context, m Mutant) mutants.Finding {
+	f := mutants.Finding{Mutant: m.Mutant, Fate: mutants.Noticed}
 	if m.Mode != "" && m.Mode != s.facts.ProxyMode {
-		n.Skipped = fmt.Sprintf("it needs kube-proxy in mode %s", m.Mode)
-		return n
+		f.Fate, f.Why = mutants.Skipped, fmt.Sprintf("it needs kube-proxy in mode %s", m.Mode)
+		return f
 	}
 	h, err := m.history(s.scene, s.plan.Pods)
-	if err != nil {
-		n.Unplayed = err.Error()
-		return n
+	var with played
+	if err == nil {
+		own := *s // it would be waited in vain for traffic that is wrong
+		own.Inject, own.Convergence, own.observer.engine.Timeouts.Answered, own.observer.engine.Programmed = &m, trialConvergence, 3*time.Second, s.programmed(trialConvergence)
+		with, err = own.play(ctx, h)
 	}
-	own := *s // it would be waited in vain for traffic that is wrong
-	own.Inject, own.Convergence, own.observer.engine.Timeouts.Answered, own.observer.engine.Programmed = &m, trialConvergence, 3*time.Second, s.programmed(trialConvergence)
-	with, err := own.play(ctx, h)
 	if err != nil {
-		n.Unplayed = err.Error()
-		return n
+		f.Fate, f.Why = mutants.NotRun, err.Error()
+		return f
 	}
-	n.By, n.More, n.Wrong = m.read(with)
+	f.Told.By, f.Told.More, f.Why = m.read(with)
+	switch {
+	case f.Told.By == "":
+		f.Fate = mutants.Survived
+	case f.Why != "":
+		f.Fate = mutants.Elsewhere
+	}
 	without, err := s.play(ctx, h)
+	lasting := ""
 	if err != nil {
-		n.Lasting = err.Error()
+		lasting = err.Error()
 	}
 	for _, moment := range without.moments {
-		if n.Lasting == "" && moment.verdict.Result != reach.Pass {
-			n.Lasting = fmt.Sprintf("%s: %s", moment.operation, moment.verdict.Why)
+		if lasting == "" && moment.verdict.Result != reach.Pass {
+			lasting = fmt.Sprintf("%s: %s", moment.operation, moment.verdict.Why)
 		}
 	}
-	return n
+	if f.Fate == mutants.Noticed && lasting != "" {
+		f.Fate, f.Why = mutants.NotRecovered, lasting
+	}
+	return f
 }
 
 // read says by what a mutant was noticed in a history that was played with its fault.
@@ -226,23 +204,10 @@ func (m Mutant) read(p played) (by string, more int, wrong string) {
 
 // affliction is the fault of a history under way. One that is nil does nothing.
 type affliction struct {
-	Fault
-	session *session
-	scene   faultScene
-	done    int // operations
-}
-
-// faultTable is the packet filter's table that faults have.
-const faultTable = "svclab-fault"
-
-// onNodes runs a shell command on every node.
-func (s *session) onNodes(ctx context.Context, script string) (err error) {
-	for _, v := range s.vantages {
-		if v.Kind == reach.Node && v.Unusable == "" {
-			err = errors.Join(err, s.onNode(ctx, v.Node, "sh", "-c", script))
-		}
-	}
-	return err
+	*Mutant
+	lab   mutants.Lab
+	scene mutants.Scene
+	done  int // operations
 }
 
 // afflict begins a fault, after the start of a history. revert, which is never nil, ends it.
@@ -250,23 +215,10 @@ func (s *session) afflict(ctx context.Context, start *oracle.Oracle) (a *afflict
 	if s.Inject == nil {
 		return nil, func(context.Context) error { return nil }, nil
 	}
-	a = &affliction{Fault: s.Inject.Fault, session: s}
-	last := s.scene.Nodes[len(s.scene.Nodes)-1]
-	revert = func(ctx context.Context) error {
-		err := a.remove(ctx)
-		if a.FreezeProxy {
-			err = errors.Join(err, s.cluster.ThawProxy(ctx, last))
-		}
-		return err
-	}
-	if a.scene, err = sceneOf(start.World(), s.sandboxName); err != nil {
-		return a, revert, err
-	}
-	if a.FreezeProxy {
-		return a, revert, s.cluster.FreezeProxy(ctx, last)
-	}
-	if a.First == 0 {
-		err = a.inject(ctx)
+	a = &affliction{Mutant: s.Inject, lab: s.cluster}
+	revert = func(ctx context.Context) error { return a.Fault.Revert(ctx, a.lab) }
+	if a.scene, err = sceneOf(start.World(), s.facts, s.sandboxName); err == nil && a.First == 0 {
+		err = a.Fault.Inject(ctx, a.lab, a.scene)
 	}
 	return a, revert, err
 }
@@ -276,70 +228,38 @@ func (a *affliction) operated(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
-	if a.done++; a.First == 0 || a.done < a.First || a.FreezeProxy {
+	if a.done++; a.First == 0 || a.done < a.First {
 		return nil
 	}
-	return a.inject(ctx)
-}
-
-// inject injects the fault on every node.
-func (a *affliction) inject(ctx context.Context) error {
-	var script []string
-	for kind, rule := range map[string]string{"nat": a.NAT, "filter": a.Filter} {
-		if rule == "" {
-			continue
-		}
-		text := fmt.Sprintf("table {{.Family}} %s; delete table {{.Family}} %[1]s; table {{.Family}} %[1]s {\n", faultTable)
-		for _, hook := range []string{"prerouting", "output"} {
-			text += fmt.Sprintf("chain %[1]s { type %[2]s hook %[1]s priority -160; %[3]s; }\n", hook, kind, rule)
-		}
-		script = append(script, "nft -f - <<'END' || exit 1\n"+text+"}\nEND")
-	}
-	if a.Run != "" {
-		script = append(script, a.Run)
-	}
-	t, err := template.New("fault").Option("missingkey=error").Parse(strings.Join(script, "\n"))
-	if err != nil {
-		return fmt.Errorf("inject a fault: %w", err)
-	}
-	var text strings.Builder
-	if err := t.Execute(&text, a.scene); err != nil {
-		return fmt.Errorf("inject a fault: %w", err)
-	}
-	if err := a.session.onNodes(ctx, text.String()); err != nil || a.Lasts.Duration == 0 {
+	if err := a.Fault.Inject(ctx, a.lab, a.scene); err != nil || a.Lasts.Duration == 0 {
 		return err
 	}
-	return then(wait.Sleep(ctx, a.Lasts.Duration), func() error { return a.remove(ctx) })
-}
-
-// remove removes the fault's rules from every node. Where there are none it changes nothing.
-func (a *affliction) remove(ctx context.Context) error {
-	return a.session.onNodes(ctx, "for family in ip ip6; do nft delete table $family "+faultTable+" 2>/dev/null; done; true")
+	return then(wait.Sleep(ctx, a.Lasts.Duration), func() error { return a.Fault.Revert(ctx, a.lab) })
 }
 
 // sceneOf is what a fault's templates may name.
-func sceneOf(w world.World, namespace string) (scene faultScene, err error) {
+func sceneOf(w world.World, facts world.Facts, namespace string) (scene mutants.Scene, err error) {
 	service, there := w.Service(namespace + "/" + serviceName(0))
 	if !there || len(world.ClusterIPs(&service)) == 0 {
 		return scene, errors.New("inject a fault: the history has no first Service with a ClusterIP")
 	}
 	addr := world.ClusterIPs(&service)[0]
-	scene.VIP, scene.Family = addr.String(), map[bool]string{true: "ip", false: "ip6"}[addr.Is4()]
+	scene = mutants.Scene{Namespace: namespace, Service: service, VIP: addr, Family: map[bool]string{true: "ip", false: "ip6"}[addr.Is4()], Nodes: map[string]mutants.Node{}}
+	for slot, name := range facts.Slots {
+		scene.Nodes[slot] = mutants.Node{Name: name}
+	}
 	for _, lb := range world.BalancerAddrs(&service) {
-		scene.LB = lb.String()
+		scene.LoadBalancer = lb
 	}
 	for i := range w.Services {
 		if s := &w.Services[i]; world.Name(s) != world.Name(&service) && len(world.ClusterIPs(s)) > 0 {
-			scene.Other = world.ClusterIPs(s)[0].String()
+			scene.Other = world.ClusterIPs(s)[0]
 		}
 	}
 	own := map[netip.Addr]bool{}
 	for _, p := range service.Spec.Ports {
-		if p.NodePort != 0 && p.Protocol == corev1.ProtocolUDP {
-			scene.NodePort = fmt.Sprint(p.NodePort)
-		}
 		for _, e := range world.Endpoints(w.SlicesOf(world.Name(&service), world.FamilyOf(addr)), p.Name, p.Protocol) {
-			at := netip.AddrPortFrom(e.Addr, e.Port).String()
+			at := netip.AddrPortFrom(e.Addr, e.Port)
 			if own[e.Addr] = true; p.Protocol == corev1.ProtocolUDP {
 				scene.UDP = at
 			} else {
@@ -351,7 +271,7 @@ func sceneOf(w world.World, namespace string) (scene faultScene, err error) {
 		for _, at := range world.PodAddrs(&w.Pods[i]) {
 			serves := slices.ContainsFunc(w.Pods[i].Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == udpMain })
 			if world.FamilyOf(at) == world.FamilyOf(addr) && !own[at] && serves {
-				scene.Stranger = netip.AddrPortFrom(at, uint16(udpMain)).String()
+				scene.Stranger = netip.AddrPortFrom(at, uint16(udpMain))
 			}
 		}
 	}

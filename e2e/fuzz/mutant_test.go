@@ -3,26 +3,21 @@ package fuzz
 import (
 	"context"
 	"io"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"text/template"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/mutants"
 	"github.com/svclab/svclab/e2e/oracle"
 	"github.com/svclab/svclab/e2e/reach"
+	"github.com/svclab/svclab/e2e/world"
 )
-
-func mutantsOfHistories(t *testing.T) []Mutant {
-	list, err := LoadMutants(os.DirFS("../../manifests"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
-}
 
 // TestMutants: each rule over time has a mutant, and each mutant's history can be played.
 func TestMutants(t *testing.T) {
@@ -34,19 +29,22 @@ func TestMutants(t *testing.T) {
 	}
 	plan := Generate(mutantSeed, testScene(false), 0)
 	plan.Pods = gated(plan.Pods)
-	others, err := mutants.Load(os.DirFS("../../manifests"))
+	all, err := mutants.Load(os.DirFS("../../manifests"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
-	for _, m := range others { // svclab mutants takes both by their names
-		names[m.Name] = true
+	list, err := MutantsOf(all)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, m := range mutantsOfHistories(t) {
-		if names[m.Name] || !regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`).MatchString(m.Name) || m.Effect == "" || len(m.Breaks) == 0 {
+	names := map[string]int{}
+	for _, m := range all {
+		names[m.Name]++
+	}
+	for _, m := range list {
+		if names[m.Name] > 1 || !regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`).MatchString(m.Name) || m.Effect == "" || len(m.Breaks) == 0 {
 			t.Errorf("mutant %q: its name is there twice or is no words joined by dashes, or it lacks an effect or rules", m.Name)
 		}
-		names[m.Name] = true
 		for _, rule := range slices.Concat(m.Breaks, m.Also) {
 			if !known[rule] {
 				t.Errorf("%s: there is no rule %s", m.Name, rule)
@@ -55,17 +53,8 @@ func TestMutants(t *testing.T) {
 		for _, rule := range m.Breaks {
 			covered[rule] = true
 		}
-		for _, text := range []string{m.Fault.NAT, m.Fault.Filter, m.Fault.Run} {
-			rule, err := template.New("").Parse(text)
-			if err == nil {
-				err = rule.Execute(&strings.Builder{}, faultScene{})
-			}
-			if err != nil {
-				t.Errorf("%s: %v", m.Name, err)
-			}
-		}
-		if m.Fault.NAT+m.Fault.Filter+m.Fault.Run == "" && !m.Fault.FreezeProxy || m.Fault.First > len(m.Operations) {
-			t.Errorf("%s: its fault does nothing, or begins after the last operation", m.Name)
+		if m.Fault.Inject == nil || m.First > len(m.Operations) {
+			t.Errorf("%s: it has no fault, or its fault begins after the last operation", m.Name)
 		}
 		h, err := m.history(testScene(false), plan.Pods)
 		if err != nil {
@@ -81,9 +70,13 @@ func TestMutants(t *testing.T) {
 		if _, err := model.move(t.Context(), state); err != nil {
 			t.Fatal(err)
 		}
-		scene, err := sceneOf(model.now, testNamespace)
-		if err != nil || scene.Stranger == "" || scene.Other == "" || scene.TCP == "" || scene.UDP == "" || scene.Stranger == scene.UDP {
+		scene, err := sceneOf(model.now, world.Facts{Slots: map[string]string{"worker2": "lab-worker2"}}, testNamespace)
+		if err != nil || !scene.Stranger.IsValid() || !scene.Other.IsValid() || !scene.TCP.IsValid() || !scene.UDP.IsValid() || scene.Stranger == scene.UDP {
 			t.Errorf("%s: %+v, %v", m.Name, scene, err)
+		}
+		lab := &scripts{}
+		if err := m.Fault.Inject(t.Context(), lab, scene); err != nil || len(lab.said) == 0 {
+			t.Errorf("%s: the fault does %q: %v", m.Name, lab.said, err)
 		}
 		for _, o := range h.Operations {
 			through := o.states(state)
@@ -125,11 +118,12 @@ func TestMutantIsNoticed(t *testing.T) {
 
 // TestFaultIsInjected: on every node, from its operation on, and removed.
 func TestFaultIsInjected(t *testing.T) {
-	s, _ := on(t, 1, nil)
 	exec := &scripts{}
-	s.cluster = exec
-	a := &affliction{Fault: Fault{NAT: "ip daddr {{.VIP}} dnat to {{.UDP}}", First: 2}, session: s, scene: faultScene{Family: "ip", VIP: "10.96.0.1", UDP: "10.244.0.1:53"}}
-	a.Lasts.Duration = time.Millisecond
+	m := Mutant{First: 2, Lasts: metav1.Duration{Duration: time.Millisecond}}
+	if err := m.Fault.UnmarshalJSON([]byte(`{"filter": {"everyClient": ["ip daddr {{.VIP}} dnat ip to {{.UDP}}"]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	a := &affliction{Mutant: &m, lab: exec, scene: mutants.Scene{VIP: netip.MustParseAddr("10.96.0.1"), UDP: netip.MustParseAddrPort("10.244.0.1:53")}}
 	for range 2 {
 		if len(exec.said) != 0 {
 			t.Fatalf("before its operation: %v", exec.said)
@@ -138,9 +132,9 @@ func TestFaultIsInjected(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	nodes := len(s.vantages)/2 - 1
-	if len(exec.said) != 2*nodes || !strings.Contains(exec.said[0], "chain output { type nat hook output priority -160; ip daddr 10.96.0.1 dnat to 10.244.0.1:53; }") || !strings.Contains(exec.said[nodes], "delete table") {
-		t.Errorf("%d on %d nodes: %q", len(exec.said), nodes, exec.said)
+	rule := "type nat hook output priority -120; policy accept;\n    ip daddr 10.96.0.1 dnat ip to 10.244.0.1:53\n"
+	if len(exec.said) != 4 || !strings.Contains(exec.said[1], rule) || strings.Contains(exec.said[2], rule) || !strings.Contains(exec.said[2], "delete table") {
+		t.Errorf("on two nodes: %q", exec.said)
 	}
 	var none *affliction
 	if err := none.operated(context.Background()); err != nil {
@@ -148,13 +142,30 @@ func TestFaultIsInjected(t *testing.T) {
 	}
 }
 
-// scripts is a cluster that keeps the shell commands that are to be run on its nodes.
+// scripts is a cluster of two nodes that keeps what faults do to them.
 type scripts struct {
-	Cluster
+	mutants.Lab
 	said []string
 }
 
-func (s *scripts) Exec(_ context.Context, _ reach.Vantage, argv []string, _ io.Reader, _, _ io.Writer) error {
-	s.said = append(s.said, argv[len(argv)-1])
+func (s *scripts) Vantages(context.Context) ([]reach.Vantage, error) {
+	return []reach.Vantage{{Name: "node/worker", Kind: reach.Node}, {Name: "outside", Kind: reach.Outside}, {Name: "node/worker2", Kind: reach.Node}}, nil
+}
+
+func (s *scripts) Exec(_ context.Context, _ reach.Vantage, argv []string, stdin io.Reader, _, _ io.Writer) error {
+	text := argv[len(argv)-1]
+	if stdin != nil {
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return err
+		}
+		text = string(data)
+	}
+	s.said = append(s.said, text)
+	return nil
+}
+
+func (s *scripts) FreezeProxy(_ context.Context, node string) error {
+	s.said = append(s.said, "freeze "+node)
 	return nil
 }

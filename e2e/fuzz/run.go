@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
+	"github.com/svclab/svclab/e2e/mutants"
 	"github.com/svclab/svclab/e2e/observe"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -22,19 +22,14 @@ import (
 
 // Cluster is what a run needs of the cluster it runs on.
 type Cluster interface {
-	probe.Exec
-	Client() kubernetes.Interface
+	mutants.Lab
 	Dynamic() dynamic.Interface
-	Vantages(ctx context.Context) ([]reach.Vantage, error)
-	Facts(ctx context.Context) (world.Facts, error)
 	RestartProxy(ctx context.Context, node string) error
 	// SwitchProxy starts a node's kube-proxy again in another mode; NodeModes are the modes of the nodes for which that was done, and
 	// ProxyLeftovers what of the other mode's rules is left there.
 	SwitchProxy(ctx context.Context, node, mode string) error
 	NodeModes() map[string]string
 	ProxyLeftovers(ctx context.Context, node string) ([]string, error)
-	FreezeProxy(ctx context.Context, node string) error
-	ThawProxy(ctx context.Context, node string) error
 	RestartAPIServer(ctx context.Context) error
 }
 

@@ -26,14 +26,14 @@ import (
 	"github.com/svclab/svclab/manifests"
 )
 
-// allOf are the mutants of all scenarios.
+// allOf are the mutants of all scenarios; package fuzz tests those of histories.
 func allOf(t *testing.T) []Mutant {
 	t.Helper()
 	all, err := Load(manifests.FS())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return slices.DeleteFunc(all, func(m Mutant) bool { return m.History != nil })
 }
 
 // loaded are the mutants' scenarios by name.

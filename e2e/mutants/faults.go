@@ -219,15 +219,15 @@ func addressOwned(slots []string) Fault {
 	}
 }
 
-// everyNode runs a program on every node.
-func everyNode(ctx context.Context, lab Lab, argv ...string) error {
+// everyNode runs a program on every node, with text as its input.
+func everyNode(ctx context.Context, lab Lab, text string, argv ...string) error {
 	vantages, err := lab.Vantages(ctx)
 	if err != nil {
 		return err
 	}
 	for _, v := range vantages {
 		if v.Kind == reach.Node {
-			err = errors.Join(err, at(ctx, lab, v.Name, "", argv...))
+			err = errors.Join(err, at(ctx, lab, v.Name, text, argv...))
 		}
 	}
 	return err
@@ -238,10 +238,10 @@ func speakersHang() Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, _ Scene) error {
 			// in the node's own process namespace: it reaches this node's speaker and nothing else
-			return everyNode(ctx, lab, "pkill", "--signal", "STOP", "--exact", "speaker")
+			return everyNode(ctx, lab, "", "pkill", "--signal", "STOP", "--exact", "speaker")
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
-			err := everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: no such process
+			err := everyNode(ctx, lab, "", "sh", "-c", "pkill --signal CONT --exact speaker || test $? = 1") // 1: no such process
 			return errors.Join(err, speakersRun(ctx, lab))
 		},
 	}

@@ -20,7 +20,7 @@ const filterTable = "svclab-mutant"
 // Filter are nftables rules that are injected into the packet filters of nodes, by where a packet meets them. Those of the
 // address translation stand before kube-proxy's: the first that translates a connection decides.
 type Filter struct {
-	// Nodes are the slots of the nodes that get them.
+	// Nodes are the slots of the nodes that get them; empty: all.
 	Nodes []string `json:"nodes"`
 	// Sets are declarations of sets that the rules use.
 	Sets []string `json:"sets"`
@@ -34,6 +34,8 @@ type Filter struct {
 	ArrivingRaw    []string `json:"arrivingRaw"`
 	SentRaw        []string `json:"sentRaw"`
 	EveryClientRaw []string `json:"everyClientRaw"`
+	// Run is a shell command for each of the nodes once they have the rules; the revert does not undo it.
+	Run string `json:"run"`
 }
 
 // String is what `nft -f -` reads: the table with the rules, in place of an earlier one. Without rules there is no table.
@@ -76,20 +78,30 @@ func filter(f Filter) Fault {
 	for _, c := range f.chains() {
 		chains = append(chains, c.name)
 	}
-	set := func(ctx context.Context, lab Lab, rules string) error {
+	onNodes := func(ctx context.Context, lab Lab, text string, argv ...string) error {
+		if len(f.Nodes) == 0 {
+			return everyNode(ctx, lab, text, argv...)
+		}
 		var errs []error
 		for _, slot := range f.Nodes {
-			errs = append(errs, onNode(ctx, lab, slot, rules, "nft", "-f", "-"))
+			errs = append(errs, onNode(ctx, lab, slot, text, argv...))
 		}
 		return errors.Join(errs...)
+	}
+	set := func(ctx context.Context, lab Lab, rules string) error {
+		return onNodes(ctx, lab, rules, "nft", "-f", "-")
 	}
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			rules, err := scene.fill(f.String())
-			if err != nil {
+			script, failed := scene.fill(f.Run)
+			if err = errors.Join(err, failed); err == nil {
+				err = set(ctx, lab, rules)
+			}
+			if err != nil || script == "" {
 				return err
 			}
-			return set(ctx, lab, rules)
+			return onNodes(ctx, lab, "", "sh", "-c", script)
 		},
 		Revert: func(ctx context.Context, lab Lab) error { return set(ctx, lab, Filter{}.String()) },
 		Table:  "inet " + filterTable,
@@ -108,7 +120,7 @@ func (s Scene) fill(text string) (string, error) {
 	if err := parsed.Execute(&filled, s); err != nil {
 		return "", fmt.Errorf("fill in the template of a fault: %w", err)
 	}
-	if strings.Contains(filled.String(), netip.Addr{}.String()) {
+	if strings.Contains(filled.String(), netip.Addr{}.String()) || strings.Contains(filled.String(), netip.AddrPort{}.String()) {
 		return "", fmt.Errorf("a rule is about an address that the scenario does not have: %s", filled.String())
 	}
 	return filled.String(), nil

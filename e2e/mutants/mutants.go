@@ -7,6 +7,9 @@
 // the last of a mutant's steps comes its excursion: the same steps with the fault, then those of them that only read, after the
 // revert. So each mutant starts on a cluster that has just passed, and leaves one that passes.
 //
+// HistoriesFile has mutants that only a history shows, in the same form: in place of the steps and what they show stands a history, which
+// package fuzz plays and judges.
+//
 // To add one: write it into that file, in the order of the steps, with the narrowest notice that is still true on every run;
 // then run it: svclab mutants NAME. faultKinds lists the faults. Rules of a packet filter are templates (text/template) over a
 // Scene: "ip daddr {{.VIP}} tcp dport 80 drop".
@@ -35,7 +38,7 @@ type Mutant struct {
 	Effect string `json:"effect"`
 	// Behaviours are IDs of scenario.Behaviours that are proven to be checked: the steps fail without them.
 	Behaviours []string `json:"behaviours"`
-	// Scenario is the one that must notice: its folder has the mutant.
+	// Scenario is the one that must notice: its folder has the mutant. It is OfHistory where a history must.
 	Scenario string `json:"-"`
 	// Family is the IP family that it needs the cluster to have, where it is about one: IPv6.
 	Family string `json:"family"`
@@ -51,7 +54,15 @@ type Mutant struct {
 	Notice     Notice            `json:"notice"`
 	// Untraced says why traces of the cells that differ need not name the fault's rules; empty: they must, where it has any.
 	Untraced string `json:"untraced"`
+	// History is what package fuzz reads of a mutant that only a history shows; empty: a scenario shows it.
+	History json.RawMessage `json:"history"`
 }
+
+// OfHistory is the Scenario of mutants that only a history shows. They are in HistoriesFile, in the folder manifests.
+const (
+	OfHistory     = "history"
+	HistoriesFile = "histories/mutants.yaml"
+)
 
 // The kinds of faults that stay in a scenario's own namespace and the packet filters of nodes: deleting the namespace and running
 // ClearFilter on every node removes them.
@@ -59,6 +70,7 @@ const (
 	KindEdit     = "edit"
 	KindFilter   = "filter"
 	KindStranger = "stranger"
+	kindRun      = "run"
 )
 
 // ClearFilter is a command that removes what a fault left in a node's packet filter; it succeeds if there is nothing.
@@ -144,6 +156,7 @@ func faultKinds() map[string]func([]byte) (Fault, error) {
 		"rangeReleased":    fixed(rangeReleased()),
 		"recordsLost":      kind(recordsLost),
 		"routeOutside":     kind(wayIn),
+		kindRun:            kind(func(script string) Fault { return filter(Filter{Run: script}) }),
 		"rulesLeft":        kind(rulesLeft),
 		"searchPathLost":   kind(searchLost),
 		"sliceAdded":       kind(sliceAdded),
@@ -192,16 +205,19 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	return fmt.Errorf("want one fault of these kinds: %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 }
 
-// Load reads the mutants of all scenarios, in the order they run in. fsys is rooted at manifests.
+// Load reads the mutants of all scenarios and then those of histories, in the order they run in. fsys is rooted at manifests.
 func Load(fsys fs.FS) ([]Mutant, error) {
 	names, err := scenario.Names(fsys)
 	errs := []error{err}
 	var all []Mutant
-	for _, name := range names {
+	for _, name := range append(names, OfHistory) {
 		var of struct {
 			Mutants []Mutant `json:"mutants"`
 		}
 		file := path.Join(scenario.Folder, name, scenario.MutantsFile)
+		if name == OfHistory {
+			file = HistoriesFile
+		}
 		switch err := scenario.DecodeFile(fsys, file, nil, &of); {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:

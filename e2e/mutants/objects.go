@@ -160,14 +160,14 @@ func addressOfNoPool() Fault {
 	return Fault{
 		Inject: func(ctx context.Context, lab Lab, scene Scene) error {
 			// in the nodes' own process namespaces; one of them has the controller
-			if err := everyNode(ctx, lab, "sh", "-c", "pkill --signal STOP --exact controller || test $? = 1"); err != nil {
+			if err := everyNode(ctx, lab, "", "sh", "-c", "pkill --signal STOP --exact controller || test $? = 1"); err != nil {
 				return err
 			}
 			return edit(ctx, lab, scene.Service, "status", `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7","ipMode":"VIP"}]}}}`)
 		},
 		Revert: func(ctx context.Context, lab Lab) error {
 			err := unedit(ctx, lab) // first: what the controller finds then is as it left it
-			err = errors.Join(err, everyNode(ctx, lab, "sh", "-c", "pkill --signal CONT --exact controller || test $? = 1"))
+			err = errors.Join(err, everyNode(ctx, lab, "", "sh", "-c", "pkill --signal CONT --exact controller || test $? = 1"))
 			return errors.Join(err, waitForDeployment(ctx, lab, metalLB, "controller"))
 		},
 	}

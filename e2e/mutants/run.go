@@ -94,10 +94,13 @@ func Settings() runner.Settings {
 	return runner.Settings{LeaveTerminating: true, Convergence: 4 * time.Second, Timeouts: observe.Timeouts{Answered: 3 * time.Second}}
 }
 
-// Run injects each mutant's fault, one at a time. runnerWith makes the runner, with Settings and the options
+// Histories plays histories with the faults of their mutants, and calls found with each finding, in their order.
+type Histories func(ctx context.Context, list []Mutant, found func(Finding)) error
+
+// Run injects each mutant's fault, one at a time, those of histories last. runnerWith makes the runner, with Settings and the options
 // given; log gets a line for each finding. The error says why mutants could not be run; findings made before it
 // stay. A fault that could not be reverted is reverted by the lab's OnRestore.
-func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner.Runner, scenarios []scenario.Scenario, list []Mutant,
+func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner.Runner, scenarios []scenario.Scenario, histories Histories, list []Mutant,
 	log io.Writer) (Outcome, error) {
 	began := time.Now()
 	r := &run{lab: lab, runnerWith: runnerWith, log: log, findings: make([]*Finding, len(list))}
@@ -117,6 +120,18 @@ func Run(ctx context.Context, lab Lab, runnerWith func(...runner.Option) *runner
 			}
 			mine = left
 		}
+	}
+	var played []int
+	for i, m := range list {
+		if m.History != nil && r.findings[i] == nil {
+			played = append(played, i)
+		}
+	}
+	if err == nil && len(played) > 0 {
+		err = histories(ctx, those(list, played), func(f Finding) {
+			r.found(played[0], &f)
+			played = played[1:]
+		})
 	}
 	out := Outcome{Baseline: r.baseline, Runs: r.verdicts, Elapsed: time.Since(began)}
 	for i, f := range r.findings {
@@ -139,7 +154,11 @@ func Sweep(ctx context.Context, lab Lab, all []Mutant) error {
 	lab = still{Lab: lab, vantages: vantages}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
+	group.Go(func() error { return everyNode(ctx, lab, Filter{}.String(), "nft", "-f", "-") })
 	for _, m := range all {
+		if m.Fault.Kind == KindFilter || m.Fault.Kind == kindRun {
+			continue // its rules are in the table that is cleared on every node
+		}
 		group.Go(func() error {
 			if err := m.Fault.Revert(ctx, lab); err != nil {
 				return fmt.Errorf("revert what mutant %s may have left: %w", m.Name, err)
@@ -186,11 +205,7 @@ func (r *run) skip(ctx context.Context, list []Mutant) error {
 
 // scenario runs one scenario for those of the list's mutants that mine are, and returns those it did not get to.
 func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant, mine []int) (left []int, err error) {
-	var mutants []Mutant
-	for _, i := range mine {
-		mutants = append(mutants, list[i])
-	}
-	p, err := planFor(sc, mutants)
+	p, err := planFor(sc, those(list, mine))
 	if err != nil {
 		return mine, err
 	}
@@ -220,11 +235,24 @@ func (r *run) scenario(ctx context.Context, sc scenario.Scenario, list []Mutant,
 			left = append(left, mine[k])
 			continue
 		}
-		r.findings[mine[k]] = f
-		_, _ = fmt.Fprintf(r.log, "mutant %s: %s after %.1f s: %s\n", f.Mutant.Name, f.Fate, f.Took.Seconds(), f.line()) // progress that cannot be shown stops nothing
+		r.found(mine[k], f)
 	}
 	r.baseline = append(r.baseline, baseline...)
 	return left, err
+}
+
+// found keeps the finding of the list's i-th mutant.
+func (r *run) found(i int, f *Finding) {
+	r.findings[i] = f
+	_, _ = fmt.Fprintf(r.log, "mutant %s: %s after %.1f s: %s\n", f.Mutant.Name, f.Fate, f.Took.Seconds(), f.line()) // progress that cannot be shown stops nothing
+}
+
+// those are the mutants of a list at the given places.
+func those(list []Mutant, places []int) (mutants []Mutant) {
+	for _, i := range places {
+		mutants = append(mutants, list[i])
+	}
+	return mutants
 }
 
 // injector injects faults into the lab, and reverts them, between the steps of a plan.

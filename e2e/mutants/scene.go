@@ -70,6 +70,12 @@ type Scene struct {
 	Outside netip.Addr
 	// DNS are the addresses of CoreDNS's pods: something that answers HTTP on 8080 and is no sample app.
 	DNS []netip.Addr
+
+	// These are of histories only, whose Service is their first. Family is that of the Service's first ClusterIP, as nft names it. Other is the
+	// ClusterIP of another Service, TCP and UDP are one of the Service's endpoints for each, and Stranger is one for UDP of a pod that is no endpoint.
+	Family             string
+	Other              netip.Addr
+	TCP, UDP, Stranger netip.AddrPort
 }
 
 // Backend is a pod of the sample app.
@@ -178,12 +184,14 @@ func (s Scene) service(name string) (corev1.Service, error) {
 
 // The methods from here on are for the templates of faults.
 
-// NodePort is the first node port of my-service.
-func (s Scene) NodePort() (int32, error) {
-	if len(s.Service.Spec.Ports) == 0 || s.Service.Spec.Ports[0].NodePort == 0 {
-		return 0, fmt.Errorf("service %s has no node port", serviceName)
+// NodePort is the first node port of the Service, or the first of a protocol.
+func (s Scene) NodePort(protocol ...corev1.Protocol) (int32, error) {
+	for _, p := range s.Service.Spec.Ports {
+		if p.NodePort != 0 && (len(protocol) == 0 || slices.Contains(protocol, p.Protocol)) {
+			return p.NodePort, nil
+		}
 	}
-	return s.Service.Spec.Ports[0].NodePort, nil
+	return 0, fmt.Errorf("service %s has no node port", s.Service.Name)
 }
 
 // Backend is the address of the ready pod of my-service on the node of a slot.

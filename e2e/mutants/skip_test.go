@@ -43,7 +43,7 @@ func TestScenarioThatIsSkippedEndsNothing(t *testing.T) {
 		ran++
 		return runner.New(poor{lab: lab}, nil, opts...)
 	}
-	out, err := Run(t.Context(), lab, runnerWith, scenarios, list, io.Discard)
+	out, err := Run(t.Context(), lab, runnerWith, scenarios, nil, list, io.Discard)
 	if err != nil || ran != 2 {
 		t.Errorf("%d scenarios were begun, want 2: %v", ran, err)
 	}

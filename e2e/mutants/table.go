@@ -112,7 +112,7 @@ func (o Outcome) summary() string {
 	inFilter, untraced, right := 0, 0, 0
 	for _, f := range o.Findings {
 		switch {
-		case f.Hop == "" && f.Mutant.Fault.Table == "", f.Fate == Skipped, f.Fate == NotRun:
+		case f.Hop == "" && f.Mutant.Fault.Table == "", f.Mutant.History != nil, f.Fate == Skipped, f.Fate == NotRun:
 			continue
 		case f.Hop == "":
 			untraced++

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/fuzz"
+	"github.com/svclab/svclab/e2e/mutants"
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/report"
 	"github.com/svclab/svclab/labs/cli/console"
@@ -55,15 +55,19 @@ Exit codes: 0 every answer is as predicted, 1 one is not, 2 no verdict was possi
 				settings.Seed = uint64(rand.Uint32())
 			}
 			if inject != "" {
-				all, err := fuzz.LoadMutants(a.Manifests)
+				all, err := mutants.Load(a.Manifests)
 				if err != nil {
 					return err
 				}
-				at := slices.IndexFunc(all, func(m fuzz.Mutant) bool { return m.Name == inject })
-				if at < 0 {
+				named, _ := mutants.Named(all, []string{inject})
+				faults, err := fuzz.MutantsOf(named)
+				if err != nil {
+					return err
+				}
+				if len(faults) == 0 {
 					return fmt.Errorf("there is no fault %q of histories; svclab mutants --list shows them", inject)
 				}
-				settings.Inject = &all[at]
+				settings.Inject = &faults[0]
 			}
 			if err := settings.Validate(); err != nil {
 				return err

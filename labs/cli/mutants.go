@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,15 +48,8 @@ the cluster did not recover, 2 no verdict was possible.`,
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
-			overTime, err := fuzz.LoadMutants(a.Manifests)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveError
-			}
 			var known []string
 			for _, m := range all {
-				known = append(known, m.Name)
-			}
-			for _, m := range overTime {
 				known = append(known, m.Name)
 			}
 			return known, cobra.ShellCompDirectiveNoFileComp
@@ -67,19 +59,10 @@ the cluster did not recover, 2 no verdict was possible.`,
 			if err != nil {
 				return err
 			}
-			overTime, err := fuzz.LoadMutants(a.Manifests)
-			if err != nil {
-				return err
-			}
 			chosen := all
 			if len(args) > 0 {
 				var unknown []string
-				chosen, unknown = mutants.Named(all, args)
-				overTime = slices.DeleteFunc(overTime, func(m fuzz.Mutant) bool { return !slices.Contains(args, m.Name) })
-				unknown = slices.DeleteFunc(unknown, func(name string) bool {
-					return slices.ContainsFunc(overTime, func(m fuzz.Mutant) bool { return m.Name == name })
-				})
-				if len(unknown) > 0 {
+				if chosen, unknown = mutants.Named(all, args); len(unknown) > 0 {
 					return fmt.Errorf("there is no mutant %s; svclab mutants --list shows them", strings.Join(unknown, ", "))
 				}
 			}
@@ -89,14 +72,9 @@ the cluster did not recover, 2 no verdict was possible.`,
 						return err
 					}
 				}
-				for _, m := range overTime {
-					if _, err := fmt.Fprintf(a.Out, "%-24s %s: %s\n", m.Name, history, m.Effect); err != nil {
-						return err
-					}
-				}
 				return nil
 			}
-			return a.runMutants(cmd.Context(), all, chosen, overTime)
+			return a.runMutants(cmd.Context(), all, chosen)
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "only list the mutants")
@@ -104,13 +82,10 @@ the cluster did not recover, 2 no verdict was possible.`,
 	return cmd
 }
 
-// history is in the place of the scenario of a mutant that only a history shows.
-const history = "history"
-
-func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant, overTime []fuzz.Mutant) (err error) {
+func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant) (err error) {
 	var wanted []string
 	for _, m := range chosen {
-		if !slices.Contains(wanted, m.Scenario) {
+		if m.History == nil && !slices.Contains(wanted, m.Scenario) {
 			wanted = append(wanted, m.Scenario)
 		}
 	}
@@ -147,17 +122,12 @@ func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant, over
 		quiet := runner.WithFailed(func(context.Context, string, string) error { return nil })
 		return lab.Runner(a.Config.Output, append([]runner.Option{quiet, runner.WithReporter(runner.Lines(a.Err))}, opts...)...)
 	}
-	outcome, failed := mutants.Run(ctx, lab, runnerWith, scenarios, chosen, a.Err)
-	if failed == nil && len(overTime) > 0 {
+	histories := func(ctx context.Context, list []mutants.Mutant, found func(mutants.Finding)) error {
 		settings := fuzz.Defaults()
 		settings.Log = a.Err
-		failed = fuzz.Notice(ctx, lab, probe.New(lab.Cluster, probe.WithGuard(lab.Guard()), probe.WithConcurrency(fuzzLanes)), settings, overTime, func(m fuzz.Mutant, n fuzz.Noticed) {
-			f := findingOf(m, n)
-			outcome.Findings = append(outcome.Findings, f)
-			_, _ = fmt.Fprintf(a.Err, "mutant %s: %s after %.1f s: %s\n", m.Name, f.Fate, f.Took.Seconds(), cmp.Or(f.Why, f.Told.By)) // progress that cannot be shown stops nothing
-		})
-		outcome.Elapsed = time.Since(began)
+		return fuzz.Notice(ctx, lab, probe.New(lab.Cluster, probe.WithGuard(lab.Guard()), probe.WithConcurrency(fuzzLanes)), settings, list, found)
 	}
+	outcome, failed := mutants.Run(ctx, lab, runnerWith, scenarios, histories, chosen, a.Err)
 	if failed != nil && (ctx.Err() != nil || len(outcome.Findings) == 0) {
 		return failed
 	}
@@ -175,24 +145,6 @@ func (a *app) runMutants(ctx context.Context, all, chosen []mutants.Mutant, over
 		result = reach.Worse(result, reach.Inconclusive)
 	}
 	return console.Judged(result)
-}
-
-// findingOf is what became of a mutant that only a history shows.
-func findingOf(m fuzz.Mutant, n fuzz.Noticed) mutants.Finding {
-	f := mutants.Finding{Mutant: mutants.Mutant{Name: m.Name, Effect: m.Effect, Scenario: history}, Fate: mutants.Noticed, Told: mutants.Told{By: n.By, More: n.More}, Took: n.Took}
-	switch {
-	case n.Skipped != "":
-		f.Fate, f.Why = mutants.Skipped, n.Skipped
-	case n.Unplayed != "":
-		f.Fate, f.Why = mutants.NotRun, n.Unplayed
-	case n.By == "":
-		f.Fate, f.Why = mutants.Survived, n.Wrong
-	case n.Wrong != "":
-		f.Fate, f.Why = mutants.Elsewhere, n.Wrong
-	case n.Lasting != "":
-		f.Fate, f.Why = mutants.NotRecovered, n.Lasting
-	}
-	return f
 }
 
 // saveMutants writes all observations into the folder mutants of the output folder, as svclab verify does: a step that
