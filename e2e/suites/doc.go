@@ -4,6 +4,6 @@
 //	svclab e2e                                           # all of it, with set-up and removal
 //	go tool ginkgo --tags e2e --focus nodeport ./e2e/suites  # on a cluster that stays (SVCLAB_KEEP=true)
 //
-// The first process brings the cluster up and hands its settings to the others; specs that need the same node port or
-// address pool wait for each other across processes; the first process writes the reports when all is done.
+// Before the first spec, the suite brings the cluster up and has the runner run the scenarios whose specs Ginkgo's filters leave,
+// side by side as svclab verify does. A spec waits for its scenario's verdict. So all is in one process.
 package suites

@@ -3,17 +3,22 @@
 package suites_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 
 	"github.com/svclab/svclab/e2e/checks"
@@ -30,30 +35,59 @@ import (
 
 func TestServices(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "Kubernetes Services")
+	left := PreviewSpecs(suiteName).SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStatePassed) // by the filters
+	for _, s := range scenarios {
+		if slices.ContainsFunc(left, func(spec SpecReport) bool { return slices.Contains(spec.Labels(), scenarioLabel+s.Name) }) {
+			chosen = append(chosen, s)
+		}
+	}
+	RunSpecs(t, suiteName)
 }
 
-// shared is what the first process hands to all.
-type shared struct {
-	Started time.Time
-	Cluster report.Cluster
-	Use     cluster.Use
-}
-
-// suite is one process's view of the run.
-type suite struct {
-	config setup.Config
-	lab    lab.Cluster
-	runner *runner.Runner
-	shared shared
-	owner  *cluster.Cluster // in the first process
-}
+const (
+	suiteName     = "Kubernetes Services"
+	scenarioLabel = "scenario:"
+)
 
 var (
-	theSuite           suite
 	scenarios          = mustLoad()
 	progress, reporter = openProgress()
+	// chosen are the scenarios that run, and theRun is their run, once BeforeSuite has begun it.
+	chosen []scenario.Scenario
+	theRun *run
 )
+
+// run is the run of the scenarios.
+type run struct {
+	runner.Reporter
+	output   string
+	began    time.Time
+	cluster  report.Cluster
+	verdicts map[string]chan reach.Verdict // by scenario; closed at the end
+	ended    chan struct{}                 // closed when the following are set
+	outcome  runner.Outcome
+	err      error
+}
+
+// Finished tells a scenario's spec too.
+func (r *run) Finished(v reach.Verdict) {
+	r.Reporter.Finished(v)
+	r.verdicts[v.Scenario] <- v
+}
+
+// do runs the scenarios.
+func (r *run) do(ctx context.Context, on *runner.Runner) {
+	defer close(r.ended)
+	r.outcome, r.err = on.Run(ctx, chosen)
+	for _, v := range r.outcome.Verdicts {
+		if v.Result == reach.Skipped { // these do not run, and so do not finish
+			r.verdicts[v.Scenario] <- v
+		}
+	}
+	for _, verdict := range r.verdicts {
+		close(verdict)
+	}
+}
 
 func mustLoad() []scenario.Scenario {
 	all, err := scenario.LoadAll(manifests.FS(), steps.Kinds(checks.Names()...))
@@ -76,9 +110,15 @@ func openProgress() (io.Writer, runner.Reporter) {
 	return file, runner.Events(file)
 }
 
-var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
+var _ = BeforeSuite(func(ctx SpecContext) {
 	began := time.Now()
+	suite, _ := GinkgoConfiguration()
+	Expect(suite.ParallelTotal).To(Equal(1), "the suite runs scenarios side by side in one process: set SVCLAB_PROCS instead of --procs")
 	config, err := setup.FromEnv(manifests.FS(), progress)
+	Expect(err).NotTo(HaveOccurred())
+	procs, err := strconv.Atoi(cmp.Or(os.Getenv("SVCLAB_PROCS"), "0")) // 0: as many as svclab verify
+	Expect(err).NotTo(HaveOccurred())
+	took, err := scenario.Durations(manifests.FS())
 	Expect(err).NotTo(HaveOccurred())
 	config.Use.Command = "the Ginkgo suite"
 	if config.Use.Run == "" { // not started by svclab e2e
@@ -86,123 +126,86 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	}
 	settings, err := config.Settings(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	if theSuite.owner, err = cluster.Up(ctx, settings); err != nil {
+	owner, err := cluster.Up(ctx, settings)
+	if err != nil {
 		_, _ = fmt.Fprintf(progress, "svclab: error: %v\n", err) // Ginkgo's own account is in its log
 		Fail(err.Error())
 	}
 	DeferCleanup(func(ctx SpecContext) {
 		if os.Getenv("SVCLAB_KEEP") == "true" {
-			Expect(theSuite.owner.Close(ctx)).To(Succeed())
+			Expect(owner.Close(ctx)).To(Succeed())
 			return
 		}
-		Expect(theSuite.owner.Delete(ctx)).To(Succeed())
+		Expect(owner.Delete(ctx)).To(Succeed())
 	}, NodeTimeout(4*time.Minute))
-	described, err := lab.Cluster{Cluster: theSuite.owner}.Describe(ctx)
+	lab := lab.Cluster{Cluster: owner}
+	described, err := lab.Describe(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	handed, err := json.Marshal(shared{Started: began, Cluster: described, Use: config.Use})
-	Expect(err).NotTo(HaveOccurred())
-	return handed
-}, func(ctx SpecContext, handed []byte) {
-	Expect(json.Unmarshal(handed, &theSuite.shared)).To(Succeed())
-	var err error
-	theSuite.config, err = setup.FromEnv(manifests.FS(), progress)
-	Expect(err).NotTo(HaveOccurred())
-	theSuite.config.Use = theSuite.shared.Use
-	settings, err := theSuite.config.Settings(ctx)
-	Expect(err).NotTo(HaveOccurred())
-	attached, err := cluster.Attach(ctx, settings, cluster.Shared)
-	Expect(err).NotTo(HaveOccurred())
-	theSuite.lab = lab.Cluster{Cluster: attached}
-	theSuite.runner = theSuite.lab.Runner(theSuite.config.Output, runner.WithReporter(reporter),
-		runner.WithSettings(runner.Settings{LeaveTerminating: true})) // the cluster goes, or the next run sweeps
+
+	theRun = &run{Reporter: reporter, output: config.Output, began: began, cluster: described, verdicts: map[string]chan reach.Verdict{}, ended: make(chan struct{})}
+	for _, s := range chosen {
+		theRun.verdicts[s.Name] = make(chan reach.Verdict, 1)
+	}
+	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // ctx ends with this node
+	go theRun.do(running, lab.Runner(config.Output, runner.WithReporter(theRun), runner.WithSettings(runner.Settings{
+		Workers: procs, Took: took, LeaveTerminating: true, // the cluster goes, or the next run sweeps
+	})))
+	DeferCleanup(func(ctx SpecContext) {
+		cancel(errors.New("the suite ends"))
+		Eventually(ctx, theRun.ended).Should(BeClosed())
+	}, NodeTimeout(4*time.Minute))
 }, NodeTimeout(50*time.Minute))
 
 var _ = Describe("Service", func() {
-	took, err := scenario.Durations(manifests.FS())
-	if err != nil {
-		panic(err) // as in mustLoad
-	}
-	for _, i := range scenario.Order(scenarios, took) {
-		s := scenarios[i]
-		decorators := []any{Label(s.Behaviours...), Label("scenario:" + s.Name)}
-		if s.Serial {
-			decorators = append(decorators, Serial)
-		}
-		It(fmt.Sprintf("%s: %s", s.Name, s.Title), append(decorators, SpecTimeout(15*time.Minute), func(ctx SpecContext) {
-			release, err := claim(ctx, filepath.Join(theSuite.config.Output, "claims"), s.Claims, s.Shares)
-			Expect(err).NotTo(HaveOccurred())
-			DeferCleanup(release)
-			verdict := runOne(ctx, s)
-			text, err := json.Marshal(verdict)
-			Expect(err).NotTo(HaveOccurred())
-			AddReportEntry(verdictEntry, string(text), ReportEntryVisibilityNever)
+	for _, s := range scenarios {
+		It(fmt.Sprintf("%s: %s", s.Name, s.Title), Label(s.Behaviours...), Label(scenarioLabel+s.Name), func(ctx SpecContext) {
+			var verdict reach.Verdict
+			Eventually(ctx, theRun.verdicts[s.Name]).Should(Receive(&verdict), "the run ended without a verdict")
 			if verdict.Result == reach.Skipped {
 				Skip(verdict.Skip)
 			}
-			Expect(verdict).To(Pass())
-		})...)
+			Expect(problems(verdict)).To(BeEmpty())
+		}, SpecTimeout(50*time.Minute))
 	}
 })
 
-// runOne runs a scenario and returns its verdict, also where the runner says that nothing ran.
-func runOne(ctx context.Context, s scenario.Scenario) reach.Verdict {
-	outcome, err := theSuite.runner.Run(ctx, []scenario.Scenario{s})
-	if len(outcome.Verdicts) == 1 {
-		return outcome.Verdicts[0]
+// problems lists what keeps a verdict from being a pass; empty for one that is.
+func problems(v reach.Verdict) []string {
+	if v.Result == reach.Pass {
+		return nil
 	}
-	return reach.Verdict{Scenario: s.Name, Title: s.Title, Behaviours: s.Behaviours, Result: reach.Inconclusive,
-		Steps: []reach.Step{{Name: "run", Result: reach.Inconclusive, Why: fmt.Sprint(err)}}}
+	list := []string{string(v.Result)}
+	for _, step := range v.Steps {
+		if step.Result != reach.Pass && step.Result != reach.Skipped {
+			list = append(list, fmt.Sprintf("%s: %s: %s", step.Name, step.Result, step.Why))
+		}
+	}
+	return list
 }
 
-// verdictEntry names the report entry that carries a spec's verdict to the first process.
-const verdictEntry = "verdict"
-
-var _ = ReportAfterSuite("reports", func(_ SpecContext, r Report) {
-	var (
-		planned  []string
-		verdicts []reach.Verdict
-		found    = map[string]reach.Verdict{}
-	)
-	for _, spec := range r.SpecReports {
-		for _, entry := range spec.ReportEntries {
-			if entry.Name != verdictEntry {
-				continue
-			}
-			var v reach.Verdict
-			Expect(json.Unmarshal([]byte(entry.StringRepresentation()), &v)).To(Succeed())
-			found[v.Scenario] = v
-		}
+var _ = ReportAfterSuite("reports", func(ctx SpecContext, _ Report) {
+	if theRun == nil { // the suite ended before it began
+		return
 	}
-	for _, s := range scenarios {
-		if !selected(r, s) {
-			continue
-		}
-		planned = append(planned, s.Name)
-		if v, ok := found[s.Name]; ok {
-			verdicts = append(verdicts, v)
-		}
+	Eventually(ctx, theRun.ended).Should(BeClosed())
+	names := make([]string, len(chosen))
+	for i, s := range chosen {
+		names[i] = s.Name
 	}
-	run := report.Run{Tool: "svclab", Version: version(), Started: theSuite.shared.Started, Elapsed: time.Since(theSuite.shared.Started),
-		Cluster: theSuite.shared.Cluster, Plan: report.PlanFor(planned, verdicts), Verdicts: verdicts}
+	run := report.Run{Tool: "svclab", Version: version(), Started: theRun.began, Elapsed: time.Since(theRun.began),
+		Cluster: theRun.cluster, Plan: report.PlanFor(names, theRun.outcome.Verdicts), Verdicts: theRun.outcome.Verdicts}
 	if part := os.Getenv("SVCLAB_PART"); part != "" {
 		Expect(json.Unmarshal([]byte(part), &run.Shard)).To(Succeed())
 	}
-	output := theSuite.config.Output
-	if output == "" { // the suite ended before it began
-		return
-	}
-	Expect(report.WriteAll(output, run)).To(Succeed())
-})
+	Expect(report.WriteAll(theRun.output, run)).To(Succeed())
+	Expect(theRun.err).NotTo(HaveOccurred())
+}, NodeTimeout(time.Minute))
 
-// selected reports whether Ginkgo's filters left the scenario's spec in the run.
-func selected(r Report, s scenario.Scenario) bool {
-	for _, spec := range r.SpecReports {
-		for _, label := range spec.Labels() {
-			if label == "scenario:"+s.Name {
-				// A spec that the filters left out has neither run nor said why it was skipped.
-				return spec.State != 0 && (spec.State.String() != "skipped" || spec.Failure.Message != "")
-			}
-		}
+// version is the module's version as the build recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
 	}
-	return false
+	return info.Main.Version
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/svclab/svclab/e2e/cluster"
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/tether"
 	"github.com/svclab/svclab/labs/cli/console"
@@ -54,7 +55,7 @@ Exit codes: 0 every scenario passed, 1 one failed, 2 no verdict was possible.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&keep, "keep", os.Getenv("KEEP") == "1", "keep the cluster after the run [KEEP=1]")
-	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
+	flags.IntVar(&procs, "procs", runner.Defaults().Workers, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.StringVar(&focus, "focus", "", "run only specs whose name matches this regular expression")
 	flags.Var(&shard, "shard", shardUsage)
@@ -185,8 +186,8 @@ func (s suite) choose(all []scenario.Scenario) ([]scenario.Scenario, error) {
 	return chosen, nil
 }
 
-// ginkgo runs the suite in the checkout. Its processes write their progress to one file, which is shown as it grows: the
-// output of a parallel process is otherwise held back until its spec ends.
+// ginkgo runs the suite in the checkout. It writes its progress to a file, which is shown as it grows: Ginkgo holds back what a spec
+// prints until that ends.
 func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	if err := os.MkdirAll(a.Config.Output, 0o755); err != nil {
 		return fmt.Errorf("make the output folder: %w", err)
@@ -195,7 +196,7 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	if err := os.WriteFile(progress, nil, 0o644); err != nil {
 		return fmt.Errorf("write the progress: %w", err)
 	}
-	args := []string{"tool", "ginkgo", "run", "--procs=" + strconv.Itoa(s.procs), "--no-color", "--silence-skips", "--succinct",
+	args := []string{"tool", "ginkgo", "run", "--no-color", "--silence-skips", "--succinct",
 		"--timeout=55m", "--poll-progress-after=0s", "--keep-going", "--fail-on-empty"}
 	if s.labels != "" || s.focus != "" || s.part != nil {
 		args = append(args, "--label-filter=scenario: containsAny {"+strings.Join(names(s.chosen), ", ")+"}")
@@ -211,7 +212,7 @@ func (a *app) ginkgo(ctx context.Context, s suite, lock *cluster.Lock) error {
 	if err != nil {
 		return fmt.Errorf("tell the suite its part: %w", err)
 	}
-	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep), "SVCLAB_PART="+string(part))
+	cmd.Env = append(cmd.Env, "SVCLAB_PROGRESS="+progress, "SVCLAB_KEEP="+strconv.FormatBool(s.keep), "SVCLAB_PROCS="+strconv.Itoa(s.procs), "SVCLAB_PART="+string(part))
 	log, err := os.Create(filepath.Join(a.Config.Output, "ginkgo.log"))
 	if err != nil {
 		return fmt.Errorf("write Ginkgo's log: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/e2e/report"
+	"github.com/svclab/svclab/e2e/runner"
 	"github.com/svclab/svclab/labs/cli/console"
 )
 
@@ -38,7 +39,7 @@ Exit codes: 0 every run passed, 1 a scenario failed in one of them, 2 no verdict
 	flags := cmd.Flags()
 	flags.StringSliceVar(&modes, "modes", []string{"nftables", "iptables"}, "kube-proxy modes")
 	flags.StringSliceVar(&families, "families", []string{"ipv4", "dual"}, "IP families")
-	flags.IntVar(&procs, "procs", 3, "how many specs run at once")
+	flags.IntVar(&procs, "procs", runner.Defaults().Workers, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
 	a.ClusterFlags(cmd, "name", "kubernetes", "proxy", "images", "workers", "host-port", "output")
