@@ -501,8 +501,7 @@ func (p *played) judge(others *disturbances) {
 			if m.change.After == nil || m.period.InForce.IsZero() {
 				continue // it was not finished
 			}
-			change, target := m.change, p.flowsOf[i].Target
-			change.Before, change.After = oracle.Focus(change.Before.World(), target), oracle.Focus(change.After.World(), target)
+			change := m.change
 			others.during(m.period, &change)
 			backend := lastBackend(record, m.period.Began)
 			p.flows = append(p.flows, reach.JudgeFlow(p.flowsOf[i], backend, change.Fate(p.flowsOf[i], backend), m.period, record))

@@ -47,7 +47,7 @@ func (o *Oracle) matched(r route) (h Hop, element string) {
 	h = Hop{Kind: HopMatch}
 	sp, protocol := r.by.port, strings.ToLower(string(r.to.protocol))
 	internal := r.by.rule == ruleClusterIP || r.by.rule == ruleITPLocal
-	_, byAddress := o.index.fronts[r.to]
+	_, byAddress := o.index.front(r.to)
 	switch r.at.mode {
 	case world.ModeNFTables:
 		names := nftChains(sp)

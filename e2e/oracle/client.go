@@ -3,9 +3,6 @@ package oracle
 import (
 	"net/netip"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
@@ -48,7 +45,7 @@ func (o *Oracle) client(v reach.Vantage, to netip.Addr) client {
 		c.label = reach.Say("%s", v.Kind)
 	}
 	if c.node == nil && (v.Kind == reach.Pod || v.Kind == reach.Node) {
-		c.node = o.stranger(v.Node)
+		c.node = o.index.stranger(v.Node)
 	}
 	if c.kind == reach.Node {
 		// A node may own several addresses; it leaves with its primary one, which its vantage lists too.
@@ -65,18 +62,6 @@ func (o *Oracle) client(v reach.Vantage, to netip.Addr) client {
 		}
 	}
 	return c
-}
-
-// stranger returns a node that a vantage names but the world does not contain: only its name is known.
-func (o *Oracle) stranger(name string) *node {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := o.strangers[name]
-	if n == nil {
-		n = newNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, o.w.Facts)
-		o.strangers[name] = n
-	}
-	return n
 }
 
 // seenAs are the addresses that the client's packets may have, as they are. Its address is known.

@@ -60,8 +60,8 @@ func (o *Oracle) undeclared(c client, at *node, s *service, to dest) prediction 
 // unallocated predicts for an address of the Service range that no Service has.
 func (o *Oracle) unallocated(c client, at *node, to dest) prediction {
 	what := reach.Say("%s is in the Service range, and no Service has it", to.addr)
-	if name := o.index.left[to.addr]; name != "" {
-		what = reach.Say("%s is the ClusterIP of %s, whose label %s leaves it to another proxy", to.addr, name, world.ProxyNameLabel)
+	if place, left := o.index.left[to.addr]; left {
+		what = reach.Say("%s is the ClusterIP of %s, whose label %s leaves it to another proxy", to.addr, o.index.list[place].service.name, world.ProxyNameLabel)
 	}
 	switch {
 	case at.mode == world.ModeNFTables:

@@ -22,7 +22,7 @@ func InTransit(v reach.Vantage, t reach.Target) bool {
 // a Service. The port is zero if the entry is older than the endpoints.
 func (o *Oracle) entries(t reach.Target, namespace, backend string) (list []netip.AddrPort) {
 	addr, _ := o.addressOf(namespace, backend, t.IPFamily())
-	for at := range o.serving(o.portAt(t)) {
+	for _, at := range o.serving(o.portAt(t)) {
 		if at.Addr() == addr {
 			list = append(list, at)
 		}
@@ -34,17 +34,9 @@ func (o *Oracle) entries(t reach.Target, namespace, backend string) (list []neti
 }
 
 // in returns whether an entry leads to one of these endpoints.
-func in(endpoints map[netip.AddrPort]bool) func(netip.AddrPort) bool {
+func in(endpoints []netip.AddrPort) func(netip.AddrPort) bool {
 	return func(entry netip.AddrPort) bool {
-		if entry.Port() != 0 {
-			return endpoints[entry]
-		}
-		for at := range endpoints {
-			if at.Addr() == entry.Addr() {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(endpoints, func(at netip.AddrPort) bool { return at == entry || entry.Port() == 0 && at.Addr() == entry.Addr() })
 	}
 }
 
@@ -56,24 +48,23 @@ func (o *Oracle) portAt(t reach.Target) *servicePort {
 		return nil
 	}
 	addr = addr.Unmap()
-	if sp := o.index.nodePorts[nodePortKey{world.FamilyOf(addr), t.Port, t.Protocol}]; sp != nil {
+	if sp := o.index.nodePort(nodePortKey{world.FamilyOf(addr), t.Port, t.Protocol}); sp != nil {
 		return sp
 	}
-	if f, served := o.index.fronts[dest{addr, t.Port, t.Protocol}]; served && f.kind != frontLBProxy {
+	if f, served := o.index.front(dest{addr, t.Port, t.Protocol}); served && f.kind != frontLBProxy {
 		return f.port
 	}
 	return nil
 }
 
 // serving are the Service port's endpoints that serve, whatever the policies.
-func (o *Oracle) serving(sp *servicePort) map[netip.AddrPort]bool {
+func (o *Oracle) serving(sp *servicePort) (list []netip.AddrPort) {
 	if sp == nil {
 		return nil
 	}
-	list := map[netip.AddrPort]bool{}
 	for _, b := range o.backends(sp) {
 		if b.Serving {
-			list[netip.AddrPortFrom(b.Addr, b.Port)] = true
+			list = append(list, netip.AddrPortFrom(b.Addr, b.Port))
 		}
 	}
 	return list

@@ -91,25 +91,26 @@ func (o *Oracle) masqueradesItself(d delivery, b *backend) bool {
 	if d.at.mode == world.ModeIPTables || o.w.Facts.ProxyBefore(36) || b.local == d.at.name {
 		return true
 	}
-	for _, f := range o.index.fronts {
-		sp := f.port
-		if f.kind != frontClusterIP || sp.family != d.port.family || sp.protocol() != d.port.protocol() {
-			continue
-		}
-		s, r := sp.service.Service, o.routing(sp, d.at)
-		accessible := sp.accessible()
-		var used []*backend
-		if accessible || !world.InternalLocal(s) {
-			used = r.cluster.backends
-		}
-		if world.InternalLocal(s) || accessible && world.ExternalLocal(s) {
-			used = slices.Concat(used, r.local.backends)
-		}
-		if slices.ContainsFunc(used, func(u *backend) bool { return u.Addr == b.Addr && u.Port == b.Port && u.local == d.at.name }) {
-			return true
+	for _, at := range o.index.list {
+		for _, sp := range at.service.ports {
+			if sp.family == d.port.family && sp.protocol() == d.port.protocol() && slices.ContainsFunc(o.used(sp, d.at), func(u *backend) bool { return u.Addr == b.Addr && u.Port == b.Port && u.local == d.at.name }) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// used are the endpoints of a port that a node's proxy has in its rules.
+func (o *Oracle) used(sp *servicePort, at *node) (list []*backend) {
+	s, r, accessible := sp.service.Service, o.routing(sp, at), sp.accessible()
+	if accessible || !world.InternalLocal(s) {
+		list = r.cluster.backends
+	}
+	if world.InternalLocal(s) || accessible && world.ExternalLocal(s) {
+		list = slices.Concat(list, r.local.backends)
+	}
+	return list
 }
 
 // deliver predicts for those of a group's endpoints whose answers come back.

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -64,19 +63,20 @@ func (d *destiny) offered(n int) bool {
 		return true
 	}
 	was := d.Before.offers(d.flow, d.backend)
-	return !slices.ContainsFunc(append(slices.Clone(d.seen[:n]), d.After), func(o *Oracle) bool { return !subset(was, o.offers(d.flow, d.backend)) })
+	return !slices.ContainsFunc(append(slices.Clone(d.seen[:n]), d.After), func(o *Oracle) bool {
+		return slices.ContainsFunc(was, not(in(o.offers(d.flow, d.backend))))
+	})
 }
 
 // offers are the endpoints by which a backend may answer a new connection of a flow.
-func (o *Oracle) offers(f reach.Flow, backend string) map[netip.AddrPort]bool {
-	list := map[netip.AddrPort]bool{}
+func (o *Oracle) offers(f reach.Flow, backend string) (list []netip.AddrPort) {
 	for _, r := range o.predict(f.Vantage, f.Target).routes {
 		if r.among == nil {
 			continue
 		}
 		for _, b := range r.among.backends {
 			if b.name == backend {
-				list[netip.AddrPortFrom(b.Addr, b.Port)] = true
+				list = append(list, netip.AddrPortFrom(b.Addr, b.Port))
 			}
 		}
 	}
@@ -85,15 +85,6 @@ func (o *Oracle) offers(f reach.Flow, backend string) map[netip.AddrPort]bool {
 
 func not(holds func(netip.AddrPort) bool) func(netip.AddrPort) bool {
 	return func(at netip.AddrPort) bool { return !holds(at) }
-}
-
-func subset(list, of map[netip.AddrPort]bool) bool {
-	for at := range list {
-		if !of[at] {
-			return false
-		}
-	}
-	return true
 }
 
 // connection is the fate of a TCP connection that a backend answers.
@@ -192,22 +183,13 @@ func (d *destiny) moves(rule string, why reach.Phrase, then reach.Prediction, lo
 // meanwhile is what a request may get until the change is in force.
 func (d *destiny) meanwhile(lossy bool) reach.Prediction {
 	u := reach.Prediction{}
-	backends := map[string]bool{}
 	open := false
 	for _, p := range append([]reach.Prediction{d.before, d.after}, d.passing...) {
-		for _, o := range p.Outcomes {
-			if !slices.Contains(u.Outcomes, o) {
-				u.Outcomes = append(u.Outcomes, o)
-			}
-		}
-		for _, b := range p.Backends {
-			backends[b] = true
-		}
+		u.Outcomes, u.Backends = append(u.Outcomes, p.Outcomes...), append(u.Backends, p.Backends...)
 		open = open || p.Allows(reach.Reached) && len(p.Backends) == 0
 	}
 	if d.backend != "" {
-		backends[d.backend] = true
-		u.Outcomes = append(u.Outcomes, reach.Reached)
+		u.Outcomes, u.Backends = append(u.Outcomes, reach.Reached), append(u.Backends, d.backend)
 	}
 	if lossy {
 		u.Outcomes = append(u.Outcomes, reach.TimedOut, reach.Refused, reach.Unreachable)
@@ -217,11 +199,11 @@ func (d *destiny) meanwhile(lossy bool) reach.Prediction {
 	}
 	slices.Sort(u.Outcomes)
 	u.Outcomes = slices.Compact(u.Outcomes)
-	u = anyOf(u)
-	if !open {
-		u.Backends = slices.Sorted(maps.Keys(backends))
+	if slices.Sort(u.Backends); open {
+		u.Backends = nil
 	}
-	return u
+	u.Backends = slices.Compact(u.Backends)
+	return anyOf(u)
 }
 
 // either is a prediction that a backend may answer too.

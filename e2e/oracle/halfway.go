@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -32,14 +31,18 @@ const mostMoving = 6
 // there that the Service has before and after, or it has one where the Service has none any more.
 func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	addr, err := netip.ParseAddr(t.Host)
-	was, is := c.Before.index.services[t.Service], c.After.index.services[t.Service]
+	was, is := c.Before.index.service(t.Service), c.After.index.service(t.Service)
 	if err != nil || was == nil || is == nil {
+		return nil
+	}
+	from, to := c.Before.endpoints(was), c.After.endpoints(is)
+	if was == is && from == to {
 		return nil
 	}
 	var (
 		family    = world.FamilyOf(addr.Unmap())
-		old, made = was.slices[family], is.slices[family]
-		stays     = map[string]bool{}
+		old, made = from.slices[family], to.slices[family]
+		stays     = map[listing]bool{}
 		moving    []string
 	)
 	for i := range made {
@@ -57,7 +60,7 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 		if k < 0 || reflect.DeepEqual(old[i].Ports, made[k].Ports) && reflect.DeepEqual(old[i].Endpoints, made[k].Endpoints) {
 			continue
 		}
-		before, after := map[string]bool{}, map[string]bool{}
+		before, after := map[listing]bool{}, map[listing]bool{}
 		listsOf(&old[i], before)
 		listsOf(&made[k], after)
 		for endpoint := range before {
@@ -67,13 +70,13 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 			}
 		}
 	}
-	add := func(o *Oracle, own []discoveryv1.EndpointSlice) {
-		w := o.w
-		w.Slices = slices.DeleteFunc(slices.Clone(w.Slices), func(s discoveryv1.EndpointSlice) bool {
-			return world.ServiceOf(&s) == t.Service && corev1.IPFamily(s.AddressType) == family
-		})
-		w.Slices = append(w.Slices, own...)
-		list = append(list, Focus(w, t))
+	add := func(o *Oracle, s *service, own []discoveryv1.EndpointSlice) {
+		for of, others := range o.endpoints(s).slices {
+			if of != family {
+				own = append(slices.Clip(own), others...)
+			}
+		}
+		list = append(list, o.With(s.Service, own))
 	}
 	for _, written := range combinations(moving) {
 		var own []discoveryv1.EndpointSlice
@@ -90,13 +93,13 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 				own = append(own, made[i])
 			}
 		}
-		if add(c.After, own); !reflect.DeepEqual(was.Spec, is.Spec) {
-			add(c.Before, own)
+		if add(c.After, is, own); !reflect.DeepEqual(was.Spec, is.Spec) {
+			add(c.Before, was, own)
 		}
 	}
 	if !slices.EqualFunc(was.Spec.Ports, is.Spec.Ports, func(a, b corev1.ServicePort) bool { return a.Name == b.Name }) {
-		add(c.After, old)
-		add(c.Before, made)
+		add(c.After, is, old)
+		add(c.Before, was, made)
 	}
 	return list
 }
@@ -105,15 +108,23 @@ func named(list []discoveryv1.EndpointSlice, name string) int {
 	return slices.IndexFunc(list, func(s discoveryv1.EndpointSlice) bool { return s.Name == name })
 }
 
-// listsOf adds what a slice lists: each address with each of the ports, and the port's name.
-func listsOf(s *discoveryv1.EndpointSlice, to map[string]bool) {
+// listing is an address with a port, and the port's name, as an EndpointSlice lists them.
+type listing struct {
+	addr     string
+	port     int32
+	protocol corev1.Protocol
+	name     string
+}
+
+// listsOf adds what a slice lists: each address with each of the ports.
+func listsOf(s *discoveryv1.EndpointSlice, to map[listing]bool) {
 	for _, p := range s.Ports {
 		if p.Name == nil || p.Port == nil || p.Protocol == nil {
 			continue
 		}
 		for i := range s.Endpoints {
 			for _, addr := range s.Endpoints[i].Addresses {
-				to[fmt.Sprint(addr, " ", *p.Port, *p.Protocol, *p.Name)] = true
+				to[listing{addr, *p.Port, *p.Protocol, *p.Name}] = true
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -16,9 +17,13 @@ func (o *Oracle) healthCheck(c client, addr netip.Addr, port uint16) prediction 
 	if c.foreign {
 		return o.packet(c, dest{addr, port, reach.TCP})
 	}
-	at, s := o.index.byAddr[addr], o.index.health[port]
+	at := o.index.byAddr[addr]
 	if at == nil {
 		return outcome(ruleAddressFree, reach.Say("%s is no node's address", addr), reach.Unreachable, reach.TimedOut)
+	}
+	var s *service
+	if place, known := o.index.health[port]; known {
+		s = o.index.list[place].service
 	}
 	there := func(arrived client) prediction {
 		return o.ifReady(arrived, at, o.healthAt(at, s, addr, port).via(arrived, at, dest{addr, port, reach.TCP}))
@@ -40,8 +45,9 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) pr
 		return unserved
 	}
 	local := map[netip.Addr]bool{}
-	for _, p := range world.SlicePorts(s.slices[family]) {
-		for _, e := range world.Endpoints(s.slices[family], p.Name, p.Protocol) {
+	list := o.endpoints(s).slices[family]
+	for _, p := range world.SlicePorts(list) {
+		for _, e := range world.Endpoints(list, p.Name, p.Protocol) {
 			if e.Ready && e.Node == at.name {
 				local[e.Addr] = true
 			}
@@ -60,10 +66,5 @@ func (o *Oracle) healthAt(at *node, s *service, addr netip.Addr, port uint16) pr
 
 // served says whether a Service has a ClusterIP of addr's family, and so a proxy that handles it.
 func served(s *service, addr netip.Addr) bool {
-	for _, clusterIP := range world.ClusterIPs(s.Service) {
-		if clusterIP.Is4() == addr.Is4() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.clusterIPs, func(clusterIP netip.Addr) bool { return clusterIP.Is4() == addr.Is4() })
 }

@@ -1,9 +1,9 @@
 package oracle
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -28,22 +28,37 @@ type nodePortKey struct {
 
 // index finds, by address and port as the proxies do, what is served where.
 type index struct {
-	services  map[string]*service
-	others    map[string]*service   // those of namespaces whose endpoints are not known
-	fronts    map[dest]front        // what is served at an address, by port
-	owners    map[netip.Addr]front  // whose address it is, whatever the port
-	left      map[netip.Addr]string // the ClusterIPs of Services that kube-proxy leaves to another proxy, by name
-	nodePorts map[nodePortKey]*servicePort
-	elsewhere map[dest]string        // the same of Services whose endpoints are not known, by name
-	foreign   map[nodePortKey]string // and of their node ports
-	health    map[uint16]*service    // by health-check node port
-	nodes     map[string]*node
-	byAddr    map[netip.Addr]*node
-	nodeList  []*node // in the world's order
-	pods      map[string]*corev1.Pod
-	podByAddr map[netip.Addr]*corev1.Pod
-	hostPods  map[string][]*corev1.Pod // host-network pods by node
-	externals map[netip.Addr]*world.External
+	*site
+	list   []slot
+	places map[string]int // in list, by the Services' names
+	*addresses
+	strays []discoveryv1.EndpointSlice // those of no Service in list
+}
+
+// slot is a Service with its endpoints. Either may change without the other.
+type slot struct {
+	service   *service
+	endpoints *endpoints
+}
+
+// addresses are those of the Services. They refer to them by their places, so most changes of a Service leave them as they are.
+type addresses struct {
+	fronts    map[dest]held       // what is served at an address, by port
+	owners    map[netip.Addr]held // whose address it is, whatever the port
+	left      map[netip.Addr]int  // the ClusterIPs of Services that kube-proxy leaves to another proxy
+	nodePorts map[nodePortKey]portAt
+	health    map[uint16]int // by health-check node port
+}
+
+// portAt is a Service's port: their places in index.list and service.ports.
+type portAt struct{ service, port int }
+
+// held is who has an address.
+type held struct {
+	kind frontKind
+	by   portAt
+	// others are further Services that have the same address and port.
+	others []held
 }
 
 // frontKind is as what an address belongs to a Service.
@@ -65,11 +80,22 @@ type front struct {
 	others []front
 }
 
-// service is a Service with its name ("namespace/name") and its EndpointSlices by family.
+// service is a Service, and what kube-proxy serves for it: everything by family, and only in the families of its ClusterIPs.
 type service struct {
 	*corev1.Service
-	name   string
-	slices map[corev1.IPFamily][]discoveryv1.EndpointSlice
+	name       string // "namespace/name"
+	place      int    // in index.list; -1: its endpoints are not known
+	clusterIPs []netip.Addr
+	proxied    bool // kube-proxy handles it; otherwise there are no ports
+	ports      []*servicePort
+	fronts     []servedAt
+}
+
+// servedAt is an address at which one of a Service's ports is served.
+type servedAt struct {
+	dest
+	kind frontKind
+	port int
 }
 
 // servicePort is one port of a Service in one IP family: what kube-proxy has its rules for.
@@ -77,156 +103,188 @@ type servicePort struct {
 	service *service
 	port    corev1.ServicePort
 	family  corev1.IPFamily
+}
 
-	once     sync.Once
-	backends []backend
+func newService(object *corev1.Service, place int) *service {
+	s := &service{Service: object, name: world.Name(object), place: place, clusterIPs: world.ClusterIPs(object), proxied: world.Proxied(object)}
+	if !s.proxied {
+		return s
+	}
+	externalIPs, ingresses := world.ExternalIPs(object), world.Ingresses(object)
+	for _, clusterIP := range s.clusterIPs {
+		family := world.FamilyOf(clusterIP)
+		for _, p := range object.Spec.Ports {
+			sp := &servicePort{service: s, port: p, family: family}
+			add := func(addr netip.Addr, kind frontKind) {
+				if world.FamilyOf(addr) == family {
+					s.fronts = append(s.fronts, servedAt{dest{addr, uint16(p.Port), sp.protocol()}, kind, len(s.ports)})
+				}
+			}
+			add(clusterIP, frontClusterIP)
+			for _, addr := range externalIPs {
+				add(addr, frontExternalIP)
+			}
+			for _, ingress := range ingresses {
+				if ingress.Proxy {
+					add(ingress.Addr, frontLBProxy)
+				} else {
+					add(ingress.Addr, frontLB)
+				}
+			}
+			s.ports = append(s.ports, sp)
+		}
+	}
+	return s
+}
+
+// likewise reports whether two versions of a Service have the same addresses and ports.
+func (s *service) likewise(other *service) bool {
+	return s.proxied == other.proxied && world.HealthCheckPort(s.Service) == world.HealthCheckPort(other.Service) &&
+		slices.Equal(s.clusterIPs, other.clusterIPs) && slices.Equal(s.fronts, other.fronts) &&
+		slices.EqualFunc(s.ports, other.ports, func(a, b *servicePort) bool { return a.port.NodePort == b.port.NodePort })
 }
 
 func newIndex(w world.World) index {
-	n := len(w.Services) // worlds are made by the ten thousand: maps that grow take most of the time
-	x := index{
-		services: make(map[string]*service, n), others: map[string]*service{}, fronts: make(map[dest]front, 2*n), owners: make(map[netip.Addr]front, 2*n), left: map[netip.Addr]string{},
-		nodePorts: make(map[nodePortKey]*servicePort, n), elsewhere: map[dest]string{}, foreign: map[nodePortKey]string{},
-		health: map[uint16]*service{}, nodes: map[string]*node{}, byAddr: map[netip.Addr]*node{},
-		pods: map[string]*corev1.Pod{}, podByAddr: map[netip.Addr]*corev1.Pod{},
-		hostPods: map[string][]*corev1.Pod{}, externals: map[netip.Addr]*world.External{},
-	}
-	for i := range w.Nodes {
-		n := newNode(&w.Nodes[i], w.Facts)
-		x.nodes[n.name] = n
-		x.nodeList = append(x.nodeList, n)
-		for _, addr := range n.addrs {
-			x.byAddr[addr] = n
-		}
-	}
-	x.addPods(w.Pods)
-	for i := range w.Facts.Externals {
-		for _, addr := range w.Facts.Externals[i].Addrs {
-			x.externals[addr] = &w.Facts.Externals[i]
-		}
-	}
+	x := index{site: newSite(w), places: make(map[string]int, len(w.Services))}
 	for i := range w.Services {
-		s := &w.Services[i]
-		x.services[world.Name(s)] = &service{Service: s, name: world.Name(s), slices: map[corev1.IPFamily][]discoveryv1.EndpointSlice{}}
+		x.add(&w.Services[i], nil)
 	}
+	listed := make([][]discoveryv1.EndpointSlice, len(x.list))
 	for i := range w.Slices {
-		s := x.services[world.ServiceOf(&w.Slices[i])]
-		if s == nil {
-			continue
-		}
-		// kube-proxy does not see slices with this label, which Kubernetes gives to those of headless Services
-		if _, hidden := w.Slices[i].Labels[corev1.IsHeadlessService]; !hidden || !world.Proxied(s.Service) {
-			family := corev1.IPFamily(w.Slices[i].AddressType)
-			s.slices[family] = append(s.slices[family], w.Slices[i])
+		if place, known := x.places[world.ServiceOf(&w.Slices[i])]; known {
+			listed[place] = append(listed[place], w.Slices[i])
+		} else {
+			x.strays = append(x.strays, w.Slices[i])
 		}
 	}
-	for i := range w.Services {
-		switch s := x.services[world.Name(&w.Services[i])]; {
-		case world.Proxied(s.Service):
-			x.addService(s)
-		case s.Spec.Type != corev1.ServiceTypeExternalName:
-			for _, addr := range world.ClusterIPs(s.Service) {
-				x.left[addr] = s.name
-			}
-		}
+	for i := range x.list {
+		x.list[i].endpoints = newEndpoints(x.list[i].service, listed[i])
 	}
-	for i := range w.Elsewhere {
-		x.addElsewhere(&w.Elsewhere[i])
+	x.addresses = x.address()
+	return x
+}
+
+// with returns the index in which a Service and its EndpointSlices take the place of those of its name, if there are any. What does not
+// depend on them is shared.
+func (x index) with(object *corev1.Service, list []discoveryv1.EndpointSlice) index {
+	x.list = slices.Clone(x.list)
+	place, known := x.places[world.Name(object)]
+	if !known {
+		x.places = maps.Clone(x.places)
+		x.add(object, list)
+		x.addresses = x.address()
+		return x
+	}
+	before := x.list[place].service
+	s := before
+	if before.Service != object {
+		s = newService(object, place)
+	}
+	x.list[place] = slot{s, newEndpoints(s, list)}
+	if s != before && !s.likewise(before) {
+		x.addresses = x.address()
 	}
 	return x
 }
 
-func (x *index) addPods(pods []corev1.Pod) {
-	for i := range pods {
-		pod := &pods[i]
-		x.pods[world.Name(pod)] = pod
-		switch {
-		case world.Ended(pod):
-		case pod.Spec.HostNetwork:
-			x.hostPods[pod.Spec.NodeName] = append(x.hostPods[pod.Spec.NodeName], pod)
-		default:
-			for _, addr := range world.PodAddrs(pod) {
-				if held := x.podByAddr[addr]; held == nil || held.DeletionTimestamp != nil {
-					x.podByAddr[addr] = pod
-				}
-			}
-		}
-	}
+func (x *index) add(object *corev1.Service, list []discoveryv1.EndpointSlice) {
+	s := newService(object, len(x.list))
+	x.places[s.name] = s.place
+	x.list = append(x.list, slot{s, newEndpoints(s, list)})
 }
 
-// addService enters what kube-proxy serves for a Service: everything by family, and only in the families of
-// its ClusterIPs.
-func (x *index) addService(s *service) {
-	if port := world.HealthCheckPort(s.Service); port != 0 {
-		x.health[port] = s
+// service returns the Service of a name; nil if there is none, or its endpoints are not known.
+func (x *index) service(name string) *service {
+	if place, known := x.places[name]; known {
+		return x.list[place].service
 	}
-	for _, clusterIP := range world.ClusterIPs(s.Service) {
-		family := world.FamilyOf(clusterIP)
-		x.owners[clusterIP] = front{kind: frontClusterIP, service: s}
-		for _, p := range s.Spec.Ports {
-			sp := &servicePort{service: s, port: p, family: family}
-			x.enter(clusterIP, frontClusterIP, sp)
-			for _, addr := range world.ExternalIPs(s.Service) {
-				if world.FamilyOf(addr) == family {
-					x.enter(addr, frontExternalIP, sp)
-				}
+	return nil
+}
+
+// front returns what is served at an address and port.
+func (x *index) front(at dest) (front, bool) {
+	h, served := x.fronts[at]
+	if !served {
+		return front{}, false
+	}
+	return x.held(h), true
+}
+
+func (x *index) held(h held) front {
+	f := front{kind: h.kind, service: x.list[h.by.service].service, port: x.port(h.by)}
+	for _, other := range h.others {
+		f.others = append(f.others, x.held(other))
+	}
+	return f
+}
+
+func (x *index) port(at portAt) *servicePort { return x.list[at.service].service.ports[at.port] }
+
+// owner returns whose address it is, whatever the port.
+func (x *index) owner(addr netip.Addr) (front, bool) {
+	if h, owned := x.owners[addr]; owned {
+		return front{kind: h.kind, service: x.list[h.by.service].service}, true
+	}
+	if s := x.clusterIPs[addr]; s != nil {
+		return front{kind: frontClusterIP, service: s}, true
+	}
+	return front{}, false
+}
+
+// nodePort returns the port of a Service that has a node port; nil without one.
+func (x *index) nodePort(key nodePortKey) *servicePort {
+	if at, served := x.nodePorts[key]; served {
+		return x.port(at)
+	}
+	return nil
+}
+
+// address enters the addresses and node ports of all Services.
+func (x *index) address() *addresses {
+	n := len(x.list) // worlds are made by the ten thousand: maps that grow take most of the time
+	a := &addresses{fronts: make(map[dest]held, 2*n), owners: make(map[netip.Addr]held, 2*n), left: map[netip.Addr]int{}, nodePorts: make(map[nodePortKey]portAt, n), health: map[uint16]int{}}
+	for place := range x.list {
+		s := x.list[place].service
+		if !s.proxied && s.Spec.Type != corev1.ServiceTypeExternalName {
+			for _, addr := range s.clusterIPs {
+				a.left[addr] = place
 			}
-			for _, ingress := range world.Ingresses(s.Service) {
-				if world.FamilyOf(ingress.Addr) != family {
-					continue
-				}
-				kind := frontLB
-				if ingress.Proxy {
-					kind = frontLBProxy
-				}
-				x.enter(ingress.Addr, kind, sp)
-			}
-			if p.NodePort != 0 {
-				x.nodePorts[nodePortKey{family, uint16(p.NodePort), sp.protocol()}] = sp
+		}
+		if !s.proxied {
+			continue
+		}
+		if port := world.HealthCheckPort(s.Service); port != 0 {
+			a.health[port] = place
+		}
+		for _, addr := range s.clusterIPs {
+			a.owners[addr] = held{kind: frontClusterIP, by: portAt{service: place}}
+		}
+		for _, at := range s.fronts {
+			a.enter(at.dest, held{kind: at.kind, by: portAt{place, at.port}})
+		}
+		for i, sp := range s.ports {
+			if sp.port.NodePort != 0 {
+				a.nodePorts[nodePortKey{sp.family, uint16(sp.port.NodePort), sp.protocol()}] = portAt{place, i}
 			}
 		}
 	}
+	return a
 }
 
 // enter notes that a port is served at an address. An address that several Services share has several owners. Of
 // those that are alike the first one is kept, which only matters to the wording of a reason; but a load balancer
 // counts before an external IP, for it brings packets to a node, whichever Service they are for.
-func (x *index) enter(addr netip.Addr, kind frontKind, sp *servicePort) {
-	key := dest{addr, uint16(sp.port.Port), sp.protocol()}
-	f := front{kind: kind, service: sp.service, port: sp}
-	switch held, served := x.fronts[key]; {
-	case !served || held.kind == frontLBProxy || held.service == sp.service && kind != frontLBProxy:
-		f.others = held.others
-		x.fronts[key] = f
-	case kind != frontLBProxy: // for an address with ipMode Proxy kube-proxy has no rule
-		held.others = append(slices.DeleteFunc(held.others, func(o front) bool { return o.service == sp.service }), f)
-		x.fronts[key] = held
+func (a *addresses) enter(at dest, h held) {
+	switch first, served := a.fronts[at]; {
+	case !served || first.kind == frontLBProxy || first.by.service == h.by.service && h.kind != frontLBProxy:
+		h.others = first.others
+		a.fronts[at] = h
+	case h.kind != frontLBProxy: // for an address with ipMode Proxy kube-proxy has no rule
+		first.others = append(slices.DeleteFunc(first.others, func(o held) bool { return o.by.service == h.by.service }), h)
+		a.fronts[at] = first
 	}
-	if owner, owned := x.owners[addr]; !owned || owner.kind == frontExternalIP && kind != frontExternalIP {
-		x.owners[addr] = front{kind: kind, service: sp.service}
-	}
-}
-
-func (x *index) addElsewhere(s *corev1.Service) {
-	x.others[world.Name(s)] = &service{Service: s, name: world.Name(s)}
-	if !world.Proxied(s) {
-		return
-	}
-	addrs := slices.Concat(world.ClusterIPs(s), world.ExternalIPs(s), world.BalancerAddrs(s))
-	for _, p := range s.Spec.Ports {
-		for _, addr := range addrs {
-			x.elsewhere[dest{addr, uint16(p.Port), protocolOf(p.Protocol)}] = world.Name(s)
-		}
-		for _, clusterIP := range world.ClusterIPs(s) {
-			if p.NodePort != 0 {
-				x.foreign[nodePortKey{world.FamilyOf(clusterIP), uint16(p.NodePort), protocolOf(p.Protocol)}] = world.Name(s)
-			}
-		}
-	}
-	for _, clusterIP := range world.ClusterIPs(s) {
-		if _, owned := x.owners[clusterIP]; !owned {
-			x.owners[clusterIP] = front{kind: frontClusterIP, service: x.others[world.Name(s)]}
-		}
+	if owner, owned := a.owners[at.addr]; !owned || owner.kind == frontExternalIP && h.kind != frontExternalIP {
+		a.owners[at.addr] = held{kind: h.kind, by: h.by}
 	}
 }
 

@@ -86,7 +86,7 @@ func (o *Oracle) loadBalancerOutside(c client, owner front, to dest) prediction 
 // too. (Random Services that got the address of a deleted one found this.)
 func (o *Oracle) unclaimed(c client, owner front, to dest) prediction {
 	said := reach.Say("%s is a load-balancer address of %s, but no node announces it", to.addr, owner.service.name)
-	if unready(owner.service) {
+	if o.unready(owner.service) {
 		said = reach.Say("%s, as none of its endpoints is ready", said)
 	}
 	p := outcome(ruleLBUnclaimed, said, reach.Unreachable, reach.TimedOut)
@@ -109,8 +109,8 @@ func (o *Oracle) announced(c client, at *node, owner front, to dest) prediction 
 }
 
 // unready reports whether no endpoint of a Service is ready, so that no node announces its address.
-func unready(s *service) bool {
-	for _, list := range s.slices {
+func (o *Oracle) unready(s *service) bool {
+	for _, list := range o.endpoints(s).slices {
 		for i := range list {
 			for _, e := range list[i].Endpoints {
 				if e.Conditions.Ready == nil || *e.Conditions.Ready || e.Conditions.Serving != nil && *e.Conditions.Serving {

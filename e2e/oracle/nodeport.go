@@ -29,7 +29,7 @@ func (o *Oracle) ifReady(c client, at *node, p prediction) prediction {
 func (o *Oracle) onNode(c client, at *node, to dest) prediction {
 	family := world.FamilyOf(to.addr)
 	key := nodePortKey{family, to.port, to.protocol}
-	if sp := o.index.nodePorts[key]; sp != nil {
+	if sp := o.index.nodePort(key); sp != nil {
 		what := reach.Say("%d is the nodePort of %s", to.port, sp.service.name)
 		switch serves, known := o.w.Facts.ServesNodePortsAt(at.mode, to.addr, at.primary); {
 		case known && serves:
@@ -54,7 +54,7 @@ func (o *Oracle) onNode(c client, at *node, to dest) prediction {
 		}
 	}
 	other := nodePortKey{otherFamily(family), to.port, to.protocol}
-	if sp := o.index.nodePorts[other]; sp != nil {
+	if sp := o.index.nodePort(other); sp != nil {
 		return outcome(ruleNodePortFamily, reach.Say("%d is the nodePort of %s in %s only, and %s is an %s address",
 			to.port, sp.service.name, other.family, to.addr, family), reach.Refused)
 	}
@@ -71,7 +71,7 @@ func (o *Oracle) onLoopback(c client, to dest) prediction {
 		return outcome(ruleLocalhostOwn, reach.Say("%s is %s itself, which has no known listener on %d/%s", to.addr, c.label, to.port, to.protocol), reach.Refused)
 	}
 	family := world.FamilyOf(to.addr)
-	sp := o.index.nodePorts[nodePortKey{family, to.port, to.protocol}]
+	sp := o.index.nodePort(nodePortKey{family, to.port, to.protocol})
 	if sp == nil {
 		return outcome(ruleNodePortFree, reach.Say("%d/%s is no Service's nodePort in %s, and %s has no known listener on it",
 			to.port, to.protocol, family, c.node.name), reach.Refused)

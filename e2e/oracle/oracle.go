@@ -19,13 +19,9 @@ import (
 
 // Oracle predicts for one world. It is safe for concurrent use, and works out what it needs of the world once.
 type Oracle struct {
-	w     world.World
+	w     world.World // without Services and EndpointSlices: index has them
 	index index
 	docs  map[string]string
-
-	mu        sync.Mutex
-	routed    map[routeKey]*routing
-	strangers map[string]*node
 }
 
 // documents are those of the rules, by the rule.
@@ -39,8 +35,8 @@ var documents = sync.OnceValue(func() map[string]string {
 
 // New returns an oracle for a world. The world must not change afterwards.
 func New(w world.World) *Oracle {
-	o := &Oracle{w: w, docs: documents(), routed: map[routeKey]*routing{}, strangers: map[string]*node{}}
-	o.index = newIndex(w)
+	o := &Oracle{w: w, docs: documents(), index: newIndex(w)}
+	o.w.Services, o.w.Slices = nil, nil
 	return o
 }
 

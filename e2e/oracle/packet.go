@@ -70,7 +70,8 @@ func (o *Oracle) outside(c client, to dest) prediction {
 	if name := o.index.elsewhere[to]; name != "" {
 		return o.unknownService(name)
 	}
-	if owner, owned := o.index.owners[to.addr]; owned && (owner.kind == frontLB || owner.kind == frontLBProxy) {
+	owner, owned := o.index.owner(to.addr)
+	if owned && (owner.kind == frontLB || owner.kind == frontLBProxy) {
 		return o.loadBalancerOutside(c, owner, to)
 	}
 	if n := o.routeVia(c, to.addr); n != nil {
@@ -89,7 +90,7 @@ func (o *Oracle) outside(c client, to dest) prediction {
 	switch {
 	case what.Format == "":
 		return outcome(ruleAddressFree, reach.Say("%s is no Service's, node's or pod's address", to.addr), reach.Unreachable, reach.TimedOut)
-	case o.index.owners[to.addr].kind == frontExternalIP:
+	case owned && owner.kind == frontExternalIP:
 		return outcome(ruleExtIPNoRoute, reach.Say("%s is %s, and %s has no route to a node for it", to.addr, what, c.label), reach.Unreachable, reach.TimedOut)
 	case c.kind == reach.Host:
 		return outcome(ruleHostNoRoute, reach.Say("%s is %s, to which the host has no route but its default one", to.addr, what), reach.Unreachable, reach.TimedOut)
@@ -120,8 +121,8 @@ func (o *Oracle) proxied(c client, at *node, to dest) (p prediction, ok bool) {
 }
 
 func (o *Oracle) handled(c client, at *node, to dest) (p prediction, ok bool) {
-	f, served := o.index.fronts[to]
-	owner, owned := o.index.owners[to.addr]
+	f, served := o.index.front(to)
+	owner, owned := o.index.owner(to.addr)
 	isNode := o.index.byAddr[to.addr] != nil
 	switch {
 	case served && f.kind != frontLBProxy:
@@ -179,7 +180,7 @@ func (o *Oracle) unhandled(c client, at *node, to dest) (p prediction, known boo
 	if external := o.index.externals[to.addr]; external != nil {
 		return o.direct(c, at, to, world.Endpoint{Addr: to.addr, Port: to.port}, ""), true
 	}
-	if owner, owned := o.index.owners[to.addr]; owned {
+	if owner, owned := o.index.owner(to.addr); owned {
 		switch owner.kind {
 		case frontLB:
 			return outcome(ruleLBUndeclared, reach.Say("%s declares no port %d/%s, so no node serves it at %s", owner.service.name, to.port, to.protocol, to.addr), reach.Unreachable, reach.TimedOut), true
@@ -197,7 +198,7 @@ func (o *Oracle) unhandled(c client, at *node, to dest) (p prediction, known boo
 
 // describe says whose an address is; empty where nothing is known of it.
 func (o *Oracle) describe(addr netip.Addr) reach.Phrase {
-	if owner, owned := o.index.owners[addr]; owned {
+	if owner, owned := o.index.owner(addr); owned {
 		if owner.kind == frontExternalIP {
 			return reach.Say("an %s of %s", owner.kind, owner.service.name)
 		}

@@ -103,7 +103,7 @@ func (o *Oracle) serviceNamed(labels []string) (s *service, known bool) {
 		return nil, false
 	}
 	name := labels[len(labels)-1] + "/" + labels[len(labels)-2]
-	if s := o.index.services[name]; s != nil {
+	if s := o.index.service(name); s != nil {
 		return s, true
 	}
 	return o.index.others[name], false
@@ -134,7 +134,7 @@ func (o *Oracle) lookupPort(name, port, protocol string, s *service) answer {
 	switch {
 	case s.Spec.Type == corev1.ServiceTypeExternalName:
 	case world.Headless(s.Service):
-		for _, list := range s.slices {
+		for _, list := range o.endpoints(s).slices {
 			for i := range list {
 				if slices.ContainsFunc(world.SlicePorts(list[i:i+1]), func(p world.SlicePort) bool { return is(p.Name, p.Protocol) }) {
 					for _, e := range world.Addresses(list[i : i+1]) {
@@ -175,7 +175,7 @@ func (o *Oracle) lookupPod(name, dashed string) answer {
 func (o *Oracle) readyAddresses(s *service) []world.Endpoint {
 	var endpoints []world.Endpoint
 	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
-		endpoints = append(endpoints, world.Addresses(s.slices[family])...)
+		endpoints = append(endpoints, world.Addresses(o.endpoints(s).slices[family])...)
 	}
 	return endpoints
 }

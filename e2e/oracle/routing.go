@@ -5,12 +5,39 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
 )
+
+// endpoints are the EndpointSlices of a Service, and what has been worked out of them.
+type endpoints struct {
+	listed []discoveryv1.EndpointSlice                     // all, as the world has them
+	slices map[corev1.IPFamily][]discoveryv1.EndpointSlice // those that count, by IP family
+
+	mu       sync.Mutex
+	backends map[*servicePort][]backend
+	routed   map[routeKey]*routing
+}
+
+func newEndpoints(s *service, list []discoveryv1.EndpointSlice) *endpoints {
+	e := &endpoints{listed: list, slices: map[corev1.IPFamily][]discoveryv1.EndpointSlice{}, backends: map[*servicePort][]backend{}, routed: map[routeKey]*routing{}}
+	for i := range list {
+		// kube-proxy does not see slices with this label, which Kubernetes gives to those of headless Services
+		if _, hidden := list[i].Labels[corev1.IsHeadlessService]; !hidden || !s.proxied {
+			family := corev1.IPFamily(list[i].AddressType)
+			e.slices[family] = append(e.slices[family], list[i])
+		}
+	}
+	return e
+}
+
+// endpoints returns the EndpointSlices of a Service, which is one of the world's.
+func (o *Oracle) endpoints(s *service) *endpoints { return o.index.list[s.place].endpoints }
 
 // routeKey names what one node's proxy has worked out for one Service port. Nodes of a zone that no endpoint is on, or has a hint for,
 // share it: node is nil, zone set.
@@ -80,14 +107,15 @@ func (o *Oracle) routing(sp *servicePort, n *node) *routing {
 
 // once returns the routing of a key, which work makes if it is not there yet.
 func (o *Oracle) once(key routeKey, work func() *routing) *routing {
-	o.mu.Lock()
-	r := o.routed[key]
-	o.mu.Unlock()
+	e := o.endpoints(key.port.service)
+	e.mu.Lock()
+	r := e.routed[key]
+	e.mu.Unlock()
 	if r == nil {
 		r = work()
-		o.mu.Lock()
-		o.routed[key] = r
-		o.mu.Unlock()
+		e.mu.Lock()
+		e.routed[key] = r
+		e.mu.Unlock()
 	}
 	return r
 }
@@ -96,12 +124,12 @@ func (o *Oracle) once(key routeKey, work func() *routing) *routing {
 // narrowed by topology hints for policy Cluster; where there are none, those that terminate but still serve (KEP-1669), for
 // each policy by itself: a node without a ready endpoint of its own falls back although others have one.
 func (o *Oracle) route(sp *servicePort, n *node) *routing {
-	backends := o.backends(sp)
+	backends, list := o.backends(sp), o.endpoints(sp.service).slices[sp.family]
 	r := &routing{numbered: len(backends)}
-	for i := range sp.service.slices[sp.family] {
-		r.listed += len(sp.service.slices[sp.family][i].Endpoints)
+	for i := range list {
+		r.listed += len(list[i].Endpoints)
 	}
-	if ports := world.SlicePorts(sp.service.slices[sp.family]); len(ports) > 0 && !slices.Contains(ports, world.SlicePort{Name: sp.port.Name, Protocol: corev1.Protocol(sp.protocol())}) {
+	if ports := world.SlicePorts(list); len(ports) > 0 && !slices.Contains(ports, world.SlicePort{Name: sp.port.Name, Protocol: corev1.Protocol(sp.protocol())}) {
 		r.others = portList(ports)
 	}
 	ready := func(b *backend) bool { return b.Ready }
@@ -138,12 +166,17 @@ func (o *Oracle) route(sp *servicePort, n *node) *routing {
 
 // backends are the endpoints of a Service port, with what answers there, computed once.
 func (o *Oracle) backends(sp *servicePort) []backend {
-	sp.once.Do(func() {
-		for _, e := range world.Endpoints(sp.service.slices[sp.family], sp.port.Name, sp.port.Protocol) {
-			sp.backends = append(sp.backends, o.backend(sp.service.Namespace, e, sp.port.Protocol))
+	of := o.endpoints(sp.service)
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	backends, known := of.backends[sp]
+	if !known {
+		for _, e := range world.Endpoints(of.slices[sp.family], sp.port.Name, sp.port.Protocol) {
+			backends = append(backends, o.backend(sp.service.Namespace, e, sp.port.Protocol))
 		}
-	})
-	return sp.backends
+		of.backends[sp] = backends
+	}
+	return backends
 }
 
 // distribution is the hint that a node's proxy heeds: that for nodes, else that for zones, and either only if

@@ -1,11 +1,11 @@
 package oracle
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svclab/svclab/e2e/reach"
 	"github.com/svclab/svclab/e2e/world"
@@ -66,10 +66,10 @@ type Change struct {
 
 // Fate says what a change may do to a flow. backend is who answered it last before the change; empty: no backend.
 func (c Change) Fate(f reach.Flow, backend string) reach.Fate {
-	d := &destiny{Change: c, flow: f, backend: backend, before: c.Before.Predict(f.Vantage, f.Target), after: c.After.Predict(f.Vantage, f.Target)}
-	d.seen = append(slices.Clone(c.Passing), c.halfway(f.Target)...)
+	d := &destiny{Change: c, flow: f, backend: backend, before: c.Before.Decide(f.Vantage, f.Target), after: c.After.Predict(f.Vantage, f.Target)}
+	d.seen = append(slices.Clip(c.Passing), c.halfway(f.Target)...)
 	for _, o := range d.seen {
-		d.passing = append(d.passing, o.Predict(f.Vantage, f.Target))
+		d.passing = append(d.passing, o.Decide(f.Vantage, f.Target))
 	}
 	fate := d.fate()
 	fate.Doc, fate.Within = c.After.docs[fate.Rule], Within
@@ -108,6 +108,9 @@ func (d *destiny) fate() reach.Fate {
 
 // switching is a node that decides about new connections of the flow, and whose kube-proxy changed its mode; empty: none.
 func (d *destiny) switching() string {
+	if len(d.Switched) == 0 {
+		return ""
+	}
 	for _, o := range []*Oracle{d.Before, d.After} {
 		for _, node := range o.Deciders(d.flow.Vantage, d.flow.Target) {
 			if d.Switched[node] {
@@ -130,41 +133,32 @@ func (o *Oracle) Deciders(v reach.Vantage, t reach.Target) []string {
 	return slices.Compact(names)
 }
 
-// Focus returns an oracle for one target in a world: it knows only the Service of the target and those that may have its address or
-// its node port too, so that it is made in no time where there are many Services.
-func Focus(w world.World, t reach.Target) *Oracle {
-	addr, _ := netip.ParseAddr(t.Host)
-	kept := map[string]bool{}
-	all := w.Services
-	w.Services = nil
-	for i := range all {
-		s := &all[i]
-		if world.Name(s) == t.Service || len(s.Spec.ExternalIPs)+len(s.Status.LoadBalancer.Ingress) > 0 || s.Spec.ClusterIP == t.Host || len(s.Spec.ClusterIPs) > 1 && slices.Contains(world.ClusterIPs(s), addr) ||
-			slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return uint16(p.NodePort) == t.Port }) || uint16(s.Spec.HealthCheckNodePort) == t.Port {
-			w.Services = append(w.Services, *s)
-			kept[world.Name(s)] = true
-		}
+// World returns the world that the oracle predicts for, sorted.
+func (o *Oracle) World() world.World {
+	w := o.w
+	w.Slices = o.index.strays
+	for _, at := range o.index.list {
+		w.Services = append(w.Services, *at.service.Service)
+		w.Slices = append(slices.Clip(w.Slices), at.endpoints.listed...)
 	}
-	every := w.Slices
-	w.Slices = nil
-	for i := range every {
-		if kept[world.ServiceOf(&every[i])] {
-			w.Slices = append(w.Slices, every[i])
-		}
-	}
-	return New(w)
+	return w.Sorted()
 }
 
-// World returns the world that the oracle predicts for.
-func (o *Oracle) World() world.World { return o.w }
+// With returns an oracle for the same world in which a Service and its EndpointSlices take the place of those of its name, if there are any.
+// It shares with o what does not depend on them. It takes about as long for many Services as for one, if s is the
+// Service that o has: then only its EndpointSlices are others. None of them must change afterwards.
+func (o *Oracle) With(s *corev1.Service, list []discoveryv1.EndpointSlice) *Oracle {
+	return &Oracle{w: o.w, docs: o.docs, index: o.index.with(s, list)}
+}
 
 // Without returns an oracle for the same world in which some Services are gone and others have no endpoints, by
 // "namespace/name", and some pods of any namespace are not ready, by name.
 func (o *Oracle) Without(gone, empty, unready map[string]bool) *Oracle {
-	w := o.w
-	w.Services = slices.DeleteFunc(slices.Clone(w.Services), func(s corev1.Service) bool { return gone[world.Name(&s)] })
+	w := o.World()
+	every := w.Slices
+	w.Services = slices.DeleteFunc(w.Services, func(s corev1.Service) bool { return gone[world.Name(&s)] })
 	w.Slices = nil
-	for _, slice := range o.w.Slices {
+	for _, slice := range every {
 		name := world.ServiceOf(&slice)
 		if gone[name] || empty[name] {
 			continue
