@@ -13,7 +13,9 @@ import (
 
 // InTransit reports whether answers to a client may be lost whenever kube-proxy on its node syncs: datagrams of a pod to a node port of another node.
 // Cleanup knows node ports by their number alone, so it takes the entry, which leads to that node, for one of a Service's that is stale
-// (pkg/proxy/conntrack/cleanup.go of k8s.io/kubernetes v1.37.2). The next datagram makes another entry.
+// (pkg/proxy/conntrack/cleanup.go of k8s.io/kubernetes v1.37.2). The next datagram makes another entry. An answer that came between the two has
+// taken the client's port with an entry of its own, so the next datagram leaves the node from another port: to the node that it goes to it is
+// a new connection, and may get another backend. This was seen: each time that the backend was another, an answer had been lost before.
 func InTransit(v reach.Vantage, t reach.Target) bool {
 	return t.Kind == reach.NodePort && t.Protocol == reach.UDP && v.Kind == reach.Pod && v.Node != t.Node
 }

@@ -137,19 +137,28 @@ func (d *destiny) datagrams() reach.Fate {
 	}
 	transit := InTransit(d.flow.Vantage, d.flow.Target)
 	if len(serving) == 0 {
-		fate := d.keeps(ruleOverUDPKept, reach.Say("kube-proxy keeps the conntrack entries of a port that it does not serve, and of a node port without endpoints; so the datagrams go on to %s, which is still there", d.backend))
+		why := reach.Say("kube-proxy keeps the conntrack entries of a port that it does not serve, and of a node port without endpoints; so the datagrams go on to %s, which is still there", d.backend)
 		if transit && len(d.Before.serving(d.Before.portAt(d.flow.Target))) > 0 { // a sync that knows them still deletes the entry, as below
-			fate.Tolerated, fate.Anytime, fate.Every = Transits, true, SyncPeriod
+			return d.inTransit(ruleOverUDPKept, why)
 		}
-		return fate
+		return d.keeps(ruleOverUDPKept, why)
 	}
 	if transit {
-		fate := d.keeps(ruleOverUDPTransit, reach.Say("%s still serves as an endpoint of %s; but kube-proxy on %s deletes the conntrack entry of datagrams to that port of another node whenever endpoints of any UDP port change, and an answer on its way is lost",
+		return d.inTransit(ruleOverUDPTransit, reach.Say("%s still serves as an endpoint of %s; but kube-proxy on %s deletes the conntrack entry of datagrams to that port of another node whenever endpoints of any UDP port change, and an answer on its way is lost",
 			d.backend, service, d.flow.Vantage.Node))
-		fate.Tolerated, fate.Anytime, fate.Every = Transits, true, SyncPeriod
-		return fate
 	}
 	return d.keeps(ruleOverUDP, reach.Say("datagrams from one port are one connection to conntrack, and %s still serves as an endpoint of %s", d.backend, service))
+}
+
+// inTransit is the fate of a flow whose answers may be lost on their way: see InTransit.
+func (d *destiny) inTransit(rule string, why reach.Phrase) reach.Fate {
+	if len(d.after.Outcomes) > 1 || !d.after.Allows(reach.Reached) { // as a new connection it may get no answer any more
+		return d.moves(rule, why, d.either(d.after, d.backend), true)
+	}
+	fate := d.keeps(rule, why)
+	fate.Tolerated, fate.Anytime, fate.Every = Transits, true, SyncPeriod
+	fate.AfterLoss = d.meanwhile(false).Backends
+	return fate
 }
 
 // keeps is the fate of a flow that stays with its backend.

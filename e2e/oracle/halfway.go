@@ -28,20 +28,31 @@ import (
 const mostMoving = 6
 
 // halfway are the worlds in which a proxy knows only a part of what changed of the target's Service, as far as they matter: it lacks an endpoint
-// there that the Service has before and after, or it has one where the Service has none any more.
+// there that the Service has before and after, or it has one where the Service has none any more, or none yet. Each step on the way counts.
 func (c Change) halfway(t reach.Target) (list []*Oracle) {
 	addr, err := netip.ParseAddr(t.Host)
-	was, is := c.Before.index.service(t.Service), c.After.index.service(t.Service)
-	if err != nil || was == nil || is == nil {
+	if err != nil {
 		return nil
 	}
-	from, to := c.Before.endpoints(was), c.After.endpoints(is)
-	if was == is && from == to {
+	steps := append(append([]*Oracle{c.Before}, c.Passing...), c.After)
+	for i, to := range steps[1:] {
+		list = append(list, between(steps[i], to, t, world.FamilyOf(addr.Unmap()))...)
+	}
+	return list
+}
+
+// between is halfway for one step.
+func between(from, to *Oracle, t reach.Target, family corev1.IPFamily) (list []*Oracle) {
+	was, is := from.index.service(t.Service), to.index.service(t.Service)
+	if was == nil || is == nil {
+		return nil
+	}
+	had, has := from.endpoints(was), to.endpoints(is)
+	if was == is && had == has {
 		return nil
 	}
 	var (
-		family    = world.FamilyOf(addr.Unmap())
-		old, made = from.slices[family], to.slices[family]
+		old, made = had.slices[family], has.slices[family]
 		stays     = map[listing]bool{}
 		moving    []string
 	)
@@ -49,11 +60,7 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 		listsOf(&made[i], stays)
 	}
 	if len(old) <= mostMoving && len(stays) == 0 {
-		for i := range old {
-			if len(old[i].Endpoints) > 0 {
-				moving = append(moving, old[i].Name)
-			}
-		}
+		moving = filled(old)
 	}
 	for i := range old {
 		k := named(made, old[i].Name)
@@ -93,15 +100,30 @@ func (c Change) halfway(t reach.Target) (list []*Oracle) {
 				own = append(own, made[i])
 			}
 		}
-		if add(c.After, is, own); !reflect.DeepEqual(was.Spec, is.Spec) {
-			add(c.Before, was, own)
+		if add(to, is, own); !reflect.DeepEqual(was.Spec, is.Spec) {
+			add(from, was, own)
+		}
+	}
+	if coming := filled(made); len(filled(old)) == 0 && len(coming) > 1 {
+		for _, written := range combinations(coming) {
+			add(to, is, slices.DeleteFunc(slices.Clone(made), func(s discoveryv1.EndpointSlice) bool { return !slices.Contains(written, s.Name) }))
 		}
 	}
 	if !slices.EqualFunc(was.Spec.Ports, is.Spec.Ports, func(a, b corev1.ServicePort) bool { return a.Name == b.Name }) {
-		add(c.After, is, old)
-		add(c.Before, was, made)
+		add(to, is, old)
+		add(from, was, made)
 	}
 	return list
+}
+
+// filled are the names of the slices that have endpoints.
+func filled(list []discoveryv1.EndpointSlice) (names []string) {
+	for i := range list {
+		if len(list[i].Endpoints) > 0 {
+			names = append(names, list[i].Name)
+		}
+	}
+	return names
 }
 
 func named(list []discoveryv1.EndpointSlice, name string) int {

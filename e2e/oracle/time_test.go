@@ -60,6 +60,9 @@ func describe(f reach.Fate) string {
 	if f.Every > 0 {
 		text += " and each " + f.Every.String()
 	}
+	if f.AfterLoss != nil {
+		text += ", then by " + strings.Join(f.AfterLoss, ",")
+	}
 	if f.Untranslated {
 		text += ", some not translated"
 	}
@@ -207,8 +210,8 @@ func overTimes() []overTime {
 			from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
 		{name: "UDP: the endpoints of another node's port leave with their slice", before: func(f *fixture) { f.partedSlices("a b", "") }, change: func(f *fixture) { f.partedSlices("", "") },
-			from: "pod/one", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
-			all: "Reached by a sticky; Reached by a sticky; 3 lost anytime and each 1s; 3s"},
+			from: "pod/one", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "may move", then: "a", rule: ruleOverUDPKept,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Refused Reached TimedOut by a any; 2 lost; 3s"},
 		{name: "UDP: the port is renamed", change: func(f *fixture) { f.renamePort(1, "domain") },
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverSlices},
 		{name: "UDP: the port is removed", change: func(f *fixture) { f.removePort(1) },
@@ -347,6 +350,9 @@ func boundsOverTime() []overTime {
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
 		{name: "UDP: no endpoints of a node port for a moment", change: same, passing: empty, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: no endpoints of a node port for a moment, in two slices", before: func(f *fixture) { f.partedSlices("a", "b") }, change: same, passing: empty,
+			from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverSlices,
+			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
 		{name: "UDP: not ready for a moment, then others only", change: func(f *fixture) { f.web().Spec.InternalTrafficPolicy = ptr(corev1.ServiceInternalTrafficPolicyLocal) }, passing: unready,
 			from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "b a", rule: ruleOverUDPPassing,
 			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by b,a any; 2 lost; 3s"},
@@ -358,7 +364,7 @@ func boundsOverTime() []overTime {
 		{name: "UDP: to a node port from outside", change: same, from: "outside", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
 		{name: "UDP: to another node's port, all that is allowed", change: same, from: "pod/one", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPTransit,
-			all: "Reached by a sticky; Reached by a sticky; 3 lost anytime and each 1s; 3s"},
+			all: "Reached by a sticky; Reached by a sticky; 3 lost anytime and each 1s, then by a,b; 3s"},
 		{name: "UDP: an entry older than the endpoints", before: func(f *fixture) { f.drop("a") }, change: func(f *fixture) { f.slice("web", "a", "b"); *f = *withUDPSlices(f) }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
 		{name: "UDP: one of the pod's endpoints leaves", before: (*fixture).twice, change: (*fixture).once, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPStale,

@@ -88,6 +88,9 @@ type Fate struct {
 	Anytime   bool `json:"anytime,omitempty"`
 	// Every is for how much time of the period one more may be lost; 0: none.
 	Every time.Duration `json:"everyNs,omitempty"`
+	// AfterLoss are the backends of which another may answer once a request was lost, until the next is. One that answered before may
+	// always answer again: the entries of another node that lead to it are still there.
+	AfterLoss []string `json:"afterLoss,omitempty"`
 	// Untranslated: until the change is in force, answers of the backend of before may come from its own address, to requests that follow
 	// one another, once.
 	Untranslated bool `json:"untranslated,omitempty"`
@@ -154,6 +157,8 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 		running = false
 		lost    = fate.Tolerated
 		sticky  = ""
+		known   = map[string]bool{backend: true} // who has answered so far
+		loose   = false                          // a request was lost since the last answer
 		unsent  = ""
 		differs = func(what, difference string, o Observation, want Prediction) {
 			if v.Result == Fail {
@@ -168,7 +173,10 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 	}
 	for _, o := range record {
 		within, inForce := period.of(o)
+		free := loose
+		loose = o.Outcome != Reached && (loose || o.Outcome != ProbeFailed)
 		if !within {
+			known[o.Backend] = true
 			continue
 		}
 		v.Requests = append(v.Requests, o)
@@ -198,6 +206,10 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 		running = untranslated
 		switch {
 		case untranslated && fate.Untranslated && runs == 1:
+		case fate.AfterLoss != nil && o.Outcome == Reached:
+			if !known[o.Backend] && !(free && slices.Contains(fate.AfterLoss, o.Backend)) {
+				differs(when, "answered by another "+when, o, want)
+			}
 		case !fits(want, o) && (!inForce || fate.Anytime) && o.Outcome != Reached && o.Outcome != WrongAnswer:
 			if off = append(off, o); len(off) > lost {
 				differs(when, "lost "+string(o.Outcome)+" "+when, o, want)
@@ -209,7 +221,7 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 		case inForce && fate.Then.Sticky && o.Outcome == Reached && sticky != "" && o.Backend != sticky:
 			differs(when, "two backends "+when, o, want)
 		}
-		if inForce && o.Outcome == Reached {
+		if known[o.Backend] = true; inForce && o.Outcome == Reached {
 			sticky = o.Backend
 		}
 	}

@@ -25,6 +25,7 @@ func TestJudgeFlow(t *testing.T) {
 		ended     = Fate{Kind: Unnoticed, Meanwhile: Prediction{Outcomes: []Outcome{TimedOut}}, Then: Prediction{Outcomes: []Outcome{TimedOut}}}
 		opened    = Fate{Kind: MustMove, Meanwhile: Prediction{Outcomes: []Outcome{Reached, TimedOut}}, Then: only("a")}
 		sticky    = Fate{Kind: MayMove, Meanwhile: only("a", "b"), Then: Prediction{Outcomes: []Outcome{Reached}, Backends: []string{"a", "b"}, Sticky: true}}
+		transit   = Fate{Kind: Keeps, Meanwhile: only("a"), Then: only("a"), Tolerated: 1, Anytime: true, AfterLoss: []string{"a", "b"}}
 		deleted   = moves
 		different = "answered by another when it was in force"
 	)
@@ -54,6 +55,10 @@ func TestJudgeFlow(t *testing.T) {
 		"and again":                             {deleted, []Observation{at(1, WrongAnswer, "a"), at(2, Reached, "a"), at(3, WrongAnswer, "a")}, Fail, "WrongAnswer before it was in force"},
 		"loses one in four seconds":             {Fate{Meanwhile: only("a"), Then: only("a"), Anytime: true, Every: 4 * time.Second}, []Observation{at(5, TimedOut, ""), at(6, TimedOut, "")}, Pass, ""},
 		"loses more than one in four seconds":   {Fate{Meanwhile: only("a"), Then: only("a"), Anytime: true, Every: 4 * time.Second}, []Observation{at(5, TimedOut, ""), at(6, TimedOut, ""), at(6.5, TimedOut, "")}, Fail, "lost TimedOut when it was in force"},
+		"moves after a loss":                    {transit, []Observation{at(1, TimedOut, ""), at(2, Reached, "b"), at(3, Reached, "b"), at(5, Reached, "a")}, Pass, ""},
+		"moves after a loss of before":          {transit, []Observation{slow(at(-1, TimedOut, ""), 5*time.Second), at(2, Reached, "b")}, Pass, ""},
+		"moves without a loss":                  {transit, []Observation{at(1, TimedOut, ""), at(2, Reached, "a"), at(3, Reached, "b")}, Fail, "answered by another before it was in force"},
+		"moves to one that does not serve":      {transit, []Observation{at(1, TimedOut, ""), at(2, Reached, "c")}, Fail, "answered by another before it was in force"},
 		"one of another backend":                {deleted, []Observation{at(1, WrongAnswer, "b")}, Fail, "WrongAnswer before it was in force"},
 		"one that is no answer":                 {deleted, []Observation{at(1, WrongAnswer, "")}, Fail, "WrongAnswer before it was in force"},
 		"one when it is in force":               {deleted, []Observation{at(5, WrongAnswer, "a")}, Fail, "WrongAnswer when it was in force"},

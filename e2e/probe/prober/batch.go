@@ -17,6 +17,9 @@ import (
 // Without it a blocked cell would cost Max timeouts.
 const maxNoReplies = 3
 
+// answersGather is how long an answer may wait until it is written.
+const answersGather = 50 * time.Millisecond
+
 // errRunEnded is the cause of a context that the batch's deadline ended.
 var errRunEnded = errors.New("the run's deadline passed")
 
@@ -25,6 +28,7 @@ func probeBatch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
 	head, cells, err := readBatch(stdin)
 	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version, Nonce: head.Nonce}})
+	out.gather = answersGather
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,12 +14,16 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
+// flowGather is how long a request that has ended may wait until it is reported.
+const flowGather = 250 * time.Millisecond
+
 // flow starts requests at a steady rate until stdin ends or has a line "stop", the duration is over, or ctx ends. It is
 // open-loop: a request that hangs does not delay the next, so the number of lost requests measures an outage. Every request
 // that was due is reported. A request that could not start because too many are in flight is ProbeFailed.
 func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
 	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
+	out.gather = flowGather
 	in := newLineReader(stdin)
 	spec, err := readFlow(in)
 	if err != nil {
@@ -38,7 +43,7 @@ func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		count = emitOnOne(ctx, starting, spec, out)
 	default:
 		if count, err = emitDatagrams(ctx, starting, spec, out); err != nil {
-			return err
+			return errors.Join(err, out.failed())
 		}
 	}
 	out.write(wire.Line{Done: &wire.Done{Count: count}})

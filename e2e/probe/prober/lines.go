@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // lineReader reads one JSON document a line.
@@ -53,9 +54,14 @@ type lineWriter struct {
 	mu  sync.Mutex
 	out io.Writer
 	err error
+	// gather is how long a line may wait for others, to be written together with them: on its way through exec each write costs
+	// five processes more than the request that it reports. Zero: each line is written immediately.
+	gather  time.Duration
+	waiting bytes.Buffer
+	timed   bool
 }
 
-// write prints a wire.Line or a wire.Frame immediately, so that the reader sees each as it happens.
+// write prints a wire.Line or a wire.Frame.
 func (w *lineWriter) write(line any) {
 	text, err := json.Marshal(line)
 	w.mu.Lock()
@@ -63,16 +69,34 @@ func (w *lineWriter) write(line any) {
 	if w.err != nil {
 		return
 	}
-	if err == nil {
-		_, err = w.out.Write(append(text, '\n'))
+	if w.err = err; err != nil {
+		return
 	}
-	w.err = err
+	w.waiting.Write(append(text, '\n'))
+	if w.gather == 0 {
+		w.flush()
+	} else if !w.timed {
+		w.timed = true
+		time.AfterFunc(w.gather, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.timed = false
+			w.flush()
+		})
+	}
 }
 
-// failed returns the first error of any write.
+func (w *lineWriter) flush() {
+	if w.waiting.Len() > 0 && w.err == nil {
+		_, w.err = w.waiting.WriteTo(w.out)
+	}
+}
+
+// failed writes what waits, and returns the first error of any write.
 func (w *lineWriter) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.flush()
 	if w.err != nil {
 		return fmt.Errorf("write stdout: %w", w.err)
 	}
