@@ -43,14 +43,14 @@ func in(endpoints []netip.AddrPort) func(netip.AddrPort) bool {
 }
 
 // portAt is the UDP Service port that kube-proxy takes a conntrack entry of a target for: by the address and port, and by the
-// number alone if it is a node port. nil: it takes it for none.
+// number alone if it is a node port, of which it considers only those that have endpoints. nil: it takes it for none.
 func (o *Oracle) portAt(t reach.Target) *servicePort {
 	addr, err := netip.ParseAddr(t.Host)
 	if err != nil {
 		return nil
 	}
 	addr = addr.Unmap()
-	if sp := o.index.nodePort(nodePortKey{world.FamilyOf(addr), t.Port, t.Protocol}); sp != nil {
+	if sp := o.index.nodePort(nodePortKey{world.FamilyOf(addr), t.Port, t.Protocol}); sp != nil && (t.Kind == reach.NodePort || len(o.serving(sp)) > 0) {
 		return sp
 	}
 	if f, served := o.index.front(dest{addr, t.Port, t.Protocol}); served && f.kind != frontLBProxy {

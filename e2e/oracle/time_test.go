@@ -377,11 +377,29 @@ func boundsOverTime() []overTime {
 			return []*Oracle{New(f.World)}
 		}, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPPassing,
 			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
-		{name: "UDP: a node port of the number of another address", change: func(f *fixture) {
+		{name: "UDP: a node port without endpoints has the number of another address", change: func(f *fixture) {
 			s := f.second()
 			s.Spec.Type, s.Spec.Ports[0] = corev1.ServiceTypeNodePort, corev1.ServicePort{Name: "x", Port: 99, NodePort: 53, Protocol: corev1.ProtocolUDP}
-		}, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPEnds,
+		}, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "UDP: a node port with other endpoints has the number of another address", change: func(f *fixture) {
+			s := f.second()
+			s.Spec.Type, s.Spec.Ports[0] = corev1.ServiceTypeNodePort, corev1.ServicePort{Name: "x", Port: 99, NodePort: 53, Protocol: corev1.ProtocolUDP}
+			slice := f.slicesNamed("other", "b")[0]
+			slice.Ports[0].Name, slice.Ports[0].Protocol = ptr("x"), ptr(corev1.ProtocolUDP)
+			f.Slices = append(f.Slices, slice)
+		}, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "may move", then: "a b", rule: ruleOverUDPStale,
 			all: "Reached Refused TimedOut Unreachable by a,b any; Reached by a,b any; 2 lost; 3s"},
+		{name: "UDP: unconnected, no backend answered", before: func(f *fixture) { f.unready("a", "b") }, change: func(f *fixture) {
+			f.each("a", func(e *discoveryv1.Endpoint) { e.Conditions = discoveryv1.EndpointConditions{} })
+		}, from: "pod/two", to: udp, kind: reach.FlowUnconnected, backend: "-", want: "must move", then: "a", rule: ruleOverNew,
+			all: "Reached Refused TimedOut Unreachable by a any; Reached by a any; 2 lost; 3s"},
+		{name: "UDP: to another node's port that had no endpoints", before: func(f *fixture) { f.unready("a", "b") }, change: same, from: "pod/one", to: two + ":30053/UDP", kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDPKept,
+			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
+		{name: "TCP: another backend is gone", change: func(f *fixture) { f.vanish("b") }, from: "pod/one", to: tcp, want: "may move", then: "a", rule: ruleOverNew,
+			all: "Reached Refused TimedOut Unreachable WrongAnswer by a,b any; Reached by a any; 2 lost; 3s"},
+		{name: "TCP: the pod is gone that had left", before: func(f *fixture) { f.drop("a") }, change: func(f *fixture) { f.vanish("a") }, from: "pod/one", to: tcp, kind: reach.FlowKept, want: "must move", then: "b", rule: ruleOverGone,
+			all: "Reached Refused TimedOut Unreachable WrongAnswer by a,b any; Reached by b any; 2 lost; 3s"},
 		{name: "UDP: terminating, the only ones", change: func(f *fixture) { f.terminating("a", "b") }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "keeps its backend", then: "a", rule: ruleOverUDP,
 			all: "Reached by a sticky; Reached by a sticky; 0 lost; 3s"},
 		{name: "UDP: all gone but the Service", change: func(f *fixture) { f.vanish("a", "b") }, from: "pod/two", to: udp, kind: reach.FlowConnected, want: "must end", then: "Refused TimedOut", rule: ruleOverUDPEnds,
