@@ -230,32 +230,33 @@ func going(api *fakeAPI, o map[string]any) (name string) {
 }
 
 // A pod that was given two minutes to end would keep its namespace, and the user who pressed Ctrl-C, as long. One that a
-// controller makes at the last moment would too.
+// controller makes at the last moment would too. The namespace controller ends the others only after 5 s.
 func TestPodsThatLingerAreEnded(t *testing.T) {
 	c, _, r := lab(t)
 	const namespace = "svclab-terminating-old"
 	lingering := func(name string, grace float64) map[string]any {
 		return object("v1", "Pod", namespace, name, map[string]any{"spec": map[string]any{"terminationGracePeriodSeconds": grace}})
 	}
-	var before, ended []string // before the namespace was deleted, and in all
+	var ended []string
 	c.api.mu.Lock()
 	left := object("v1", "Namespace", "", namespace, nil)
 	left["metadata"].(map[string]any)["labels"] = map[string]any{ManagedByLabel: ManagedBy, ScenarioLabel: "terminating"}
 	c.api.put("namespaces", left)
 	ending := lingering("ending", 120)
 	ending["metadata"].(map[string]any)["deletionGracePeriodSeconds"] = float64(120)
-	for _, pod := range []map[string]any{lingering("slow", 120), lingering("quick", 2), ending} {
+	leaving := lingering("leaving", 2)
+	leaving["metadata"].(map[string]any)["deletionGracePeriodSeconds"] = float64(2)
+	for _, pod := range []map[string]any{lingering("slow", 120), lingering("quick", 2), ending, leaving} {
 		c.api.put("pods", pod)
 	}
 	c.api.react = func(api *fakeAPI, resource string, o map[string]any, deleted bool) {
 		switch {
 		case resource == "namespaces" && deleted:
-			before = slices.Clone(ended)
 			going(api, o)
 			api.put("pods", lingering("late", 30))
 		case resource == "pods" && deleted:
 			name := o["metadata"].(map[string]any)["name"].(string)
-			if ended = append(ended, name); name == "late" {
+			if ended = append(ended, name); len(ended) == 4 {
 				api.react = controllers
 				api.drop("namespaces//" + namespace)
 			}
@@ -267,10 +268,9 @@ func TestPodsThatLingerAreEnded(t *testing.T) {
 	if err := r.Sweep(ctx); err != nil {
 		t.Error(err)
 	}
-	slices.Sort(before)
 	slices.Sort(ended)
-	if !slices.Equal(before, []string{"ending", "slow"}) || !slices.Equal(ended, []string{"ending", "late", "slow"}) {
-		t.Errorf("ended %v, of them %v before the namespace; want only the pods that take long, those that were there before", ended, before)
+	if want := []string{"ending", "late", "quick", "slow"}; !slices.Equal(ended, want) {
+		t.Errorf("ended %v, want %v", ended, want)
 	}
 }
 

@@ -127,36 +127,34 @@ func (s *session) removeNamespace(ctx context.Context, namespace string) error {
 			return err
 		}
 	}
-	if err := s.hasten(ctx, namespace); err != nil {
-		return err
-	}
 	err = client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // a conflict: it is going already
 		return fmt.Errorf("delete namespace %s: %w", namespace, err)
 	}
-	return s.hasten(ctx, namespace) // what controllers have made meanwhile
+	return s.endPods(ctx, namespace)
 }
 
 // brief is a grace period that is short enough, in seconds.
 const brief = 5
 
-// hasten ends the pods of a namespace, which a scenario may have given minutes to end. One that is ending already the
-// kubelet lets end in its time (seen with v1.37): it is taken out of the API, as kubectl delete --force does.
-func (s *session) hasten(ctx context.Context, namespace string) error {
+// endPods ends the pods of a namespace that is being deleted, in which no controller can make others. Kubernetes would begin to only 5 s
+// later, and wait as long as a scenario gave them, which may be minutes. One that is ending already the kubelet lets end in its time (seen
+// with v1.37): if that is long, it is taken out of the API, as kubectl delete --force does.
+func (s *session) endPods(ctx context.Context, namespace string) error {
 	pods := s.runner.cluster.Client().CoreV1().Pods(namespace)
 	list, err := pods.List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list pods of namespace %s: %w", namespace, err)
 	}
 	for _, pod := range list.Items {
-		given, left := pod.Spec.TerminationGracePeriodSeconds, int64(1)
-		if pod.DeletionGracePeriodSeconds != nil {
-			given, left = pod.DeletionGracePeriodSeconds, 0
+		grace := int64(1)
+		if given := pod.DeletionGracePeriodSeconds; given != nil {
+			if *given <= brief {
+				continue
+			}
+			grace = 0
 		}
-		if given == nil || *given <= brief {
-			continue
-		}
-		if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(left)); err != nil && !apierrors.IsNotFound(err) {
+		if err := pods.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(grace)); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("end pod %s/%s: %w", namespace, pod.Name, err)
 		}
 	}
