@@ -25,6 +25,8 @@ const (
 	affectedCells, bystanderCells = 40, 15
 	// flowTimeout is how long a request of a flow may take. It must be long enough for a busy machine.
 	flowTimeout = 5 * time.Second
+	// flowGather is how late a flow's requests are reported. They are judged when the history has ended.
+	flowGather = time.Second
 	// calm is how long a flow is observed at least once a change is in force.
 	calm = 1500 * time.Millisecond
 	// pausedFor is how long kube-proxy is stopped after a change, or its syncs fail.
@@ -535,7 +537,7 @@ func (s *session) start(ctx context.Context, f reach.Flow, rate int) (standing, 
 	if s.starter == nil {
 		return nil, errors.New("this prober runs no flows")
 	}
-	flow, err := s.starter(context.WithoutCancel(ctx), probe.FlowRequest{Vantage: f.Vantage, Target: f.Target, PerSecond: rate, Kind: f.Kind, Timeout: flowTimeout, Duration: time.Hour})
+	flow, err := s.starter(context.WithoutCancel(ctx), probe.FlowRequest{Vantage: f.Vantage, Target: f.Target, PerSecond: rate, Kind: f.Kind, Timeout: flowTimeout, Duration: time.Hour, Gather: flowGather})
 	if err != nil {
 		return nil, fmt.Errorf("start a flow: %w", err)
 	}

@@ -69,7 +69,7 @@ func TestBinaryFromSource(t *testing.T) {
 		t.Errorf("built at %v", paths)
 	}
 	output, err := exec.CommandContext(t.Context(), paths[0], "version").Output()
-	if err != nil || !strings.Contains(string(output), "svclab prober, protocol 5") {
+	if err != nil || !strings.Contains(string(output), "svclab prober, protocol 6") {
 		t.Errorf("it says %q, %v", output, err)
 	}
 	before, err := os.Stat(paths[0])

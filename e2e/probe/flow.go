@@ -32,6 +32,9 @@ type FlowRequest struct {
 	Timeout time.Duration
 	// Duration ends a flow that the caller does not stop; 0: ten minutes, at most wire.MaxFlow.
 	Duration time.Duration
+	// Gather is how late a request may be reported after it has ended, so that it is together with others: exec copies each report through
+	// five processes, which costs more than the request. 0: immediately.
+	Gather time.Duration
 	// Form and Family are as in Request.
 	Form   Form
 	Family int
@@ -84,7 +87,7 @@ func (c *Client) Flow(ctx context.Context, r FlowRequest) (*Flow, error) {
 	if q.refusal != "" {
 		return nil, fmt.Errorf("%s: %w: %s", what, ErrUnprobed, q.refusal)
 	}
-	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Kind: r.Kind, Duration: r.Duration}
+	spec := wire.Flow{Version: wire.Version, Cell: q.cell, PerSecond: r.PerSecond, Kind: r.Kind, Duration: r.Duration, Gather: r.Gather}
 	for try := range c.tries {
 		if try > 0 && !sleep(ctx, time.Duration(try)*c.retryPause) {
 			break

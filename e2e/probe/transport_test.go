@@ -60,7 +60,7 @@ func says(err error, stderr string, lines ...string) func(io.Reader, io.Writer, 
 
 const (
 	// helloLine becomes the greeting that a batch wants.
-	helloLine = `{"hello":{"version":5}}`
+	helloLine = `{"hello":{"version":6}}`
 	doneTwo   = `{"done":{"count":2}}` + "\n"
 )
 
@@ -70,7 +70,7 @@ func greeting(stdin io.Reader) string {
 	if err := json.NewDecoder(stdin).Decode(&head); err != nil || head.Nonce == "" {
 		return helloLine
 	}
-	return fmt.Sprintf(`{"hello":{"version":5,"nonce":%q}}`, head.Nonce)
+	return fmt.Sprintf(`{"hello":{"version":6,"nonce":%q}}`, head.Nonce)
 }
 
 func reached(id int, backend string) string {
@@ -123,7 +123,7 @@ func TestProberThatCannotBeTrusted(t *testing.T) {
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "a line before its greeting", 3},
 		"an empty line of JSON": {says(nil, "", helloLine, reached(0, "a"), "{}", reached(1, "b"), doneTwo),
 			[2]reach.Outcome{reach.Reached, reach.ProbeFailed}, "an empty document", 1},
-		"answers another batch": {says(nil, "", `{"hello":{"version":5,"nonce":"OF-THE-LAST"}}`, reached(0, "a"), reached(1, "b"), doneTwo),
+		"answers another batch": {says(nil, "", `{"hello":{"version":6,"nonce":"OF-THE-LAST"}}`, reached(0, "a"), reached(1, "b"), doneTwo),
 			[2]reach.Outcome{reach.ProbeFailed, reach.ProbeFailed}, "its answers belong to another batch", 1},
 		"more probes than needed": {says(nil, "", helloLine, reached(0, "a"),
 			strings.Replace(reached(1, "b"), `[{`, `[{"outcome":"Reached","backend":"b"},{`, 1), doneTwo),

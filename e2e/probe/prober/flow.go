@@ -14,21 +14,18 @@ import (
 	"github.com/svclab/svclab/e2e/reach"
 )
 
-// flowGather is how long a request that has ended may wait until it is reported.
-const flowGather = 250 * time.Millisecond
-
 // flow starts requests at a steady rate until stdin ends or has a line "stop", the duration is over, or ctx ends. It is
 // open-loop: a request that hangs does not delay the next, so the number of lost requests measures an outage. Every request
 // that was due is reported. A request that could not start because too many are in flight is ProbeFailed.
 func flow(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := &lineWriter{out: stdout}
 	out.write(wire.Line{Hello: &wire.Hello{Version: wire.Version}})
-	out.gather = flowGather
 	in := newLineReader(stdin)
 	spec, err := readFlow(in)
 	if err != nil {
 		return err
 	}
+	out.gather = spec.Gather
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -122,6 +119,8 @@ func readFlow(in *lineReader) (wire.Flow, error) {
 		return spec, badf("the flow has protocol %d, this prober %d; rebuild the older of the two", spec.Version, wire.Version)
 	case spec.PerSecond < 1 || spec.PerSecond > wire.MaxPerSecond:
 		return spec, badf("%d requests a second, 1 to %d are allowed", spec.PerSecond, wire.MaxPerSecond)
+	case spec.Gather < 0:
+		return spec, badf("requests are gathered for %v, which is negative", spec.Gather)
 	case spec.Duration <= 0 || spec.Duration > wire.MaxFlow:
 		return spec, badf("a flow of %v, at most %v is allowed", spec.Duration, wire.MaxFlow)
 	}

@@ -25,20 +25,20 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 		"arguments":        {[]string{"probe", "me"}, "", "takes no arguments"},
 		"empty":            {[]string{"probe"}, "", "stdin ended"},
 		"garbage":          {[]string{"probe"}, "hello\n", "line 1"},
-		"unknown field":    {[]string{"probe"}, `{"version":5,"cells":0,"colour":"red"}`, `unknown field "colour"`},
+		"unknown field":    {[]string{"probe"}, `{"version":6,"cells":0,"colour":"red"}`, `unknown field "colour"`},
 		"version":          {[]string{"probe"}, `{"version":99,"cells":0}`, "protocol 99"},
-		"negative":         {[]string{"probe"}, `{"version":5,"cells":-1}`, "negative"},
-		"cut off":          {[]string{"probe"}, `{"version":5,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
-		"twice":            {[]string{"probe"}, `{"version":5,"cells":2}` + "\n" + cell + "\n" + cell, "two cells have the ID 1"},
-		"two in a line":    {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + cell + cell, "more than a cell"},
-		"no host":          {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
-		"unknown form":     {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
-		"port missing":     {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
-		"record to dial":   {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","host":"x","port":1,"record":"SRV","timeoutNs":1}`, `record type "SRV" is for a lookup only`},
-		"address lookup":   {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "not a name to look up"},
-		"bad DNS server":   {[]string{"probe"}, `{"version":5,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
-		"flow too fast":    {[]string{"flow"}, `{"version":5,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
-		"flow without end": {[]string{"flow"}, `{"version":5,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
+		"negative":         {[]string{"probe"}, `{"version":6,"cells":-1}`, "negative"},
+		"cut off":          {[]string{"probe"}, `{"version":6,"cells":2}` + "\n" + cell, "stdin ended at line 3"},
+		"twice":            {[]string{"probe"}, `{"version":6,"cells":2}` + "\n" + cell + "\n" + cell, "two cells have the ID 1"},
+		"two in a line":    {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + cell + cell, "more than a cell"},
+		"no host":          {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","timeoutNs":1}`, "cell 7: no host"},
+		"unknown form":     {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + `{"id":7,"form":"gopher","host":"x","port":1,"timeoutNs":1}`, `unknown form "gopher"`},
+		"port missing":     {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + `{"id":7,"form":"appUDP","host":"x","timeoutNs":1}`, "no port"},
+		"record to dial":   {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + `{"id":7,"form":"appHTTP","host":"x","port":1,"record":"SRV","timeoutNs":1}`, `record type "SRV" is for a lookup only`},
+		"address lookup":   {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"::1","timeoutNs":1}`, "not a name to look up"},
+		"bad DNS server":   {[]string{"probe"}, `{"version":6,"cells":1}` + "\n" + `{"id":7,"form":"lookup","host":"x","dnsServer":"dns","timeoutNs":1}`, "not address:port"},
+		"flow too fast":    {[]string{"flow"}, `{"version":6,"perSecond":5000,"durationNs":1,"cell":` + cell + `}`, "5000 requests a second"},
+		"flow without end": {[]string{"flow"}, `{"version":6,"perSecond":5,"cell":` + cell + `}`, "a flow of 0s"},
 		"serve nothing":    {[]string{"serve"}, "", "nothing to serve"},
 		"serve https":      {[]string{"serve", "--https", "127.0.0.1:0"}, "", "--cert-names"},
 		"serve backwards":  {[]string{"serve", "--http", "127.0.0.1:0", "--for", "-1s"}, "", "times of 0 or more"},
@@ -59,7 +59,7 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 5") {
+	if code := run(t.Context(), []string{"version"}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "protocol 6") {
 		t.Errorf("exit code %d, %q, %q", code, stdout.String(), stderr.String())
 	}
 }
@@ -73,7 +73,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
 
 func TestUnwritableOutputIsAnError(t *testing.T) {
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"probe"}, strings.NewReader(`{"version":5,"cells":0}`), brokenPipe{}, &stderr)
+	code := run(t.Context(), []string{"probe"}, strings.NewReader(`{"version":6,"cells":0}`), brokenPipe{}, &stderr)
 	if code != 1 || !strings.Contains(stderr.String(), "broken pipe") {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}

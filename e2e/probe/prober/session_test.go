@@ -26,10 +26,10 @@ func runSession(t *testing.T, stdin io.Reader, args ...string) (code int, stdout
 
 func TestSessionRunsOneCommandAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		input := `{"args":["probe"],"input":"{\"version\":5,\"cells\":0,\"nonce\":\"n\"}\n"}
+		input := `{"args":["probe"],"input":"{\"version\":6,\"cells\":0,\"nonce\":\"n\"}\n"}
 {"args":["probe"],"input":"nonsense"}
 {"args":["serve"]}
-{"args":["probe"],"input":"{\"version\":5,\"cells\":0,\"nonce\":\"n\"}\n"}
+{"args":["probe"],"input":"{\"version\":6,\"cells\":0,\"nonce\":\"n\"}\n"}
 `
 		// The end of stdin would cancel the commands, so it stays open until the session ends.
 		reader, writer := io.Pipe()
@@ -44,7 +44,7 @@ func TestSessionRunsOneCommandAfterTheOther(t *testing.T) {
 			t.Errorf("the session was idle for %s", idle)
 		}
 		const answered = `{"sessionBegun":{}}
-{"hello":{"version":5,"nonce":"n"}}
+{"hello":{"version":6,"nonce":"n"}}
 {"done":{"count":0}}
 {"sessionEnded":{"code":0}}
 `
@@ -67,7 +67,7 @@ func TestSessionEndsWithItsClient(t *testing.T) {
 		reader, writer := io.Pipe()
 		began := time.Now()
 		go func() {
-			_, _ = io.WriteString(writer, `{"args":["probe"],"input":`+strconv.Quote(`{"version":5,"cells":1}`+"\n"+fmt.Sprintf(instant, 0)+"\n")+"}\n")
+			_, _ = io.WriteString(writer, `{"args":["probe"],"input":`+strconv.Quote(`{"version":6,"cells":1}`+"\n"+fmt.Sprintf(instant, 0)+"\n")+"}\n")
 			time.Sleep(time.Minute)
 			writer.Close()
 		}()
@@ -87,7 +87,7 @@ func TestSessionEndsWithItsClient(t *testing.T) {
 // Cells of a batch are probed at the same time, up to the concurrency, and a cell's connections keep its interval.
 func TestBatchIsConcurrentAndKeepsIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		input := `{"version":5,"cells":6,"concurrency":3}` + "\n"
+		input := `{"version":6,"cells":6,"concurrency":3}` + "\n"
 		for i := range 6 {
 			input += fmt.Sprintf(instant, i) + "\n"
 		}
@@ -106,7 +106,7 @@ func TestBatchIsConcurrentAndKeepsIntervals(t *testing.T) {
 // The first connections of a cell begin evenly over the time to spread over.
 func TestConnectionsBeginEvenly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		input := `{"version":5,"cells":1}` + "\n" + `{"id":1,"form":"appHTTP","host":"127.0.0.1","port":1,"family":6,"min":5,"max":5,"timeoutNs":1000,"spreadNs":4000000000}` + "\n"
+		input := `{"version":6,"cells":1}` + "\n" + `{"id":1,"form":"appHTTP","host":"127.0.0.1","port":1,"family":6,"min":5,"max":5,"timeoutNs":1000,"spreadNs":4000000000}` + "\n"
 		answers := answersOf(t, input)
 		for i, o := range answers[1] {
 			if at := o.At.Sub(answers[1][0].At); at != time.Duration(i)*time.Second {
@@ -119,7 +119,7 @@ func TestConnectionsBeginEvenly(t *testing.T) {
 // Cells take turns, so the connections of each are spread over the batch: no fault that comes and goes falls between them.
 func TestConnectionsOfACellAreSpread(t *testing.T) {
 	const cells, connections = 20, 40
-	input := fmt.Sprintf(`{"version":5,"cells":%d,"concurrency":2}`+"\n", cells)
+	input := fmt.Sprintf(`{"version":6,"cells":%d,"concurrency":2}`+"\n", cells)
 	for i := range cells {
 		input += fmt.Sprintf(`{"id":%d,"form":"appHTTP","host":"127.0.0.1","port":1,"min":%d,"max":%[2]d,"timeoutNs":1000000000}`+"\n", i, connections)
 	}
@@ -202,7 +202,7 @@ func answersOf(t *testing.T, input string) map[int][]reach.Observation {
 // A cell that is to be answered ends when nothing answers, however many connections it is to make. One that is to be refused goes on.
 func TestACellThatNothingAnswersEnds(t *testing.T) {
 	cell := `{"id":%d,"form":"appHTTP","host":"127.0.0.1","port":1,"min":40,"max":40,"timeoutNs":1000000000%s}` + "\n"
-	answers := answersOf(t, `{"version":5,"cells":3}`+"\n"+fmt.Sprintf(cell, 1, `,"until":["a"]`)+fmt.Sprintf(cell, 2, "")+fmt.Sprintf(cell, 3, `,"until":["a"],"patient":true`))
+	answers := answersOf(t, `{"version":6,"cells":3}`+"\n"+fmt.Sprintf(cell, 1, `,"until":["a"]`)+fmt.Sprintf(cell, 2, "")+fmt.Sprintf(cell, 3, `,"until":["a"],"patient":true`))
 	for id, want := range map[int]int{1: wire.MostFailures, 2: 40, 3: 40} {
 		if got := len(answers[id]); got != want {
 			t.Errorf("cell %d: %d connections, want %d", id, got, want)

@@ -22,7 +22,7 @@ import (
 )
 
 // Version increases with every change that makes clients and probers of different versions incompatible.
-const Version = 5
+const Version = 6
 
 // DefaultConcurrency is how many connections a prober makes at once if the client does not say.
 const DefaultConcurrency = 64
@@ -197,6 +197,8 @@ type Flow struct {
 	Kind      FlowKind `json:"kind,omitempty"`
 	// Duration ends a flow that the client does not stop; at most MaxFlow.
 	Duration time.Duration `json:"durationNs"`
+	// Gather is how long a request that has ended may wait for others, to be reported with them; 0: it does not.
+	Gather time.Duration `json:"gatherNs,omitempty"`
 }
 
 // FlowKind is what the requests of a flow have in common; see package reach. All requests of a kept connection, and all
