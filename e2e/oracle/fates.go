@@ -202,8 +202,10 @@ func (d *destiny) meanwhile(lossy bool) reach.Prediction {
 	}
 	if lossy {
 		u.Outcomes = append(u.Outcomes, reach.TimedOut, reach.Refused, reach.Unreachable)
-		if d.flow.Target.Protocol == reach.TCP && (d.dies() || d.backend != "" && !d.alive()) {
-			u.Outcomes = append(u.Outcomes, reach.WrongAnswer) // the kernel ends the connections of a process that is killed, answered or not
+		if d.flow.Target.Protocol == reach.TCP && (d.dies() || d.backend != "" && !d.alive() || d.Cut || d.announced().Format != "") {
+			// The kernel ends the connections of a process that is killed, answered or not. A node that does not know a connection takes its next
+			// packet for the first of a new one (nf_conntrack_tcp_loose), and the backend that it sends it to resets what it does not know.
+			u.Outcomes = append(u.Outcomes, reach.WrongAnswer)
 		}
 	}
 	slices.Sort(u.Outcomes)
