@@ -66,9 +66,15 @@ type played struct {
 // play plays a history and judges it. The error says why it ended early; what was seen until then is returned with it.
 func (s *session) play(ctx context.Context, h History) (p played, err error) {
 	p.history = h
-	var running []standing
+	var (
+		running []standing
+		revert  = func(context.Context) error { return nil }
+	)
 	defer func() {
-		p.stop(running)
+		p.stop(running) // before the fault ends: what was lost would be sent again, and answered
+		restoring, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
+		defer cancel()
+		err = errors.Join(err, revert(restoring))
 		p.judge(s.disturbed)
 	}()
 	state := h.Start
@@ -87,12 +93,8 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 			return p, err
 		}
 	}
-	affliction, revert, err := s.afflict(ctx, p.moments[0].change.After)
-	defer func() {
-		restoring, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
-		defer cancel()
-		err = errors.Join(err, revert(restoring))
-	}()
+	var fault *affliction
+	fault, revert, err = s.afflict(ctx, p.moments[0].change.After)
 	if err != nil {
 		return p, err
 	}
@@ -101,7 +103,7 @@ func (s *session) play(ctx context.Context, h History) (p played, err error) {
 		if len(through) == 0 { // shrinking has removed what it needs
 			continue
 		}
-		m, err := s.operate(ctx, &p, o, state, through, affliction)
+		m, err := s.operate(ctx, &p, o, state, through, fault)
 		state = through[len(through)-1]
 		p.moments = append(p.moments, m)
 		if err != nil {
