@@ -2,13 +2,14 @@
 #
 # Settings, as variables of any target:
 #   KUBERNETES=1.37  MODE=nftables|iptables  FAMILY=ipv4|dual  IMAGES=auto|pull|build  WORKERS=2  KEEP=1
-#   PROXY=v1.33.0 runs that release of kube-proxy in the place of the cluster's own
+#   PROXY=v1.33.0 runs that release of kube-proxy in the place of the cluster's own; so does COREDNS=v1.12.0 that of CoreDNS
 SHELL := bash
 .SHELLFLAGS := -o errexit -o nounset -o pipefail -c
 .DEFAULT_GOAL := help
 
 export SVCLAB_KUBERNETES := $(KUBERNETES)
 export SVCLAB_PROXY := $(PROXY)
+export SVCLAB_COREDNS := $(COREDNS)
 export SVCLAB_MODE := $(MODE)
 export SVCLAB_FAMILY := $(FAMILY)
 export SVCLAB_IMAGES := $(IMAGES)

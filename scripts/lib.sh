@@ -204,46 +204,49 @@ kubernetes_ldflags() {
   printf '%s' "$flags"
 }
 
-# kubernetes_source VERSION: the folder of a release's source in the module cache; it is put there first, verified by the checksum
+# module_source PATH VERSION: the folder of a module's source in the module cache; it is put there first, verified by the checksum
 # database as every module.
-kubernetes_source() {
+module_source() {
   local folder
-  folder=$(cd "${TMPDIR:-/tmp}" && go mod download -json "k8s.io/kubernetes@$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  folder=$(cd "${TMPDIR:-/tmp}" && go mod download -json "$1@$2" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
   [[ -n $folder ]] && printf '%s' "$folder"
 }
 
-# kubernetes_requires VERSION: the requirements of a release as a module of another name needs them. Kubernetes' own go.mod points
+# module_requires PATH VERSION: the requirements of a release as a module of another name needs them. Kubernetes' own go.mod points
 # its staging modules at folders of its source tree; here each has its published version.
-kubernetes_requires() {
-  local version=$1 file
-  file=$(kubernetes_source "$version")/go.mod
+module_requires() {
+  local path=$1 version=$2 file
+  file=$(module_source "$path" "$version")/go.mod
   sed -n '/^go [0-9]/p; /^godebug /p; /^godebug (/,/^)/p' "$file" | awk '!seen[$0]++'
-  printf '\nrequire k8s.io/kubernetes %s\n\n' "$version"
+  printf '\nrequire %s %s\n\n' "$path" "$version"
   sed -n '/^require (/,/^)/p' "$file" | sed "s#^\(\tk8s.io/[a-z-]*\) v0.0.0\$#\1 v0.${version#v1.}#"
   printf '\nreplace (\n'
   sed -n "s#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#\t\1 => \1 v0.${version#v1.}#p" "$file"
   printf ')\n'
 }
 
-# kubernetes_module VERSION NAME PACKAGE…: sets module to a folder from which packages of any release can be built: its go.mod has
-# the requirements of that release, its go.sum is the release's own, and what that lacks (Kubernetes itself and its staging
-# modules) is added by the go command after the checksum database has confirmed it. Made once, and kept.
-kubernetes_module() {
-  local version=$1 name=$2 part source
-  shift 2
+# released_module PATH VERSION NAME PACKAGE…: sets module to a folder from which packages of any release can be built: its go.mod has
+# the requirements of that release, its go.sum is the release's own, and what that lacks (the module itself and Kubernetes' staging
+# modules) is added by the go command after the checksum database has confirmed it. files, an array, are laid into it. Made once, and kept.
+files=()
+released_module() {
+  local path=$1 version=$2 name=$3 part source
+  shift 3
   module=$cache_dir/module/$name-$version
+  ((${#files[@]} == 0)) || cmp -s "${files[0]}" "$module/${files[0]##*/}" || rm -rf "$module"
   [[ -f $module/go.sum ]] && return
-  source=$(kubernetes_source "$version") ||
-    die "there is no Kubernetes $version, or the Go module proxy does not serve it" "name a release as v1.MINOR.PATCH; 'go list -m -versions k8s.io/kubernetes' lists those that are served"
+  source=$(module_source "$path" "$version") ||
+    die "there is no ${path##*/} $version, or the Go module proxy does not serve it" "name another release; 'go list -m -versions $path' lists some of those that are served"
   mkdir -p "$cache_dir/module"
   find "$cache_dir/module" -maxdepth 1 -name '*.part.*' -mmin +1440 -exec rm -rf {} +
   part=$module.part.$$
   mkdir -p "$part"
-  { printf 'module github.com/svclab/svclab/scripts/%s\n\n' "$name" && kubernetes_requires "$version"; } >"$part/go.mod"
+  { printf 'module github.com/svclab/svclab/scripts/%s\n\n' "$name" && module_requires "$path" "$version"; } >"$part/go.mod"
   cp "$source/go.sum" "$part/go.sum"
   chmod u+w "$part/go.sum"
+  ((${#files[@]} == 0)) || cp "${files[@]}" "$part/"
   heartbeat "verify the modules of $name $version" "$logs/module-$name.log" go -C "$part" list -mod=mod -deps "$@" ||
-    die "the modules of Kubernetes $version could not be read and verified" "see above; GONOSUMDB and GOFLAGS=-insecure are not needed and not used"
+    die "the modules of ${path##*/} $version could not be read and verified" "see above; GONOSUMDB and GOFLAGS=-insecure are not needed and not used"
   mv "$part" "$module"
 }
 

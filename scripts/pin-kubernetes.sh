@@ -3,7 +3,7 @@
 #   kubernetes-MINOR  its programs, with the etcd and the CoreDNS that its kubeadm asks for
 #   upstream-MINOR    its own end-to-end tests, which make upstream runs
 #   coredns-MINOR     the CoreDNS, where it does not compile with the client-go of Kubernetes (see apart below)
-# The requirements are Kubernetes' own, see kubernetes_requires in lib.sh. What etcd and CoreDNS need is added, so that a package
+# The requirements are Kubernetes' own, see module_requires in lib.sh. What etcd and CoreDNS need is added, so that a package
 # that several of them use is compiled once; where they need a newer library than Kubernetes does, all get that one, and this
 # script prints it.
 #
@@ -18,7 +18,7 @@ version=${1:?usage: scripts/pin-kubernetes.sh v1.MINOR.PATCH}
   exit 2
 }
 minor=1.${BASH_REMATCH[1]}
-source=$(kubernetes_source "$version")
+source=$(module_source k8s.io/kubernetes "$version")
 upstream=$source/go.mod
 
 # component NAME "what for": begins the go.mod of NAME-MINOR, which is read from stdin, and completes it.
@@ -37,7 +37,7 @@ component() {
 
 # of_kubernetes TOOL…: a go.mod with Kubernetes' own requirements and these packages, its own or what it needs.
 of_kubernetes() {
-  kubernetes_requires "$version"
+  module_requires k8s.io/kubernetes "$version"
   printf '\ntool (\n'
   printf '\t%s\n' "$@"
   echo ")"

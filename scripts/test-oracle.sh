@@ -6,7 +6,7 @@
 #                                               supported minors without it
 #
 # The proxiers are built in e2e/oracle/differential/proxier with the pins of scripts/components/kubernetes-MINOR, or those that
-# kubernetes_module makes for a release. That release's sources of packages iptables and nftables are laid beside the files there; of their text, one call of knftables.New is
+# released_module makes for a release. That release's sources of packages iptables and nftables are laid beside the files there; of their text, one call of knftables.New is
 # replaced by the fake's.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/lib.sh
@@ -27,7 +27,7 @@ for minor in $minors; do
   fi
   if [[ $minor =~ ^v1\.[0-9]+\.[0-9]+$ ]]; then
     version=$minor
-    kubernetes_module "$version" proxier k8s.io/kubernetes/pkg/proxy/{iptables,nftables} k8s.io/kubernetes/pkg/util/iptables/testing \
+    released_module k8s.io/kubernetes "$version" proxier k8s.io/kubernetes/pkg/proxy/{iptables,nftables} k8s.io/kubernetes/pkg/util/iptables/testing \
       k8s.io/component-helpers/node/util/sysctl/testing
     component=$module
   else
@@ -35,7 +35,7 @@ for minor in $minors; do
     component=$components/kubernetes-$minor
     version=$(kubernetes_version)
   fi
-  kubernetes=$(kubernetes_source "$version")
+  kubernetes=$(module_source k8s.io/kubernetes "$version")
   # the main packages of our own are not among what is built here
   sed "s,^module .*,$(grep '^module ' "$sources/go.mod"),; /components\/programs/d" "$component/go.mod" >"$out/$minor.mod"
   cp "$component/go.sum" "$out/$minor.sum"

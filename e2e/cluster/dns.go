@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/svclab/svclab/e2e/probe"
 	"github.com/svclab/svclab/e2e/reach"
@@ -46,7 +48,37 @@ func (c *Cluster) ensureDNS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.dnsRuns(ctx)
+	if err := c.ensureCoreDNS(ctx); err != nil {
+		return err
+	}
+	return c.settings.CoreDNS.failed("CoreDNS", c.dnsRuns(ctx))
+}
+
+// ensureCoreDNS has CoreDNS's pods run the program of the settings. The caller waits until they do.
+func (c *Cluster) ensureCoreDNS(ctx context.Context) error {
+	is, err := c.coreDNS(ctx)
+	wants := c.settings.CoreDNS.Release
+	if err != nil || is == wants {
+		return err
+	}
+	if err := dnsPlace.copy(ctx, c, c.settings.CoreDNS); err != nil {
+		return err
+	}
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		deployments := c.client.AppsV1().Deployments("kube-system")
+		d, err := deployments.Get(ctx, "coredns", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		dnsPlace.into(&d.Spec.Template, wants, wants)
+		_, err = deployments.Update(ctx, d, metav1.UpdateOptions{FieldManager: fieldManager})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("change the Deployment of CoreDNS: %w", err)
+	}
+	c.logf("  CoreDNS runs %s", cmp.Or(wants, "its image's own program"))
+	return nil
 }
 
 // dnsRuns waits until CoreDNS's pods are those of its Deployment as it is now.
@@ -115,7 +147,8 @@ func forwardTo(corefile string, addrs []netip.Addr) (string, error) {
 // and for pods the outside world's web server by its name. It is the last proof that the cluster works: kube-proxy, pod
 // network, CoreDNS, forwarding and the way out are all in it. A new cluster's CoreDNS was once seen to give wrong answers for
 // minutes; so its pods are replaced once, and it is said why.
-func (c *Cluster) answers(ctx context.Context) error {
+func (c *Cluster) answers(ctx context.Context) (err error) {
+	defer func() { err = c.settings.CoreDNS.failed("CoreDNS", err) }()
 	vantages, err := c.Vantages(ctx)
 	if err != nil {
 		return err

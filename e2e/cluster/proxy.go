@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -17,22 +16,13 @@ import (
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/yaml"
 
-	"github.com/svclab/svclab/e2e/cluster/docker"
 	"github.com/svclab/svclab/e2e/scenario"
 	"github.com/svclab/svclab/e2e/wait"
 	"github.com/svclab/svclab/e2e/world"
 )
 
 // Proxy is a kube-proxy of another release than the cluster's, under the same control plane. The zero Proxy is the cluster's own.
-type Proxy struct {
-	// Release of Kubernetes that it is of: "v1.33.0".
-	Release string
-	// Program is its file name on this machine; scripts/proxy.sh builds it.
-	Program string
-}
-
-// ErrProxy means that a kube-proxy does not run, or does not write its rules.
-var ErrProxy = errors.New("kube-proxy does not work")
+type Proxy Program
 
 // minor is 33 of "v1.33.0"; 0 where the text is no release.
 func minor(release string) uint {
@@ -69,13 +59,10 @@ func (p Proxy) Under(kubernetes string) error {
 // proxyName is the name of kube-proxy's DaemonSet and ConfigMap in kube-system, and of its container.
 const proxyName = "kube-proxy"
 
-// proxyAnnotation on the pods of the DaemonSet says which kube-proxy they run, in which mode, if not the one they were made with.
-const proxyAnnotation = "svclab.io/kube-proxy"
+// proxyPlace is kube-proxy's. Its image has nft and iptables.
+var proxyPlace = place{proxyName, "/usr/local/bin/kube-proxy"}
 
-// proxyVolume is the volume that has the other program. It is mounted over the image's own.
-const proxyVolume = "svclab-kube-proxy"
-
-// annotated is what proxyAnnotation says of a kube-proxy: "v1.33.0 nftables", "own iptables", or "" for the one that the cluster was
+// annotated is what the annotation of kube-proxy's pods says: "v1.33.0 nftables", "own iptables", or "" for the one that the cluster was
 // made with.
 func annotated(p Proxy, mode, made string) string {
 	switch {
@@ -88,7 +75,7 @@ func annotated(p Proxy, mode, made string) string {
 }
 
 // UseProxy has every node run a kube-proxy, in a mode, until the next call; RestoreAll and Close restore the one of the settings.
-// The error is ErrProxy if it does not run or does not write its rules on some node.
+// The error is ErrProgram if it does not run or does not write its rules on some node.
 func (c *Cluster) UseProxy(ctx context.Context, p Proxy, mode string) error {
 	if why := c.Lacks(scenario.NodeControl); why != "" {
 		return errors.New(why)
@@ -110,7 +97,7 @@ func (c *Cluster) UseProxy(ctx context.Context, p Proxy, mode string) error {
 // Proxy is the kube-proxy of another release that the nodes run; the zero value where they run the cluster's own.
 func (c *Cluster) Proxy() Proxy { return c.settings.Proxy }
 
-// wantsProxy is what proxyAnnotation is to say by the settings.
+// wantsProxy is what that annotation is to say by the settings.
 func (c *Cluster) wantsProxy() string {
 	return annotated(c.settings.Proxy, c.settings.ProxyMode, c.madeMode)
 }
@@ -121,7 +108,7 @@ func (c *Cluster) checkProxy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read which kube-proxy the nodes run: %w", err)
 	}
-	if has, want := set.Spec.Template.Annotations[proxyAnnotation], c.wantsProxy(); has != want {
+	if has, want := set.Spec.Template.Annotations[proxyPlace.annotation()], c.wantsProxy(); has != want {
 		own := func(text string) string {
 			if text == "" {
 				return "its own kube-proxy"
@@ -141,10 +128,10 @@ func (c *Cluster) ensureProxy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the DaemonSet of kube-proxy: %w", err)
 	}
-	if set.Spec.Template.Annotations[proxyAnnotation] == c.wantsProxy() {
+	if set.Spec.Template.Annotations[proxyPlace.annotation()] == c.wantsProxy() {
 		return nil
 	}
-	if err := c.copyProxy(ctx); err != nil {
+	if err := proxyPlace.copy(ctx, c, Program(c.settings.Proxy)); err != nil {
 		return err
 	}
 	if err := c.configureProxy(ctx); err != nil {
@@ -203,34 +190,6 @@ func (c *Cluster) proxyText() string {
 	return "kube-proxy " + c.settings.Proxy.Release + " in " + c.settings.ProxyMode + " mode"
 }
 
-// path is where the program is on a node.
-func (p Proxy) path() string { return "/kind/svclab/kube-proxy-" + p.Release }
-
-// copyProxy puts the program onto every node, and removes those of earlier calls, which no pod needs once it runs.
-func (c *Cluster) copyProxy(ctx context.Context) error {
-	p := c.settings.Proxy
-	if p.Release == "" {
-		return nil
-	}
-	text, err := os.ReadFile(p.Program)
-	if err != nil {
-		return fmt.Errorf("read kube-proxy %s: %w", p.Release, err)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	for _, node := range c.nodeNames() {
-		group.Go(func() error {
-			if err := c.engine.Exec(ctx, node, []string{"sh", "-c", "rm -f /kind/svclab/kube-proxy-*"}, nil, nil, nil); err != nil {
-				return fmt.Errorf("make room for kube-proxy on %s: %w", node, err)
-			}
-			if err := c.engine.CopyTo(ctx, node, docker.File{Path: p.path(), Mode: 0o755, Data: text}); err != nil {
-				return fmt.Errorf("copy kube-proxy %s to %s: %w", p.Release, node, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
 // configureProxy writes the mode into kube-proxy's configuration, and the feature gate that some releases have before it.
 func (c *Cluster) configureProxy(ctx context.Context) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -262,34 +221,13 @@ func (p Proxy) configuration(text, mode string) (string, error) {
 	return string(out), err
 }
 
-// into has a DaemonSet run the kube-proxy: its program is mounted over that of the image, which has nft and iptables.
+// into has a DaemonSet run the kube-proxy.
 func (p Proxy) into(set *appsv1.DaemonSet, annotation string) {
 	outOfByNode(set)
 	all := intstr.FromString("100%") // all nodes at once; rules stay while no kube-proxy runs
 	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType,
 		RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all}}
-	template := &set.Spec.Template
-	if template.Annotations == nil {
-		template.Annotations = map[string]string{}
-	}
-	template.Annotations[proxyAnnotation] = annotation
-	if annotation == "" {
-		delete(template.Annotations, proxyAnnotation)
-	}
-	spec := &template.Spec
-	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == proxyVolume })
-	for i := range spec.Containers {
-		mounts := &spec.Containers[i].VolumeMounts
-		*mounts = slices.DeleteFunc(*mounts, func(m corev1.VolumeMount) bool { return m.Name == proxyVolume })
-		if p.Release != "" && spec.Containers[i].Name == proxyName {
-			*mounts = append(*mounts, corev1.VolumeMount{Name: proxyVolume, MountPath: "/usr/local/bin/kube-proxy", ReadOnly: true})
-		}
-	}
-	if p.Release != "" {
-		file := corev1.HostPathFile
-		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: proxyVolume,
-			VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: p.path(), Type: &file}}})
-	}
+	proxyPlace.into(&set.Spec.Template, p.Release, annotation)
 }
 
 // proxyFailed adds to an error what a kube-proxy said last.
@@ -298,7 +236,7 @@ func (c *Cluster) proxyFailed(ctx context.Context, err error) error {
 		return err
 	}
 	said := c.proxyLog(ctx)
-	return problem(ErrProxy, "see what it said, and use another release or mode", "%s does not work on every node; the end of its log: %s", c.proxyText(), said).because(err)
+	return problem(ErrProgram, "see what it said, and use another release or mode", "%s does not work on every node; the end of its log: %s", c.proxyText(), said).because(err)
 }
 
 // proxyLog is the end of the log of one kube-proxy: its last errors, or its last lines.

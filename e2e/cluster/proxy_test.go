@@ -60,12 +60,12 @@ func TestProxyInto(t *testing.T) {
 		Proxy{Release: release}.into(set, release+" nftables")
 		spec := set.Spec.Template.Spec
 		if len(spec.Volumes) != 1 || spec.Volumes[0].HostPath.Path != "/kind/svclab/kube-proxy-"+release || len(spec.Containers[0].VolumeMounts) != 2 ||
-			spec.Containers[0].VolumeMounts[1].MountPath != "/usr/local/bin/kube-proxy" || set.Spec.Template.Annotations[proxyAnnotation] != release+" nftables" {
+			spec.Containers[0].VolumeMounts[1].MountPath != "/usr/local/bin/kube-proxy" || set.Spec.Template.Annotations[proxyPlace.annotation()] != release+" nftables" {
 			t.Errorf("%s: %+v", release, set.Spec.Template)
 		}
 	}
 	Proxy{}.into(set, "")
-	if _, there := set.Spec.Template.Annotations[proxyAnnotation]; there || len(set.Spec.Template.Spec.Volumes) != 0 || len(set.Spec.Template.Spec.Containers[0].VolumeMounts) != 1 {
+	if _, there := set.Spec.Template.Annotations[proxyPlace.annotation()]; there || len(set.Spec.Template.Spec.Volumes) != 0 || len(set.Spec.Template.Spec.Containers[0].VolumeMounts) != 1 {
 		t.Errorf("own: %+v", set.Spec.Template)
 	}
 }
@@ -95,7 +95,7 @@ func TestProxyByNode(t *testing.T) {
 		}
 		spec := set.Spec.Template.Spec
 		if len(spec.Volumes) != 1 || spec.Containers[0].Command[1] != "--config=/var/lib/svclab-kube-proxy/now.conf" || len(spec.Containers[0].VolumeMounts) != 2 ||
-			set.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType || set.Spec.Template.Annotations[proxyAnnotation] == annotated(Proxy{}, NFTables, NFTables) {
+			set.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType || set.Spec.Template.Annotations[proxyPlace.annotation()] == annotated(Proxy{}, NFTables, NFTables) {
 			t.Errorf("%+v", set.Spec)
 		}
 	}

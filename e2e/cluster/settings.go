@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -35,6 +36,8 @@ type Settings struct {
 	ProxyMode string
 	// Proxy is the kube-proxy that runs in the place of the cluster's own; the zero value is that.
 	Proxy Proxy
+	// CoreDNS is the program that the cluster's CoreDNS runs; the zero value is that of its image.
+	CoreDNS Program
 	// Family is IPv4 or Dual.
 	Family string
 	// Workers join the one control plane, which runs pods too; 0 to 9.
@@ -122,7 +125,7 @@ func (s Settings) Validate() error {
 	case s.Manifests == nil || s.Engine == nil:
 		return fmt.Errorf("cluster settings: Manifests and Engine must be set")
 	}
-	return s.Proxy.check(s.ProxyMode)
+	return cmp.Or(s.Proxy.check(s.ProxyMode), s.CoreDNS.check("CoreDNS", "v1.12.0"))
 }
 
 // Kubeconfig is the file name of the cluster's own kubeconfig.

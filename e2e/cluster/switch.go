@@ -23,7 +23,7 @@ import (
 	"github.com/svclab/svclab/e2e/world"
 )
 
-// byNode is what proxyAnnotation says while the kube-proxies read a file of their node. No settings want it, so the next Up restores
+// byNode is what the annotation of kube-proxy's pods says while the kube-proxies read a file of their node. No settings want it, so the next Up restores
 // what a killed process left.
 const byNode = "node by node"
 
@@ -254,7 +254,7 @@ func intoByNode(set *appsv1.DaemonSet) error {
 	if template.Annotations == nil {
 		template.Annotations = map[string]string{}
 	}
-	template.Annotations[proxyAnnotation] = byNode
+	template.Annotations[proxyPlace.annotation()] = byNode
 	spec := &template.Spec
 	for i := range spec.Containers {
 		for k, argument := range spec.Containers[i].Command {

@@ -122,7 +122,7 @@ func (c *Cluster) bringUp(ctx context.Context, want desired) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("use cluster %s: %w", c.settings.Name, context.Cause(ctx))
 	}
-	if errors.Is(err, ErrVersion) || errors.Is(err, ErrProxy) { // a new cluster would have the same
+	if errors.Is(err, ErrVersion) || errors.Is(err, ErrProgram) { // a new cluster would have the same
 		return err
 	}
 	if kept := c.mayDelete(have, err.Error()); kept != nil {
@@ -264,7 +264,7 @@ func (c *Cluster) attach(ctx context.Context, want desired) error {
 	if err := c.checkVersion(ctx); err != nil {
 		return err
 	}
-	if err := c.checkProxy(ctx); err != nil {
+	if err := errors.Join(c.checkProxy(ctx), c.checkDNS(ctx)); err != nil {
 		return err
 	}
 	if _, err := c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{}); apierrors.IsNotFound(err) {

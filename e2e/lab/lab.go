@@ -78,7 +78,7 @@ func (c Cluster) Describe(ctx context.Context) (report.Cluster, error) {
 	if err != nil {
 		return report.Cluster{}, fmt.Errorf("describe the cluster: %w", err)
 	}
-	described := report.Cluster{Name: c.Name(), Kubernetes: version.GitVersion, ProxyMode: facts.ProxyMode, Proxy: c.Proxy().Release, Provider: "kind"}
+	described := report.Cluster{Name: c.Name(), Kubernetes: version.GitVersion, ProxyMode: facts.ProxyMode, Proxy: c.Proxy().Release, CoreDNS: c.CoreDNS(), Provider: "kind"}
 	for _, r := range facts.ServiceCIDRs {
 		family := "IPv4"
 		if r.Addr().Is6() {

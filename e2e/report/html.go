@@ -143,7 +143,7 @@ type pageCell struct {
 
 func clusterTerms(run Run) []term {
 	c := run.Cluster
-	return slices.DeleteFunc([]term{{Label: "Cluster", Text: c.Name}, {Label: "Kubernetes", Text: c.Kubernetes}, {Label: "kube-proxy", Text: c.proxy()},
+	return slices.DeleteFunc([]term{{Label: "Cluster", Text: c.Name}, {Label: "Kubernetes", Text: c.Kubernetes}, {Label: "kube-proxy", Text: c.proxy()}, {Label: "CoreDNS", Text: c.CoreDNS},
 		{Label: "IP families", Text: strings.Join(c.Families, ", ")}, {Label: "Nodes", Text: c.nodeNames(", ")},
 		{Label: "Provider", Text: c.Provider}, {Label: "Engine", Text: c.Engine},
 		{Label: "Tool", Text: strings.TrimSpace(run.Tool + " " + run.Version)}}, func(fact term) bool { return fact.Text == "" })

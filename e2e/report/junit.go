@@ -214,6 +214,7 @@ func properties(run Run) []junitProperty {
 		{"cluster.kubernetes", c.Kubernetes},
 		{"cluster.proxyMode", c.ProxyMode},
 		{"cluster.proxy", c.Proxy},
+		{"cluster.coreDNS", c.CoreDNS},
 		{"cluster.families", strings.Join(c.Families, ",")},
 		{"cluster.nodes", c.nodeNames(",")},
 		{"cluster.provider", c.Provider},

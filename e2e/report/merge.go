@@ -120,6 +120,7 @@ func difference(a, b Run) (what, inA, inB string) {
 		{"version of Kubernetes", func(r Run) any { return r.Cluster.Kubernetes }},
 		{"proxy mode", func(r Run) any { return r.Cluster.ProxyMode }},
 		{"release of kube-proxy", func(r Run) any { return r.Cluster.Proxy }},
+		{"release of CoreDNS", func(r Run) any { return r.Cluster.CoreDNS }},
 		{"IP families", func(r Run) any { return r.Cluster.Families }},
 		{"cluster's provider", func(r Run) any { return r.Cluster.Provider }},
 		{"nodes", func(r Run) any { return r.Cluster.Nodes }},

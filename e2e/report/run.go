@@ -51,6 +51,8 @@ type Cluster struct {
 	ProxyMode string `json:"proxyMode"`
 	// Proxy is kube-proxy's release where it is not that of the cluster: "v1.33.0".
 	Proxy string `json:"proxy,omitempty"`
+	// CoreDNS is CoreDNS's release where it is not that of the cluster.
+	CoreDNS string `json:"coreDNS,omitempty"`
 	// Families are the IP families that Services get: "IPv4", "IPv6".
 	Families []string `json:"families,omitempty"`
 	Nodes    []Node   `json:"nodes,omitempty"`

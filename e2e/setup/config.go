@@ -24,7 +24,9 @@ type Config struct {
 	// Kubernetes and Images are as in Options.
 	Kubernetes, Images string
 	// Proxy is the release of kube-proxy that runs in the place of the cluster's own: "v1.33.0"; empty for that.
-	Proxy   string
+	Proxy string
+	// CoreDNS is the same for CoreDNS: "v1.12.0".
+	CoreDNS string
 	Workers int
 	// HostPort is the nodePort published on 127.0.0.1; 0 for none.
 	HostPort int
@@ -41,7 +43,7 @@ type Config struct {
 }
 
 // FromEnv returns the defaults with what the environment says instead: SVCLAB_NAME, SVCLAB_MODE, SVCLAB_FAMILY,
-// SVCLAB_KUBERNETES, SVCLAB_PROXY, SVCLAB_IMAGES, SVCLAB_WORKERS, SVCLAB_HOST_PORT, SVCLAB_OUTPUT.
+// SVCLAB_KUBERNETES, SVCLAB_PROXY, SVCLAB_COREDNS, SVCLAB_IMAGES, SVCLAB_WORKERS, SVCLAB_HOST_PORT, SVCLAB_OUTPUT.
 func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
 	root, err := Root()
 	if err != nil {
@@ -49,7 +51,7 @@ func FromEnv(manifests fs.FS, log io.Writer) (Config, error) {
 	}
 	d := cluster.Defaults()
 	c := Config{Name: env("NAME", d.Name), ProxyMode: env("MODE", d.ProxyMode), Family: env("FAMILY", d.Family),
-		Kubernetes: env("KUBERNETES", ""), Proxy: env("PROXY", ""), Images: env("IMAGES", ""), Output: env("OUTPUT", filepath.Join(root, "_output")),
+		Kubernetes: env("KUBERNETES", ""), Proxy: env("PROXY", ""), CoreDNS: env("COREDNS", ""), Images: env("IMAGES", ""), Output: env("OUTPUT", filepath.Join(root, "_output")),
 		Root: root, Manifests: manifests, Log: log, Use: cluster.Use{Checkout: root, Run: env("RUN", "")}}
 	for _, number := range []struct {
 		name string
@@ -70,7 +72,7 @@ func env(name, otherwise string) string {
 // Environ is the configuration as environment variables, for a process that calls FromEnv.
 func (c Config) Environ() []string {
 	return []string{"SVCLAB_NAME=" + c.Name, "SVCLAB_MODE=" + c.ProxyMode, "SVCLAB_FAMILY=" + c.Family, "SVCLAB_KUBERNETES=" + c.Kubernetes,
-		"SVCLAB_PROXY=" + c.Proxy, "SVCLAB_IMAGES=" + c.Images, "SVCLAB_WORKERS=" + strconv.Itoa(c.Workers), "SVCLAB_HOST_PORT=" + strconv.Itoa(c.HostPort),
+		"SVCLAB_PROXY=" + c.Proxy, "SVCLAB_COREDNS=" + c.CoreDNS, "SVCLAB_IMAGES=" + c.Images, "SVCLAB_WORKERS=" + strconv.Itoa(c.Workers), "SVCLAB_HOST_PORT=" + strconv.Itoa(c.HostPort),
 		"SVCLAB_OUTPUT=" + c.Output, "SVCLAB_ROOT=" + c.Root, "SVCLAB_RUN=" + c.Use.Run}
 }
 
@@ -108,9 +110,13 @@ func (c Config) settings() cluster.Settings {
 	s := cluster.Defaults()
 	s.Name, s.ProxyMode, s.Family, s.Workers, s.HostPort = c.Name, c.ProxyMode, c.Family, c.Workers, uint16(c.HostPort)
 	s.Output, s.Manifests, s.Log, s.Use = c.Output, c.Manifests, c.Log, c.Use
-	if c.Proxy != "" {
-		s.Proxy.Release = "v" + strings.TrimPrefix(c.Proxy, "v")
+	release := func(text string) string {
+		if text == "" {
+			return ""
+		}
+		return "v" + strings.TrimPrefix(text, "v")
 	}
+	s.Proxy.Release, s.CoreDNS.Release = release(c.Proxy), release(c.CoreDNS)
 	return s
 }
 
@@ -129,8 +135,22 @@ func (c Config) Settings(ctx context.Context) (cluster.Settings, error) {
 		return cluster.Settings{}, err
 	}
 	s.Images, s.Version, s.Engine = machine.Images, machine.KubernetesVersion, docker.New(machine.DockerHost)
-	s.Proxy, err = c.BuildProxy(ctx, s.Proxy.Release, s.Version)
+	if s.Proxy, err = c.BuildProxy(ctx, s.Proxy.Release, s.Version); err != nil {
+		return s, err
+	}
+	if s.CoreDNS.Release != "" {
+		s.CoreDNS.File, err = c.build(ctx, "coredns", s.CoreDNS.Release, "COREDNS")
+	}
 	return s, err
+}
+
+// build builds a release of a component, unless it was built before, and returns the file of the program of the given name.
+func (c Config) build(ctx context.Context, component, release, name string) (string, error) {
+	values, err := script(ctx, c.options(), nil, "component.sh", component, release)
+	if err == nil && values[name] == "" {
+		err = fmt.Errorf("scripts/component.sh did not say what it built: %q", values)
+	}
+	return values[name], err
 }
 
 // BuildProxy builds the kube-proxy of a release, unless it was built before, to run under a control plane of another. It is the zero
@@ -143,10 +163,8 @@ func (c Config) BuildProxy(ctx context.Context, release, kubernetes string) (clu
 	if err := p.Under(kubernetes); err != nil {
 		return p, err
 	}
-	values, err := script(ctx, c.options(), nil, "proxy.sh", release)
-	if p.Program = values["KUBE_PROXY"]; err == nil && p.Program == "" {
-		err = fmt.Errorf("scripts/proxy.sh did not say what it built: %q", values)
-	}
+	var err error
+	p.File, err = c.build(ctx, "kube-proxy", release, "KUBE_PROXY")
 	return p, err
 }
 

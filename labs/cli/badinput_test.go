@@ -93,6 +93,7 @@ var values = map[string][]struct {
 	"family":       {{"", []string{"ipv4 or dual"}}, {"ipv5", []string{`"ipv5"`, "ipv4 or dual"}}},
 	"kubernetes":   {{"latest", []string{"--kubernetes=latest", "1.34, 1.35, 1.36, 1.37"}}, {"1", []string{"1.34"}}, {"1.*", []string{"1.34"}}, {"../1.37", []string{"1.34"}}},
 	"proxy":        {{"1.33", []string{`"v1.33"`, "such as v1.33.0"}}, {"v1.28.0", []string{"no nftables mode", "v1.29.0"}}, {"v1.33.0;true", []string{"such as v1.33.0"}}},
+	"coredns":      {{"1.12", []string{`"v1.12"`, "such as v1.12.0"}}, {"main", []string{"such as v1.12.0"}}, {"v1.12.0;true", []string{"such as v1.12.0"}}},
 	"images":       {{"PULL", []string{"--images=PULL", "auto, pull or build"}}},
 	"workers":      {{"-1", []string{"0 to 9"}}, {"100", []string{`"100"`, "0 to 9"}}},
 	"host-port":    {{"80", []string{`"80"`, "30000 to 32767"}}, {"-1", []string{"30000 to 32767"}}, {"95616", []string{"--host-port=95616 is no port", "30000 to 32767"}}},

@@ -42,7 +42,7 @@ Exit codes: 0 every run passed, 1 a scenario failed in one of them, 2 no verdict
 	flags.IntVar(&procs, "procs", runner.Defaults().Workers, "how many specs run at once")
 	flags.StringVar(&labels, "label-filter", "", "run only specs whose labels match, as Ginkgo's --label-filter")
 	flags.BoolVar(&plain, "plain", false, "no colour, no box drawing (also if the output is no terminal)")
-	a.ClusterFlags(cmd, "name", "kubernetes", "proxy", "images", "workers", "host-port", "output")
+	a.ClusterFlags(cmd, "name", "kubernetes", "proxy", "coredns", "images", "workers", "host-port", "output")
 	return cmd
 }
 

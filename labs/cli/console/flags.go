@@ -28,6 +28,7 @@ func clusterFlags() []clusterFlag {
 		{name: "family", usage: "IP families: ipv4 or dual", text: func(c *setup.Config) *string { return &c.Family }},
 		{name: "kubernetes", usage: "Kubernetes minor version, such as 1.37 (default: the one in scripts/versions.env)", text: func(c *setup.Config) *string { return &c.Kubernetes }},
 		{name: "proxy", usage: "release of kube-proxy that runs in the place of the cluster's own, such as v1.33.0; built from Go modules", text: func(c *setup.Config) *string { return &c.Proxy }},
+		{name: "coredns", usage: "release of CoreDNS that runs in the place of the cluster's own, such as v1.12.0", text: func(c *setup.Config) *string { return &c.CoreDNS }},
 		{name: "images", usage: "source of the images: pull, build, or auto (pull if a registry answers)", text: func(c *setup.Config) *string { return &c.Images }},
 		{name: "workers", usage: "number of worker nodes, in addition to the control plane", number: func(c *setup.Config) *int { return &c.Workers }},
 		{name: "host-port", usage: "nodePort that is published on 127.0.0.1 of this machine; 0 publishes none", number: func(c *setup.Config) *int { return &c.HostPort }},

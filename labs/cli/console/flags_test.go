@@ -14,7 +14,7 @@ import (
 // Each flag sets the setting that its environment variable sets, and wins over it.
 func TestClusterFlags(t *testing.T) {
 	t.Setenv("SVCLAB_ROOT", "../../..")
-	values := map[string][2]string{"name": {"one", "other"}, "mode": {"nftables", "iptables"}, "family": {"ipv4", "dual"}, "kubernetes": {"1.36", "1.37"}, "proxy": {"v1.33.0", "v1.34.4"},
+	values := map[string][2]string{"name": {"one", "other"}, "mode": {"nftables", "iptables"}, "family": {"ipv4", "dual"}, "kubernetes": {"1.36", "1.37"}, "proxy": {"v1.33.0", "v1.34.4"}, "coredns": {"v1.12.0", "v1.13.1"},
 		"images": {"pull", "build"}, "workers": {"4", "6"}, "host-port": {"30001", "30002"}, "output": {"/one", "/other"}}
 	for _, f := range clusterFlags() {
 		one, other := values[f.name][0], values[f.name][1]
