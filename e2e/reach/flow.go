@@ -207,7 +207,7 @@ func JudgeFlow(f Flow, backend string, fate Fate, period Period, record []Observ
 		switch {
 		case untranslated && fate.Untranslated && runs == 1:
 		case fate.AfterLoss != nil && o.Outcome == Reached:
-			if !known[o.Backend] && !(free && slices.Contains(fate.AfterLoss, o.Backend)) {
+			if !known[o.Backend] && (!free || !slices.Contains(fate.AfterLoss, o.Backend)) {
 				differs(when, "answered by another "+when, o, want)
 			}
 		case !fits(want, o) && (!inForce || fate.Anytime) && o.Outcome != Reached && o.Outcome != WrongAnswer:

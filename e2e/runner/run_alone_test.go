@@ -28,7 +28,7 @@ func TestSerialScenarioIsSetUpNextToOthers(t *testing.T) {
 		events = append(events, fmt.Sprintf(format, args...))
 	}
 	const others = 500 * time.Millisecond
-	r := New(c, p, WithSettings(quickly()), WithBefore(func(ctx context.Context, name string, step scenario.Step, _ string) error {
+	r := New(c, p, WithSettings(quickly()), WithBefore(func(_ context.Context, name string, step scenario.Step, _ string) error {
 		note("%s: %s", name, step.Name)
 		switch {
 		case name == "other" && step.Name == "look":
