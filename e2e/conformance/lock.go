@@ -132,9 +132,10 @@ func (l lockCandidate) elect(ctx, trying context.Context, namespace types.UID) (
 	}
 	locked, lose := context.WithCancelCause(ctx)
 	go func() {
-		defer close(ended)
 		elector.Run(electing)
-		lose(cmp.Or(context.Cause(electing), errors.Join(fmt.Errorf("%w: not renewed for %s", errLockLost, l.times.renew), lease.failed)))
+		why := cmp.Or(context.Cause(electing), errors.Join(fmt.Errorf("%w: not renewed for %s", errLockLost, l.times.renew), lease.failed))
+		close(ended) // first: who hears that the lock is lost must not remove anything by it
+		lose(why)
 	}()
 	select {
 	case <-taken:
