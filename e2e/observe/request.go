@@ -250,7 +250,7 @@ func (f Forecast) request(of pass, timeouts Timeouts) probe.Request {
 		} else if len(f.Oracle.Certain) > 0 && !f.Oracle.Sticky {
 			r.Until, r.Max, r.Patient = f.Oracle.Certain, MaxProbes(max(len(f.Oracle.Certain), f.endpoints)), true
 			if f.Oracle.Allows(reach.TimedOut) {
-				r.Timeout = timeouts.Silent
+				f.hears(&r, timeouts.Silent)
 			}
 		}
 	case f.silent():
@@ -258,11 +258,7 @@ func (f Forecast) request(of pass, timeouts Timeouts) probe.Request {
 		if of == quick {
 			reply /= 3
 		}
-		if isName(f.Target) && !f.unanswered { // on a busy machine its lookup may take longer
-			r.Reply = reply
-		} else {
-			r.Timeout = reply
-		}
+		f.hears(&r, reply)
 	}
 	if !f.answered() && f.allAllow(reach.Refused) {
 		r.Interval = betweenRefusals
@@ -285,6 +281,15 @@ func (f Forecast) request(of pass, timeouts Timeouts) probe.Request {
 		}
 	}
 	return r
+}
+
+// hears sets how long a probe waits for a reply that may not come. On a busy machine the lookup of a name may take longer.
+func (f Forecast) hears(r *probe.Request, reply time.Duration) {
+	if isName(f.Target) && !f.unanswered {
+		r.Reply = reply
+	} else {
+		r.Timeout = reply
+	}
 }
 
 // Once is a request for one probe of a cell, for who shows what traffic does at the moment and judges nothing.

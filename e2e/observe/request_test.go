@@ -51,6 +51,7 @@ func TestRequest(t *testing.T) {
 		silent     = outcome(reach.TimedOut)
 		dropped    = outcome(reach.Unreachable, reach.TimedOut)
 		either     = outcome(reach.Refused, reach.TimedOut)
+		partly     = reach.Prediction{Outcomes: []reach.Outcome{reach.Reached, reach.TimedOut}, Backends: []string{"a", "b"}, AnyBackend: true, Certain: []string{"a"}}
 		sticky     = reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: []string{"a", "b"}, Sticky: true}
 		anyBackend = reach.Prediction{Outcomes: []reach.Outcome{reach.Reached}, Backends: []string{"a", "b"}, AnyBackend: true}
 	)
@@ -77,6 +78,8 @@ func TestRequest(t *testing.T) {
 		"sticky, a new Service":            {oracle: sticky, quick: true, change: func(f *Forecast) { f.policy = Fuzz() }, min: 1, max: 1, timeout: 3 * time.Second},
 		"sticky, given up":                 {oracle: sticky, quick: true, change: func(f *Forecast) { f.unanswered = true }, min: 1, max: 1, timeout: time.Second / 3},
 		"answered or refused":              {oracle: reach.Prediction{Outcomes: []reach.Outcome{reach.Reached, reach.Refused}, AnyBackend: true}, min: 6, max: 6, timeout: 3 * time.Second},
+		"answered, or no reply":            {oracle: partly, min: 6, max: 8, until: []string{"a"}, timeout: time.Second},
+		"answered at a name, or no reply":  {oracle: partly, change: func(f *Forecast) { f.Target = named }, min: 6, max: 8, until: []string{"a"}, timeout: 3 * time.Second, reply: time.Second},
 		"denied":                           {oracle: refused, min: 2, max: 2, timeout: 4 * time.Second, interval: betweenRefusals},
 		"denied, quickly":                  {oracle: refused, quick: true, min: 1, max: 1, timeout: 4 * time.Second, interval: betweenRefusals},
 		"no reply":                         {oracle: silent, min: 2, max: 2, timeout: time.Second},
