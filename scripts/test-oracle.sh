@@ -6,8 +6,8 @@
 #                                               supported minors without it
 #
 # The proxiers are built in e2e/oracle/differential/proxier with the pins of scripts/components/kubernetes-MINOR, or those that
-# released_module makes for a release. That release's sources of packages iptables and nftables are laid beside the files there; of their text, one call of knftables.New is
-# replaced by the fake's.
+# released_module makes for a release. That release's sources of packages iptables and nftables are laid next to the files there. In their text one call of
+# knftables.New is replaced by the fake's.
 set -o errexit -o nounset -o pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
@@ -51,7 +52,41 @@ func (c *Cluster) ensureDNS(ctx context.Context) error {
 	if err := c.ensureCoreDNS(ctx); err != nil {
 		return err
 	}
-	return c.settings.CoreDNS.failed("CoreDNS", c.dnsRuns(ctx))
+	return c.dnsFailed(c.dnsRuns(ctx))
+}
+
+// dnsPlace is that of CoreDNS.
+var dnsPlace = place{"coredns", "/coredns"}
+
+// checkDNS returns ErrNoCluster when the cluster runs another CoreDNS than the settings describe.
+func (c *Cluster) checkDNS(ctx context.Context) error {
+	has, err := c.coreDNS(ctx)
+	if want := c.settings.CoreDNS.Release; err == nil && has != want {
+		return problem(ErrNoCluster, "svclab up with the same settings, which changes that", "cluster %s runs CoreDNS %s, and the settings say %s",
+			c.settings.Name, cmp.Or(has, "of its own"), cmp.Or(want, "its own"))
+	}
+	return err
+}
+
+// CoreDNS is the release of CoreDNS that runs in the place of the cluster's own; empty: its own.
+func (c *Cluster) CoreDNS() string { return c.settings.CoreDNS.Release }
+
+// coreDNS is the other release that CoreDNS's pods run; empty: the image's own, or there is no CoreDNS.
+func (c *Cluster) coreDNS(ctx context.Context) (string, error) {
+	d, err := c.client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("read which CoreDNS runs: %w", err)
+	}
+	return d.Spec.Template.Annotations[dnsPlace.annotation()], nil
+}
+
+// dnsFailed makes an error ErrProgram, where another CoreDNS runs than the cluster's own: a new cluster would fail in the same way.
+func (c *Cluster) dnsFailed(err error) error {
+	release := c.settings.CoreDNS.Release
+	if err == nil || release == "" {
+		return err
+	}
+	return problem(ErrProgram, "use another release", "CoreDNS %s does not work in this cluster", release).because(err)
 }
 
 // ensureCoreDNS has CoreDNS's pods run the program of the settings. The caller waits until they do.
@@ -148,7 +183,7 @@ func forwardTo(corefile string, addrs []netip.Addr) (string, error) {
 // network, CoreDNS, forwarding and the way out are all in it. A new cluster's CoreDNS was once seen to give wrong answers for
 // minutes; so its pods are replaced once, and it is said why.
 func (c *Cluster) answers(ctx context.Context) (err error) {
-	defer func() { err = c.settings.CoreDNS.failed("CoreDNS", err) }()
+	defer func() { err = c.dnsFailed(err) }()
 	vantages, err := c.Vantages(ctx)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/svclab/svclab/e2e/cluster/docker"
 )
@@ -28,17 +25,9 @@ type Program struct {
 // ErrProgram means that a program of another release does not run, or does not do its work.
 var ErrProgram = errors.New("a program of another release does not work")
 
-// failed makes an error ErrProgram, where another release runs than the image's own: a new cluster would fail in the same way.
-func (p Program) failed(name string, err error) error {
-	if err == nil || p.Release == "" {
-		return err
-	}
-	return problem(ErrProgram, "use another release", "%s %s does not work in this cluster", name, p.Release).because(err)
-}
-
 var releaseText = regexp.MustCompile(`^v[01]\.[0-9]+\.[0-9]+$`)
 
-// check returns ErrSettings where the release is none; example is one.
+// check returns ErrSettings where the text is no release. example is a release.
 func (p Program) check(name, example string) error {
 	if p.Release != "" && !releaseText.MatchString(p.Release) {
 		return bad("the release of "+name, p.Release, "a release such as "+example+", with its patch number")
@@ -48,31 +37,6 @@ func (p Program) check(name, example string) error {
 
 // place is the place of a program: the container of a pod, and the path of the program in its image.
 type place struct{ container, path string }
-
-// dnsPlace is that of CoreDNS.
-var dnsPlace = place{"coredns", "/coredns"}
-
-// checkDNS returns ErrNoCluster when the cluster runs another CoreDNS than the settings describe.
-func (c *Cluster) checkDNS(ctx context.Context) error {
-	has, err := c.coreDNS(ctx)
-	if want := c.settings.CoreDNS.Release; err == nil && has != want {
-		return problem(ErrNoCluster, "svclab up with the same settings, which changes that", "cluster %s runs CoreDNS %s, and the settings say %s",
-			c.settings.Name, cmp.Or(has, "of its own"), cmp.Or(want, "its own"))
-	}
-	return err
-}
-
-// CoreDNS is the release of CoreDNS that runs in the place of the cluster's own; empty: its own.
-func (c *Cluster) CoreDNS() string { return c.settings.CoreDNS.Release }
-
-// coreDNS is the other release that CoreDNS's pods run; empty: the image's own, or there is no CoreDNS.
-func (c *Cluster) coreDNS(ctx context.Context) (string, error) {
-	d, err := c.client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("read which CoreDNS runs: %w", err)
-	}
-	return d.Spec.Template.Annotations[dnsPlace.annotation()], nil
-}
 
 // file is where a program of a release is on a node.
 func (p place) file(release string) string { return "/kind/svclab/" + p.container + "-" + release }

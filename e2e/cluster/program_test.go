@@ -16,10 +16,11 @@ func TestProgram(t *testing.T) {
 		}
 	}
 	cause := errors.New("no answer")
-	if err := (Program{}).failed("CoreDNS", cause); errors.Is(err, ErrProgram) || !errors.Is(err, cause) {
+	with := func(dns Program) *Cluster { return &Cluster{settings: Settings{CoreDNS: dns}} }
+	if err := with(Program{}).dnsFailed(cause); errors.Is(err, ErrProgram) || !errors.Is(err, cause) {
 		t.Errorf("its own: %v", err)
 	}
-	if err := (Program{Release: "v1.9.0"}).failed("CoreDNS", cause); !errors.Is(err, ErrProgram) || !errors.Is(err, cause) {
+	if err := with(Program{Release: "v1.9.0"}).dnsFailed(cause); !errors.Is(err, ErrProgram) || !errors.Is(err, cause) {
 		t.Errorf("another: %v", err)
 	}
 	if err := dnsPlace.copy(context.Background(), nil, Program{}); err != nil {

@@ -43,7 +43,7 @@ func in(endpoints []netip.AddrPort) func(netip.AddrPort) bool {
 }
 
 // portAt is the UDP Service port that kube-proxy takes a conntrack entry of a target for: by the address and port, and by the
-// number alone if it is a node port, of which it considers only those that have endpoints. nil: it takes it for none.
+// number alone if it is a node port that has endpoints. nil: it takes it for no port's.
 func (o *Oracle) portAt(t reach.Target) *servicePort {
 	addr, err := netip.ParseAddr(t.Host)
 	if err != nil {

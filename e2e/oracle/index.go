@@ -193,7 +193,7 @@ func (x *index) add(object *corev1.Service, list []discoveryv1.EndpointSlice) {
 	x.list = append(x.list, slot{s, newEndpoints(s, list)})
 }
 
-// service returns the Service of a name; nil if there is none, or its endpoints are not known.
+// service returns the Service of a name; nil if no Service has it, or its endpoints are not known.
 func (x *index) service(name string) *service {
 	if place, known := x.places[name]; known {
 		return x.list[place].service

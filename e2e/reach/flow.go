@@ -88,7 +88,7 @@ type Fate struct {
 	Anytime   bool `json:"anytime,omitempty"`
 	// Every is for how much time of the period one more may be lost; 0: none.
 	Every time.Duration `json:"everyNs,omitempty"`
-	// AfterLoss are the backends of which another may answer once a request was lost, until the next is. One that answered before may
+	// AfterLoss are backends. Another one of them may answer after a request was lost, until the next answer. One that answered before may
 	// always answer again: the entries of another node that lead to it are still there.
 	AfterLoss []string `json:"afterLoss,omitempty"`
 	// Untranslated: until the change is in force, answers of the backend of before may come from its own address, to requests that follow

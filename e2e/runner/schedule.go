@@ -26,11 +26,7 @@ func Schedule(ctx context.Context, workers int, scenarios []scenario.Scenario, d
 func schedule(ctx context.Context, workers int, scenarios []scenario.Scenario, do func(i int, alone func(context.Context) error)) {
 	s := &scheduling{workers: workers, scenarios: scenarios}
 	s.changed = sync.NewCond(&s.mu)
-	defer context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.changed.Broadcast()
-	})()
+	defer s.wokenBy(ctx)()
 	for i := range scenarios {
 		s.waiting = append(s.waiting, i)
 	}
@@ -69,6 +65,15 @@ type scheduling struct {
 	waiting, running, parked []int
 }
 
+// wokenBy has the end of ctx wake who waits for a change, until stop is called.
+func (s *scheduling) wokenBy(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})
+}
+
 // next is the index in waiting of the scenario that can begin now; -1: none can.
 func (s *scheduling) next() int {
 	if len(s.running)-len(s.parked) >= s.workers {
@@ -86,11 +91,7 @@ func (s *scheduling) awaitAlone(ctx context.Context, i int) error {
 	defer s.mu.Unlock()
 	s.parked = append(s.parked, i)
 	defer func() { s.parked = slices.DeleteFunc(s.parked, func(other int) bool { return other == i }) }()
-	defer context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.changed.Broadcast()
-	})()
+	defer s.wokenBy(ctx)()
 	s.changed.Broadcast()
 	for ctx.Err() == nil {
 		if len(s.running) == len(s.parked) && slices.Min(s.parked) == i && s.next() < 0 {
