@@ -167,10 +167,19 @@ func datagrams(t *testing.T, answer func(request string, client net.Addr) string
 // closedPort returns a port without a listener.
 func closedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	l := listen(t, "tcp4")
-	address := addrPort(l.Addr())
-	_ = l.Close()
-	return address
+	for l := listen(t, "tcp4"); ; {
+		conn, err := net.Dial("tcp4", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		address := addrPort(conn.LocalAddr())
+		// It gets datagrams of its peer only, and none comes.
+		if taken, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(address), net.UDPAddrFromAddrPort(addrPort(l.Addr()))); err == nil {
+			t.Cleanup(func() { _ = taken.Close() })
+			return address
+		}
+	}
 }
 
 // unresponsiveServer accepts connections and does not answer. It returns its address.

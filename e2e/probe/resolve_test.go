@@ -74,26 +74,20 @@ func clusterDNS(t *testing.T, service netip.Addr) netip.AddrPort {
 		}
 		_ = w.WriteMsg(m)
 	})
-	var address netip.AddrPort
-	for _, network := range []string{"tcp", "udp"} {
-		server := &dns.Server{Net: network, Addr: "127.0.0.1:0", Handler: handler}
-		if network == "tcp" {
-			server.Listener = listen(t, "tcp4")
-			address = addrPort(server.Listener.Addr())
-		} else {
-			conn, err := net.ListenPacket("udp", address.String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			server.PacketConn = conn
-		}
+	stream := listen(t, "tcp4")
+	datagrams, err := net.ListenPacket("udp", stream.Addr().String())
+	for err != nil { // somebody has the number for datagrams
+		stream = listen(t, "tcp4")
+		datagrams, err = net.ListenPacket("udp", stream.Addr().String())
+	}
+	for _, server := range []*dns.Server{{Listener: stream, Handler: handler}, {PacketConn: datagrams, Handler: handler}} {
 		started := make(chan struct{})
 		server.NotifyStartedFunc = func() { close(started) }
 		go func() { _ = server.ActivateAndServe() }()
 		<-started
 		t.Cleanup(func() { _ = server.ShutdownContext(context.WithoutCancel(t.Context())) })
 	}
-	return address
+	return addrPort(stream.Addr())
 }
 
 func TestResolve(t *testing.T) {
